@@ -1,0 +1,76 @@
+"""Actors that are replaced when they die."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError
+
+
+class Supervised:
+    """A named actor whose calls survive its death.
+
+    When the actor dies or does not answer in time, it is killed, made again under its name, brought up to date by
+    ``on_restart``, and the call is issued again. An exception inside the actor is not its death and is passed on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        actor_class: type,
+        arguments: tuple[Any, ...],
+        options: dict[str, Any],
+        max_restarts: int,
+        on_restart: Callable[[Any], None] = lambda handle: None,
+    ) -> None:
+        self.name, self.actor_class, self.arguments, self.options = name, actor_class, arguments, options
+        self.max_restarts, self.on_restart = max_restarts, on_restart
+        self.restarts = 0
+        self.handle = self._start()
+
+    def call(self, method: str, *arguments: Any, timeout_s: float) -> Any:
+        """The result of a method of the actor.
+
+        Raises:
+            RuntimeError: if the actor was lost more often than ``max_restarts``.
+            TimeoutError: if a freshly made actor did not answer in time either.
+        """
+        timeouts = 0
+        while True:
+            try:
+                return ray.get(getattr(self.handle, method).remote(*arguments), timeout=timeout_s)
+            except GetTimeoutError as error:
+                timeouts += 1
+                self._replace(f"did not finish {method} within {timeout_s:.0f} s")
+                if timeouts > 1:
+                    raise TimeoutError(
+                        f"{self.name} did not finish {method} within {timeout_s:.0f} s, twice"
+                    ) from error
+            except (RayActorError, ActorUnavailableError) as error:
+                self._replace(f"died in {method}: {str(error).splitlines()[0]}")
+
+    def stop(self) -> None:
+        """End the actor."""
+        ray.kill(self.handle)
+
+    def _replace(self, reason: str) -> None:
+        self.restarts += 1
+        if self.restarts > self.max_restarts:
+            raise RuntimeError(
+                f"{self.name} was lost {self.restarts} times, more than allowed; the last time it {reason}"
+            )
+        ray.kill(self.handle)
+        self.handle = self._start()
+        self.on_restart(self.handle)
+
+    def _start(self) -> Any:
+        actor = ray.remote(self.actor_class).options(name=self.name, **self.options)
+        for _ in range(100):  # a name is free again shortly after its actor has ended
+            try:
+                return actor.remote(*self.arguments)
+            except ValueError:
+                time.sleep(0.1)
+        return actor.remote(*self.arguments)

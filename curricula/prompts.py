@@ -1,0 +1,43 @@
+"""A prompt with its ground truth."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+AnswerKind = Literal["choice", "article", "charge", "number", "text"]
+"""How an answer is compared with the reference (see ``rewards.accuracy``)."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One question for the policy, its reference answer and, for SFT, a demonstration."""
+
+    task: str
+    """Name of the task it belongs to."""
+    messages: tuple[dict[str, str], ...]
+    """Chat messages, each with ``role`` and ``content``; the last is the user's question."""
+    reference: str
+    """Ground truth, as it would stand inside ``<answer>``."""
+    answer_kind: AnswerKind = "text"
+    """How the answer is compared with the reference."""
+    demonstration: str | None = None
+    """A whole completion, ``<think>…</think><answer>…</answer>``."""
+
+    @property
+    def uid(self) -> str:
+        """16 hexadecimal digits that stay the same as long as question and reference do."""
+        content = json.dumps([self.task, self.messages, self.reference], ensure_ascii=False, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def to_json(self) -> dict[str, Any]:
+        """The prompt as JSON values, in the format of ``curricula.records``."""
+        record = asdict(self)
+        record["prompt"] = list(record.pop("messages"))
+        return record
+
+
+def ask(task: str, question: str, reference: str, answer_kind: AnswerKind = "text", think: str | None = None) -> Prompt:
+    """A single-turn prompt; with ``think`` it carries the demonstration that reasons so and answers the reference."""
+    demonstration = None if think is None else f"<think>{think}</think><answer>{reference}</answer>"
+    return Prompt(task, ({"role": "user", "content": question},), reference, answer_kind, demonstration)

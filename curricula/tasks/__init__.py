@@ -1,0 +1,15 @@
+"""Tasks made from the statutes. Importing this package registers them all."""
+
+from curricula.tasks import (  # noqa: F401  (registration)
+    age,
+    charge,
+    choice,
+    governing_law,
+    limitation,
+    parole,
+    recitation,
+    sentence_terms,
+)
+from curricula.tasks.registry import TASKS, Task, find_task, majority_baseline, make_prompts, prompt_at, task
+
+__all__ = ["TASKS", "Task", "find_task", "majority_baseline", "make_prompts", "prompt_at", "task"]

@@ -1,0 +1,80 @@
+"""The tasks by name, and prompts drawn from them."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from curricula.errors import DataError
+from curricula.prompts import Prompt
+from curricula.splits import Split
+
+Generator = Callable[[random.Random, Split], Prompt]
+"""Draws one question of a split; raises nothing, and returns equal questions for equal random states."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of question with ground truth."""
+
+    name: str
+    generate: Generator
+    description: str
+    """First line of the generator's docstring."""
+
+
+TASKS: dict[str, Task] = {}
+
+
+def task(name: str) -> Callable[[Generator], Generator]:
+    """Register a generator under a name."""
+
+    def register(generate: Generator) -> Generator:
+        TASKS[name] = Task(name, generate, (generate.__doc__ or "").strip().split("\n")[0])
+        return generate
+
+    return register
+
+
+def find_task(name: str) -> Task:
+    """The task of a name.
+
+    Raises:
+        DataError: if there is none; the message names the nearest.
+    """
+    if name not in TASKS:
+        near = get_close_matches(name, TASKS, n=1, cutoff=0.0)
+        raise DataError(f"no task is named {name}; did you mean {near[0]}? Tasks: {', '.join(sorted(TASKS))}")
+    return TASKS[name]
+
+
+def make_prompts(name: str, split: Split, n: int, seed: int, fewer_ok: bool = False) -> list[Prompt]:
+    """``n`` different questions of a task and split, the same for the same arguments.
+
+    Raises:
+        DataError: if the task has fewer different questions in that split, unless ``fewer_ok``.
+    """
+    generate = find_task(name).generate
+    rng = random.Random(f"{name}/{split}/{seed}")
+    found: dict[str, Prompt] = {}
+    for _ in range(50 * n + 200):
+        prompt = generate(rng, split)
+        found.setdefault(prompt.messages[-1]["content"], prompt)
+        if len(found) == n:
+            return list(found.values())
+    if fewer_ok and found:
+        return list(found.values())
+    raise DataError(f"task {name} has about {len(found)} questions in split {split}; {n} were asked for")
+
+
+def prompt_at(weights: Mapping[str, float], split: Split, seed: int | str, index: int) -> Prompt:
+    """Question number ``index`` of an endless stream over weighted tasks: a pure function of its arguments."""
+    rng = random.Random(f"{seed}/{split}/{index}")
+    name = rng.choices(list(weights), list(weights.values()))[0]
+    return find_task(name).generate(rng, split)
+
+
+def majority_baseline(prompts: list[Prompt]) -> float:
+    """Accuracy of always giving the most frequent reference answer."""
+    return Counter(prompt.reference for prompt in prompts).most_common(1)[0][1] / len(prompts)

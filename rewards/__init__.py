@@ -1,0 +1,1 @@
+"""What is good: verdicts on completions. Imports neither torch nor ray."""

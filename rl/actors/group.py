@@ -1,0 +1,86 @@
+"""The ranks of a training engine, driven as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError
+
+from rl.actors.trainer import TrainerActor, TrainerSpec, environment
+from rl.config.schema import AlgorithmConfig, OptimConfig
+from rl.samples import TokenBatch
+from rl.weights import WeightUpdate
+
+
+class TrainerLost(Exception):
+    """A trainer rank died or stopped answering. The stage goes on from its last checkpoint with a new group."""
+
+
+class TrainerGroup:
+    """All ranks of one engine: ``trainer/0``, ``trainer/1``, … or ``reference/0``, …"""
+
+    def __init__(
+        self, spec: TrainerSpec, role: str, options: Callable[[int], dict[str, Any]], timeout_s: float
+    ) -> None:
+        """Start the actors; they come up in the background until :meth:`setup`."""
+        self.timeout_s = timeout_s
+        self.actors = [
+            ray.remote(TrainerActor)
+            .options(
+                name=f"{role}/{rank}",
+                runtime_env={"env_vars": environment(spec)},
+                **options(rank),
+            )
+            .remote(replace(spec, rank=rank))
+            for rank in range(spec.trainer.world_size)
+        ]
+
+    def setup(self) -> float:
+        """Join the ranks and build the engine; returns the seconds of the slowest."""
+        address, port = self._get([self.actors[0].rendezvous.remote()], "rendezvous")[0]
+        return float(max(self.call("setup", address, port)))
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> list[Any]:
+        """Call a method on every rank and wait for all of them.
+
+        Raises:
+            TrainerLost: if a rank died or did not answer in time. An exception inside a rank is raised as it is.
+        """
+        return self._get([getattr(actor, method).remote(*args, **kwargs) for actor in self.actors], method)
+
+    def _get(self, references: list[Any], method: str) -> list[Any]:
+        try:
+            return list(ray.get(references, timeout=self.timeout_s))
+        except (ActorDiedError, ActorUnavailableError, RayActorError) as error:
+            raise TrainerLost(f"a trainer rank died in {method}: {error}") from error
+        except GetTimeoutError as error:
+            raise TrainerLost(f"the trainer did not finish {method} within {self.timeout_s:.0f} s") from error
+
+    def begin_stage(self, optim: OptimConfig, total_updates: int) -> None:
+        """A fresh optimizer and schedule on every rank."""
+        self.call("begin_stage", optim, total_updates)
+
+    def update(self, batch: TokenBatch, algorithm: AlgorithmConfig | None, max_tokens: int) -> dict[str, float]:
+        """One optimizer update over the whole batch; the metrics speak of all ranks."""
+        return dict(self.call("update", ray.put(batch), algorithm, max_tokens)[0])
+
+    def log_probs(self, batch: TokenBatch, max_tokens: int, adapter: bool = True) -> np.ndarray:
+        """Log-probs of the batch (float32 [T], target-aligned)."""
+        flat = np.zeros(len(batch.input_ids), dtype=np.float32)
+        for rows, values in self.call("log_probs", ray.put(batch), max_tokens, adapter):
+            flat[np.concatenate([np.arange(batch.offsets[r], batch.offsets[r + 1]) for r in rows])] = values
+        return flat
+
+    def publish(self, version: int) -> WeightUpdate:
+        """Make the current weights available to rollout engines."""
+        update: WeightUpdate = self.call("publish", version)[0]
+        return update
+
+    def stop(self) -> None:
+        """End the actors."""
+        for actor in self.actors:
+            ray.kill(actor)

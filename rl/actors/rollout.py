@@ -1,0 +1,136 @@
+"""The rollout actor: one vLLM engine that samples completions with the policy's current weights."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rl.config.schema import ModelConfig, RolloutConfig, SamplingConfig
+from rl.samples import Completion
+from rl.weights import WeightUpdate, backend_for, register
+
+
+@dataclass(frozen=True)
+class RolloutSpec:
+    """What one rollout actor is built from."""
+
+    model: ModelConfig
+    rollout: RolloutConfig
+    path: str
+    device: str
+    seed: int
+
+
+def environment(spec: RolloutSpec) -> dict[str, str]:
+    """Environment of the actor's process. It must stand before torch and vLLM are imported."""
+    env = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
+    if spec.device == "cpu":
+        env |= {
+            "VLLM_CPU_KVCACHE_SPACE": str(spec.rollout.kv_cache_gb),
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+            "OMP_NUM_THREADS": str(spec.rollout.threads),
+            # Trainer and rollout take turns on the same cores; a spinning thread pool would starve the other.
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "KMP_BLOCKTIME": "0",
+        }
+        if spec.rollout.enforce_eager:
+            env["TORCHDYNAMO_DISABLE"] = "1"  # else vLLM's sampler compiles C++ for 15 s at the first token
+    return env
+
+
+class RolloutActor:
+    """One vLLM engine in this process. Token ids in, token ids out; text is decoded for rewards only."""
+
+    def __init__(self, spec: RolloutSpec) -> None:
+        os.environ.update(environment(spec))
+        self.started = time.time()
+        from transformers import AutoTokenizer
+        from vllm import LLM
+        from vllm.config.weight_transfer import WeightTransferConfig
+
+        register()
+        self.spec = spec
+        self.backend = backend_for(spec.rollout.weight_transfer, spec.device)
+        on_gpu = spec.device != "cpu"
+        self.tokenizer = AutoTokenizer.from_pretrained(spec.path, trust_remote_code=spec.model.trust_remote_code)
+        self.llm = LLM(
+            model=spec.path,
+            dtype="bfloat16" if on_gpu else "float32",
+            seed=spec.seed,
+            max_model_len=spec.model.max_length,
+            max_num_seqs=spec.rollout.max_num_seqs,
+            gpu_memory_utilization=spec.rollout.gpu_memory_utilization,
+            enforce_eager=spec.rollout.enforce_eager,
+            enable_sleep_mode=on_gpu,
+            trust_remote_code=spec.model.trust_remote_code,
+            # Log-probs of the distribution that tokens were drawn from: temperature applied.
+            logprobs_mode="processed_logprobs",
+            weight_transfer_config=WeightTransferConfig(backend=self.backend),
+        )
+        self.llm.init_weight_transfer_engine({"init_info": {}})
+        self.version = 0
+
+    def ready(self) -> float:
+        """Seconds that the engine took to come up."""
+        return time.time() - self.started
+
+    def generate(
+        self, prompts: Sequence[list[int]], n: int, sampling: SamplingConfig, seed: int
+    ) -> list[list[Completion]]:
+        """``n`` completions of each prompt (token ids). Equal weights, prompts and seed give equal completions.
+
+        The engine's own generator is seeded for the batch. Seeds for single requests would do the same at the price of
+        one draw a sequence, and on CPU they fail as soon as a prompt is prefilled in chunks.
+        """
+        import torch
+        from vllm import SamplingParams
+
+        torch.manual_seed(seed)
+        params = SamplingParams(
+            n=n,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            max_tokens=sampling.max_tokens,
+            logprobs=0,
+            detokenize=False,
+            stop_token_ids=[self.tokenizer.eos_token_id],
+        )
+        outputs = self.llm.generate([{"prompt_token_ids": ids} for ids in prompts], params, use_tqdm=False)
+        return [[self._completion(choice) for choice in output.outputs] for output in outputs]
+
+    def _completion(self, choice: Any) -> Completion:
+        ids = list(choice.token_ids)
+        text_ids = ids[:-1] if ids and ids[-1] == self.tokenizer.eos_token_id else ids
+        return Completion(
+            token_ids=np.asarray(ids, dtype=np.int64),
+            log_probs=np.asarray(
+                [step[token].logprob for step, token in zip(choice.logprobs, ids, strict=True)], np.float32
+            ),
+            text=self.tokenizer.decode(text_ids, skip_special_tokens=False),
+            finish_reason=choice.finish_reason or "length",
+            weight_version=self.version,
+        )
+
+    def sync(self, update: WeightUpdate) -> float:
+        """Take over published weights; returns seconds. The prefix cache of the old weights is dropped."""
+        started = time.time()
+        self.llm.start_weight_update()
+        self.llm.update_weights({"update_info": update.info})
+        self.llm.finish_weight_update()
+        self.llm.reset_prefix_cache()
+        self.version = update.version
+        return time.time() - started
+
+    def sleep(self) -> None:
+        """Free the GPU for the trainer; the weights come back with the next :meth:`sync`."""
+        self.llm.sleep(level=2)
+
+    def wake(self) -> None:
+        """Take the GPU again."""
+        self.llm.wake_up()

@@ -1,0 +1,163 @@
+"""The trainer actor: one rank of the training engine. The reference is the same actor without an optimizer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rl.config.schema import AlgorithmConfig, ModelConfig, OptimConfig, TrainerConfig
+from rl.samples import TokenBatch
+from rl.weights import WeightUpdate, backend_for, ipc_info, write_shared
+
+
+@dataclass(frozen=True)
+class TrainerSpec:
+    """What one trainer rank is built from."""
+
+    model: ModelConfig
+    trainer: TrainerConfig
+    path: str
+    device: str
+    seed: int
+    rank: int
+    weight_transfer: str
+    shared_file: str
+
+
+def environment(spec: TrainerSpec) -> dict[str, str]:
+    """Environment of the actor's process. It must stand before torch and verl are imported."""
+    env = {"TOKENIZERS_PARALLELISM": "false", "HYDRA_FULL_ERROR": "1"}
+    if spec.device == "cpu":
+        env |= {
+            "VERL_PLATFORM": "cpu",
+            "VERL_USE_EXTERNAL_MODULES": "rl.engines.cpu_platform",
+            "OMP_NUM_THREADS": str(spec.trainer.threads),
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "KMP_BLOCKTIME": "0",
+        }
+    return env
+
+
+class TrainerActor:
+    """One rank. Every method that touches the model is called on all ranks at once."""
+
+    def __init__(self, spec: TrainerSpec) -> None:
+        os.environ.update(environment(spec))
+        self.spec = spec
+        self.version = 0
+        self._kept: list[Any] = []
+
+    def rendezvous(self) -> tuple[str, int]:
+        """Address and free port of this rank's machine, for the process group."""
+        import socket
+
+        import ray
+
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            return ray.util.get_node_ip_address(), probe.getsockname()[1]
+
+    def setup(self, address: str, port: int) -> float:
+        """Join the process group and build the engine; returns seconds."""
+        started = time.time()
+        spec = self.spec
+        os.environ.update(
+            RANK=str(spec.rank),
+            WORLD_SIZE=str(spec.trainer.world_size),
+            LOCAL_RANK="0",
+            MASTER_ADDR=address,
+            MASTER_PORT=str(port),
+        )
+        import torch
+
+        torch.set_num_threads(spec.trainer.threads)
+        torch.manual_seed(spec.seed)
+        backend = "cpu:gloo" if spec.device == "cpu" else "cpu:gloo,cuda:nccl"
+        torch.distributed.init_process_group(backend, rank=spec.rank, world_size=spec.trainer.world_size)
+        from rl.engines.fsdp import build
+
+        self.engine = build(spec.model, spec.path, spec.trainer, spec.device)
+        return time.time() - started
+
+    def begin_stage(self, optim: OptimConfig, total_updates: int) -> None:
+        """A fresh optimizer and schedule."""
+        self.engine.begin_stage(optim, total_updates)
+
+    def update(self, batch: TokenBatch, algorithm: AlgorithmConfig | None, max_tokens: int) -> dict[str, float]:
+        """One optimizer update on the whole batch, of which this rank trains its share.
+
+        Without an algorithm the loss is next-token prediction; with one it is the policy loss, and advantages are made
+        here from the rewards of the whole batch.
+        """
+        from rl.algorithms.advantages import with_advantages
+        from rl.algorithms.losses import LossFunction, next_token_loss, policy_loss
+
+        loss: LossFunction = next_token_loss
+        if algorithm is not None:
+            batch = with_advantages(batch, algorithm)
+            loss = policy_loss(algorithm)
+            self.engine.wants_entropy_gradient = algorithm.entropy_coef > 0
+        with self.engine.train_mode(disable_auto_offload=True):
+            return self.engine.train_batch(batch.select(self._share(batch)), loss, max_tokens)
+
+    def log_probs(self, batch: TokenBatch, max_tokens: int, adapter: bool = True) -> tuple[list[int], np.ndarray]:
+        """Rows of this rank's share and their log-probs (flat, target-aligned); with the adapter off on request."""
+        from contextlib import nullcontext
+
+        rows = self._share(batch)
+        with (
+            self.engine.eval_mode(disable_auto_offload=True),
+            nullcontext() if adapter else self.engine.disable_adapter(),
+        ):
+            return rows, self.engine.infer_batch(batch.select(rows), max_tokens=max_tokens)
+
+    def _share(self, batch: TokenBatch) -> list[int]:
+        from rl.engines.layout import shard
+
+        return shard(batch.lengths.tolist(), self.spec.trainer.world_size)[self.spec.rank]
+
+    def publish(self, version: int) -> WeightUpdate | None:
+        """Make the weights available to the rollout engines; the update is returned by rank 0 only."""
+        weights = self.engine.full_weights()
+        if backend_for(self.spec.weight_transfer, self.spec.device) == "ipc":
+            info, self._kept = ipc_info(weights)
+            size = sum(tensor.numel() * tensor.element_size() for tensor in self._kept)
+        else:
+            path = Path(self.spec.shared_file)
+            # Gathering is a collective: every rank walks through the weights, and rank 0 alone keeps them.
+            info, size = {"path": str(path)}, 0
+            if self.spec.rank == 0:
+                size = write_shared(weights, path)
+            else:
+                deque(weights, maxlen=0)
+        return WeightUpdate(version, info, size) if self.spec.rank == 0 else None
+
+    def save(self, folder: str) -> None:
+        """Write this rank's share of weights, optimizer, schedule and random state (resharded on load as needed)."""
+        from rl.engines.state import save
+
+        save(self.engine, Path(folder))
+
+    def load(self, folder: str, weights_only: bool) -> None:
+        """Read what :meth:`save` wrote, at this world size or another."""
+        from rl.engines.state import load
+
+        load(self.engine, Path(folder), weights_only)
+
+    def export(self, folder: str) -> None:
+        """Write a Hugging Face folder (safetensors, config, tokenizer), adapters merged."""
+        from rl.engines.state import export
+
+        export(self.engine, Path(folder), self.spec.path, self.spec.model.trust_remote_code)
+
+    def peak_memory(self) -> int:
+        """Peak resident memory of this process (bytes)."""
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,129 @@
+"""Checkpoints of a run: written aside, moved into place in one step, verified before they are read.
+
+checkpoints/<stage>/step-000020/engine/…     weights, optimizer, schedule (rl.engines.state)
+                                driver.json  step, sampler, tracker and counters of the driver
+                                files.json   size and checksum of every file
+"""
+
+import shutil
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rl.errors import UserError
+from rl.files import is_disk_full, read_json, write_json
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A complete checkpoint on disk."""
+
+    path: Path
+    stage: str
+    step: int
+
+    @property
+    def engine(self) -> Path:
+        """Folder of the training engine's state."""
+        return self.path / "engine"
+
+
+class Checkpoints:
+    """The checkpoints of one run."""
+
+    def __init__(self, run_dir: Path, keep_last: int) -> None:
+        self.root = run_dir / "checkpoints"
+        self.keep_last = keep_last
+
+    def save(
+        self, stage: str, step: int, write_engine: Callable[[Path], object], driver: dict[str, Any], score: float | None
+    ) -> Checkpoint:
+        """Write a checkpoint after ``step`` steps of a stage, then drop old ones.
+
+        The last ``keep_last`` of the stage stay, and the one with the highest ``score``.
+
+        Raises:
+            UserError: if the disk is full; what was written is removed and the checkpoints before it stay.
+        """
+        final = self.root / stage / f"step-{step:06d}"
+        partial = final.with_name(final.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            partial.mkdir(parents=True)
+            write_engine(partial / "engine")
+            write_json(partial / "driver.json", {**driver, "stage": stage, "step": step, "score": score})
+            write_json(partial / "files.json", _inventory(partial))
+            shutil.rmtree(final, ignore_errors=True)
+            partial.rename(final)
+        except Exception as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            if is_disk_full(error):
+                raise UserError(
+                    f"the disk is full: the checkpoint of stage {stage} after step {step} could not be written to "
+                    f"{self.root}; earlier checkpoints are untouched. Free some space and run the same command again"
+                ) from error
+            raise
+        self._prune(stage)
+        return Checkpoint(final, stage, step)
+
+    def latest(self, stage: str) -> Checkpoint | None:
+        """The newest complete checkpoint of a stage."""
+        found = self._complete(stage)
+        return found[-1] if found else None
+
+    def driver(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """The driver's part of a checkpoint, after every file has been verified.
+
+        Raises:
+            UserError: if a file is missing, cut short or altered.
+        """
+        inventory = read_json(checkpoint.path / "files.json")
+        for name, (size, checksum) in inventory.items():
+            path = checkpoint.path / name
+            if not path.is_file():
+                problem = "is missing"
+            elif path.stat().st_size != size:
+                problem = f"has {path.stat().st_size} bytes instead of {size}"
+            elif _checksum(path) != checksum:
+                problem = "has other content than was written"
+            else:
+                continue
+            raise UserError(
+                f"checkpoint {checkpoint.path} is corrupt: {name} {problem}. "
+                f"Remove that folder to resume from the checkpoint before it"
+            )
+        return dict(read_json(checkpoint.path / "driver.json"))
+
+    def _complete(self, stage: str) -> list[Checkpoint]:
+        folders = sorted((self.root / stage).glob("step-*"))
+        return [
+            Checkpoint(folder, stage, int(folder.name.removeprefix("step-")))
+            for folder in folders
+            if folder.suffix != ".partial"
+        ]
+
+    def _prune(self, stage: str) -> None:
+        found = self._complete(stage)
+        scores = {c.path: read_json(c.path / "driver.json")["score"] for c in found}
+        scored = [c for c in found if scores[c.path] is not None]
+        keep = {c.path for c in found[-self.keep_last :]}
+        if scored:
+            keep.add(max(scored, key=lambda c: scores[c.path]).path)
+        for checkpoint in found:
+            if checkpoint.path not in keep:
+                shutil.rmtree(checkpoint.path)
+
+
+def _inventory(folder: Path) -> dict[str, tuple[int, int]]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (path.stat().st_size, _checksum(path)) for path in files}
+
+
+def _checksum(path: Path) -> int:
+    value = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            value = zlib.crc32(block, value)
+    return value

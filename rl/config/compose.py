@@ -1,0 +1,132 @@
+"""From Hydra's composition and the command line to a validated :class:`RunConfig`, with errors that name the mend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from rl.config.schema import RunConfig
+from rl.errors import UserError
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+"""The folder of configuration groups."""
+
+
+def groups() -> dict[str, list[str]]:
+    """Configuration groups and their options."""
+    return {
+        folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
+        for folder in sorted(CONF.iterdir())
+        if folder.is_dir()
+    }
+
+
+def schema_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, bool]:
+    """Dotted keys of the schema below the stages; True where a key holds further keys of any name (a dict)."""
+    keys: dict[str, bool] = {}
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys |= schema_keys(kind, f"{prefix}{name}.")
+        else:
+            keys[prefix + name] = "dict" in str(kind)
+    return keys
+
+
+def accept_overrides(argv: Sequence[str]) -> list[str]:
+    """The command line with every override in a form that Hydra takes.
+
+    Hydra wants a ``+`` before keys that no YAML file mentions. Here the schema says what exists: a known key needs no
+    prefix, an unknown one is an error.
+
+    Raises:
+        UserError: for an unknown key, group or option; it names the nearest.
+    """
+    known, options = schema_keys(), groups()
+    return [_accept(argument, known, options) for argument in argv]
+
+
+def _accept(argument: str, known: dict[str, bool], options: dict[str, list[str]]) -> str:
+    if argument.startswith("-") or "=" not in argument:
+        return argument
+    key, value = argument.split("=", 1)
+    bare = key.lstrip("+~")
+    if bare.startswith("hydra"):
+        return argument
+    if bare in options:
+        for option in value.split(","):
+            if option.removesuffix(".yaml") not in options[bare]:
+                raise UserError(_unknown(f"{bare}={option}", option, options[bare], f"options of {bare}"))
+        return argument
+    if bare.startswith("curriculum.") and bare != "curriculum.name":
+        raise UserError(
+            f"{bare} can't be set on the command line: stages are a list. Copy conf/curriculum/<name>.yaml, change the "
+            f"stage there and select it with +curriculum=<your name>"
+        )
+    inside_dict = any(is_dict and bare.startswith(f"{name}.") for name, is_dict in known.items())
+    if bare not in known and not inside_dict:
+        raise UserError(_unknown(bare, bare, [*known, *options], "configuration keys"))
+    return f"++{bare}={value}"
+
+
+def _unknown(what: str, word: str, choices: Sequence[str], kind: str) -> str:
+    near = get_close_matches(word, choices, n=1, cutoff=0.5)
+    if near:
+        return f"{what} is not among the {kind}; did you mean {near[0]}?"
+    listed = ", ".join(choices) if len(choices) <= 20 else f"{', '.join(choices[:20])}, …"
+    return f"{what} is not among the {kind}: {listed}"
+
+
+def load(composed: Any) -> RunConfig:
+    """Validate what Hydra composed (a DictConfig or a plain dict).
+
+    Raises:
+        UserError: one line for each problem, with its dotted path.
+    """
+    from omegaconf import DictConfig, OmegaConf
+
+    values = OmegaConf.to_container(composed, resolve=True) if isinstance(composed, DictConfig) else dict(composed)
+    if "curriculum" not in values:
+        raise UserError(
+            f"no curriculum is selected; add +curriculum=NAME with NAME one of {', '.join(groups()['curriculum'])}"
+        )
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        lines = [_problem(problem) for problem in error.errors()]
+        raise UserError("the configuration is not valid:\n  " + "\n  ".join(lines)) from None
+
+
+def _problem(problem: Any) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        names = _fields_beside(problem["loc"])
+        near = get_close_matches(str(problem["loc"][-1]), names, n=1, cutoff=0.4)
+        return f"{path}: no such key" + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(names)}")
+    given = "" if problem["type"] in ("missing", "value_error") else f" (given: {problem['input']!r})"
+    return f"{path}: {problem['msg'].removeprefix('Value error, ')}{given}"
+
+
+def _fields_beside(location: tuple[Any, ...]) -> list[str]:
+    """Field names of the model in which an unknown key stands."""
+    from rl.config import schema
+
+    if location[0] == "curriculum" and len(location) >= 4:
+        stages = {
+            "mid_training": schema.MidTrainingStage, "sft": schema.SFTStage,
+            "grpo": schema.GRPOStage, "evaluate": schema.EvaluateStage,
+        }  # fmt: skip
+        model: Any = stages.get(str(location[3]), schema.CurriculumConfig)
+        rest = location[4:-1]
+    else:
+        model, rest = RunConfig, location[:-1]
+    for name in rest:
+        field = getattr(model, "model_fields", {}).get(name)
+        if field is None:
+            break
+        model = field.annotation
+    return list(getattr(model, "model_fields", {}))

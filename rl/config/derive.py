@@ -1,0 +1,188 @@
+"""Numbers that follow from the configuration, and combinations that can't work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from curricula.errors import DataError
+from curricula.tasks import find_task
+from rl.config.fingerprint import data_files
+from rl.config.schema import EvaluateStage, GRPOStage, MidTrainingStage, RunConfig, SFTStage, Stage
+from rl.errors import UserError
+
+TRAIN_FLOPS_PER_CORE = 5.0e10
+"""Measured here: about 1,460 tokens a CPU-second for 5.8 M parameters, at 6 operations a parameter and token."""
+SAMPLE_TOKENS_PER_SECOND = 1_800.0
+"""Measured here: tokens a CPU-second that vLLM samples from a nano model with many sequences in flight."""
+
+
+@dataclass(frozen=True)
+class BatchNumbers:
+    """The four batch numbers of a stage, resolved."""
+
+    prompts_per_step: int
+    samples_per_prompt: int
+    updates_per_step: int
+    max_tokens_per_microbatch: int
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What one stage will do."""
+
+    name: str
+    kind: str
+    steps: int
+    batch: BatchNumbers
+    sequences_per_update: int
+    longest_row: int
+    """Most tokens of one sequence."""
+    seconds: float
+    """Rough estimate on this machine's CPU."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do."""
+
+    stages: tuple[StagePlan, ...]
+    parameters: int | None
+    """Weights of the model; None when they can't be known without loading it."""
+    actors: tuple[tuple[str, str], ...]
+    """(name, what it is)."""
+    memory: tuple[tuple[str, float], ...]
+    """(what, GiB), estimates."""
+
+
+def batch_numbers(config: RunConfig, stage: Stage) -> BatchNumbers:
+    """A stage's batch numbers: its own where it sets them, else the run's."""
+    names = BatchNumbers.__dataclass_fields__
+    return BatchNumbers(**{name: getattr(stage, name, None) or getattr(config, name) for name in names})
+
+
+def derive(config: RunConfig) -> Plan:
+    """The plan of a valid configuration."""
+    parameters = parameter_count(config)
+    stages = tuple(_stage_plan(config, stage, parameters or 0) for stage in config.curriculum.stages)
+    actors = [(f"trainer/{rank}", "verl FSDP2 engine") for rank in range(config.trainer.world_size)]
+    actors += [(f"rollout/{i}", "vLLM engine") for i in range(config.rollout.replicas)]
+    actors += [(f"reward/{i}", "rule-based rewards") for i in range(config.reward.workers)]
+    needs_reference = any(isinstance(s, GRPOStage) and s.algorithm.kl_coef > 0 for s in config.curriculum.stages)
+    if needs_reference and config.model.lora_rank == 0:
+        actors += [(f"reference/{rank}", "frozen engine") for rank in range(config.trainer.world_size)]
+    gib = (parameters or 0) * 4 / 2**30
+    memory = [("weights, gradients and Adam moments (fp32), all ranks", 4 * gib), ("rollout weights", gib)]
+    memory += [("rollout key-value cache", float(config.rollout.kv_cache_gb * config.rollout.replicas))]
+    if any(role.startswith("reference") for role, _ in actors):
+        memory.append(("reference weights", gib))
+    memory.append(("processes (Python, torch, vLLM)", 0.7 * len(actors) + 1.0))
+    return Plan(stages, parameters, tuple(actors), tuple(memory))
+
+
+def parameter_count(config: RunConfig) -> int | None:
+    """Weights of the nano model, by the arithmetic of the Qwen3 architecture; None for a model given by path."""
+    if config.model.path is not None:
+        return None
+    n = config.model.nano
+    attention = n.hidden_size * n.head_dim * (2 * n.heads + 2 * n.kv_heads) + 2 * n.head_dim
+    layer = attention + 3 * n.hidden_size * n.intermediate_size + 2 * n.hidden_size
+    embeddings = n.vocab_size * n.hidden_size * (1 if n.tie_embeddings else 2)
+    return embeddings + n.layers * layer + n.hidden_size
+
+
+def _stage_plan(config: RunConfig, stage: Stage, parameters: int) -> StagePlan:
+    batch = batch_numbers(config, stage)
+    cores = min(os.cpu_count() or 1, config.trainer.threads * config.trainer.world_size)
+    train_rate = TRAIN_FLOPS_PER_CORE * cores / (6 * max(1, parameters))
+    longest, sampled, trained = config.model.max_length, 0.0, 0.0
+    if isinstance(stage, MidTrainingStage):
+        steps, sequences, longest = stage.steps, batch.prompts_per_step, stage.sequence_length
+        trained = steps * sequences * longest
+    elif isinstance(stage, SFTStage):
+        steps, sequences = stage.steps, batch.prompts_per_step
+        trained = steps * sequences * 80
+    elif isinstance(stage, GRPOStage):
+        steps = stage.steps
+        completions = batch.prompts_per_step * batch.samples_per_prompt
+        sequences = completions // batch.updates_per_step
+        longest = stage.max_prompt_tokens + stage.sampling.max_tokens
+        sampled = steps * completions * stage.sampling.max_tokens * 0.7
+        trained = steps * completions * longest * 0.5
+    else:
+        steps, sequences = 1, stage.questions * max(1, len(stage.tasks))
+        sampled = sequences * stage.sampling.max_tokens * 0.7
+    seconds = trained / train_rate + sampled / SAMPLE_TOKENS_PER_SECOND
+    return StagePlan(stage.name, stage.kind, steps, batch, sequences, longest, seconds)
+
+
+def check(config: RunConfig) -> None:
+    """Refuse combinations that can't work, all at once, before anything starts.
+
+    Raises:
+        UserError: one line for each problem.
+    """
+    problems: list[str] = []
+    if config.trainer.engine == "megatron":
+        problems.append("trainer.engine=megatron is not part of this version; use trainer.engine=fsdp")
+    path = config.model.path
+    if path is not None and _looks_like_folder(path) and not Path(path).expanduser().is_dir():
+        problems.append(f"model.path={path}: no such folder; give a Hugging Face folder or a hub name (owner/name)")
+    for file in data_files(config):
+        if not Path(file).is_file():
+            problems.append(f"data file {file} does not exist (looked from {Path.cwd()})")
+    for stage in config.curriculum.stages:
+        problems += [f"stage {stage.name}: {problem}" for problem in _stage_problems(config, stage)]
+    problems += _reward_problems("reward.parts", config.reward.parts)
+    if problems:
+        raise UserError("this configuration can't work:\n  " + "\n  ".join(problems))
+
+
+def _looks_like_folder(path: str) -> bool:
+    return path.startswith((".", "~", "/")) or path.count("/") > 1
+
+
+def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
+    batch, problems = batch_numbers(config, stage), []
+    longest = config.model.max_length
+    if isinstance(stage, GRPOStage):
+        longest = stage.max_prompt_tokens + stage.sampling.max_tokens
+        problems += [p for task in stage.tasks for p in _complaint(find_task, task)]
+        problems += _reward_problems("reward", stage.reward or {})
+        if batch.samples_per_prompt < 2:
+            problems.append("samples_per_prompt=1 leaves a group without a baseline; use at least 2")
+        if batch.prompts_per_step < batch.updates_per_step:
+            problems.append(
+                f"updates_per_step={batch.updates_per_step} is more than prompts_per_step={batch.prompts_per_step}; "
+                f"groups are not split between updates"
+            )
+    elif isinstance(stage, MidTrainingStage):
+        longest = stage.sequence_length
+    elif isinstance(stage, SFTStage):
+        problems += [p for task in stage.demonstrations for p in _complaint(find_task, task)]
+    elif isinstance(stage, EvaluateStage):
+        problems += [p for task in stage.tasks for p in _complaint(find_task, task)]
+        longest = stage.sampling.max_tokens + 1
+    if longest > config.model.max_length:
+        problems.append(f"needs sequences of {longest} tokens, more than model.max_length={config.model.max_length}")
+    if not isinstance(stage, EvaluateStage) and batch.max_tokens_per_microbatch < longest:
+        problems.append(
+            f"max_tokens_per_microbatch={batch.max_tokens_per_microbatch} is less than one sequence of {longest} tokens"
+        )
+    return problems
+
+
+def _reward_problems(where: str, weights: dict[str, float]) -> list[str]:
+    from rewards.registry import find
+
+    return [f"{where}: {problem}" for name in weights for problem in _complaint(find, name)]
+
+
+def _complaint(look_up: Callable[[str], object], name: str) -> list[str]:
+    try:
+        look_up(name)
+    except (DataError, ValueError) as error:
+        return [str(error)]
+    return []

@@ -1,0 +1,59 @@
+"""What decides the results of a run, so that a resume can tell whether it still is the same run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from curricula.records import fingerprint
+from curricula.statutes import load_statutes
+from rl.config.schema import MidTrainingStage, RunConfig
+
+_NO_INFLUENCE = ("run_dir", "resume", "plan", "cluster", "tracker")
+_NO_INFLUENCE_INSIDE = {
+    "trainer": ("checkpoint_every", "keep_last", "timeout_s"),
+    "rollout": ("timeout_s", "max_restarts", "verify_sync"),
+    "reward": ("timeout_s", "max_restarts", "workers"),
+}
+
+
+def config_fingerprint(config: RunConfig) -> dict[str, Any]:
+    """The configuration without the keys that change no number."""
+    values = config.model_dump(mode="json")
+    for key in _NO_INFLUENCE:
+        values.pop(key)
+    for section, keys in _NO_INFLUENCE_INSIDE.items():
+        for key in keys:
+            values[section].pop(key)
+    return values
+
+
+def data_fingerprints(config: RunConfig) -> dict[str, str]:
+    """SHA-256 of the statutes and of every data file that the curriculum names."""
+    found = {"statutes": load_statutes().fingerprint}
+    for path in data_files(config):
+        found[path] = fingerprint(path)
+    return found
+
+
+def data_files(config: RunConfig) -> list[str]:
+    """Paths of the data files that the curriculum names."""
+    paths: list[str] = []
+    for stage in config.curriculum.stages:
+        if isinstance(stage, MidTrainingStage):
+            paths += [source.path for source in stage.corpus if source.path != "statutes"]
+        elif stage.data:
+            paths.append(stage.data)
+    return list(dict.fromkeys(paths))
+
+
+def difference(old: Any, new: Any, path: str = "") -> list[str]:
+    """Dotted paths at which two nested values differ, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for key in sorted(set(old) | set(new))
+            for line in difference(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [line for i, pair in enumerate(zip(old, new, strict=True)) for line in difference(*pair, f"{path}[{i}]")]
+    return [] if old == new else [f"{path}: was {old}, now {new}"]

@@ -1,0 +1,98 @@
+"""Saving, loading and exporting a training engine, without pickle.
+
+Weights and Adam moments go through torch's distributed checkpoint (DCP) with its safetensors storage: every rank writes
+its shards, and a checkpoint loads at another world size. Numbers that are not tensors go to JSON beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from safetensors.torch import load_file, save_file
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+
+
+def save(engine: Any, folder: Path) -> None:
+    """Write the engine's state under ``folder`` (a collective)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    dcp.save(_tensors(engine), storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
+    rank = dist.get_rank()
+    save_file({"torch": torch.get_rng_state()}, folder / f"rng-{rank}.safetensors")
+    if rank == 0:
+        updates = 0 if engine.lr_scheduler is None else engine.lr_scheduler.last_epoch
+        (folder / "engine.json").write_text(json.dumps({"updates": updates, "world_size": dist.get_world_size()}))
+    dist.barrier()
+
+
+def load(engine: Any, folder: Path, weights_only: bool) -> None:
+    """Read what :func:`save` wrote (a collective), resharding when the world size differs.
+
+    With ``weights_only`` the optimizer and its schedule stay as they are, as at the start of a new stage.
+    """
+    if not weights_only:
+        _materialise_moments(engine)
+    tensors = _tensors(engine)
+    if weights_only:
+        tensors = {name: tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    dcp.load(tensors, storage_reader=HuggingFaceStorageReader(str(folder)))
+    if weights_only:
+        return
+    saved = json.loads((folder / "engine.json").read_text())
+    engine.lr_scheduler.last_epoch = saved["updates"]
+    for group, base, factor in zip(
+        engine.optimizer.param_groups, engine.lr_scheduler.base_lrs, engine.lr_scheduler.lr_lambdas, strict=True
+    ):
+        group["lr"] = base * factor(saved["updates"])
+    if saved["world_size"] == dist.get_world_size():
+        torch.set_rng_state(load_file(folder / f"rng-{dist.get_rank()}.safetensors")["torch"])
+
+
+def export(engine: Any, folder: Path, source: str, trust_remote_code: bool) -> None:
+    """Write a Hugging Face folder that transformers and vLLM load (a collective; rank 0 writes, in one final move)."""
+    if dist.get_rank() != 0:
+        for _ in engine.full_weights():
+            pass
+    else:
+        from transformers import AutoTokenizer
+
+        partial = folder.with_name(folder.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        weights = {name: tensor.cpu().contiguous() for name, tensor in engine.full_weights()}
+        save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
+        config = engine.model_config.hf_config
+        config.save_pretrained(partial)
+        if engine.model_config.generation_config is not None:
+            engine.model_config.generation_config.save_pretrained(partial)
+        AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code).save_pretrained(partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+    dist.barrier()
+
+
+def _tensors(engine: Any) -> dict[str, torch.Tensor]:
+    """Weights and, once the optimizer has them, Adam's moments, under flat names. The tensors are the live ones."""
+    tensors: dict[str, torch.Tensor] = {}
+    for name, parameter in engine.module.named_parameters():
+        tensors[f"model.{name}"] = parameter.detach()
+        for key, value in (engine.optimizer.state.get(parameter, {}) if engine.optimizer else {}).items():
+            tensors[f"optimizer.{key}.{name}"] = value
+    return tensors
+
+
+def _materialise_moments(engine: Any) -> None:
+    """Give a fresh AdamW its state, so that loading has tensors to fill."""
+    for parameter in engine.module.parameters():
+        if parameter.requires_grad:
+            engine.optimizer.state[parameter] = {
+                "step": torch.zeros(()),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }

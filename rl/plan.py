@@ -1,0 +1,55 @@
+"""The plan of a run as tables."""
+
+from rich.console import Console
+from rich.table import Table
+
+from rl.config.derive import Plan
+from rl.config.schema import RunConfig
+
+
+def batch_table(plan: Plan) -> Table:
+    """The batch numbers of every stage, those set and those that follow."""
+    table = Table(title="Stages and batch numbers")
+    for column in ("stage", "kind"):
+        table.add_column(column)
+    for column in (
+        "steps", "prompts/step", "samples/prompt", "updates/step", "tokens/microbatch",
+        "sequences/update", "longest row",
+    ):  # fmt: skip
+        table.add_column(column, justify="right")
+    for stage in plan.stages:
+        grpo, evaluates = stage.kind == "grpo", stage.kind == "evaluate"
+        table.add_row(
+            stage.name,
+            stage.kind,
+            str(stage.steps),
+            "" if evaluates else str(stage.batch.prompts_per_step),
+            str(stage.batch.samples_per_prompt) if grpo else "",
+            str(stage.batch.updates_per_step) if grpo else "",
+            "" if evaluates else str(stage.batch.max_tokens_per_microbatch),
+            str(stage.sequences_per_update),
+            str(stage.longest_row),
+        )
+    return table
+
+
+def print_plan(config: RunConfig, plan: Plan, console: Console) -> None:
+    """Stages, actors, memory and an estimate of time."""
+    console.print(batch_table(plan))
+    actors = Table(title="Ray actors")
+    actors.add_column("name")
+    actors.add_column("what")
+    for name, what in plan.actors:
+        actors.add_row(name, what)
+    console.print(actors)
+    memory = Table(title="Memory (estimate)")
+    memory.add_column("what")
+    memory.add_column("GiB", justify="right")
+    for what, gib in (*plan.memory, ("sum", sum(gib for _, gib in plan.memory))):
+        memory.add_row(what, f"{gib:.2f}")
+    console.print(memory)
+    size = "unknown until loaded" if plan.parameters is None else f"{plan.parameters / 1e6:.2f} M"
+    minutes = sum(stage.seconds for stage in plan.stages) / 60
+    console.print(f"model {config.model.name}: {size} parameters · seed {config.seed} · run folder {config.run_dir}")
+    if plan.parameters is not None:
+        console.print(f"time on this machine's CPU, a rough estimate without start-up: {minutes:.0f} min")

@@ -1,0 +1,52 @@
+"""Checks of data against the tokenizer, before any actor starts."""
+
+from typing import Any
+
+from curricula.corpora import read_corpus
+from curricula.records import read_demonstrations, read_prompts
+from curricula.tasks import make_prompts
+from rl.config.schema import EvaluateStage, GRPOStage, MidTrainingStage, RunConfig, SFTStage
+from rl.errors import UserError
+from rl.models.chat import render_demonstration, render_prompt
+
+PROBED = 100
+"""Generated questions of each task that are looked at."""
+
+
+def require_prompts_fit(config: RunConfig, tokenizer: Any) -> None:
+    """Read every data file and measure prompts and demonstrations.
+
+    Raises:
+        UserError: if a prompt or a demonstration is longer than its stage allows.
+        DataError: if a data file is missing, malformed or empty.
+    """
+    for stage in config.curriculum.stages:
+        where = f"stage {stage.name}"
+        if isinstance(stage, MidTrainingStage):
+            for source in stage.corpus:
+                read_corpus(source.path, source.laws)
+        elif isinstance(stage, SFTStage):
+            found = [p for t, n in stage.demonstrations.items() for p in make_prompts(t, "train", n, config.seed)]
+            found += read_demonstrations(stage.data) if stage.data else []
+            for prompt in found:
+                ids, _ = render_demonstration(tokenizer, prompt)
+                _require(
+                    len(ids), config.model.max_length, f"{where}: the demonstration of {prompt.uid}", "model.max_length"
+                )
+        elif isinstance(stage, GRPOStage):
+            found = [p for t in stage.tasks for p in make_prompts(t, "train", PROBED, config.seed, fewer_ok=True)]
+            found += read_prompts(stage.data) if stage.data else []
+            for prompt in found:
+                length = len(render_prompt(tokenizer, prompt.messages))
+                what = f"{where}: prompt {prompt.uid} (task {prompt.task})"
+                _require(length, stage.max_prompt_tokens, what, "max_prompt_tokens")
+        elif isinstance(stage, EvaluateStage) and stage.data:
+            limit = config.model.max_length - stage.sampling.max_tokens
+            for prompt in read_prompts(stage.data):
+                length = len(render_prompt(tokenizer, prompt.messages))
+                _require(length, limit, f"{where}: prompt {prompt.uid}", "model.max_length less sampling.max_tokens")
+
+
+def _require(length: int, limit: int, what: str, key: str) -> None:
+    if length > limit:
+        raise UserError(f"{what} has {length} tokens, more than {key}={limit}; raise the limit or take it out")

@@ -1,0 +1,156 @@
+"""What travels between driver, rollout, reward and trainer: groups of completions, and jagged token batches.
+
+Everything here is plain Python and numpy, so that it pickles cheaply and Ray moves the arrays without copying.
+
+Alignment: a per-token array is *target-aligned*. Position ``t`` speaks of token ``t`` as a prediction from the tokens
+before it, so ``loss_mask[t]`` says whether token ``t`` is trained on and ``log_probs[t]`` is its log-probability.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from curricula.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sampled answer, exactly as the sampler produced it (token in, token out)."""
+
+    token_ids: np.ndarray
+    """int64 [T], the stop token included when it was sampled."""
+    log_probs: np.ndarray
+    """float32 [T], under the policy and temperature that sampled the tokens."""
+    text: str
+    """Decoded completion without the stop token."""
+    finish_reason: str
+    """``stop`` or ``length``."""
+    weight_version: int
+    """Version of the weights that sampled it."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """One prompt and its n completions: the unit of admission, of loss of a worker, and of resume."""
+
+    uid: str
+    prompt: Prompt
+    prompt_ids: list[int]
+    completions: list[Completion]
+    rewards: list[float] = field(default_factory=list)
+    parts: list[dict[str, float]] = field(default_factory=list)
+    error: str | None = None
+
+    @property
+    def zero_variance(self) -> bool:
+        """Whether every completion got the same reward, so that the group carries no gradient."""
+        return max(self.rewards) - min(self.rewards) < 1e-8
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """N token sequences laid end to end (T tokens in all), with target-aligned per-token fields."""
+
+    input_ids: np.ndarray
+    """int64 [T]."""
+    offsets: np.ndarray
+    """int64 [N + 1]; sequence ``i`` is ``input_ids[offsets[i]:offsets[i + 1]]``."""
+    position_ids: np.ndarray
+    """int64 [T]; restarts at 0 at every document, which is also what keeps packed documents apart in attention."""
+    loss_mask: np.ndarray
+    """bool [T]; the first token of a document is never a target."""
+    fields: dict[str, np.ndarray] = field(default_factory=dict)
+    """Further float32 [T] arrays: ``old_log_probs``, ``ref_log_probs``, ``advantages``."""
+    rewards: np.ndarray | None = None
+    """float32 [N], one number a sequence, for group advantages."""
+    groups: np.ndarray | None = None
+    """int64 [N], which group a sequence belongs to."""
+    temperature: float = 1.0
+    """Sampling temperature; the trainer divides its logits by it."""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 [N], tokens of each sequence."""
+        return np.diff(self.offsets)
+
+    @property
+    def num_targets(self) -> int:
+        """Tokens that the loss covers."""
+        return int(self.loss_mask.sum())
+
+    def with_field(self, name: str, values: np.ndarray) -> "TokenBatch":
+        """A copy with one more per-token field (float32 [T])."""
+        if len(values) != len(self.input_ids):
+            raise ValueError(f"field {name} has {len(values)} values for {len(self.input_ids)} tokens")
+        return replace(self, fields={**self.fields, name: values.astype(np.float32)})
+
+    def select(self, rows: Sequence[int]) -> "TokenBatch":
+        """The given sequences, in the given order."""
+        spans = [np.arange(self.offsets[i], self.offsets[i + 1]) for i in rows]
+        where = np.concatenate(spans) if spans else np.zeros(0, dtype=np.int64)
+        index = np.asarray(list(rows), dtype=np.int64)
+        return TokenBatch(
+            input_ids=self.input_ids[where],
+            offsets=np.concatenate([[0], np.cumsum(self.lengths[index])]).astype(np.int64),
+            position_ids=self.position_ids[where],
+            loss_mask=self.loss_mask[where],
+            fields={name: values[where] for name, values in self.fields.items()},
+            rewards=None if self.rewards is None else self.rewards[index],
+            groups=None if self.groups is None else self.groups[index],
+            temperature=self.temperature,
+        )
+
+
+def supervised_batch(sequences: Sequence[tuple[list[int], int]]) -> TokenBatch:
+    """Demonstrations as a batch: items are (token ids, length of the prompt); targets are what follows the prompt."""
+    ids = [np.asarray(tokens, dtype=np.int64) for tokens, _ in sequences]
+    masks = [np.arange(len(tokens)) >= max(prompt, 1) for tokens, prompt in sequences]
+    return _assemble(ids, masks)
+
+
+def packed_batch(rows: Sequence[Sequence[int]], segments: Sequence[Sequence[int]]) -> TokenBatch:
+    """Packed documents as a batch. ``segments[i][t]`` numbers the document that token ``t`` of row ``i`` belongs to."""
+    ids = [np.asarray(row, dtype=np.int64) for row in rows]
+    positions, masks = [], []
+    for row in segments:
+        segment = np.asarray(row, dtype=np.int64)
+        starts = np.concatenate([[True], segment[1:] != segment[:-1]])
+        first = np.maximum.accumulate(np.where(starts, np.arange(len(segment)), 0))
+        positions.append(np.arange(len(segment)) - first)
+        masks.append(~starts)
+    return _assemble(ids, masks, positions)
+
+
+def policy_batch(groups: Sequence[Group], temperature: float) -> TokenBatch:
+    """Groups as a batch: targets are the completion tokens, ``old_log_probs`` the sampler's own, one reward a row."""
+    ids, masks, old, rewards, index = [], [], [], [], []
+    for number, group in enumerate(groups):
+        prompt = np.asarray(group.prompt_ids, dtype=np.int64)
+        for completion, reward in zip(group.completions, group.rewards, strict=True):
+            ids.append(np.concatenate([prompt, completion.token_ids]))
+            masks.append(np.arange(len(ids[-1])) >= len(prompt))
+            old.append(np.concatenate([np.zeros(len(prompt)), completion.log_probs]).astype(np.float32))
+            rewards.append(reward)
+            index.append(number)
+    batch = _assemble(ids, masks)
+    return replace(
+        batch,
+        fields={"old_log_probs": np.concatenate(old)},
+        rewards=np.asarray(rewards, dtype=np.float32),
+        groups=np.asarray(index, dtype=np.int64),
+        temperature=temperature,
+    )
+
+
+def _assemble(ids: list[np.ndarray], masks: list[np.ndarray], positions: list[np.ndarray] | None = None) -> TokenBatch:
+    lengths = [len(row) for row in ids]
+    return TokenBatch(
+        input_ids=np.concatenate(ids),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        position_ids=np.concatenate(positions or [np.arange(n) for n in lengths]),
+        loss_mask=np.concatenate(masks),
+    )

@@ -1,0 +1,59 @@
+"""Evaluation: held-out accuracy of the policy as it stands, per task."""
+
+from collections import Counter
+
+from curricula.prompts import Prompt
+from curricula.records import read_prompts
+from curricula.tasks import make_prompts
+from rl.config.schema import EvaluateStage
+from rl.results import EvalResult, save
+from rl.runtime import Runtime
+from rl.samples import Group
+from rl.steps import rows
+
+EVALUATION_SEED = 20_240_101
+"""Held-out questions are the same for every run, so that runs can be compared."""
+
+
+def questions(stage: EvaluateStage) -> list[Prompt]:
+    """The held-out questions of a stage."""
+    found = [
+        prompt
+        for task in stage.tasks
+        for prompt in make_prompts(task, stage.split, stage.questions, EVALUATION_SEED, fewer_ok=True)
+    ]
+    return found + (read_prompts(stage.data) if stage.data else [])
+
+
+def run(stage: EvaluateStage, runtime: Runtime) -> None:
+    """Answer every question once and record accuracy, format and the majority answer's share for each task."""
+    prompts = questions(stage)
+    with runtime.tracker.stage(stage.name, total=1, start=0):
+        with runtime.tracker.phase("rollout"):
+            groups = runtime.rollout(stage, 0, prompts, samples=1)
+        with runtime.tracker.phase("reward"):
+            groups = runtime.score(groups, {"accuracy": 1.0, "format": 0.0})
+    result = summarise(stage, groups, runtime.weights_from or "base")
+    save(runtime.run_dir / "results.json", result)
+    metrics = {f"accuracy/{task}": found["correct"] / max(1, found["n"]) for task, found in result.per_task.items()}
+    runtime.tracker.log(stage.name, 0, metrics | {"accuracy": result.average})
+    if runtime.config.tracker.dump_rollouts:
+        runtime.tracker.dump_groups(stage.name, 0, [row for group in groups for row in rows(group)])
+
+
+def summarise(stage: EvaluateStage, groups: list[Group], after: str) -> EvalResult:
+    """Counts for each task from scored groups of one completion."""
+    per_task: dict[str, dict[str, float]] = {}
+    majority: dict[str, float] = {}
+    for task in dict.fromkeys(group.prompt.task for group in groups):
+        mine = [group for group in groups if group.prompt.task == task]
+        scored = [group.parts[0] for group in mine if group.error is None]
+        per_task[task] = {
+            "correct": sum(part["accuracy"] for part in scored),
+            "n": len(scored),
+            "format": sum(part["format"] for part in scored) / max(1, len(scored)),
+            "errors": len(mine) - len(scored),
+        }
+        answers = Counter(group.prompt.reference for group in mine)
+        majority[task] = answers.most_common(1)[0][1] / len(mine)
+    return EvalResult(stage.name, after, stage.split, per_task, majority)

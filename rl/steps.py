@@ -1,0 +1,146 @@
+"""The bookkeeping around a training loop: where it resumes, what it logs, when it saves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from rl.config.schema import GRPOStage, MidTrainingStage, OptimConfig, SFTStage
+from rl.errors import UserError
+from rl.runtime import Runtime
+from rl.samples import Group
+
+TrainingStage = MidTrainingStage | SFTStage | GRPOStage
+
+
+class Stateful(Protocol):
+    """Something whose state belongs in a checkpoint."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Step:
+    """One step of a training loop."""
+
+    def __init__(self, loop: StepLoop, number: int) -> None:
+        self.loop = loop
+        self.number = number
+        """0-based number of the step in its stage."""
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Time a part of the step."""
+        return self.loop.runtime.tracker.phase(name)
+
+    def dump(self, groups: list[Group]) -> None:
+        """Write the step's groups to the rollout files."""
+        if self.loop.runtime.config.tracker.dump_rollouts:
+            self.loop.runtime.tracker.dump_groups(
+                self.loop.stage.name, self.number, [r for g in groups for r in rows(g)]
+            )
+
+    def finish(self, metrics: dict[str, float], score: float | None) -> None:
+        """Log the step, and save a checkpoint when one is due; the one with the highest ``score`` is kept as best."""
+        self.loop.finish(self.number, metrics, score)
+
+
+class StepLoop:
+    """Iterates over the steps of a stage, from the last checkpoint on."""
+
+    def __init__(
+        self, stage: TrainingStage, runtime: Runtime, optim: OptimConfig, updates: int, state: dict[str, Stateful]
+    ):
+        self.stage, self.runtime, self.state = stage, runtime, state
+        self.bad_updates = 0
+        self.start = self._restore(optim, updates)
+
+    def __iter__(self) -> Iterator[Step]:
+        tracker = self.runtime.tracker
+        with tracker.stage(self.stage.name, total=self.stage.steps, start=self.start):
+            for number in range(self.start, self.stage.steps):
+                yield Step(self, number)
+
+    def _restore(self, optim: OptimConfig, updates: int) -> int:
+        """Bring trainer, state and tracker to where the stage stands; returns the first step to do."""
+        runtime, name = self.runtime, self.stage.name
+        checkpoint = runtime.checkpoints.latest(name)
+        if checkpoint is None:
+            runtime.load_weights_before(name)
+            runtime.trainer.begin_stage(optim, updates)
+            self._rewind(runtime.manifest.stage(name).get("tracker"))
+            runtime.manifest.record(name, tracker=runtime.tracker.state_dict())
+            return 0
+        driver = runtime.checkpoints.driver(checkpoint)
+        runtime.trainer.begin_stage(optim, updates)
+        runtime.trainer.call("load", str(checkpoint.engine.resolve()), weights_only=False)
+        runtime.weights_changed()
+        if set(driver["state"]) != set(self.state):
+            raise UserError(
+                f"checkpoint {checkpoint.path} holds the state of {sorted(driver['state'])}, not {sorted(self.state)}"
+            )
+        for key, part in self.state.items():
+            part.load_state_dict(driver["state"][key])
+        self._rewind(driver["tracker"])
+        self.bad_updates = driver["bad_updates"]
+        return int(driver["step"])
+
+    def _rewind(self, tracker_state: dict[str, Any] | None) -> None:
+        if tracker_state is not None:
+            self.runtime.tracker.load_state_dict(tracker_state)
+
+    def finish(self, number: int, metrics: dict[str, float], score: float | None) -> None:
+        """Log, guard against non-finite updates, save when due."""
+        runtime = self.runtime
+        runtime.weights_changed()
+        finite = math.isfinite(metrics.get("grad_norm", 0.0)) and math.isfinite(metrics.get("loss", 0.0))
+        self.bad_updates = 0 if finite else self.bad_updates + 1
+        runtime.tracker.log(self.stage.name, number, metrics | {"bad_updates": float(self.bad_updates)})
+        if self.bad_updates >= runtime.config.trainer.max_bad_updates:
+            raise UserError(
+                f"stage {self.stage.name}: {self.bad_updates} updates in a row had a non-finite gradient (the last at "
+                f"step {number}); every one was skipped. Lower optim.lr or look at the batch with tools.rollouts"
+            )
+        done = number + 1
+        if done % runtime.config.trainer.checkpoint_every == 0 or done == self.stage.steps:
+            with runtime.tracker.phase("checkpoint"):
+                self._save(done, score if finite else None)
+
+    def _save(self, done: int, score: float | None) -> None:
+        runtime = self.runtime
+        runtime.checkpoints.save(
+            self.stage.name,
+            done,
+            lambda folder: runtime.trainer.call("save", str(folder.resolve())),
+            {
+                "state": {key: part.state_dict() for key, part in self.state.items()},
+                "tracker": runtime.tracker.state_dict(),
+                "bad_updates": self.bad_updates,
+            },
+            score,
+        )
+
+
+def rows(group: Group) -> list[dict[str, Any]]:
+    """A group as rows of a rollout file, one a completion."""
+    scored = group.error is None
+    return [
+        {
+            "uid": group.uid,
+            "task": group.prompt.task,
+            "prompt": group.prompt.messages[-1]["content"],
+            "completion": completion.text,
+            "reference": group.prompt.reference,
+            "reward": group.rewards[i] if scored else None,
+            "parts": group.parts[i] if scored else {},
+            "prompt_ids": group.prompt_ids,
+            "token_ids": completion.token_ids.tolist(),
+            "log_probs": completion.log_probs.tolist(),
+            "weight_version": completion.weight_version,
+            "finish_reason": completion.finish_reason,
+            "error": group.error,
+        }
+        for i, completion in enumerate(group.completions)
+    ]

@@ -1,0 +1,158 @@
+"""The numbers of a run: metrics.jsonl, progress, Ray metrics, Weights & Biases, rollout files.
+
+Every line of metrics.jsonl is {"stage", "step", …metrics, "time": {phase: seconds}}. What a clock gave stands under
+"time" alone, so the rest of two equal runs is equal to the last digit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from rl.config.schema import TrackerConfig
+
+SHOWN = ("loss", "reward", "reward/accuracy", "entropy", "grad_norm", "groups/zero_variance")
+"""Metrics that the progress line shows, where a stage has them."""
+
+
+class Tracker:
+    """Feeds every number to all places at once."""
+
+    def __init__(self, run_dir: Path, config: TrackerConfig, console: Console) -> None:
+        self.run_dir, self.config, self.console = run_dir, config, console
+        self.path = run_dir / "metrics.jsonl"
+        self.wandb_id = uuid.uuid4().hex[:12]
+        self._wandb: Any = None
+        self._gauges: dict[str, Any] = {}
+        self._times: dict[str, float] = {}
+        self._stage = ""
+        self._progress: tuple[Progress, Any] | None = None
+        self._shown = 0.0
+
+    # --- a stage and its phases -----------------------------------------------------------------------------------
+
+    @contextmanager
+    def stage(self, name: str, total: int, start: int) -> Iterator[None]:
+        """Show the progress of a stage."""
+        self._stage, self._times = name, {}
+        if not (self.config.progress and self.console.is_terminal):
+            yield
+            return
+        columns = (
+            TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+            TimeRemainingColumn(), TextColumn("{task.fields[figures]}"),
+        )  # fmt: skip
+        with Progress(*columns, console=self.console) as progress:
+            self._progress = progress, progress.add_task(name, total=total, completed=start, figures="")
+            try:
+                yield
+            finally:
+                self._progress = None
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time a phase: for the log line of the step, and as a Ray gauge."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - started
+            self._times[name] = self._times.get(name, 0.0) + seconds
+            self._gauge("themis_phase_seconds", seconds, {"stage": self._stage, "phase": name})
+
+    # --- logging --------------------------------------------------------------------------------------------------
+
+    def log(self, stage: str, step: int, metrics: dict[str, float]) -> None:
+        """Write the line of a step."""
+        times, self._times = self._times, {}
+        line = {"stage": stage, "step": step, **metrics, "time": {k: round(v, 4) for k, v in times.items()}}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        for name in SHOWN:
+            if name in metrics:
+                self._gauge("themis_" + name.replace("/", "_"), metrics[name], {"stage": stage})
+        if self._wandb is not None:
+            self._wandb.log(
+                {f"{stage}/{k}": v for k, v in metrics.items()} | {f"time/{stage}/{k}": v for k, v in times.items()}
+            )
+        self._show(stage, step, metrics, times)
+
+    def _show(self, stage: str, step: int, metrics: dict[str, float], times: dict[str, float]) -> None:
+        figures = "  ".join(f"{name} {metrics[name]:.3g}" for name in SHOWN if name in metrics)
+        spent = " ".join(f"{name} {seconds:.1f}s" for name, seconds in times.items() if seconds >= 0.05)
+        if self._progress is not None:
+            progress, bar = self._progress
+            progress.update(bar, completed=step + 1, figures=f"{figures}  [dim]{spent}[/dim]")
+        elif self.config.progress and time.monotonic() - self._shown > 10:
+            self._shown = time.monotonic()
+            self.console.print(f"{stage} step {step + 1}: {figures}  {spent}", highlight=False)
+
+    def dump_groups(self, stage: str, step: int, rows: list[dict[str, Any]]) -> None:
+        """Write a step's completions to rollouts/<stage>/step-000012.parquet, one row each."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.run_dir / "rollouts" / stage / f"step-{step:06d}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        table = pa.Table.from_pylist([{**row, "parts": json.dumps(row["parts"])} for row in rows])
+        pq.write_table(table, partial)
+        os.replace(partial, path)
+
+    # --- resume ---------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where metrics.jsonl ends, and the W&B run."""
+        return {"position": self.path.stat().st_size if self.path.is_file() else 0, "wandb_id": self.wandb_id}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Cut metrics.jsonl back to a state, so that steps done again are not there twice."""
+        if self.path.is_file() and self.path.stat().st_size > state["position"]:
+            os.truncate(self.path, state["position"])
+
+    # --- places ---------------------------------------------------------------------------------------------------
+
+    def start_wandb(self, run_config: dict[str, Any], wandb_id: str | None) -> None:
+        """Open the W&B run, the one of ``wandb_id`` when a run resumes. A failure is told and costs nothing else."""
+        if self.config.wandb == "disabled":
+            return
+        mode = self.config.wandb
+        if mode == "auto":
+            mode = "online" if os.environ.get("WANDB_API_KEY") else "offline"
+        self.wandb_id = wandb_id or self.wandb_id
+        os.environ.setdefault("WANDB_SILENT", "true")
+        try:
+            import wandb
+
+            self._wandb = wandb.init(
+                project=self.config.project, id=self.wandb_id, name=self.run_dir.name, dir=str(self.run_dir), mode=mode,
+                resume="allow", config=run_config, settings=wandb.Settings(init_timeout=30, console="off"),
+            )  # fmt: skip
+        except Exception as error:
+            self.console.print(f"[yellow]W&B is off for this run: {type(error).__name__}: {error}[/yellow]")
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._wandb is not None:
+            self._wandb.finish()
+            self._wandb = None
+
+    def _gauge(self, name: str, value: float, tags: dict[str, str]) -> None:
+        import ray
+
+        if not ray.is_initialized():
+            return
+        if name not in self._gauges:
+            from ray.util.metrics import Gauge
+
+            self._gauges[name] = Gauge(name, description=name.replace("_", " "), tag_keys=tuple(tags))
+        self._gauges[name].set(value, tags=tags)

@@ -1,0 +1,132 @@
+"""How the policy's weights reach the rollout engine, through vLLM's weight-transfer API.
+
+Three backends, chosen by :func:`backend_for`. ``shm`` is ours: the trainer writes one safetensors file to the shared
+memory of the machine and vLLM maps it. ``ipc`` hands CUDA memory handles to an engine on the same GPU. ``nccl`` is for
+engines on other GPUs. vLLM is imported only inside the functions that run in its process.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class WeightUpdate:
+    """One published version of the weights."""
+
+    version: int
+    """Grows by one with every publication."""
+    info: dict[str, Any]
+    """What vLLM's ``update_weights`` is given."""
+    num_bytes: int
+    """Size of the weights."""
+
+
+def backend_for(choice: str, device: str) -> str:
+    """The transfer backend for a trainer device: the configured one, or by device when it is ``auto``."""
+    if choice != "auto":
+        return choice
+    return "shm" if device == "cpu" else "ipc"
+
+
+def shared_file(run_id: str) -> Path:
+    """Where a run's weights lie between trainer and rollout: in shared memory where the machine has it."""
+    base = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else Path(tempfile.gettempdir())
+    return base / f"themis-{run_id}.safetensors"
+
+
+def write_shared(weights: Iterable[tuple[str, torch.Tensor]], path: Path) -> int:
+    """Write named tensors to ``path`` (replaced in one move, so a reader never sees half a file); returns bytes."""
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights}
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial)
+    os.replace(partial, path)
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def ipc_info(weights: Iterable[tuple[str, torch.Tensor]]) -> tuple[dict[str, Any], list[torch.Tensor]]:
+    """vLLM's ``ipc`` update info for CUDA tensors, and the tensors to keep alive until the update has finished."""
+    import torch
+    from torch.multiprocessing.reductions import reduce_tensor
+
+    gpu = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
+    names, dtypes, shapes, handles, kept = [], [], [], [], []
+    for name, tensor in weights:
+        tensor = tensor.detach().contiguous()
+        names.append(name)
+        dtypes.append(str(tensor.dtype).removeprefix("torch."))
+        shapes.append(list(tensor.shape))
+        handles.append({gpu: reduce_tensor(tensor)[1]})
+        kept.append(tensor)
+    return {"names": names, "dtype_names": dtypes, "shapes": shapes, "ipc_handles": handles}, kept
+
+
+@cache
+def register() -> None:
+    """Make the ``shm`` backend known to vLLM. vLLM calls this in each of its processes (``vllm.general_plugins``)."""
+    from vllm.distributed.weight_transfer.base import (
+        WeightTransferEngine,
+        WeightTransferInitInfo,
+        WeightTransferUpdateInfo,
+    )
+    from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
+
+    @dataclass
+    class InitInfo(WeightTransferInitInfo):
+        """Nothing to agree on."""
+
+    @dataclass
+    class UpdateInfo(WeightTransferUpdateInfo):
+        path: str = ""
+
+    class SharedMemoryEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
+        """Loads a safetensors file from shared memory into a running model."""
+
+        init_info_cls = InitInfo
+        update_info_cls = UpdateInfo
+
+        def init_transfer_engine(self, init_info: InitInfo) -> None: ...
+
+        def start_weight_update(self) -> None:
+            from vllm.model_executor.model_loader.reload import initialize_layerwise_reload
+
+            initialize_layerwise_reload(self.model)
+
+        def receive_weights(self, update_info: UpdateInfo) -> None:
+            from safetensors.torch import load_file
+
+            self.model.load_weights(load_file(update_info.path).items())
+
+        def finish_weight_update(self) -> None:
+            from vllm.model_executor.model_loader.reload import finalize_layerwise_reload
+
+            finalize_layerwise_reload(self.model, self.model_config)
+            _repack_tied_head(self.model)
+
+        def shutdown(self) -> None: ...
+
+    WeightTransferEngineFactory.register_engine("shm", SharedMemoryEngine)
+
+
+def _repack_tied_head(model: Any) -> None:
+    """On CPU the output head multiplies with a packed copy of the embedding. With tied embeddings the reload leaves
+    that copy at the old weights (log-probs off by more than 1, in silence), so it is packed again."""
+    import torch
+
+    head = getattr(model, "lm_head", None)
+    if head is None or not model.config.tie_word_embeddings or head.weight.device != torch.device("cpu"):
+        return
+    from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
+
+    dispatch_cpu_unquantized_gemm(head, remove_weight=False)
