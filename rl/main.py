@@ -20,7 +20,7 @@ from rl.errors import UserError
 from rl.plan import batch_table, print_plan
 
 USER_ERRORS = (UserError, DataError, ClusterError)
-console = Console()
+console = Console() if sys.stdout.isatty() else Console(width=120)
 
 
 def run(config: RunConfig) -> None:

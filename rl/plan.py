@@ -1,5 +1,6 @@
 """The plan of a run as tables."""
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -9,14 +10,12 @@ from rl.config.schema import RunConfig
 
 def batch_table(plan: Plan) -> Table:
     """The batch numbers of every stage, those set and those that follow."""
-    table = Table(title="Stages and batch numbers")
+    table = Table(title="Stages and batch numbers", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("stage", "kind"):
-        table.add_column(column)
-    for column in (
-        "steps", "prompts/step", "samples/prompt", "updates/step", "tokens/microbatch",
-        "sequences/update", "longest row",
-    ):  # fmt: skip
+        table.add_column(column, no_wrap=True)
+    for column in ("steps", "prompts\n/step", "samples\n/prompt", "updates\n/step", "tokens\n/micro", "seqs\n/update"):
         table.add_column(column, justify="right")
+    table.add_column("longest\nrow", justify="right")
     for stage in plan.stages:
         grpo, evaluates = stage.kind == "grpo", stage.kind == "evaluate"
         table.add_row(

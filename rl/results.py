@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from rich import box
 from rich.table import Table
 
 from rl.files import write_json
@@ -44,11 +45,11 @@ def wilson(correct: float, n: float, z: float = 1.96) -> tuple[float, float]:
 def table(results: list[EvalResult]) -> Table:
     """Accuracy in percent with 95 % intervals: one row an evaluation, one column a task."""
     tasks = list(dict.fromkeys(task for result in results for task in result.per_task))
-    shown = Table(title="Held-out accuracy (%, 95 % interval)")
-    shown.add_column("after")
+    shown = Table(title="Held-out accuracy (%, 95 % interval)", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("after", no_wrap=True)
     shown.add_column("split")
     for task in tasks:
-        shown.add_column(task, justify="right")
+        shown.add_column(task.replace("_", "\n"), justify="right")
     shown.add_column("average", justify="right", style="bold")
     shown.add_column("format", justify="right")
     for result in results:
@@ -74,7 +75,7 @@ def _cell(task: dict[str, float] | None) -> str:
     if task is None:
         return ""
     low, high = wilson(task["correct"], task["n"])
-    return f"{100 * task['correct'] / max(1, task['n']):.1f} [{100 * low:.0f}–{100 * high:.0f}]"
+    return f"{100 * task['correct'] / max(1, task['n']):.1f}\n{100 * low:.0f}–{100 * high:.0f}"
 
 
 def save(path: Path, result: EvalResult) -> None:

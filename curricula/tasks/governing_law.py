@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections import Counter
 from functools import lru_cache
 
 from curricula.prompts import Prompt, ask
@@ -17,13 +18,15 @@ SHORTEST, LONGEST = 10, 36
 
 @lru_cache(maxsize=3)
 def sentences(split: Split) -> dict[str, tuple[str, ...]]:
-    """Sentences of each law's articles in the split that don't name the law."""
-    found: dict[str, tuple[str, ...]] = {}
-    for law in LAWS:
-        articles = [a for a in load_statutes().articles(law) if split_of(a.law, a.number) == split]
-        parts = [part for article in articles for part in re.split(r"[。；\n]", article.text)]
-        found[law] = tuple(p for p in parts if SHORTEST <= len(p) <= LONGEST and law not in p)
-    return found
+    """Sentences of each law's articles in the split that don't name the law and stand in one article only."""
+    places = {(law, a.number): re.split(r"[。；\n]", a.text) for law in LAWS for a in load_statutes().articles(law)}
+    times = Counter(part for parts in places.values() for part in parts)
+    found: dict[str, list[str]] = {law: [] for law in LAWS}
+    for (law, number), parts in places.items():
+        if split_of("中华人民共和国" + law, number) == split:
+            usable = (p for p in parts if SHORTEST <= len(p) <= LONGEST and law not in p and times[p] == 1)
+            found[law].extend(usable)
+    return {law: tuple(parts) for law, parts in found.items()}
 
 
 @task("governing_law")

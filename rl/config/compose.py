@@ -57,6 +57,8 @@ def _accept(argument: str, known: dict[str, bool], options: dict[str, list[str]]
     bare = key.lstrip("+~")
     if bare.startswith("hydra"):
         return argument
+    if bare == "run_dir":
+        return f"hydra.run.dir={value}"  # the configuration's run_dir is Hydra's output folder
     if bare in options:
         for option in value.split(","):
             if option.removesuffix(".yaml") not in options[bare]:

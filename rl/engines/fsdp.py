@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,7 +65,8 @@ class FSDPEngine(FSDPEngineWithLMHead):
         self.optimizer.zero_grad()
         metrics = self.forward_backward_batch(data, loss_function, max_tokens=max_tokens)["metrics"]
         metrics["lr"] = self.optimizer.param_groups[0]["lr"]
-        metrics["grad_norm"] = self.optimizer_step()
+        # A NaN in the loss can come with a finite gradient (a clipped ratio has none), so both are asked.
+        metrics["grad_norm"] = self.optimizer_step() if math.isfinite(metrics["loss"]) else math.nan
         self.optimizer.zero_grad()
         self.lr_scheduler.step()
         return metrics

@@ -1,0 +1,95 @@
+import os
+import signal
+import socket
+import time
+
+import pytest
+import ray
+
+from cluster.errors import ClusterError
+from cluster.health import Supervised
+from cluster.placement import reserve
+
+
+class Worker:
+    def __init__(self, start):
+        self.total = start
+
+    def pid(self):
+        return os.getpid()
+
+    def add(self, n):
+        self.total += n
+        return self.total
+
+    def slow(self, seconds):
+        time.sleep(seconds)
+        return seconds
+
+    def crash_if(self, path):
+        """Dies the first time only."""
+        if not os.path.exists(path):
+            open(path, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return "alive"
+
+    def fail(self):
+        raise ValueError("as asked")
+
+
+@pytest.fixture
+def worker(ray_cluster):
+    restarted = []
+    actor = Supervised("worker/0", Worker, (10,), {"num_cpus": 0}, max_restarts=2, on_restart=restarted.append)
+    yield actor, restarted
+    actor.stop()
+
+
+def test_a_killed_actor_is_replaced_and_the_call_issued_again(worker, tmp_path):
+    actor, restarted = worker
+    assert actor.call("add", 1, timeout_s=30) == 11
+    before = actor.call("pid", timeout_s=30)
+    os.kill(before, signal.SIGKILL)
+    assert actor.call("add", 1, timeout_s=60) == 11, "a fresh actor"
+    assert actor.call("crash_if", str(tmp_path / "mark"), timeout_s=60) == "alive"
+    assert actor.restarts == len(restarted) == 2
+    assert ray.get_actor("worker/0") is not None
+    os.kill(actor.call("pid", timeout_s=30), signal.SIGKILL)
+    with pytest.raises(RuntimeError, match="lost 3 times"):
+        actor.call("pid", timeout_s=60)
+
+
+def test_a_hanging_actor_is_replaced_once(worker):
+    actor, _ = worker
+    with pytest.raises(TimeoutError, match="slow within 1 s, twice"):
+        actor.call("slow", 30, timeout_s=1)
+
+
+def test_an_exception_is_passed_on(worker):
+    actor, _ = worker
+    with pytest.raises(ValueError, match="as asked"):
+        actor.call("fail", timeout_s=30)
+    assert actor.restarts == 0
+
+
+def test_what_cannot_be_reserved_is_shown(ray_cluster):
+    with pytest.raises(ClusterError, match=r"asked +1000 CPU(.|\n)*free of"):
+        reserve([{"CPU": 1000.0}], timeout_s=1)
+    group = reserve([{"CPU": 1.0}], timeout_s=30)
+    ray.util.remove_placement_group(group)
+
+
+def test_a_taken_port_is_named(tmp_path):
+    import subprocess
+    import sys
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = ["+curriculum=smoke", f"cluster.dashboard_port={port}", f"run_dir={tmp_path / 'run'}"]
+        answer = subprocess.run(
+            [sys.executable, "-m", "rl.main", *command], capture_output=True, text=True, timeout=120
+        )
+    assert answer.returncode == 2 and f"port {port} on 127.0.0.1 is taken" in answer.stderr
+    assert "Traceback" not in answer.stderr

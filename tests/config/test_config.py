@@ -1,0 +1,175 @@
+import subprocess
+import sys
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from rl.config.compose import CONF, accept_overrides, groups, load, schema_keys
+from rl.config.derive import batch_numbers, check, derive, parameter_count
+from rl.config.fingerprint import config_fingerprint, difference
+from rl.errors import UserError
+
+
+def config(*overrides, curriculum="smoke"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        accepted = accept_overrides([f"+curriculum={curriculum}", *overrides])
+        composed = compose("config", overrides=[*accepted, "run_dir=runs/test"])
+    return load(composed)
+
+
+@pytest.mark.parametrize("curriculum", groups()["curriculum"])
+def test_every_curriculum_is_valid_and_can_work(curriculum):
+    found = config(curriculum=curriculum)
+    check(found)
+    assert len(derive(found).stages) == len(found.curriculum.stages)
+
+
+@pytest.mark.parametrize("model", [m for m in groups()["model"] if m != "hf"])
+def test_every_model_is_valid(model):
+    assert config(f"model={model}").model.name == model
+
+
+def test_every_key_can_be_set_without_a_prefix_and_arrives():
+    samples = {
+        "seed": (7, "7"), "resume": ("force", "force"), "model.nano.layers": (2, "2"), "trainer.timeout_s": (9.0, "9"),
+        "rollout.verify_sync": (True, "true"), "cluster.address": ("auto", "auto"),
+        "reward.parts.rouge_l": (0.5, "0.5"),
+    }  # fmt: skip
+    found = config(*(f"{key}={text}" for key, (_, text) in samples.items())).model_dump()
+    for key, (value, _) in samples.items():
+        at = found
+        for part in key.split("."):
+            at = at[part]
+        assert at == value, key
+    for key in schema_keys():
+        if key not in ("run_dir", "curriculum.stages", "curriculum.name"):
+            assert accept_overrides([f"{key}=x"]) == [f"++{key}=x"]
+
+
+def test_there_are_few_keys():
+    assert len(schema_keys()) < 150
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.thread=2", "did you mean trainer.threads"),
+        ("promts_per_step=2", "did you mean prompts_per_step"),
+        ("model=nanoo", "did you mean nano"),
+        ("+curriculum=leagl", "did you mean legal"),
+        ("curriculum.stages.0.steps=3", "stages are a list"),
+        ("nonsense_qqq=1", "is not among the configuration keys"),
+    ],
+)
+def test_a_slip_on_the_command_line_is_named(override, message):
+    with pytest.raises(UserError, match=message):
+        accept_overrides([override])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed=minus", r"seed: .*integer.*'minus'"),
+        ("trainer.world_size=0", r"trainer.world_size: .*greater"),
+        ("model.nano.kv_heads=4", r"heads=6 is not a multiple of kv_heads=4"),
+    ],
+)
+def test_a_wrong_value_is_named(override, message):
+    with pytest.raises(UserError, match=message):
+        config(override)
+
+
+STAGE = {"name": "a", "kind": "grpo", "steps": 1, "tasks": {"age": 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stepz": 3}, r"stages.0.grpo.stepz: no such key; did you mean steps"),
+        ({"optim": {"lrr": 1.0}}, r"optim.lrr: no such key; did you mean lr"),
+        ({"kind": "gpro"}, r"stages.0: .*'gpro'"),
+        ({"sampling": {"top_p": 0.9}}, r"top_p and top_k must stay"),
+        ({"sampling": {"temperature": 0}}, r"temperature=0 draws the same"),
+        ({"tasks": {}}, r"give either tasks"),
+    ],
+)
+def test_a_bad_stage_is_named(change, message):
+    values = {"run_dir": "r", "curriculum": {"name": "x", "stages": [STAGE | change]}}
+    with pytest.raises(UserError, match=message):
+        load(values)
+
+
+def test_a_curriculum_is_asked_for():
+    with pytest.raises(UserError, match=r"\+curriculum=NAME with NAME one of legal"):
+        load({"run_dir": "r"})
+
+
+@pytest.mark.parametrize(
+    ("change", "values", "message"),
+    [
+        ({"tasks": {"agee": 1.0}}, {}, "did you mean age"),
+        ({"reward": {"acuracy": 1.0}}, {}, "did you mean accuracy"),
+        ({"samples_per_prompt": 1}, {}, "without a baseline"),
+        ({"prompts_per_step": 2, "updates_per_step": 3}, {}, "updates_per_step=3 is more than"),
+        ({"max_prompt_tokens": 900}, {}, "more than model.max_length=512"),
+        ({"max_tokens_per_microbatch": 100}, {}, "less than one sequence"),
+        ({"tasks": {}, "data": "absent.jsonl"}, {}, "absent.jsonl does not exist"),
+        ({}, {"trainer": {"engine": "megatron"}}, "use trainer.engine=fsdp"),
+        ({}, {"model": {"path": "./no/such/folder"}}, "no such folder"),
+    ],
+)
+def test_what_cannot_work_is_refused(change, values, message):
+    found = load({"run_dir": "r", "curriculum": {"name": "x", "stages": [STAGE | change]}, **values})
+    with pytest.raises(UserError, match=message):
+        check(found)
+
+
+def test_all_problems_are_shown_at_once():
+    found = load(
+        {
+            "run_dir": "r",
+            "curriculum": {"name": "x", "stages": [STAGE | {"tasks": {"agee": 1}, "samples_per_prompt": 1}]},
+        }
+    )
+    with pytest.raises(UserError, match=r"did you mean age(.|\n)*without a baseline"):
+        check(found)
+
+
+def test_a_stage_may_set_its_own_batch_numbers():
+    found = config("prompts_per_step=3", "updates_per_step=1")
+    numbers = {stage.name: batch_numbers(found, stage) for stage in found.curriculum.stages}
+    assert numbers["sft"].prompts_per_step == 16 and numbers["eval"].prompts_per_step == 3
+
+
+def test_the_parameter_count_is_that_of_the_model(models):
+    from safetensors import safe_open
+
+    from rl.config.schema import ModelConfig, NanoConfig
+
+    shape = NanoConfig(
+        vocab_size=1500, hidden_size=64, layers=2, heads=2, kv_heads=1, head_dim=32, intermediate_size=128
+    )
+    with safe_open(models["tied"] / "model.safetensors", "pt") as weights:
+        counted = sum(weights.get_tensor(name).numel() for name in weights.keys())  # noqa: SIM118
+    found = config().model_copy(update={"model": ModelConfig(nano=shape)})
+    assert parameter_count(found) == counted
+
+
+def test_the_fingerprint_knows_what_decides_results():
+    base = config_fingerprint(config())
+    assert config_fingerprint(config("tracker.wandb=disabled", "cluster.dashboard=false", "resume=force")) == base
+    changed = config_fingerprint(config("seed=3", "trainer.threads=1"))
+    assert difference(base, changed) == ["seed: was 0, now 3", "trainer.threads: was 2, now 1"]
+
+
+def test_the_schema_is_light():
+    code = "import sys, rl.config.compose, rl.config.derive; assert not {'torch', 'ray'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_plan_starts_nothing(tmp_path):
+    command = [sys.executable, "-m", "rl.main", "+curriculum=legal", "plan=true", f"run_dir={tmp_path / 'run'}"]
+    answer = subprocess.run(command, cwd=CONF.parent, capture_output=True, text=True, timeout=60, check=True)
+    for part in ("Stages and batch numbers", "reasoning", "trainer/0", "rollout/0", "GiB", "estimate"):
+        assert part in answer.stdout
+    assert not (tmp_path / "run" / "manifest.json").exists()

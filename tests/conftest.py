@@ -1,0 +1,34 @@
+"""What tests share: one Ray for the session, and a small model on disk."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("WANDB_MODE", "offline")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A local Ray with a small object store and no dashboard."""
+    from cluster.ray_cluster import connect
+
+    with connect(address=None, num_cpus=4, object_store_mb=100, dashboard_port=None):
+        yield
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Tiny nano models on disk: ``tied`` and ``untied`` embeddings."""
+    from rl.config.schema import NanoConfig
+    from rl.models.nano import ensure_nano
+
+    cache = tmp_path_factory.mktemp("models")
+    shape = {"vocab_size": 1500, "hidden_size": 64, "layers": 2, "heads": 2, "kv_heads": 1, "head_dim": 32}
+    return {
+        name: ensure_nano(NanoConfig(**shape, intermediate_size=128, tie_embeddings=tied), 0, 256, cache)
+        for name, tied in (("tied", True), ("untied", False))
+    }

@@ -1,0 +1,122 @@
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from curricula.corpora import Mixture, read_corpus, statute_documents
+from curricula.errors import DataError
+from curricula.records import Document, read_demonstrations, read_prompts, read_texts
+from curricula.sampler import Sampler
+from curricula.tasks import make_prompts
+
+
+def write(path, *lines):
+    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines), encoding="utf-8")
+    return path
+
+
+GOOD = {"prompt": "何罪？", "reference": "盗窃罪，264条", "answer_kind": "charge"}
+
+
+def test_prompts_from_jsonl_and_parquet(tmp_path):
+    from_jsonl = read_prompts(write(tmp_path / "cases.jsonl", GOOD, "", {**GOOD, "prompt": "何条？"}))
+    pq.write_table(pa.Table.from_pylist([GOOD, {**GOOD, "prompt": "何条？"}]), tmp_path / "cases.parquet")
+    assert from_jsonl == read_prompts(tmp_path / "cases.parquet")
+    assert from_jsonl[0].task == "cases" and from_jsonl[0].messages[-1]["content"] == "何罪？"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"prompt": "x", ', "not valid JSON"),
+        ({"prompt": "x"}, "field reference is missing"),
+        ({**GOOD, "refrence": "y"}, "unknown field refrence"),
+        ({**GOOD, "answer_kind": "colour"}, "answer_kind is 'colour'"),
+        ({**GOOD, "reference": 5}, "must be text"),
+        ({**GOOD, "prompt": ""}, "is empty"),
+        ({**GOOD, "prompt": [{"role": "user"}]}, "prompt must be text or a list"),
+        ("[1, 2]", "expected an object"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, line, message):
+    path = write(tmp_path / "data.jsonl", GOOD, GOOD, line)
+    with pytest.raises(DataError, match=message) as raised:
+        read_prompts(path)
+    assert f"{path}:3" in str(raised.value)
+
+
+def test_empty_missing_and_foreign_files(tmp_path):
+    with pytest.raises(DataError, match="holds no record"):
+        read_texts(write(tmp_path / "empty.jsonl"))
+    with pytest.raises(DataError, match="no such file"):
+        read_prompts(tmp_path / "absent.jsonl")
+    with pytest.raises(DataError, match="neither"):
+        read_prompts(write(tmp_path / "data.csv", "a,b"))
+    (tmp_path / "latin.jsonl").write_bytes('{"text": "é"}'.encode("latin-1"))
+    with pytest.raises(DataError, match=r"latin.jsonl:1: not UTF-8"):
+        read_texts(tmp_path / "latin.jsonl")
+
+
+def test_demonstrations_survive_the_round_trip(tmp_path):
+    prompts = make_prompts("age", "train", 5, seed=0)
+    path = write(tmp_path / "age.jsonl", *(prompt.to_json() for prompt in prompts))
+    assert read_demonstrations(path) == prompts
+
+
+def test_held_out_articles_are_not_in_the_corpus():
+    everything = {d.text for d in statute_documents(("刑法",), split=None)}
+    train, test = ({d.text for d in statute_documents(("刑法",), split=s)} for s in ("train", "test"))
+    assert train | test < everything and not train & test and len(everything) == 505
+    with pytest.raises(DataError, match="did you mean"):
+        read_corpus("statutes", ("刑罚",))
+
+
+def mixture(seed=1):
+    sources = [
+        (3.0, [Document("一" * n, "a") for n in range(1, 40)]),
+        (1.0, [Document("二" * n, "b") for n in range(1, 60)]),
+    ]
+    return Mixture(sources, seed, lambda text: [ord(c) for c in text], eos_id=0)
+
+
+def test_mixture_rows_are_full_and_tokens_follow_the_weights():
+    found = mixture()
+    rows, segments = found.next_rows(200, 64)
+    assert all(len(row) == len(segment) == 64 for row, segment in zip(rows, segments, strict=True))
+    assert 0.73 < found.tokens[0] / sum(found.tokens) < 0.77
+    for row, segment in zip(rows, segments, strict=True):
+        for place in range(63):
+            ends = row[place] == 0
+            assert ends == (segment[place] != segment[place + 1])
+
+
+def test_mixture_resumes_exactly():
+    straight, broken = mixture(), mixture()
+    straight.next_rows(7, 50)
+    broken.next_rows(7, 50)
+    resumed = mixture()
+    resumed.load_state_dict(json.loads(json.dumps(broken.state_dict())))
+    assert straight.next_rows(30, 50) == resumed.next_rows(30, 50)
+    with pytest.raises(DataError, match="state has the keys"):
+        resumed.load_state_dict({"positions": [0]})
+
+
+@pytest.mark.parametrize("source", [{"age": 1.0, "parole": 2.0}, make_prompts("age", "train", 7, seed=0)])
+def test_sampler_resumes_exactly(source):
+    straight, first = Sampler(source, 3, "s"), Sampler(source, 3, "s")
+    prompts = straight.next(30)
+    head = first.next(11)
+    first.observe("age", [1.0, 0.0])
+    second = Sampler(source, 3, "s")
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    assert head + second.next(19) == prompts
+    assert second.metrics() == {"task/age/reward": 0.5}
+    with pytest.raises(DataError, match="sampler state"):
+        second.load_state_dict({"position": 1, "extra": 0})
+
+
+def test_a_list_is_gone_through_once_an_epoch():
+    prompts = make_prompts("age", "train", 10, seed=0)
+    sampler = Sampler(prompts, 0)
+    assert {p.uid for p in sampler.next(10)} == {p.uid for p in prompts} == {p.uid for p in sampler.next(10)}

@@ -1,0 +1,115 @@
+import random
+
+import pytest
+
+from curricula.errors import DataError
+from curricula.splits import SPLITS
+from curricula.statutes import load_statutes
+from curricula.tasks import TASKS, find_task, make_prompts, prompt_at
+from curricula.tasks.age import ACTS, responsibility
+from curricula.tasks.charge import CHARGES
+from curricula.tasks.choice import CHAPTERS, chapter_of
+from curricula.tasks.limitation import MAXIMA
+from curricula.tasks.parole import decision
+from curricula.tasks.sentence_terms import remaining
+
+ISSUE_TASKS = {"recitation", "governing_law", "choice_single", "choice_multi", "sentence_terms", "limitation", "charge"}
+
+
+def test_every_kind_of_task_is_there():
+    assert set(TASKS) >= ISSUE_TASKS
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_questions_are_unique_deterministic_and_disjoint_between_splits(name):
+    found = {split: make_prompts(name, split, 60, seed=3, fewer_ok=True) for split in SPLITS}
+    texts = {split: {p.messages[-1]["content"] for p in prompts} for split, prompts in found.items()}
+    assert all(len(texts[split]) == len(found[split]) > 20 for split in SPLITS)
+    assert not texts["train"] & texts["test"] and not texts["train"] & texts["dev"] and not texts["dev"] & texts["test"]
+    assert found["train"] == make_prompts(name, "train", 60, seed=3, fewer_ok=True)
+    assert found["train"] != make_prompts(name, "train", 60, seed=4, fewer_ok=True)
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_demonstrations_are_right_by_the_rewards(name):
+    from rewards.registry import compose
+    from rewards.verdict import Sample
+
+    judge = compose({"accuracy": 1.0, "format": 1.0})
+    for prompt in make_prompts(name, "train", 40, seed=0, fewer_ok=True):
+        sample = Sample(prompt.messages[-1]["content"], prompt.demonstration, prompt.reference, prompt.answer_kind)
+        assert judge(sample).score == 2.0, prompt
+        assert "<" not in prompt.reference
+
+
+def test_a_stream_position_depends_on_nothing_but_itself():
+    weights = {"age": 1.0, "charge": 2.0}
+    stream = [prompt_at(weights, "train", 5, i) for i in range(20)]
+    random.random()
+    assert stream == [prompt_at(weights, "train", 5, i) for i in reversed(range(20))][::-1]
+
+
+def test_unknown_task_names_the_nearest():
+    with pytest.raises(DataError, match="did you mean limitation"):
+        find_task("limitatoin")
+
+
+def test_exhausted_task_says_how_many_questions_there_are():
+    with pytest.raises(DataError, match="about"):
+        make_prompts("recitation", "dev", 5000, seed=0)
+
+
+def test_charges_and_articles_agree_with_the_statute():
+    statutes = load_statutes()
+    words = {"抢劫罪": "抢劫", "贪污罪": "是贪污罪", "职务侵占罪": "利用职务上的便利，将本单位财物非法占为己有"}
+    for charge in CHARGES:
+        text = statutes.find("刑法", charge.article).text
+        assert words.get(charge.name, charge.name.removesuffix("罪")) in text, charge.name
+
+
+def test_choice_options_stand_in_their_chapters():
+    expected = {
+        "危害公共安全": "危害公共安全罪", "侵犯人身": "侵犯公民人身权利", "侵犯财产": "侵犯财产罪",
+        "贪污贿赂": "贪污贿赂罪", "妨害管理": "妨害社会管理秩序罪",
+    }  # fmt: skip
+    for chapter, crimes in CHAPTERS.items():
+        for crime, article in crimes.items():
+            assert expected[chapter] in chapter_of(article), (crime, article, chapter_of(article))
+
+
+def test_limitation_periods_are_article_87():
+    text = load_statutes().find("刑法", 87).text
+    for numeral, period in (("五年；", 5), ("十年；", 10), ("十五年；", 15), ("二十年。", 20)):
+        assert f"经过{numeral}" in text
+        assert period in MAXIMA
+    assert "4年" in MAXIMA[5] and "5年" in MAXIMA[10] and "9年" in MAXIMA[10] and "10年" in MAXIMA[15]
+
+
+@pytest.mark.parametrize(
+    ("kind", "age", "answer"),
+    [
+        ("杀人", 11, "不负责任"), ("杀人", 12, "核准追诉"), ("八类", 13, "不负责任"), ("八类", 14, "负责从宽"),
+        ("其他", 15, "不负责任"), ("其他", 16, "负责从宽"), ("其他", 18, "应当负责"), ("杀人", 75, "可以从宽"),
+    ],
+)  # fmt: skip
+def test_age_follows_article_17(kind, age, answer):
+    assert kind in ACTS
+    assert responsibility(kind, age) == answer
+
+
+@pytest.mark.parametrize(
+    ("crime", "term", "served", "recidivist", "answer"),
+    [
+        ("盗窃", 10, 5, False, "可以假释"), ("盗窃", 11, 5, False, "期限不足"), ("盗窃", 0, 12, False, "期限不足"),
+        ("盗窃", 0, 13, False, "可以假释"), ("抢劫", 10, 9, False, "暴力不得"), ("抢劫", 9, 5, False, "可以假释"),
+        ("盗窃", 4, 3, True, "累犯不得"),
+    ],
+)  # fmt: skip
+def test_parole_follows_article_81(crime, term, served, recidivist, answer):
+    assert decision(crime, term, served, recidivist) == answer
+
+
+def test_detention_is_credited_as_articles_41_44_47_say():
+    assert remaining(12, 3, "管制") == 6
+    assert remaining(6, 3, "拘役") == 3
+    assert remaining(31, 11, "有期徒刑") == 20

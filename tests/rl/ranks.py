@@ -1,0 +1,69 @@
+"""Runs a function on real trainer ranks: one process a rank, gloo between them."""
+
+import multiprocessing
+import socket
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rl.actors.trainer import TrainerActor, TrainerSpec
+from rl.config.schema import ModelConfig, TrainerConfig
+from rl.samples import TokenBatch, supervised_batch
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one rank does."""
+
+    function: Callable[..., Any]
+    model: Path
+    world_size: int
+    arguments: tuple[Any, ...]
+    lora_rank: int = 0
+
+
+def _rank(call: Call, rank: int, port: int, answers: Any) -> None:
+    try:
+        model = ModelConfig(path=str(call.model), max_length=256, lora_rank=call.lora_rank)
+        trainer = TrainerConfig(world_size=call.world_size, threads=1)
+        shared = str(call.model.parent / f"shared-{port}.safetensors")
+        actor = TrainerActor(TrainerSpec(model, trainer, str(call.model), "cpu", 0, rank, "shm", shared))
+        actor.setup("127.0.0.1", port)
+        answers.put((rank, call.function(actor, *call.arguments), None))
+    except BaseException:
+        answers.put((rank, None, traceback.format_exc()))
+
+
+def on_ranks(
+    function: Callable[..., Any], model: Path, world_size: int, *arguments: Any, lora_rank: int = 0
+) -> list[Any]:
+    """What ``function(actor, *arguments)`` returns on each rank."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    call = Call(function, model, world_size, arguments, lora_rank)
+    processes = [context.Process(target=_rank, args=(call, rank, port, answers)) for rank in range(world_size)]
+    for process in processes:
+        process.start()
+    found: dict[int, Any] = {}
+    for _ in processes:
+        rank, value, error = answers.get(timeout=240)
+        assert error is None, error
+        found[rank] = value
+    for process in processes:
+        process.join(timeout=30)
+    return [found[rank] for rank in range(world_size)]
+
+
+def ragged(seed: int = 0, rows: int = 13, vocabulary: int = 1400) -> TokenBatch:
+    """Random token sequences of different lengths, with a prompt of five tokens each."""
+    rng = np.random.default_rng(seed)
+    return supervised_batch(
+        [(rng.integers(10, vocabulary, size=n).tolist(), 5) for n in rng.integers(8, 60, size=rows)]
+    )

@@ -1,0 +1,183 @@
+"""The training engine against a bare PyTorch loop and transformers, at world size 1 and 2, on real gloo ranks."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from rl.config.schema import AlgorithmConfig, OptimConfig
+from rl.samples import packed_batch
+from tests.rl.ranks import on_ranks, ragged
+
+OPTIM = OptimConfig(lr=1e-3, schedule="cosine", warmup_steps=2, weight_decay=0.01)
+STEPS = 3
+MAX_TOKENS = 256
+
+
+def train(actor, batch, algorithm=None, max_tokens=MAX_TOKENS, steps=STEPS):
+    actor.begin_stage(OPTIM, 10)
+    return [actor.update(batch, algorithm, max_tokens) for _ in range(steps)]
+
+
+def log_probs(actor, batch, max_tokens):
+    return actor.log_probs(batch, max_tokens)
+
+
+def bare_loop(model_path, batch):
+    """The same training with nothing but transformers and torch: one row at a time, mean over all target tokens."""
+    from transformers import AutoModelForCausalLM
+
+    from rl.algorithms.schedules import lr_factor
+
+    model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=OPTIM.lr, betas=OPTIM.betas, weight_decay=OPTIM.weight_decay)
+    found = []
+    for step in range(STEPS):
+        optimizer.param_groups[0]["lr"] = OPTIM.lr * lr_factor(step, 10, OPTIM)
+        total = 0.0
+        for row in range(len(batch)):
+            span = slice(batch.offsets[row], batch.offsets[row + 1])
+            ids = torch.from_numpy(batch.input_ids[span])[None]
+            mask = torch.from_numpy(batch.loss_mask[span])[1:]
+            logits = model(input_ids=ids).logits[0, :-1]
+            loss = (
+                torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="none")[mask].sum() / batch.num_targets
+            )
+            loss.backward()
+            total += loss.item()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), OPTIM.clip_grad).item()
+        optimizer.step()
+        optimizer.zero_grad()
+        found.append((total, norm))
+    return found
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_training_equals_a_bare_loop(models, world_size):
+    batch = ragged()
+    expected = bare_loop(models["tied"], batch)
+    for metrics in on_ranks(train, models["tied"], world_size, batch):
+        for (loss, norm), step in zip(expected, metrics, strict=True):
+            assert step["loss"] == pytest.approx(loss, abs=1e-5)
+            assert step["grad_norm"] == pytest.approx(norm, rel=1e-4)
+
+
+def test_log_probs_equal_transformers(models):
+    from transformers import AutoModelForCausalLM
+
+    batch = ragged()
+    (rows, values), *_ = on_ranks(log_probs, models["untied"], 1, batch, MAX_TOKENS)
+    model = AutoModelForCausalLM.from_pretrained(models["untied"], dtype=torch.float32).eval()
+    assert rows == list(range(len(batch)))
+    for row in rows:
+        span = slice(batch.offsets[row], batch.offsets[row + 1])
+        ids = torch.from_numpy(batch.input_ids[span])
+        with torch.no_grad():
+            reference = (
+                model(input_ids=ids[None]).logits[0, :-1].log_softmax(-1).gather(-1, ids[1:, None])[:, 0].numpy()
+            )
+        mask = batch.loss_mask[span]
+        assert np.abs(values[span][mask] - reference[mask[1:]]).max() < 1e-5
+        assert (values[span][~mask] == 0).all()
+
+
+def policy_examples():
+    """A batch with rewards, groups and sampler log-probs slightly off the policy's, so that ratios move and clip."""
+    batch = ragged(rows=12)
+    rng = np.random.default_rng(1)
+    noise = rng.normal(-7.3, 0.3, size=len(batch.input_ids)) * batch.loss_mask
+    batch = batch.with_field("old_log_probs", noise).with_field("ref_log_probs", noise + 0.1 * batch.loss_mask)
+    return replace(batch, rewards=rng.random(12).astype(np.float32), groups=np.arange(12) // 4, temperature=0.8)
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        AlgorithmConfig(kl_coef=0.1, entropy_coef=0.01),
+        AlgorithmConfig(aggregation="seq-mean-token-mean", kl_coef=0.1, kl_estimator="k1"),
+        AlgorithmConfig(aggregation="seq-mean-token-sum", normalise_std=False, kl_coef=0.1, kl_estimator="k2"),
+    ],
+)
+def test_the_policy_update_does_not_depend_on_microbatches_or_ranks(models, algorithm):
+    batch = policy_examples()
+    whole = on_ranks(train, models["tied"], 1, batch, algorithm, 4096)[0]
+    for world_size, max_tokens in ((1, 64), (2, 256)):
+        cut = on_ranks(train, models["tied"], world_size, batch, algorithm, max_tokens)[0]
+        for left, right in zip(whole, cut, strict=True):
+            assert left.keys() == right.keys()
+            for name in ("loss", "policy_loss", "grad_norm", "kl", "entropy", "ratio", "log_prob_difference"):
+                assert left[name] == pytest.approx(right[name], rel=2e-5, abs=2e-6), name
+
+
+def test_packed_documents_do_not_see_each_other(models):
+    batch = ragged(rows=6)
+    rows, segments = [], []
+    for pair in range(3):
+        row, segment = [], []
+        for document in (2 * pair, 2 * pair + 1):
+            ids = batch.input_ids[batch.offsets[document] : batch.offsets[document + 1]].tolist()
+            row += ids
+            segment += [document] * len(ids)
+        rows.append(row)
+        segments.append(segment)
+    packed = packed_batch(rows, segments)
+    single = replace(batch, loss_mask=batch.position_ids > 0)
+    assert packed.num_targets == single.num_targets
+    (_, together), (_, apart) = (on_ranks(log_probs, models["tied"], 1, b, 4096)[0] for b in (packed, single))
+    assert np.abs(together - apart).max() < 1e-5
+
+
+def save_and_go_on(actor, batch, folder):
+    metrics = train(actor, batch, steps=2)
+    actor.save(folder)
+    return metrics, [actor.update(batch, None, MAX_TOKENS) for _ in range(2)]
+
+
+def resume(actor, batch, folder):
+    actor.begin_stage(OPTIM, 10)
+    actor.load(folder, weights_only=False)
+    return [actor.update(batch, None, MAX_TOKENS) for _ in range(2)]
+
+
+@pytest.mark.parametrize("lora_rank", [0, 4])
+def test_resume_is_bit_identical_and_reshards(models, tmp_path, lora_rank):
+    batch, folder = ragged(), str(tmp_path / "engine")
+    _, straight = on_ranks(save_and_go_on, models["tied"], 1, batch, folder, lora_rank=lora_rank)[0]
+    assert not list((tmp_path / "engine").rglob("*.metadata")), "no pickled metadata"
+    assert on_ranks(resume, models["tied"], 1, batch, folder, lora_rank=lora_rank)[0] == straight
+    for left, right in zip(
+        on_ranks(resume, models["tied"], 2, batch, folder, lora_rank=lora_rank)[0], straight, strict=True
+    ):
+        assert left["loss"] == pytest.approx(right["loss"], abs=1e-5)
+
+
+def train_then_export(actor, batch, folder):
+    train(actor, batch)
+    actor.export(folder)
+    return actor.log_probs(batch, MAX_TOKENS)[1], actor.log_probs(batch, MAX_TOKENS, adapter=False)[1]
+
+
+def test_lora_trains_the_adapter_alone_and_merges_on_export(models, tmp_path):
+    batch = ragged()
+    before = on_ranks(log_probs, models["tied"], 1, batch, MAX_TOKENS)[0][1]
+    with_adapter, without = on_ranks(train_then_export, models["tied"], 1, batch, str(tmp_path / "hf"), lora_rank=4)[0]
+    merged = on_ranks(log_probs, tmp_path / "hf", 1, batch, MAX_TOKENS)[0][1]
+    assert np.abs(without - before).max() < 1e-5, "with the adapter off the policy is the reference"
+    assert np.abs(with_adapter - before).max() > 1e-3
+    assert np.abs(merged - with_adapter).max() < 1e-5
+
+
+def nan_update(actor, batch):
+    before = actor.log_probs(batch, MAX_TOKENS)[1]
+    actor.begin_stage(OPTIM, 10)
+    broken_loss = batch.with_field("old_log_probs", np.where(batch.loss_mask, np.nan, 0.0))
+    broken_gradient = replace(batch, rewards=np.full(len(batch), np.nan, dtype=np.float32))
+    norms = [actor.update(b, AlgorithmConfig(), MAX_TOKENS)["grad_norm"] for b in (broken_loss, broken_gradient)]
+    return norms, np.array_equal(before, actor.log_probs(batch, MAX_TOKENS)[1])
+
+
+def test_a_non_finite_gradient_leaves_the_weights_alone(models):
+    norms, unchanged = on_ranks(nan_update, models["tied"], 1, policy_examples())[0]
+    assert not any(math.isfinite(norm) for norm in norms) and unchanged
