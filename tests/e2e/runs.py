@@ -1,0 +1,81 @@
+"""Runs of the real command line in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(run_dir: Path, *overrides: str) -> list[str]:
+    """The command of a small run."""
+    quiet = ("cluster.dashboard=false", "tracker.wandb=disabled", "trainer.checkpoint_every=2")
+    return [sys.executable, "-m", "rl.main", "+curriculum=smoke", *quiet, f"run_dir={run_dir}", *overrides]
+
+
+def start(run_dir: Path, *overrides: str) -> subprocess.Popen:
+    """Start a run and go on."""
+    run_dir.parent.mkdir(parents=True, exist_ok=True)
+    with (run_dir.parent / f"{run_dir.name}.log").open("a") as log:
+        return subprocess.Popen(command(run_dir, *overrides), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+
+
+def finish(run_dir: Path, *overrides: str, timeout: float = 300) -> str:
+    """Run to the end; returns what was printed."""
+    process = start(run_dir, *overrides)
+    code = process.wait(timeout)
+    printed = (run_dir.parent / f"{run_dir.name}.log").read_text()
+    assert code == 0, printed[-4000:]
+    return printed
+
+
+def fail(run_dir: Path, *overrides: str, timeout: float = 120) -> str:
+    """Run something that must be refused; returns the error."""
+    answer = subprocess.run(command(run_dir, *overrides), cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    assert answer.returncode == 2, (answer.returncode, answer.stdout[-2000:], answer.stderr[-2000:])
+    assert "Traceback" not in answer.stderr
+    return answer.stderr
+
+
+def metrics(run_dir: Path) -> list[dict[str, Any]]:
+    """Lines of metrics.jsonl without what a clock gave."""
+    path = run_dir / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [{key: value for key, value in line.items() if key != "time"} for line in lines]
+
+
+def wait_for(run_dir: Path, stage: str, step: int, process: subprocess.Popen, timeout: float = 200) -> None:
+    """Wait until a run has logged a step of a stage."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if any(line["stage"] == stage and line["step"] >= step for line in metrics(run_dir)):
+            return
+        assert process.poll() is None, (run_dir.parent / f"{run_dir.name}.log").read_text()[-4000:]
+        time.sleep(0.05)
+    raise AssertionError(f"{stage} step {step} was not reached")
+
+
+def kill(pid: int) -> None:
+    """End a process as a crash would."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def actor_pids(pattern: str, driver: int) -> list[int]:
+    """Processes of Ray actors of a class, under a driver."""
+    import psutil
+
+    family = psutil.Process(driver).children(recursive=True)
+    return [process.pid for process in family if pattern in " ".join(process.cmdline()[:1])]
+
+
+def left_over(family: list[Any], timeout: float = 20) -> list[Any]:
+    """Which of these processes are still there after a while."""
+    import psutil
+
+    _, alive = psutil.wait_procs(family, timeout=timeout)
+    return alive

@@ -1,0 +1,150 @@
+"""The main job end to end: real Ray, real vLLM, the real engine, real statutes, through the command line."""
+
+import json
+import signal
+import time
+
+import psutil
+import pytest
+
+from tests.e2e.runs import actor_pids, fail, finish, kill, left_over, metrics, start, wait_for
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """An unbroken run, that others are held against."""
+    run_dir = tmp_path_factory.mktemp("unbroken") / "run"
+    printed = finish(run_dir, "rollout.verify_sync=true")
+    return run_dir, printed
+
+
+def test_a_run_leaves_everything_it_promises(unbroken):
+    run_dir, printed = unbroken
+    assert "Held-out accuracy" in printed and "majority answer" in printed
+    lines = metrics(run_dir)
+    assert [line["stage"] for line in lines] == ["mid"] * 3 + ["sft"] * 40 + ["grpo"] * 6 + ["eval"]
+    losses = [line["loss"] for line in lines if line["stage"] == "sft"]
+    assert losses[-1] < 0.5 * losses[0], "it learns"
+    trained = [line for line in lines if line["stage"] == "grpo" and line["groups/trained"]]
+    assert trained and all(line["log_prob_difference"] < 1e-4 for line in trained)
+    assert all(abs(line["ratio"] - 1) < 1e-4 and line["mismatch_kl"] < 1e-6 for line in trained)
+    for line in trained:
+        parts = line["reward/rouge_l"] + line["reward/accuracy"] + 0.1 * line["reward/format"]
+        assert line["reward"] == pytest.approx(parts, abs=1e-6)
+    manifest = json.loads((run_dir / "manifest.json").read_text())
+    assert (
+        manifest["versions"]["verl"]
+        and manifest["data"]["statutes"]
+        and all(s["done"] for s in manifest["stages"].values())
+    )
+    assert len(list((run_dir / "rollouts" / "grpo").glob("*.parquet"))) == 6
+    assert len(list((run_dir / "checkpoints" / "sft").iterdir())) <= 3, "the last two and the best"
+    assert json.loads((run_dir / "results.json").read_text())[0]["after"] == "grpo"
+
+
+def test_the_export_is_the_policy(unbroken):
+    """transformers loads the export, and greedy decoding gives what the evaluation's rollout gave."""
+    import pyarrow.parquet as pq
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    run_dir, _ = unbroken
+    export = run_dir / "exports" / "grpo"
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(export).eval(), AutoTokenizer.from_pretrained(export)
+    rows = pq.read_table(run_dir / "rollouts" / "eval" / "step-000000.parquet").to_pylist()
+    assert len(rows) == 16
+    for row in rows[:4]:
+        prompt = tokenizer.apply_chat_template(
+            [{"role": "user", "content": row["prompt"]}],
+            add_generation_prompt=True,
+            return_tensors="pt",
+            return_dict=True,
+        )
+        assert prompt["input_ids"][0].tolist() == row["prompt_ids"]
+        with torch.no_grad():
+            answer = model.generate(**prompt, max_new_tokens=32, do_sample=False)[0, len(row["prompt_ids"]) :]
+        assert answer.tolist() == row["token_ids"]
+
+
+def test_the_same_command_again_does_nothing_and_shows_the_table(unbroken):
+    run_dir, _ = unbroken
+    before, started = metrics(run_dir), time.monotonic()
+    assert "majority answer" in finish(run_dir, "rollout.verify_sync=true")
+    assert metrics(run_dir) == before and time.monotonic() - started < 20
+
+
+def test_a_driver_killed_in_every_stage_resumes_bit_identically(unbroken, tmp_path):
+    run_dir = tmp_path / "run"
+    for stage, step in (("mid", 2), ("sft", 21), ("grpo", 2)):
+        process = start(run_dir)
+        wait_for(run_dir, stage, step, process)
+        family = psutil.Process(process.pid).children(recursive=True)
+        kill(process.pid)
+        process.wait()
+        assert not left_over(family), "Ray ends with its driver"
+    finish(run_dir)
+    assert metrics(run_dir) == metrics(unbroken[0])
+    first, second = (json.loads((d / "results.json").read_text()) for d in (run_dir, unbroken[0]))
+    assert first == second
+
+
+def test_killed_rollout_reward_and_trainer_actors_do_not_end_the_run(unbroken, tmp_path):
+    run_dir = tmp_path / "run"
+    process = start(run_dir)
+    wait_for(run_dir, "sft", 10, process)
+    for pid in actor_pids("TrainerActor", process.pid):
+        kill(pid)
+    wait_for(run_dir, "grpo", 0, process)
+    killed = [actor_pids(name, process.pid) for name in ("RewardActor", "RolloutActor")]
+    assert all(killed)
+    for pid in (pid for pids in killed for pid in pids):
+        kill(pid)
+    assert process.wait(300) == 0, (tmp_path / "run.log").read_text()[-4000:]
+    assert metrics(run_dir) == metrics(unbroken[0]), "the groups were issued again, to the same effect"
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_no_process(tmp_path, sign):
+    process = start(tmp_path / "run")
+    wait_for(tmp_path / "run", "mid", 0, process)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert any("raylet" in p.name() for p in family)
+    process.send_signal(sign)
+    assert process.wait(60) != 0
+    assert not left_over(family)
+
+
+def test_a_changed_config_is_refused_on_resume(unbroken):
+    run_dir, _ = unbroken
+    before = metrics(run_dir)
+    assert "seed: was 0, now 1" in fail(run_dir, "seed=1")
+    assert metrics(run_dir) == before
+
+
+def test_a_corrupt_checkpoint_is_named(unbroken, tmp_path):
+    import shutil
+
+    run_dir = tmp_path / "run"
+    shutil.copytree(unbroken[0], run_dir)
+    manifest = json.loads((run_dir / "manifest.json").read_text())
+    del manifest["stages"]["eval"]
+    (run_dir / "manifest.json").write_text(json.dumps(manifest))
+    shard = next((run_dir / "checkpoints" / "grpo" / "step-000006" / "engine").glob("shard*.safetensors"))
+    content = bytearray(shard.read_bytes())
+    content[-100] ^= 1
+    shard.write_bytes(content)
+    error = fail(run_dir, "rollout.verify_sync=true")
+    assert "is corrupt" in error and shard.name in error and "Remove that folder" in error
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("trainer.thread=2",), "did you mean trainer.threads"),
+        (("model=hf", "model.path=./no/such/model"), "no such folder"),
+        (("model.nano.hidden_size=wide",), "model.nano.hidden_size"),
+        (("model.max_length=100",), "more than model.max_length=100"),
+    ],
+)
+def test_bad_input_is_one_clear_error(tmp_path, overrides, message):
+    assert message in fail(tmp_path / "run", *overrides)

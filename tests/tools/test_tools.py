@@ -1,0 +1,63 @@
+import json
+import socket
+import subprocess
+import sys
+
+from rl.config.schema import TrackerConfig
+from rl.steps import rows
+from rl.tracking import Tracker
+from tools import doctor, rollouts
+
+
+def test_the_doctor_finds_this_machine_usable():
+    answer = subprocess.run(
+        [sys.executable, "-m", "tools.doctor", "--no-ray", "--json"], capture_output=True, text=True
+    )
+    found = {line["name"]: line for line in json.loads(answer.stdout)}
+    assert answer.returncode == 0, found
+    assert found["statutes"]["detail"].startswith("23,995 articles") and found["verl"]["status"] == "ok"
+
+
+def test_the_doctor_names_what_is_wrong():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert doctor.port(taken.getsockname()[1]).status == "warning"
+    assert doctor.package("no-such-package", "1.0").status == "error"
+    assert doctor.package("torch", "0.1").status == "warning"
+
+
+def dumped(run_dir):
+    import numpy as np
+    from rich.console import Console
+
+    from curricula.prompts import ask
+    from rl.samples import Completion, Group
+
+    done = Completion(
+        np.array([5, 6]), np.array([-0.1, -0.2], np.float32), "<think>甲</think><answer>乙</answer>", "stop", 3
+    )
+    good = Group(
+        "g-1", ask("age", "何责？", "乙"), [1, 2], [done, done], [1.0, 0.5], [{"accuracy": 1.0}, {"accuracy": 0.5}]
+    )
+    bad = Group("g-2", ask("parole", "假释？", "丙"), [1], [done], error="reward accuracy raised")
+    tracker = Tracker(run_dir, TrackerConfig(progress=False), Console())
+    tracker.dump_groups("first", 4, rows(good) + rows(bad))
+
+
+def test_rollouts_are_readable(tmp_path, capsys):
+    dumped(tmp_path)
+    found = rollouts.read_rows(tmp_path, None, None)
+    assert [row["reward"] for row in found] == [1.0, 0.5, None] and found[0]["token_ids"] == [5, 6]
+    assert rollouts.main([str(tmp_path), "--order", "best", "--limit", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "何责？" in shown and "reward 1.000" in shown and "1 of 2 completions" in shown
+    assert rollouts.main([str(tmp_path), "--order", "errors"]) == 0
+    assert "reward accuracy raised" in capsys.readouterr().out
+    assert rollouts.main([str(tmp_path), "--summary"]) == 0
+    assert "0.750" in capsys.readouterr().out
+
+
+def test_a_folder_without_rollouts_is_named(tmp_path, capsys):
+    assert rollouts.main([str(tmp_path)]) == 2
+    assert "has no rollouts/" in capsys.readouterr().err

