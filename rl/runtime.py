@@ -61,6 +61,7 @@ class Runtime:
         self.run_dir = Path(config.run_dir)
         self.device = _device(config)
         self.weights_from: str | None = None
+        self._reference_from: str | None = None
         self._version = 0
         self._published: WeightUpdate | None = None
         run_id = hashlib.sha256(str(self.run_dir.resolve()).encode()).hexdigest()[:12]
@@ -187,12 +188,27 @@ class Runtime:
 
     def load_weights_before(self, name: str) -> None:
         """Bring the trainer to the weights that a stage starts from: those of the training stage before it."""
-        stages = self.config.curriculum.stages
-        index = [stage.name for stage in stages].index(name)
-        trained = [stage.name for stage in stages[:index] if not isinstance(stage, EvaluateStage)]
-        source = trained[-1] if trained else None
+        source = self._trained_before(name)
         if source == self.weights_from:
             return
+        self.trainer.call("load", str(self._final_engine(source, name)), weights_only=True)
+        self.weights_changed()
+        self.weights_from = source
+
+    def load_reference_before(self, name: str) -> None:
+        """Bring the reference to the policy at the start of a stage. With LoRA the reference is the base model."""
+        source = self._trained_before(name)
+        if self.reference is not None and source != self._reference_from:
+            self.reference.call("load", str(self._final_engine(source, name)), weights_only=True)
+            self._reference_from = source
+
+    def _trained_before(self, name: str) -> str | None:
+        """The last training stage before a stage; None if there is none."""
+        stages = self.config.curriculum.stages
+        index = [stage.name for stage in stages].index(name)
+        return next((s.name for s in reversed(stages[:index]) if not isinstance(s, EvaluateStage)), None)
+
+    def _final_engine(self, source: str | None, name: str) -> Path:
         checkpoint = self.checkpoints.latest(source) if source else None
         if checkpoint is None:
             raise UserError(
@@ -200,9 +216,7 @@ class Runtime:
                 f"use resume=restart to begin anew"
             )
         self.checkpoints.driver(checkpoint)  # verifies its files
-        self.trainer.call("load", str(checkpoint.engine.resolve()), weights_only=True)
-        self.weights_changed()
-        self.weights_from = source
+        return checkpoint.engine.resolve()
 
     # --- verbs ----------------------------------------------------------------------------------------------------
 

@@ -70,6 +70,7 @@ def derive(config: RunConfig) -> Plan:
     actors = [(f"trainer/{rank}", "verl FSDP2 engine") for rank in range(config.trainer.world_size)]
     actors += [(f"rollout/{i}", "vLLM engine") for i in range(config.rollout.replicas)]
     actors += [(f"reward/{i}", "rule-based rewards") for i in range(config.reward.workers)]
+    actors.append((f"judge: {config.judge.kind}", "rules over the statutes, inside the reward actors"))
     needs_reference = any(isinstance(s, GRPOStage) and s.algorithm.kl_coef > 0 for s in config.curriculum.stages)
     if needs_reference and config.model.lora_rank == 0:
         actors += [(f"reference/{rank}", "frozen engine") for rank in range(config.trainer.world_size)]
@@ -78,7 +79,7 @@ def derive(config: RunConfig) -> Plan:
     memory += [("rollout key-value cache", float(config.rollout.kv_cache_gb * config.rollout.replicas))]
     if any(role.startswith("reference") for role, _ in actors):
         memory.append(("reference weights", gib))
-    memory.append(("processes (Python, torch, vLLM)", 0.7 * len(actors) + 1.0))
+    memory.append(("processes (Python, torch, vLLM)", 0.7 * (len(actors) - 1) + 1.0))
     return Plan(stages, parameters, tuple(actors), tuple(memory))
 
 

@@ -17,6 +17,8 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
     source = read_prompts(stage.data) if stage.data else stage.tasks
     sampler = Sampler(source, runtime.config.seed, stage.name)
     weights = stage.reward or runtime.config.reward.parts
+    if stage.algorithm.kl_coef > 0:
+        runtime.load_reference_before(stage.name)
     for step in StepLoop(stage, runtime, stage.optim, stage.steps * batch.updates_per_step, {"sampler": sampler}):
         with step.phase("sync"):
             runtime.sync_weights()

@@ -1,0 +1,106 @@
+"""Whole runs in other shapes: two ranks and two rollouts with a reference engine; LoRA on data files of one's own."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from curricula.tasks import make_prompts
+from rl.config.compose import load
+from rl.main import run
+
+OPTIM = {"lr": 3e-3}
+SAMPLING = {"max_tokens": 32}
+
+
+def stages(sft, grpo):
+    first = {"name": "sft", "kind": "sft", "steps": 30, "prompts_per_step": 16, "optim": OPTIM}
+    second = {
+        "name": "rl",
+        "kind": "grpo",
+        "steps": 2,
+        "prompts_per_step": 8,
+        "samples_per_prompt": 4,
+        "max_prompt_tokens": 96,
+        "reward": {"rouge_l": 1.0, "accuracy": 1.0, "format": 0.1},
+        "sampling": SAMPLING,
+        "optim": OPTIM,
+        "algorithm": {"kl_coef": 0.05},
+    }
+    last = {"name": "eval", "kind": "evaluate", "tasks": ["age"], "questions": 8}
+    return [first | sft, second | grpo, last | {"sampling": {"temperature": 0, **SAMPLING}}]
+
+
+def config(run_dir, models, found, **sections):
+    return load(
+        {
+            "run_dir": str(run_dir),
+            "curriculum": {"name": "variant", "stages": found},
+            "model": {"path": str(models["untied"]), "max_length": 256, **sections.pop("model", {})},
+            "trainer": {"threads": 1, **sections.pop("trainer", {})},
+            "rollout": {"threads": 1, "verify_sync": True, **sections.pop("rollout", {})},
+            "cluster": {"dashboard": False},
+            "tracker": {"wandb": "offline"},
+            **sections,
+        }
+    )
+
+
+def lines(run_dir: Path, stage: str):
+    found = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in found if line["stage"] == stage]
+
+
+def test_two_ranks_two_rollouts_and_a_reference(ray_cluster, models, tmp_path):
+    found = stages({"demonstrations": {"age": 40}}, {"tasks": {"age": 1.0}, "updates_per_step": 2})
+    run(
+        config(
+            tmp_path, models, found, trainer={"world_size": 2}, rollout={"replicas": 2}, reward={"workers": 2},
+        )
+    )  # fmt: skip
+    first, second = lines(tmp_path, "rl")
+    assert first["groups/trained"] > 0 and first["log_prob_difference"] < 1
+    assert second["kl"] > 0
+    assert (tmp_path / "exports" / "rl" / "model.safetensors").is_file()
+    assert list((tmp_path / "wandb").glob("offline-run-*")), "W&B offline when not logged in"
+
+
+def test_the_first_step_has_no_divergence_from_the_reference(ray_cluster, models, tmp_path):
+    found = stages({"demonstrations": {"age": 40}}, {"tasks": {"age": 1.0}})
+    run(config(tmp_path, models, found))
+    first, second = lines(tmp_path, "rl")
+    assert abs(first["kl"]) < 1e-6 < second["kl"], "the reference is the policy at the start of the stage"
+
+
+def test_lora_on_files_of_ones_own(ray_cluster, models, tmp_path):
+    prompts = make_prompts("limitation", "train", 30, seed=0)
+    for name in ("demos", "prompts"):
+        text = "\n".join(json.dumps(p.to_json(), ensure_ascii=False) for p in prompts)
+        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    found = stages({"data": str(tmp_path / "demos.jsonl")}, {"data": str(tmp_path / "prompts.jsonl")})
+    run(config(tmp_path / "run", models, found, model={"lora_rank": 8, "lora_alpha": 16}))
+    rl = lines(tmp_path / "run", "rl")
+    assert all(line["log_prob_difference"] < 1e-4 for line in rl if "kl" in line)
+    assert (tmp_path / "run" / "exports" / "rl" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"prompt": "x"', r"prompts.jsonl:2: not valid JSON"),
+        (json.dumps({"prompt": "长" * 200, "reference": "甲"}), r"more than max_prompt_tokens=96"),
+    ],
+)
+def test_bad_data_is_refused_before_any_actor_starts(models, tmp_path, line, message):
+    import ray
+
+    from curricula.errors import DataError
+    from rl.errors import UserError
+
+    good = json.dumps(make_prompts("age", "train", 1, seed=0)[0].to_json(), ensure_ascii=False)
+    (tmp_path / "prompts.jsonl").write_text(f"{good}\n{line}\n", encoding="utf-8")
+    found = stages({"demonstrations": {"age": 8}}, {"data": str(tmp_path / "prompts.jsonl")})
+    actors = len(ray.util.list_named_actors()) if ray.is_initialized() else 0
+    with pytest.raises((DataError, UserError), match=message):
+        run(config(tmp_path / "run", models, found))
+    assert not ray.is_initialized() or len(ray.util.list_named_actors()) == actors

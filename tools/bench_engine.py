@@ -1,0 +1,98 @@
+"""``python -m tools.bench_engine``: the training engine against a bare PyTorch loop, in CPU-seconds.
+
+Both train the same model on the same batch of ragged sequences, in turns within one process and on one thread; losses
+are compared beside the times, and no ratio is printed when they differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rl.actors.trainer import TrainerActor, TrainerSpec
+from rl.config.schema import ModelConfig, OptimConfig, TrainerConfig
+from rl.models.nano import ensure_nano
+from rl.samples import TokenBatch, supervised_batch
+
+OPTIM = OptimConfig(lr=1e-4)
+
+
+def ragged_batch(rows: int, longest: int, vocabulary: int) -> TokenBatch:
+    """Sequences with log-normal lengths between 16 and ``longest`` tokens, sorted by nothing."""
+    rng = np.random.default_rng(0)
+    lengths = np.clip(rng.lognormal(np.log(longest / 4), 0.6, size=rows), 16, longest).astype(int)
+    return supervised_batch([(rng.integers(10, vocabulary, size=n).tolist(), 8) for n in lengths])
+
+
+def bare_loop(path: Path, batch: TokenBatch, max_tokens: int) -> Callable[[], float]:
+    """One update with transformers and torch alone, on the same micro-batches; returns the loss."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from rl.engines.layout import gather, plan
+
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=OPTIM.lr, betas=OPTIM.betas, weight_decay=OPTIM.weight_decay)
+    micro_batches = [gather(batch, rows, torch.device("cpu")) for rows in plan(batch.lengths.tolist(), max_tokens)]
+
+    def update() -> float:
+        total = 0.0
+        for micro in micro_batches:
+            mask = micro["loss_mask"][:, 1:].bool()
+            logits = model(input_ids=micro["input_ids"], use_cache=False).logits[:, :-1][mask]
+            targets = micro["input_ids"][:, 1:][mask]
+            loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum") / batch.num_targets
+            loss.backward()
+            total += loss.item()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), OPTIM.clip_grad)
+        optimizer.step()
+        optimizer.zero_grad()
+        return total
+
+    return update
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print medians as JSON; 1 if the losses differ by more than 1e-5."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench_engine", description="Engine against a bare loop.")
+    parser.add_argument("--rows", type=int, default=128)
+    parser.add_argument("--longest", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--max-tokens", type=int, default=4096)
+    chosen = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        model = ModelConfig()
+        path = ensure_nano(model.nano, 0, model.max_length, Path(folder))
+        batch = ragged_batch(chosen.rows, chosen.longest, model.nano.vocab_size)
+        spec = TrainerSpec(model, TrainerConfig(threads=1), str(path), "cpu", 0, 0, "shm", f"{folder}/weights")
+        actor = TrainerActor(spec)
+        actor.setup("127.0.0.1", actor.rendezvous()[1])
+        actor.begin_stage(OPTIM, chosen.rounds)
+        bare = bare_loop(path, batch, chosen.max_tokens)
+        contenders = {"engine": lambda: actor.update(batch, None, chosen.max_tokens)["loss"], "bare": bare}
+        seconds: dict[str, list[float]] = {name: [] for name in contenders}
+        losses: dict[str, list[float]] = {name: [] for name in contenders}
+        for turn in range(chosen.rounds):
+            for name in list(contenders)[:: 1 if turn % 2 else -1]:
+                started = time.process_time()
+                losses[name].append(contenders[name]())
+                seconds[name].append(time.process_time() - started)
+    difference = max(abs(a - b) for a, b in zip(losses["engine"], losses["bare"], strict=True))
+    medians = {name: round(statistics.median(found[1:]), 4) for name, found in seconds.items()}
+    report = {"tokens": len(batch.input_ids), "cpu_seconds": medians, "max_loss_difference": difference}
+    if difference <= 1e-5:
+        report["engine_over_bare"] = round(medians["engine"] / medians["bare"], 3)
+    print(json.dumps(report, indent=1))
+    return int(difference > 1e-5)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
