@@ -1,7 +1,8 @@
 """The numbers of a run: metrics.jsonl, progress, Ray metrics, Weights & Biases, rollout files.
 
 Every line of metrics.jsonl is {"stage", "step", …metrics, "time": {phase: seconds}}. What a clock gave stands under
-"time" alone, so the rest of two equal runs is equal to the last digit.
+"time" alone, so the rest of two equal runs is equal to the last digit. "step" there is the whole step; what the phases
+leave of it is the driver's own time.
 """
 
 from __future__ import annotations
@@ -37,13 +38,14 @@ class Tracker:
         self._stage = ""
         self._progress: tuple[Progress, Any] | None = None
         self._shown = 0.0
+        self._step_began = time.perf_counter()
 
     # --- a stage and its phases -----------------------------------------------------------------------------------
 
     @contextmanager
     def stage(self, name: str, total: int, start: int) -> Iterator[None]:
         """Show the progress of a stage."""
-        self._stage, self._times = name, {}
+        self._stage, self._times, self._step_began = name, {}, time.perf_counter()
         if not (self.config.progress and self.console.is_terminal):
             yield
             return
@@ -73,7 +75,9 @@ class Tracker:
 
     def log(self, stage: str, step: int, metrics: dict[str, float]) -> None:
         """Write the line of a step."""
-        times, self._times = self._times, {}
+        now = time.perf_counter()
+        times, self._times = {**self._times, "step": now - self._step_began}, {}
+        self._step_began = now
         line = {"stage": stage, "step": step, **metrics, "time": {k: round(v, 4) for k, v in times.items()}}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -10,6 +10,9 @@ from rl.runtime import Runtime
 from rl.samples import Group, policy_batch
 from rl.steps import StepLoop
 
+PARITY = ("log_prob_difference", "mismatch_kl", "token_mult_prob_error")
+"""Metrics that compare the trainer's log-probs with the sampler's."""
+
 
 def run(stage: GRPOStage, runtime: Runtime) -> None:
     """The reinforcement-learning loop. Staleness is 0: every group is sampled by the weights that it trains."""
@@ -31,16 +34,16 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
             sampler.observe(group.prompt.task, group.rewards)
         admitted = [group for group in groups if group.error is None and not group.zero_variance]
         metrics = group_metrics(groups, admitted) | sampler.metrics()
+        updates = []
         for share in minibatches(admitted, batch.updates_per_step):
             samples = policy_batch(share, stage.sampling.temperature)
             if stage.algorithm.kl_coef > 0:
                 with step.phase("reference"):
                     samples = samples.with_field("ref_log_probs", runtime.reference_log_probs(samples, batch))
             with step.phase("train"):
-                update = runtime.trainer.update(samples, stage.algorithm, batch.max_tokens_per_microbatch)
-            if share[0] is admitted[0]:  # only the first update meets the weights that sampled
-                runtime.verify_parity(update)
-            metrics |= update
+                updates.append(runtime.trainer.update(samples, stage.algorithm, batch.max_tokens_per_microbatch))
+        metrics |= update_metrics(updates)
+        runtime.verify_parity(metrics)
         with step.phase("dump"):
             step.dump(groups)
         step.finish(metrics, score=metrics["reward"])
@@ -49,6 +52,17 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
 def minibatches(groups: list[Group], updates: int) -> list[list[Group]]:
     """Whole groups dealt to the updates of a step; fewer updates when there are fewer groups."""
     return [groups[i::updates] for i in range(updates) if groups[i::updates]]
+
+
+def update_metrics(updates: list[dict[str, float]]) -> dict[str, float]:
+    """Means over the updates of a step (one NaN makes a NaN), and the last learning rate.
+
+    What compares trainer and sampler comes from the first update, the only one that meets the weights that sampled.
+    """
+    if not updates:
+        return {}
+    means = {name: _mean(update[name] for update in updates) for name in updates[0]}
+    return means | {name: updates[0][name] for name in PARITY} | {"lr": updates[-1]["lr"]}
 
 
 def group_metrics(groups: list[Group], admitted: list[Group]) -> dict[str, float]:

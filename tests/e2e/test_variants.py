@@ -7,7 +7,7 @@ import pytest
 
 from curricula.tasks import make_prompts
 from rl.config.compose import load
-from rl.main import run
+from rl.job import run
 
 OPTIM = {"lr": 3e-3}
 SAMPLING = {"max_tokens": 32}
@@ -59,7 +59,8 @@ def test_two_ranks_two_rollouts_and_a_reference(ray_cluster, models, tmp_path):
         )
     )  # fmt: skip
     first, second = lines(tmp_path, "rl")
-    assert first["groups/trained"] > 0 and first["log_prob_difference"] < 1
+    assert first["groups/trained"] > 1 and first["log_prob_difference"] < 1e-4 > second["log_prob_difference"]
+    assert abs(first["ratio"] - 1) > 1e-6, "the second update of a step is off-policy"
     assert second["kl"] > 0
     assert (tmp_path / "exports" / "rl" / "model.safetensors").is_file()
     assert list((tmp_path / "wandb").glob("offline-run-*")), "W&B offline when not logged in"

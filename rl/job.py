@@ -1,0 +1,77 @@
+"""One run, from a valid configuration to the table of results."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from rl.config.derive import check, derive
+from rl.config.schema import RunConfig
+from rl.plan import batch_table, print_plan
+
+if TYPE_CHECKING:
+    from rl.manifest import Manifest
+
+console = Console() if sys.stdout.isatty() else Console(width=120)
+open_cluster = ExitStack()
+"""Holds the connection to Ray from the first job of a process to the last, so that a multirun stays on one Ray."""
+
+
+def run(config: RunConfig) -> None:
+    """Check, plan, connect, run the curriculum, show the results. The same folder resumes where it stopped."""
+    check(config)
+    plan = derive(config)
+    if config.plan:
+        print_plan(config, plan, console)
+        return
+
+    from rl.manifest import Manifest
+    from rl.results import read, table
+
+    run_dir = Path(config.run_dir)
+    manifest = Manifest.open(run_dir, config)
+    console.print(batch_table(plan))
+    if any(not manifest.stage(stage.name).get("done") for stage in config.curriculum.stages):
+        _run_stages(config, manifest)
+    results = read(run_dir / "results.json")
+    console.print(table(results) if results else "no evaluation stage in this curriculum")
+    console.print(f"run folder {run_dir} · metrics.jsonl, results.json, rollouts/, checkpoints/, exports/")
+
+
+def _run_stages(config: RunConfig, manifest: Manifest) -> None:
+    """Everything that needs data, a tokenizer and Ray, in that order, so that bad input is found before Ray starts."""
+    from cluster.ray_cluster import connect
+    from rl.checkpoint import Checkpoints
+    from rl.curriculum import run_curriculum
+    from rl.models.chat import load_tokenizer
+    from rl.models.nano import resolve_model
+    from rl.preflight import require_prompts_fit
+    from rl.runtime import Runtime
+    from rl.tracking import Tracker
+
+    with console.status("model and tokenizer"):
+        model_path = resolve_model(config.model, config.seed, Path(".cache/models").resolve())
+        tokenizer = load_tokenizer(model_path, config.model.trust_remote_code)
+        require_prompts_fit(config, tokenizer)
+    tracker = Tracker(Path(config.run_dir), config.tracker, console)
+    checkpoints = Checkpoints(Path(config.run_dir), config.trainer.keep_last)
+
+    cluster, started = config.cluster, time.monotonic()
+    port = cluster.dashboard_port if cluster.dashboard else None
+    dashboard = open_cluster.enter_context(connect(cluster.address, cluster.num_cpus, cluster.object_store_mb, port))
+    console.print(f"Ray is up{f' · dashboard {dashboard}' if dashboard else ''}")
+    tracker.start_wandb(config.model_dump(mode="json"), manifest.content.get("wandb_id"))
+    manifest.content["wandb_id"] = tracker.wandb_id
+    with console.status("starting trainer, rollout and reward actors"):
+        runtime = Runtime(config, model_path, tokenizer, manifest, checkpoints, tracker)
+    try:
+        console.print(f"actors are ready after {time.monotonic() - started:.0f} s")
+        run_curriculum(runtime)
+    finally:
+        runtime.close()
+        tracker.close()
