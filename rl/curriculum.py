@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rl.actors.group import TrainerLost
-from rl.config.schema import EvaluateStage, Stage
+from rl.config.stages import EvaluateStage, Stage
 from rl.runtime import Runtime
 from rl.stages import evaluate, grpo, mid_training, sft
 

@@ -5,7 +5,8 @@ from typing import Any
 from curricula.corpora import read_corpus
 from curricula.records import read_demonstrations, read_prompts
 from curricula.tasks import make_prompts
-from rl.config.schema import EvaluateStage, GRPOStage, MidTrainingStage, RunConfig, SFTStage
+from rl.config.schema import RunConfig
+from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, SFTStage
 from rl.errors import UserError
 from rl.models.chat import render_demonstration, render_prompt
 

@@ -25,7 +25,8 @@ from rl.actors.rollout import RolloutActor, RolloutSpec
 from rl.actors.trainer import TrainerSpec
 from rl.checkpoint import Checkpoints
 from rl.config.derive import BatchNumbers
-from rl.config.schema import EvaluateStage, GRPOStage, RunConfig
+from rl.config.schema import RunConfig
+from rl.config.stages import EvaluateStage, GRPOStage
 from rl.errors import UserError
 from rl.manifest import Manifest
 from rl.models.chat import render_prompt

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from rl.config.schema import GRPOStage, MidTrainingStage, OptimConfig, SFTStage
+from rl.config.stages import GRPOStage, MidTrainingStage, OptimConfig, SFTStage
 from rl.errors import UserError
 from rl.runtime import Runtime
 from rl.samples import Group

@@ -1,8 +1,8 @@
 """How the policy's weights reach the rollout engine, through vLLM's weight-transfer API.
 
-Three backends, chosen by :func:`backend_for`. ``shm`` is ours: the trainer writes one safetensors file to the shared
-memory of the machine and vLLM maps it. ``ipc`` hands CUDA memory handles to an engine on the same GPU. ``nccl`` is for
-engines on other GPUs. vLLM is imported only inside the functions that run in its process.
+Two backends, chosen by :func:`backend_for`. ``shm`` is ours: the trainer writes one safetensors file to the shared
+memory of the machine and vLLM maps it. ``ipc`` is vLLM's: it hands CUDA memory handles to an engine on the same GPU.
+vLLM is imported only inside the functions that run in its process.
 """
 
 from __future__ import annotations
@@ -56,20 +56,30 @@ def write_shared(weights: Iterable[tuple[str, torch.Tensor]], path: Path) -> int
 
 
 def ipc_info(weights: Iterable[tuple[str, torch.Tensor]]) -> tuple[dict[str, Any], list[torch.Tensor]]:
-    """vLLM's ``ipc`` update info for CUDA tensors, and the tensors to keep alive until the update has finished."""
+    """vLLM's ``ipc`` update info for CUDA tensors, and the tensors to keep alive until the update has finished.
+
+    A collective: every rank holds the whole weights in bf16 on its own GPU and adds its handles, so that an engine on
+    any of these GPUs finds one.
+    """
     import torch
+    import torch.distributed as dist
     from torch.multiprocessing.reductions import reduce_tensor
 
+    kept = [(name, tensor.detach().to(torch.bfloat16).contiguous()) for name, tensor in weights]
     gpu = str(torch.cuda.get_device_properties(torch.cuda.current_device()).uuid)
-    names, dtypes, shapes, handles, kept = [], [], [], [], []
-    for name, tensor in weights:
-        tensor = tensor.detach().contiguous()
-        names.append(name)
-        dtypes.append(str(tensor.dtype).removeprefix("torch."))
-        shapes.append(list(tensor.shape))
-        handles.append({gpu: reduce_tensor(tensor)[1]})
-        kept.append(tensor)
-    return {"names": names, "dtype_names": dtypes, "shapes": shapes, "ipc_handles": handles}, kept
+    mine = [{gpu: reduce_tensor(tensor)[1]} for _, tensor in kept]
+    everyones: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(everyones, mine)
+    handles = [
+        dict(pair for ranks in parameter for pair in ranks.items()) for parameter in zip(*everyones, strict=True)
+    ]
+    info = {
+        "names": [name for name, _ in kept],
+        "dtype_names": ["bfloat16"] * len(kept),
+        "shapes": [list(tensor.shape) for _, tensor in kept],
+        "ipc_handles": handles,
+    }
+    return info, [tensor for _, tensor in kept]
 
 
 @cache

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from rl.actors.trainer import TrainerActor, TrainerSpec
-from rl.config.schema import ModelConfig, OptimConfig, TrainerConfig
+from rl.config.schema import ModelConfig, TrainerConfig
+from rl.config.stages import OptimConfig
 from rl.models.nano import ensure_nano
 from rl.samples import TokenBatch, supervised_batch
 

@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError
 
 from rl.actors.trainer import TrainerActor, TrainerSpec, environment
-from rl.config.schema import AlgorithmConfig, OptimConfig
+from rl.config.stages import AlgorithmConfig, OptimConfig
 from rl.samples import TokenBatch
 from rl.weights import WeightUpdate
 

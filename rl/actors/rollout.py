@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from rl.config.schema import ModelConfig, RolloutConfig, SamplingConfig
+from rl.config.schema import ModelConfig, RolloutConfig
+from rl.config.stages import SamplingConfig
 from rl.samples import Completion
 from rl.weights import WeightUpdate, backend_for, register
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from rl.config.schema import AlgorithmConfig, ModelConfig, OptimConfig, TrainerConfig
+from rl.config.schema import ModelConfig, TrainerConfig
+from rl.config.stages import AlgorithmConfig, OptimConfig
 from rl.samples import TokenBatch
 from rl.weights import WeightUpdate, backend_for, ipc_info, write_shared
 

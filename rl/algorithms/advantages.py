@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from rl.algorithms.verl_bridge import outcome_advantages
-from rl.config.schema import AlgorithmConfig
+from rl.config.stages import AlgorithmConfig
 from rl.engines import layout
 from rl.samples import TokenBatch
 

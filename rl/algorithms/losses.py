@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from rl.algorithms.verl_bridge import aggregate, kl_divergence, verl_policy_loss
-from rl.config.schema import AlgorithmConfig
+from rl.config.stages import AlgorithmConfig
 
 
 @dataclass(frozen=True)

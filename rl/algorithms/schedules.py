@@ -2,7 +2,7 @@
 
 import math
 
-from rl.config.schema import OptimConfig
+from rl.config.stages import OptimConfig
 
 
 def lr_factor(update: int, total_updates: int, optim: OptimConfig) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rl.config.schema import AlgorithmConfig
+from rl.config.stages import AlgorithmConfig
 
 if TYPE_CHECKING:
     from rl.algorithms.losses import Counts

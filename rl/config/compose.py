@@ -115,14 +115,14 @@ def _problem(problem: Any) -> str:
 
 def _fields_beside(location: tuple[Any, ...]) -> list[str]:
     """Field names of the model in which an unknown key stands."""
-    from rl.config import schema
+    from rl.config import stages as kinds
 
     if location[0] == "curriculum" and len(location) >= 4:
         stages = {
-            "mid_training": schema.MidTrainingStage, "sft": schema.SFTStage,
-            "grpo": schema.GRPOStage, "evaluate": schema.EvaluateStage,
+            "mid_training": kinds.MidTrainingStage, "sft": kinds.SFTStage,
+            "grpo": kinds.GRPOStage, "evaluate": kinds.EvaluateStage,
         }  # fmt: skip
-        model: Any = stages.get(str(location[3]), schema.CurriculumConfig)
+        model: Any = stages.get(str(location[3]), kinds.CurriculumConfig)
         rest = location[4:-1]
     else:
         model, rest = RunConfig, location[:-1]

@@ -10,7 +10,8 @@ from pathlib import Path
 from curricula.errors import DataError
 from curricula.tasks import find_task
 from rl.config.fingerprint import data_files
-from rl.config.schema import EvaluateStage, GRPOStage, MidTrainingStage, RunConfig, SFTStage, Stage
+from rl.config.schema import RunConfig
+from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, SFTStage, Stage
 from rl.errors import UserError
 
 TRAIN_FLOPS_PER_CORE = 5.0e10

@@ -6,7 +6,8 @@ from typing import Any
 
 from curricula.records import fingerprint
 from curricula.statutes import load_statutes
-from rl.config.schema import MidTrainingStage, RunConfig
+from rl.config.schema import RunConfig
+from rl.config.stages import MidTrainingStage
 
 _NO_INFLUENCE = ("run_dir", "resume", "plan", "cluster", "tracker")
 _NO_INFLUENCE_INSIDE = {

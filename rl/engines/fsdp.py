@@ -16,7 +16,8 @@ from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
 from rl.algorithms.losses import Counts, LossFunction
 from rl.algorithms.schedules import lr_factor
-from rl.config.schema import ModelConfig, OptimConfig, TrainerConfig
+from rl.config.schema import ModelConfig, TrainerConfig
+from rl.config.stages import OptimConfig
 from rl.engines import layout
 from rl.samples import TokenBatch
 

@@ -5,7 +5,7 @@ from collections import Counter
 from curricula.prompts import Prompt
 from curricula.records import read_prompts
 from curricula.tasks import make_prompts
-from rl.config.schema import EvaluateStage
+from rl.config.stages import EvaluateStage
 from rl.results import EvalResult, save
 from rl.runtime import Runtime
 from rl.samples import Group

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from curricula.records import read_prompts
 from curricula.sampler import Sampler
 from rl.config.derive import batch_numbers
-from rl.config.schema import GRPOStage
+from rl.config.stages import GRPOStage
 from rl.runtime import Runtime
 from rl.samples import Group, policy_batch
 from rl.steps import StepLoop

@@ -2,7 +2,7 @@
 
 from curricula.corpora import Mixture, read_corpus
 from rl.config.derive import batch_numbers
-from rl.config.schema import MidTrainingStage
+from rl.config.stages import MidTrainingStage
 from rl.runtime import Runtime
 from rl.samples import packed_batch
 from rl.steps import StepLoop

@@ -6,7 +6,7 @@ from curricula.prompts import Prompt
 from curricula.records import read_demonstrations
 from curricula.tasks import make_prompts
 from rl.config.derive import batch_numbers
-from rl.config.schema import SFTStage
+from rl.config.stages import SFTStage
 from rl.models.chat import render_demonstration
 from rl.runtime import Runtime
 from rl.samples import supervised_batch

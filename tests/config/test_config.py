@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -173,3 +174,16 @@ def test_the_plan_starts_nothing(tmp_path):
     for part in ("Stages and batch numbers", "reasoning", "trainer/0", "rollout/0", "GiB", "estimate"):
         assert part in answer.stdout
     assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_every_key_is_used():
+    from rl.config import schema, stages
+    from rl.config.base import Strict
+
+    sources = [p for folder in ("rl", "cluster", "tools") for p in (CONF.parent / folder).rglob("*.py")]
+    code = "\n".join(p.read_text() for p in sources if p.name not in ("schema.py", "stages.py", "base.py"))
+    models = {
+        m for module in (schema, stages) for m in vars(module).values() if isinstance(m, type) and issubclass(m, Strict)
+    }
+    unused = {f"{m.__name__}.{f}" for m in models for f in m.model_fields if not re.search(rf"[.\"]{f}\b", code)}
+    assert not unused

@@ -7,7 +7,7 @@ import torch
 from rl.algorithms.losses import Counts, next_token_loss, policy_loss
 from rl.algorithms.schedules import lr_factor
 from rl.algorithms.verl_bridge import known_names, outcome_advantages
-from rl.config.schema import AlgorithmConfig, OptimConfig
+from rl.config.stages import AlgorithmConfig, OptimConfig
 
 MASK = torch.tensor([[0, 1, 1, 1], [0, 1, 1, 0], [0, 0, 1, 1], [0, 1, 0, 0]], dtype=torch.float32)
 GROUPS = np.array([0, 0, 1, 1])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from rl.config.schema import AlgorithmConfig, OptimConfig
+from rl.config.stages import AlgorithmConfig, OptimConfig
 from rl.samples import packed_batch
 from tests.rl.ranks import on_ranks, ragged
 

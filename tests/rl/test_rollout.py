@@ -9,7 +9,8 @@ from rl.actors import rollout as rollout_module
 from rl.actors.group import TrainerGroup
 from rl.actors.rollout import RolloutActor, RolloutSpec
 from rl.actors.trainer import TrainerSpec
-from rl.config.schema import ModelConfig, OptimConfig, RolloutConfig, SamplingConfig, TrainerConfig
+from rl.config.schema import ModelConfig, RolloutConfig, TrainerConfig
+from rl.config.stages import OptimConfig, SamplingConfig
 from rl.samples import Group, policy_batch
 from tests.rl.ranks import ragged
 
