@@ -22,7 +22,14 @@ def start(run_dir: Path, *overrides: str) -> subprocess.Popen:
     """Start a run and go on."""
     run_dir.parent.mkdir(parents=True, exist_ok=True)
     with (run_dir.parent / f"{run_dir.name}.log").open("a") as log:
-        return subprocess.Popen(command(run_dir, *overrides), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        # A test run in the background ignores SIGINT and hands that down; a run at a terminal does not.
+        return subprocess.Popen(
+            command(run_dir, *overrides),
+            cwd=ROOT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
 
 def finish(run_dir: Path, *overrides: str, timeout: float = 300) -> str:
