@@ -93,7 +93,7 @@ def quotes_exactly(quote: str, article: Article) -> bool:
     )
 
 
-@reward("legal_validity")
+@reward("legal_validity", judged=True)
 def legal_validity(sample: Sample) -> Verdict:
     """0, 0.5 or 1: the statute judge's 0, 1 or 2, divided by 2."""
     points, reason = judge(sample.completion)

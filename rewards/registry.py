@@ -9,13 +9,17 @@ from rewards.verdict import Sample, Verdict
 RewardFunction = Callable[[Sample], Verdict]
 
 REWARDS: dict[str, RewardFunction] = {}
+JUDGED: set[str] = set()
+"""Names of the rewards that a judge decides."""
 
 
-def reward(name: str) -> Callable[[RewardFunction], RewardFunction]:
-    """Register a reward function under a name."""
+def reward(name: str, judged: bool = False) -> Callable[[RewardFunction], RewardFunction]:
+    """Register a reward function under a name; ``judged`` ones are asked of the judge actor."""
 
     def register(function: RewardFunction) -> RewardFunction:
         REWARDS[name] = function
+        if judged:
+            JUDGED.add(name)
         return function
 
     return register
@@ -33,6 +37,18 @@ def find(name: str) -> RewardFunction:
         near = get_close_matches(name, REWARDS, n=1, cutoff=0.0)
         raise ValueError(f"no reward is named {name}; did you mean {near[0]}? Rewards: {', '.join(sorted(REWARDS))}")
     return REWARDS[name]
+
+
+def split(weights: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """The weights of the rewards decided by rules, and of those decided by the judge.
+
+    Raises:
+        ValueError: if a name is unknown.
+    """
+    for name in weights:
+        find(name)
+    judged = {name: weight for name, weight in weights.items() if name in JUDGED}
+    return {name: weight for name, weight in weights.items() if name not in judged}, judged
 
 
 def score(name: str, sample: Sample) -> Verdict:

@@ -38,3 +38,10 @@ class Verdict:
     def failed(message: str) -> Verdict:
         """An errored verdict."""
         return Verdict(None, error=message)
+
+    def __add__(self, other: Verdict) -> Verdict:
+        """Both verdicts as one: scores add up and parts stand side by side; an error of either is the error of both."""
+        if self.score is None or other.score is None:
+            return Verdict.failed("; ".join(error for error in (self.error, other.error) if error is not None))
+        reasons = "; ".join(reason for reason in (self.reason, other.reason) if reason)
+        return Verdict(self.score + other.score, parts={**self.parts, **other.parts}, reason=reasons)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,27 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray
 
 from cluster.health import Supervised
-from cluster.placement import reserve
 from curricula.prompts import Prompt
+from rewards.registry import split
 from rewards.verdict import Sample, Verdict
-from rl.actors import rollout as rollout_actor
 from rl.actors.group import TrainerGroup
-from rl.actors.reward import RewardActor
-from rl.actors.rollout import RolloutActor, RolloutSpec
-from rl.actors.trainer import TrainerSpec
 from rl.checkpoint import Checkpoints
 from rl.config.derive import BatchNumbers
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage
 from rl.errors import UserError
+from rl.fleet import Fleet
 from rl.manifest import Manifest
 from rl.models.chat import render_prompt
 from rl.samples import Completion, Group, TokenBatch
 from rl.tracking import Tracker
-from rl.weights import WeightUpdate, shared_file
 
 PARITY_TOLERANCE = 1e-4
 """Largest difference of trainer and rollout log-probs in fp32 (nats)."""
@@ -60,128 +54,38 @@ class Runtime:
         self.checkpoints = checkpoints
         self.tracker = tracker
         self.run_dir = Path(config.run_dir)
-        self.device = _device(config)
+        self.fleet = Fleet(config, model_path)
         self.weights_from: str | None = None
         self._reference_from: str | None = None
-        self._version = 0
-        self._published: WeightUpdate | None = None
-        run_id = hashlib.sha256(str(self.run_dir.resolve()).encode()).hexdigest()[:12]
-        self.shared_file = shared_file(f"{run_id}-{os.getpid()}")
-        self.reference: TrainerGroup | None = None
-        self._start_actors()
 
-    # --- start and stop -------------------------------------------------------------------------------------------
-
-    def _start_actors(self) -> None:
-        config, gpu = self.config, self.device == "cuda"
-        bundle = {"CPU": 1.0, "GPU": 1.0} if gpu else {"CPU": 1.0}
-        ranks = config.trainer.world_size
-        self.placement = reserve(
-            [bundle] * max(ranks, config.rollout.replicas if gpu else 1), config.cluster.placement_timeout_s
-        )
-        spec = RolloutSpec(config.model, config.rollout, self.model_path, self.device, config.seed)
-        self.rollouts = [
-            Supervised(
-                f"rollout/{i}",
-                RolloutActor,
-                (spec,),
-                options={
-                    **self._placed(i if gpu else 0, cpus=0, gpus=0.5 if gpu else 0),
-                    "runtime_env": {"env_vars": rollout_actor.environment(spec)},
-                },
-                max_restarts=config.rollout.max_restarts,
-                on_restart=self._resync,
-            )
-            for i in range(config.rollout.replicas)
-        ]
-        self.rewards = [
-            Supervised(f"reward/{i}", RewardActor, (), options={"num_cpus": 0}, max_restarts=config.reward.max_restarts)
-            for i in range(config.reward.workers)
-        ]
-        self.trainer = self._trainer_group("trainer")
-        if self._wants_reference_engine():
-            self.reference = self._trainer_group("reference")
-        self.trainer.setup()
-        if self.reference:
-            self.reference.setup()
-        for actor in self.rollouts:
-            actor.call("ready", timeout_s=config.rollout.timeout_s)
-            if gpu:
-                actor.call("sleep", timeout_s=config.rollout.timeout_s)
-
-    def _trainer_group(self, role: str) -> TrainerGroup:
-        config, gpu = self.config, self.device == "cuda"
-        model = config.model if role == "trainer" else config.model.model_copy(update={"lora_rank": 0})
-        spec = TrainerSpec(
-            model=model,
-            trainer=config.trainer,
-            path=self.model_path,
-            device=self.device,
-            seed=config.seed,
-            rank=0,
-            weight_transfer=config.rollout.weight_transfer,
-            shared_file=str(self.shared_file),
-        )
-        share = 0.5 if role == "trainer" else 0.25
-
-        def options(rank: int) -> dict[str, Any]:
-            return self._placed(rank, cpus=share, gpus=share / 2 if gpu else 0)
-
-        return TrainerGroup(spec, role, options, config.trainer.timeout_s)
-
-    def _placed(self, bundle: int, cpus: float, gpus: float) -> dict[str, Any]:
-        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
-        strategy = PlacementGroupSchedulingStrategy(self.placement, placement_group_bundle_index=bundle)
-        return {"num_cpus": cpus, "num_gpus": gpus, "scheduling_strategy": strategy}
-
-    def _wants_reference_engine(self) -> bool:
-        """A frozen engine is needed for a KL term, except with LoRA, whose base is the reference."""
-        stages = [s for s in self.config.curriculum.stages if isinstance(s, GRPOStage)]
-        return self.config.model.lora_rank == 0 and any(s.algorithm.kl_coef > 0 for s in stages)
+    @property
+    def trainer(self) -> TrainerGroup:
+        """The ranks that train the policy."""
+        return self.fleet.trainer
 
     def restart_trainer(self) -> None:
-        """Replace the trainer group after a rank was lost; the stage then loads its last checkpoint."""
-        self.trainer.stop()
-        self.trainer = self._trainer_group("trainer")
-        self.trainer.setup()
-        self.weights_from, self._published = None, None
+        """Replace the trainer group after a rank was lost."""
+        self.fleet.restart_trainer()
+        self.weights_from = None
 
     def close(self) -> None:
-        """End every actor and free what they held."""
-        self.trainer.stop()
-        if self.reference:
-            self.reference.stop()
-        for actor in (*self.rollouts, *self.rewards):
-            actor.stop()
-        ray.util.remove_placement_group(self.placement)
-        self.shared_file.unlink(missing_ok=True)
+        """End every actor."""
+        self.fleet.close()
 
     # --- weights --------------------------------------------------------------------------------------------------
 
     def weights_changed(self) -> None:
         """Say that the trainer's weights are newer than the rollout's."""
-        self._published = None
+        self.fleet.weights.changed()
 
     def sync_weights(self) -> None:
         """Hand the trainer's weights to every rollout engine, if they have moved since the last time."""
-        if self._published is not None:
-            return
-        self._version += 1
-        self._published = self.trainer.publish(self._version)
-        for actor in self.rollouts:
-            if self.device == "cuda":
-                actor.call("wake", timeout_s=self.config.rollout.timeout_s)
-            actor.call("sync", self._published, timeout_s=self.config.rollout.timeout_s)
-
-    def _resync(self, handle: Any) -> None:
-        if self._published is not None:
-            ray.get(handle.sync.remote(self._published), timeout=self.config.rollout.timeout_s)
+        self.fleet.weights.push()
 
     def verify_parity(self, metrics: dict[str, float]) -> None:
         """With ``rollout.verify_sync``: stop when trainer and rollout disagree about the tokens that were sampled."""
         difference = metrics.get("log_prob_difference", 0.0)
-        if self.config.rollout.verify_sync and self.device == "cpu" and difference > PARITY_TOLERANCE:
+        if self.config.rollout.verify_sync and self.fleet.device == "cpu" and difference > PARITY_TOLERANCE:
             raise RuntimeError(
                 f"trainer and rollout log-probs differ by {difference:.2e} (allowed {PARITY_TOLERANCE:.0e}): "
                 f"the rollout engine does not run the weights that were published"
@@ -199,8 +103,8 @@ class Runtime:
     def load_reference_before(self, name: str) -> None:
         """Bring the reference to the policy at the start of a stage. With LoRA the reference is the base model."""
         source = self._trained_before(name)
-        if self.reference is not None and source != self._reference_from:
-            self.reference.call("load", str(self._final_engine(source, name)), weights_only=True)
+        if self.fleet.reference is not None and source != self._reference_from:
+            self.fleet.reference.call("load", str(self._final_engine(source, name)), weights_only=True)
             self._reference_from = source
 
     def _trained_before(self, name: str) -> str | None:
@@ -238,7 +142,7 @@ class Runtime:
                         f"stage {stage.name}: prompt {prompt.uid} (task {prompt.task}) has {len(ids)} tokens, more "
                         f"than max_prompt_tokens={stage.max_prompt_tokens}; raise the limit or take the prompt out"
                     )
-        shares = [list(range(len(prompts)))[i :: len(self.rollouts)] for i in range(len(self.rollouts))]
+        shares = [list(range(len(prompts)))[i :: len(self.fleet.rollouts)] for i in range(len(self.fleet.rollouts))]
 
         def ask(actor: Supervised, share: list[int]) -> list[list[Completion]]:
             if not share:
@@ -253,12 +157,11 @@ class Runtime:
             )
             return answer
 
-        with ThreadPoolExecutor(len(self.rollouts)) as pool:
-            answers = list(pool.map(ask, self.rollouts, shares))
-        if self.device == "cuda":
-            for actor in self.rollouts:
-                actor.call("sleep", timeout_s=self.config.rollout.timeout_s)
-            self._published = None
+        with ThreadPoolExecutor(len(self.fleet.rollouts)) as pool:
+            answers = list(pool.map(ask, self.fleet.rollouts, shares))
+        if self.fleet.takes_turns:
+            self.fleet.sleep()
+            self.fleet.weights.changed()
         completions = {
             i: c for share, found in zip(shares, answers, strict=True) for i, c in zip(share, found, strict=True)
         }
@@ -277,28 +180,40 @@ class Runtime:
         return scored
 
     def _score_once(self, groups: Sequence[Group], weights: dict[str, float]) -> list[Group]:
-        shares = [groups[i :: len(self.rewards)] for i in range(len(self.rewards))]
+        samples = [sample for group in groups for sample in _samples(group)]
+        rules, judged = split(weights)
+        asked = [(self.fleet.rewards, rules)] if rules or not judged else []
+        asked += [(self.fleet.judges, judged)] if judged else []
+        with ThreadPoolExecutor(len(asked)) as pool:
+            answers = list(pool.map(lambda pair: self._verdicts(pair[0], pair[1], samples), asked))
+        verdicts = iter(answers[0] if len(answers) == 1 else [a + b for a, b in zip(*answers, strict=True)])
+        return [_with_verdicts(group, [next(verdicts) for _ in group.completions]) for group in groups]
 
-        def ask(actor: Supervised, share: Sequence[Group]) -> list[Group]:
-            samples = [sample for group in share for sample in _samples(group)]
+    def _verdicts(self, actors: list[Supervised], weights: dict[str, float], samples: list[Sample]) -> list[Verdict]:
+        """Verdicts in the order of the samples, which are dealt to the actors in equal runs."""
+        size = max(1, math.ceil(len(samples) / len(actors)))
+
+        def ask(place: int) -> list[Verdict]:
+            share = samples[place * size : (place + 1) * size]
+            if not share:
+                return []
             try:
-                verdicts = (
-                    actor.call("score", samples, weights, timeout_s=self.config.reward.timeout_s) if samples else []
+                found: list[Verdict] = actors[place].call(
+                    "score", share, weights, timeout_s=self.config.reward.timeout_s
                 )
             except TimeoutError as error:
-                verdicts = [Verdict.failed(str(error)) for _ in samples]
-            found = iter(verdicts)
-            return [_with_verdicts(group, [next(found) for _ in group.completions]) for group in share]
+                found = [Verdict.failed(str(error)) for _ in share]
+            return found
 
-        with ThreadPoolExecutor(len(self.rewards)) as pool:
-            by_uid = {group.uid: group for share in pool.map(ask, self.rewards, shares) for group in share}
-        return [by_uid[group.uid] for group in groups]
+        with ThreadPoolExecutor(len(actors)) as pool:
+            return [verdict for share in pool.map(ask, range(len(actors))) for verdict in share]
 
     def reference_log_probs(self, samples: TokenBatch, batch: BatchNumbers) -> np.ndarray:
         """Log-probs under the reference: the frozen engine, or with LoRA the policy with its adapter off."""
-        if self.reference is None:
+        reference = self.fleet.reference
+        if reference is None:
             return self.trainer.log_probs(samples, batch.max_tokens_per_microbatch, adapter=False)
-        return self.reference.log_probs(samples, batch.max_tokens_per_microbatch)
+        return reference.log_probs(samples, batch.max_tokens_per_microbatch)
 
 
 def _samples(group: Group) -> list[Sample]:
@@ -321,9 +236,3 @@ def _with_verdicts(group: Group, verdicts: list[Verdict]) -> Group:
 
 def _seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") >> 1
-
-
-def _device(config: RunConfig) -> str:
-    if config.trainer.device != "auto":
-        return config.trainer.device
-    return "cuda" if ray.cluster_resources().get("GPU", 0) >= 1 else "cpu"

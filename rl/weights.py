@@ -1,8 +1,8 @@
 """How the policy's weights reach the rollout engine, through vLLM's weight-transfer API.
 
-Two backends, chosen by :func:`backend_for`. ``shm`` is ours: the trainer writes one safetensors file to the shared
-memory of the machine and vLLM maps it. ``ipc`` is vLLM's: it hands CUDA memory handles to an engine on the same GPU.
-vLLM is imported only inside the functions that run in its process.
+Three backends, chosen by :func:`backend_for`. ``shm`` is ours: the trainer writes one safetensors file to the shared
+memory of the machine and vLLM maps it. ``ipc`` and ``nccl`` are vLLM's: CUDA memory handles for an engine on the same
+GPU, and a broadcast to engines on GPUs of their own. vLLM is imported only inside the functions that need it.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class WeightUpdate:
     """Grows by one with every publication."""
     info: dict[str, Any]
     """What vLLM's ``update_weights`` is given."""
-    num_bytes: int
-    """Size of the weights."""
 
 
-def backend_for(choice: str, device: str) -> str:
-    """The transfer backend for a trainer device: the configured one, or by device when it is ``auto``."""
+def backend_for(choice: str, device: str, split: bool) -> str:
+    """The transfer backend: the configured one, or when it is ``auto`` by device and by who shares a GPU."""
     if choice != "auto":
         return choice
-    return "shm" if device == "cpu" else "ipc"
+    if device == "cpu":
+        return "shm"
+    return "nccl" if split else "ipc"
 
 
 def shared_file(run_id: str) -> Path:
@@ -44,15 +44,14 @@ def shared_file(run_id: str) -> Path:
     return base / f"themis-{run_id}.safetensors"
 
 
-def write_shared(weights: Iterable[tuple[str, torch.Tensor]], path: Path) -> int:
-    """Write named tensors to ``path`` (replaced in one move, so a reader never sees half a file); returns bytes."""
+def write_shared(weights: Iterable[tuple[str, torch.Tensor]], path: Path) -> None:
+    """Write named tensors to ``path``, replaced in one move, so that a reader never sees half a file."""
     from safetensors.torch import save_file
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights}
     partial = path.with_suffix(".partial")
     save_file(tensors, partial)
     os.replace(partial, path)
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
 def ipc_info(weights: Iterable[tuple[str, torch.Tensor]]) -> tuple[dict[str, Any], list[torch.Tensor]]:
@@ -80,6 +79,32 @@ def ipc_info(weights: Iterable[tuple[str, torch.Tensor]]) -> tuple[dict[str, Any
         "ipc_handles": handles,
     }
     return info, [tensor for _, tensor in kept]
+
+
+def nccl_info(weights: Iterable[tuple[str, torch.Tensor]]) -> dict[str, Any]:
+    """vLLM's ``nccl`` update info: what will be broadcast, in which order. A collective, like every walk of weights."""
+    shapes = [(name, list(tensor.shape)) for name, tensor in weights]
+    return {
+        "names": [name for name, _ in shapes],
+        "dtype_names": ["bfloat16"] * len(shapes),
+        "shapes": [shape for _, shape in shapes],
+    }
+
+
+def nccl_join(address: str, port: int, size: int) -> Any:
+    """Join the transfer group as its sender (rank 0 of ``size``)."""
+    from vllm.distributed.weight_transfer.nccl_common import trainer_init
+
+    return trainer_init({"master_address": address, "master_port": port, "world_size": size})
+
+
+def nccl_send(weights: Iterable[tuple[str, torch.Tensor]], group: Any) -> None:
+    """Broadcast the weights, in bf16, to the engines of the group."""
+    import torch
+    from vllm.distributed.weight_transfer.packed_tensor import packed_nccl_broadcast_producer
+
+    halves = ((name, tensor.to(torch.bfloat16).contiguous()) for name, tensor in weights)
+    packed_nccl_broadcast_producer(iterator=halves, group=group, src=0, post_iter_func=lambda item: item[1])
 
 
 @cache

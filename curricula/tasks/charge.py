@@ -74,4 +74,4 @@ def charge(rng: random.Random, split: Split) -> Prompt:
             break
     values = {"who": person(rng, split), "means": means, "goods": goods, "amount": rng.randint(1, 60)}
     question = phrase(rng, FRAMES, split, **values) + "何罪何条？"
-    return ask("charge", question, f"{found.name}，{found.article}条", "charge", found.mark)
+    return ask("charge", question, f"{found.name}，刑法第{found.article}条", "charge", found.mark)

@@ -13,7 +13,7 @@ import numpy as np
 from rl.config.schema import ModelConfig, RolloutConfig
 from rl.config.stages import SamplingConfig
 from rl.samples import Completion
-from rl.weights import WeightUpdate, backend_for, register
+from rl.weights import WeightUpdate, register
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class RolloutSpec:
     path: str
     device: str
     seed: int
+    backend: str
+    """Weight-transfer backend: shm, ipc or nccl."""
 
 
 def environment(spec: RolloutSpec) -> dict[str, str]:
@@ -56,7 +58,6 @@ class RolloutActor:
 
         register()
         self.spec = spec
-        self.backend = backend_for(spec.rollout.weight_transfer, spec.device)
         on_gpu = spec.device != "cpu"
         self.tokenizer = AutoTokenizer.from_pretrained(spec.path, trust_remote_code=spec.model.trust_remote_code)
         self.llm = LLM(
@@ -71,9 +72,10 @@ class RolloutActor:
             trust_remote_code=spec.model.trust_remote_code,
             # Log-probs of the distribution that tokens were drawn from: temperature applied.
             logprobs_mode="processed_logprobs",
-            weight_transfer_config=WeightTransferConfig(backend=self.backend),
+            weight_transfer_config=WeightTransferConfig(backend=spec.backend),
         )
-        self.llm.init_weight_transfer_engine({"init_info": {}})
+        if spec.backend != "nccl":  # over NCCL both sides join later, at once
+            self.llm.init_weight_transfer_engine({"init_info": {}})
         self.version = 0
 
     def ready(self) -> float:
@@ -117,6 +119,11 @@ class RolloutActor:
             finish_reason=choice.finish_reason or "length",
             weight_version=self.version,
         )
+
+    def join_transfer(self, address: str, port: int, rank: int, size: int) -> None:
+        """Join the NCCL group of trainer and rollout engines."""
+        info = {"master_address": address, "master_port": port, "rank_offset": rank, "world_size": size, "packed": True}
+        self.llm.init_weight_transfer_engine({"init_info": info})
 
     def sync(self, update: WeightUpdate) -> float:
         """Take over published weights; returns seconds. The prefix cache of the old weights is dropped."""

@@ -14,7 +14,7 @@ import numpy as np
 from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import AlgorithmConfig, OptimConfig
 from rl.samples import TokenBatch
-from rl.weights import WeightUpdate, backend_for, ipc_info, write_shared
+from rl.weights import WeightUpdate, ipc_info, nccl_info, nccl_join, nccl_send, write_shared
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class TrainerSpec:
     device: str
     seed: int
     rank: int
-    weight_transfer: str
+    backend: str
+    """Weight-transfer backend: shm, ipc or nccl."""
     shared_file: str
 
 
@@ -51,8 +52,8 @@ class TrainerActor:
     def __init__(self, spec: TrainerSpec) -> None:
         os.environ.update(environment(spec))
         self.spec = spec
-        self.version = 0
         self._kept: list[Any] = []
+        self._transfer: Any = None
 
     def rendezvous(self) -> tuple[str, int]:
         """Address and free port of this rank's machine, for the process group."""
@@ -126,18 +127,31 @@ class TrainerActor:
     def publish(self, version: int) -> WeightUpdate | None:
         """Make the weights available to the rollout engines; the update is returned by rank 0 only."""
         weights = self.engine.full_weights()
-        if backend_for(self.spec.weight_transfer, self.spec.device) == "ipc":
+        if self.spec.backend == "ipc":
             info, self._kept = ipc_info(weights)
-            size = sum(tensor.numel() * tensor.element_size() for tensor in self._kept)
+        elif self.spec.backend == "nccl":
+            info = nccl_info(weights)
         else:
-            path = Path(self.spec.shared_file)
+            info = {"path": self.spec.shared_file}
             # Gathering is a collective: every rank walks through the weights, and rank 0 alone keeps them.
-            info, size = {"path": str(path)}, 0
             if self.spec.rank == 0:
-                size = write_shared(weights, path)
+                write_shared(weights, Path(self.spec.shared_file))
             else:
                 deque(weights, maxlen=0)
-        return WeightUpdate(version, info, size) if self.spec.rank == 0 else None
+        return WeightUpdate(version, info) if self.spec.rank == 0 else None
+
+    def join_transfer(self, address: str, port: int, size: int) -> None:
+        """Join the NCCL group of trainer and rollout engines; only rank 0 is in it."""
+        if self.spec.rank == 0:
+            self._transfer = nccl_join(address, port, size)
+
+    def send(self) -> None:
+        """Broadcast the weights over NCCL to the engines that are receiving."""
+        weights = self.engine.full_weights()
+        if self.spec.rank == 0:
+            nccl_send(weights, self._transfer)
+        else:
+            deque(weights, maxlen=0)
 
     def save(self, folder: str) -> None:
         """Write this rank's share of weights, optimizer, schedule and random state (resharded on load as needed)."""

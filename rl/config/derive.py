@@ -9,6 +9,7 @@ from pathlib import Path
 
 from curricula.errors import DataError
 from curricula.tasks import find_task
+from rewards.registry import find, split
 from rl.config.fingerprint import data_files
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, SFTStage, Stage
@@ -71,17 +72,29 @@ def derive(config: RunConfig) -> Plan:
     actors = [(f"trainer/{rank}", "verl FSDP2 engine") for rank in range(config.trainer.world_size)]
     actors += [(f"rollout/{i}", "vLLM engine") for i in range(config.rollout.replicas)]
     actors += [(f"reward/{i}", "rule-based rewards") for i in range(config.reward.workers)]
-    actors.append((f"judge: {config.judge.kind}", "rules over the statutes, inside the reward actors"))
-    needs_reference = any(isinstance(s, GRPOStage) and s.algorithm.kl_coef > 0 for s in config.curriculum.stages)
-    if needs_reference and config.model.lora_rank == 0:
+    if wants_judge(config):
+        actors.append(("judge/0", f"{config.judge.kind} judge"))
+    if wants_reference(config):
         actors += [(f"reference/{rank}", "frozen engine") for rank in range(config.trainer.world_size)]
     gib = (parameters or 0) * 4 / 2**30
     memory = [("weights, gradients and Adam moments (fp32), all ranks", 4 * gib), ("rollout weights", gib)]
     memory += [("rollout key-value cache", float(config.rollout.kv_cache_gb * config.rollout.replicas))]
     if any(role.startswith("reference") for role, _ in actors):
         memory.append(("reference weights", gib))
-    memory.append(("processes (Python, torch, vLLM)", 0.7 * (len(actors) - 1) + 1.0))
+    memory.append(("processes (Python, torch, vLLM)", 0.7 * len(actors) + 1.0))
     return Plan(stages, parameters, tuple(actors), tuple(memory))
+
+
+def wants_reference(config: RunConfig) -> bool:
+    """Whether a frozen engine is needed: for a KL term, except with LoRA, whose base model is the reference."""
+    stages = [stage for stage in config.curriculum.stages if isinstance(stage, GRPOStage)]
+    return config.model.lora_rank == 0 and any(stage.algorithm.kl_coef > 0 for stage in stages)
+
+
+def wants_judge(config: RunConfig) -> bool:
+    """Whether a stage weighs a reward that the judge decides."""
+    stages = [stage for stage in config.curriculum.stages if isinstance(stage, GRPOStage)]
+    return any(split(stage.reward or config.reward.parts)[1] for stage in stages)
 
 
 def parameter_count(config: RunConfig) -> int | None:
@@ -138,6 +151,11 @@ def check(config: RunConfig) -> None:
     for stage in config.curriculum.stages:
         problems += [f"stage {stage.name}: {problem}" for problem in _stage_problems(config, stage)]
     problems += _reward_problems("reward.parts", config.reward.parts)
+    if (config.cluster.placement, config.rollout.weight_transfer) in (("split", "ipc"), ("colocate", "nccl")):
+        problems.append(
+            f"rollout.weight_transfer={config.rollout.weight_transfer} can't serve "
+            f"cluster.placement={config.cluster.placement}: ipc needs a shared GPU, nccl a GPU for each side; use auto"
+        )
     if problems:
         raise UserError("this configuration can't work:\n  " + "\n  ".join(problems))
 
@@ -177,8 +195,6 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
 
 
 def _reward_problems(where: str, weights: dict[str, float]) -> list[str]:
-    from rewards.registry import find
-
     return [f"{where}: {problem}" for name in weights for problem in _complaint(find, name)]
 
 

@@ -97,8 +97,8 @@ class RolloutConfig(Strict):
     """Share of GPU memory that vLLM may take."""
     enforce_eager: bool = True
     """Skip compilation: starts faster, decodes slower."""
-    weight_transfer: Literal["auto", "shm", "ipc"] = "auto"
-    """How weights reach vLLM: ``shm`` (shared memory of one machine) or ``ipc`` (the same GPU); auto chooses."""
+    weight_transfer: Literal["auto", "shm", "ipc", "nccl"] = "auto"
+    """How weights reach vLLM: ``shm`` (one machine's memory), ``ipc`` (same GPU), ``nccl`` (other GPUs); or auto."""
     verify_sync: bool = False
     """Stop the run when trainer and rollout log-probs differ by more than 1e-4 in fp32 after a weight sync."""
     timeout_s: float = Field(600, gt=0)
@@ -140,6 +140,8 @@ class ClusterConfig(Strict):
     """Whether the Ray dashboard runs (on loopback)."""
     dashboard_port: int = Field(8265, ge=1024, le=65535)
     """Port of the dashboard."""
+    placement: Literal["colocate", "split"] = "colocate"
+    """``colocate``: trainer and rollout take turns on the same devices; ``split``: each has its own."""
     placement_timeout_s: float = Field(120, gt=0)
     """Longest wait for the resources that the run asks for (seconds)."""
 

@@ -13,11 +13,19 @@ from curricula.tasks.limitation import MAXIMA
 from curricula.tasks.parole import decision
 from curricula.tasks.sentence_terms import remaining
 
-ISSUE_TASKS = {"recitation", "governing_law", "choice_single", "choice_multi", "sentence_terms", "limitation", "charge"}
+STATUTE_TASKS = {
+    "recitation",
+    "governing_law",
+    "choice_single",
+    "choice_multi",
+    "sentence_terms",
+    "limitation",
+    "charge",
+}
 
 
 def test_every_kind_of_task_is_there():
-    assert set(TASKS) >= ISSUE_TASKS
+    assert set(TASKS) >= STATUTE_TASKS
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))

@@ -81,6 +81,12 @@ def test_a_driver_killed_in_every_stage_resumes_bit_identically(unbroken, tmp_pa
         wait_for(run_dir, stage, step, process)
         kill(process.pid)
         process.wait()
+    process = start(run_dir)
+    wait_for(run_dir, "grpo", 5, process)
+    while not json.loads((run_dir / "manifest.json").read_text())["stages"]["grpo"].get("done"):
+        time.sleep(0.02)
+    kill(process.pid)  # inside the evaluation
+    process.wait()
     finish(run_dir)
     assert metrics(run_dir) == metrics(unbroken[0])
     first, second = (json.loads((d / "results.json").read_text()) for d in (run_dir, unbroken[0]))

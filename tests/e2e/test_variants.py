@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from curricula.tasks import make_prompts
@@ -39,7 +40,7 @@ def config(run_dir, models, found, **sections):
             "model": {"path": str(models["untied"]), "max_length": 256, **sections.pop("model", {})},
             "trainer": {"threads": 1, **sections.pop("trainer", {})},
             "rollout": {"threads": 1, "verify_sync": True, **sections.pop("rollout", {})},
-            "cluster": {"dashboard": False},
+            "cluster": {"dashboard": False, **sections.pop("cluster", {})},
             "tracker": {"wandb": "offline"},
             **sections,
         }
@@ -56,6 +57,7 @@ def test_two_ranks_two_rollouts_and_a_reference(ray_cluster, models, tmp_path):
     run(
         config(
             tmp_path, models, found, trainer={"world_size": 2}, rollout={"replicas": 2}, reward={"workers": 2},
+            cluster={"placement": "split"},
         )
     )  # fmt: skip
     first, second = lines(tmp_path, "rl")
@@ -83,6 +85,23 @@ def test_lora_on_files_of_ones_own(ray_cluster, models, tmp_path):
     rl = lines(tmp_path / "run", "rl")
     assert all(line["log_prob_difference"] < 1e-4 for line in rl if "kl" in line)
     assert (tmp_path / "run" / "exports" / "rl" / "model.safetensors").is_file()
+
+
+def test_a_group_with_an_errored_verdict_is_dropped_whole(ray_cluster, models, tmp_path):
+    prompts = [p.to_json() for p in make_prompts("charge", "train", 8, seed=0)]
+    prompts[3] |= {"reference": "不是数", "answer_kind": "number"}  # the accuracy reward can't read this reference
+    text = "\n".join(json.dumps(prompt, ensure_ascii=False) for prompt in prompts)
+    (tmp_path / "prompts.jsonl").write_text(text, encoding="utf-8")
+    parts = {"rouge_l": 1.0, "accuracy": 1.0, "legal_validity": 0.2}
+    found = stages({"demonstrations": {"charge": 40}}, {"data": str(tmp_path / "prompts.jsonl"), "reward": parts})
+    run(config(tmp_path / "run", models, found))
+    for number, line in enumerate(lines(tmp_path / "run", "rl")):
+        assert line["groups/errored"] == 1 and 0 < line["groups/trained"] <= 7
+        assert 0 < line["reward/legal_validity"] <= 1, "the judge was asked"
+        path = tmp_path / "run" / "rollouts" / "rl" / f"step-{number:06d}.parquet"
+        errored = [row for row in pq.read_table(path).to_pylist() if row["error"]]
+        assert len(errored) == 4 and all("can't be read as number" in row["error"] for row in errored)
+        assert all(row["reward"] is None for row in errored)
 
 
 @pytest.mark.parametrize(

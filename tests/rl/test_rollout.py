@@ -21,7 +21,7 @@ PROMPTS = [[20 + i, 300 + 7 * i, 40, 50 + i] for i in range(6)]
 def test_log_probs_agree_after_every_sync(ray_cluster, models, embeddings, lora_rank, tmp_path):
     path = str(models[embeddings])
     model = ModelConfig(path=path, max_length=128, lora_rank=lora_rank)
-    spec = RolloutSpec(model, RolloutConfig(threads=1), path, "cpu", 0)
+    spec = RolloutSpec(model, RolloutConfig(threads=1), path, "cpu", 0, "shm")
     environment = {"env_vars": rollout_module.environment(spec)}
     rollout = ray.remote(RolloutActor).options(num_cpus=0, runtime_env=environment).remote(spec)
     trainer_spec = TrainerSpec(

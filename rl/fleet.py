@@ -1,0 +1,141 @@
+"""The actors of a run: where they stand, how they start, and how they are replaced."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from cluster.health import Supervised
+from cluster.placement import reserve
+from rl.actors import rollout as rollout_actor
+from rl.actors.group import TrainerGroup
+from rl.actors.reward import JudgeActor, RewardActor
+from rl.actors.rollout import RolloutActor, RolloutSpec
+from rl.actors.trainer import TrainerSpec
+from rl.config.derive import wants_judge, wants_reference
+from rl.config.schema import RunConfig
+from rl.weight_sync import WeightSync
+from rl.weights import backend_for, shared_file
+
+
+class Fleet:
+    """Trainer, reference, rollout, reward and judge actors of one run, in one placement group."""
+
+    def __init__(self, config: RunConfig, model_path: str) -> None:
+        """Start everything and wait until all of it is up."""
+        self.config, self.model_path = config, model_path
+        self.device = _device(config)
+        self.split = config.cluster.placement == "split"
+        self.takes_turns = self.device == "cuda" and not self.split
+        """Whether trainer and rollout share a GPU, so that vLLM sleeps while the trainer works."""
+        self.backend = backend_for(config.rollout.weight_transfer, self.device, self.split)
+        run_id = hashlib.sha256(str(Path(config.run_dir).resolve()).encode()).hexdigest()[:12]
+        self.shared_file = shared_file(f"{run_id}-{os.getpid()}")
+        bundle = {"CPU": 1.0} | ({"GPU": 1.0} if self.device == "cuda" else {})
+        ranks, replicas = config.trainer.world_size, config.rollout.replicas
+        together = max(ranks, replicas) if self.takes_turns else ranks
+        self.placement = reserve(
+            [bundle] * (ranks + replicas if self.split else together), config.cluster.placement_timeout_s
+        )
+        restarts = config.reward.max_restarts
+        self.rollouts = [self._rollout(i) for i in range(replicas)]
+        self.rewards = [
+            Supervised(f"reward/{i}", RewardActor, (), {"num_cpus": 0}, restarts) for i in range(config.reward.workers)
+        ]
+        self.judges = [
+            Supervised(f"judge/{i}", JudgeActor, (config.judge,), {"num_cpus": 0}, restarts)
+            for i in range(wants_judge(config))
+        ]
+        self.trainer = self._trainer_group("trainer")
+        self.reference = self._trainer_group("reference") if wants_reference(config) else None
+        self.trainer.setup()
+        if self.reference:
+            self.reference.setup()
+        for actor in self.rollouts:
+            actor.call("ready", timeout_s=config.rollout.timeout_s)
+        self.weights = WeightSync(self)
+        self.sleep()
+
+    def _rollout(self, number: int) -> Supervised:
+        config = self.config
+        spec = RolloutSpec(config.model, config.rollout, self.model_path, self.device, config.seed, self.backend)
+        on_gpu = self.device == "cuda"
+        where = config.trainer.world_size + number if self.split else number if on_gpu else 0
+        share = {"cpus": 1.0, "gpus": 1.0} if self.split else {"cpus": 0.0, "gpus": 0.5}
+        return Supervised(
+            f"rollout/{number}",
+            RolloutActor,
+            (spec,),
+            {
+                **self._placed(where, share["cpus"], share["gpus"] if on_gpu else 0),
+                "runtime_env": {"env_vars": rollout_actor.environment(spec)},
+            },
+            config.rollout.max_restarts,
+            on_restart=lambda handle: self.weights.restore(number, handle),
+        )
+
+    def _trainer_group(self, role: str) -> TrainerGroup:
+        config = self.config
+        model = config.model if role == "trainer" else config.model.model_copy(update={"lora_rank": 0})
+        spec = TrainerSpec(
+            model=model,
+            trainer=config.trainer,
+            path=self.model_path,
+            device=self.device,
+            seed=config.seed,
+            rank=0,
+            backend=self.backend,
+            shared_file=str(self.shared_file),
+        )
+        share = 0.5 if role == "trainer" else 0.25
+
+        def options(rank: int) -> dict[str, Any]:
+            return self._placed(rank, share, share / 2 if self.device == "cuda" else 0)
+
+        return TrainerGroup(spec, role, options, config.trainer.timeout_s)
+
+    def _placed(self, bundle: int, cpus: float, gpus: float) -> dict[str, Any]:
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        strategy = PlacementGroupSchedulingStrategy(self.placement, placement_group_bundle_index=bundle)
+        return {"num_cpus": cpus, "num_gpus": gpus, "scheduling_strategy": strategy}
+
+    def restart_trainer(self) -> None:
+        """Replace the trainer group after a rank was lost; the stage then loads its last checkpoint."""
+        self.trainer.stop()
+        self.trainer = self._trainer_group("trainer")
+        self.trainer.setup()
+        self.weights = WeightSync(self)
+
+    def wake(self) -> None:
+        """Give a shared GPU to the rollout engines."""
+        self._turn("wake")
+
+    def sleep(self) -> None:
+        """Give a shared GPU to the trainer; the rollout engines lose their weights."""
+        self._turn("sleep")
+
+    def _turn(self, method: str) -> None:
+        if self.takes_turns:
+            for actor in self.rollouts:
+                actor.call(method, timeout_s=self.config.rollout.timeout_s)
+
+    def close(self) -> None:
+        """End every actor and free what they held."""
+        self.trainer.stop()
+        if self.reference:
+            self.reference.stop()
+        for actor in (*self.rollouts, *self.rewards, *self.judges):
+            actor.stop()
+        ray.util.remove_placement_group(self.placement)
+        self.shared_file.unlink(missing_ok=True)
+
+
+def _device(config: RunConfig) -> str:
+    if config.trainer.device != "auto":
+        return config.trainer.device
+    return "cuda" if ray.cluster_resources().get("GPU", 0) >= 1 else "cpu"

@@ -1,0 +1,63 @@
+"""When weights move from the trainer to the rollout engines. How they move is in :mod:`rl.weights`."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from rl.weights import WeightUpdate
+
+if TYPE_CHECKING:
+    from rl.fleet import Fleet
+
+
+class WeightSync:
+    """Keeps the rollout engines at the trainer's weights."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.version = 0
+        """Version that was published last."""
+        self._published: WeightUpdate | None = None
+        if fleet.backend == "nccl":
+            self._connect()
+
+    def changed(self) -> None:
+        """Say that the trainer's weights are newer than the rollout's."""
+        self._published = None
+
+    def push(self) -> None:
+        """Hand the trainer's weights to every rollout engine, if they have moved since the last time."""
+        if self._published is not None:
+            return
+        fleet, timeout = self.fleet, self.fleet.config.rollout.timeout_s
+        self.version += 1
+        update = fleet.trainer.publish(self.version)
+        fleet.wake()
+        with ThreadPoolExecutor(len(fleet.rollouts) + 1) as pool:
+            # Over NCCL sender and receivers meet inside one collective, so both sides run at once.
+            sent = pool.submit(fleet.trainer.call, "send") if fleet.backend == "nccl" else None
+            list(pool.map(lambda actor: actor.call("sync", update, timeout_s=timeout), fleet.rollouts))
+            if sent is not None:
+                sent.result()
+        self._published = update
+
+    def restore(self, number: int, handle: Any) -> None:
+        """Bring a rollout engine that was made anew to the published weights."""
+        if self.fleet.backend == "nccl":
+            self._connect()
+            self._published = None
+            self.push()
+        elif self._published is not None:
+            ray.get(handle.sync.remote(self._published), timeout=self.fleet.config.rollout.timeout_s)
+
+    def _connect(self) -> None:
+        """Join the first trainer rank and every rollout engine in one NCCL group."""
+        fleet = self.fleet
+        address, port = ray.get(fleet.trainer.actors[0].rendezvous.remote())
+        size = 1 + len(fleet.rollouts)
+        joining = [actor.join_transfer.remote(address, port, size) for actor in fleet.trainer.actors]
+        joining += [a.handle.join_transfer.remote(address, port, 1 + i, size) for i, a in enumerate(fleet.rollouts)]
+        ray.get(joining, timeout=fleet.config.rollout.timeout_s)
