@@ -61,13 +61,19 @@ class TokenBatch:
     loss_mask: np.ndarray
     """bool [T]; the first token of a document is never a target."""
     fields: dict[str, np.ndarray] = field(default_factory=dict)
-    """Further float32 [T] arrays: ``old_log_probs``, ``ref_log_probs``, ``advantages``."""
+    """Further float32 [T] arrays: ``rollout_log_probs``, ``old_log_probs``, ``ref_log_probs``, ``advantages``."""
     rewards: np.ndarray | None = None
     """float32 [N], one number a sequence, for group advantages."""
     groups: np.ndarray | None = None
     """int64 [N], which group a sequence belongs to."""
+    prompt_lengths: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """int64 [N], leading tokens that a sequence has in common with its group, none of them a target; 0 where none."""
     temperature: float = 1.0
     """Sampling temperature; the trainer divides its logits by it."""
+
+    def __post_init__(self) -> None:
+        if len(self.prompt_lengths) != len(self):
+            object.__setattr__(self, "prompt_lengths", np.zeros(len(self), dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -101,6 +107,7 @@ class TokenBatch:
             fields={name: values[where] for name, values in self.fields.items()},
             rewards=None if self.rewards is None else self.rewards[index],
             groups=None if self.groups is None else self.groups[index],
+            prompt_lengths=self.prompt_lengths[index],
             temperature=self.temperature,
         )
 
@@ -126,22 +133,24 @@ def packed_batch(rows: Sequence[Sequence[int]], segments: Sequence[Sequence[int]
 
 
 def policy_batch(groups: Sequence[Group], temperature: float) -> TokenBatch:
-    """Groups as a batch: targets are the completion tokens, ``old_log_probs`` the sampler's own, one reward a row."""
-    ids, masks, old, rewards, index = [], [], [], [], []
+    """Groups as a batch: targets are the completion tokens, ``rollout_log_probs`` the sampler's, one reward a row."""
+    ids, masks, sampled, rewards, index, prompts = [], [], [], [], [], []
     for number, group in enumerate(groups):
         prompt = np.asarray(group.prompt_ids, dtype=np.int64)
         for completion, reward in zip(group.completions, group.rewards, strict=True):
             ids.append(np.concatenate([prompt, completion.token_ids]))
             masks.append(np.arange(len(ids[-1])) >= len(prompt))
-            old.append(np.concatenate([np.zeros(len(prompt)), completion.log_probs]).astype(np.float32))
+            sampled.append(np.concatenate([np.zeros(len(prompt)), completion.log_probs]).astype(np.float32))
             rewards.append(reward)
             index.append(number)
+            prompts.append(len(prompt))
     batch = _assemble(ids, masks)
     return replace(
         batch,
-        fields={"old_log_probs": np.concatenate(old)},
+        fields={"rollout_log_probs": np.concatenate(sampled)},
         rewards=np.asarray(rewards, dtype=np.float32),
         groups=np.asarray(index, dtype=np.int64),
+        prompt_lengths=np.asarray(prompts, dtype=np.int64),
         temperature=temperature,
     )
 

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import OptimConfig
 from rl.models.nano import ensure_nano
 from rl.samples import TokenBatch, supervised_batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 OPTIM = OptimConfig(lr=1e-4)
 
@@ -33,23 +37,44 @@ def ragged_batch(rows: int, longest: int, vocabulary: int) -> TokenBatch:
     return supervised_batch([(rng.integers(10, vocabulary, size=n).tolist(), 8) for n in lengths])
 
 
+def by_length(batch: TokenBatch, max_tokens: int) -> list[list[int]]:
+    """Rows sorted by length and cut into padded micro-batches of at most ``max_tokens``."""
+    found: list[list[int]] = []
+    for row in np.argsort(batch.lengths, kind="stable").tolist():
+        if found and (len(found[-1]) + 1) * batch.lengths[row] <= max_tokens:
+            found[-1].append(row)
+        else:
+            found.append([row])
+    return found
+
+
+def padded(batch: TokenBatch, rows: list[int]) -> tuple[Tensor, Tensor]:
+    """Right-padded ids [B, L] and the mask of the targets [B, L - 1]."""
+    import torch
+
+    shape = (len(rows), int(batch.lengths[rows].max()))
+    ids, mask = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.bool)
+    for place, row in enumerate(rows):
+        span = slice(batch.offsets[row], batch.offsets[row + 1])
+        ids[place, : batch.lengths[row]] = torch.from_numpy(batch.input_ids[span])
+        mask[place, : batch.lengths[row]] = torch.from_numpy(batch.loss_mask[span])
+    return ids, mask[:, 1:]
+
+
 def bare_loop(path: Path, batch: TokenBatch, max_tokens: int) -> Callable[[], float]:
     """One update with transformers and torch alone, on the same micro-batches; returns the loss."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    from rl.engines.layout import gather, plan
-
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=OPTIM.lr, betas=OPTIM.betas, weight_decay=OPTIM.weight_decay)
-    micro_batches = [gather(batch, rows, torch.device("cpu")) for rows in plan(batch.lengths.tolist(), max_tokens)]
+    micro_batches = [padded(batch, rows) for rows in by_length(batch, max_tokens)]
 
     def update() -> float:
         total = 0.0
-        for micro in micro_batches:
-            mask = micro["loss_mask"][:, 1:].bool()
-            logits = model(input_ids=micro["input_ids"], use_cache=False).logits[:, :-1][mask]
-            targets = micro["input_ids"][:, 1:][mask]
+        for ids, mask in micro_batches:
+            logits = model(input_ids=ids, use_cache=False).logits[:, :-1][mask]
+            targets = ids[:, 1:][mask]
             loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum") / batch.num_targets
             loss.backward()
             total += loss.item()

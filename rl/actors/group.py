@@ -64,9 +64,11 @@ class TrainerGroup:
         """A fresh optimizer and schedule on every rank."""
         self.call("begin_stage", optim, total_updates)
 
-    def update(self, batch: TokenBatch, algorithm: AlgorithmConfig | None, max_tokens: int) -> dict[str, float]:
+    def update(
+        self, batch: TokenBatch, algorithm: AlgorithmConfig | None, max_tokens: int, horizon: int = 0
+    ) -> dict[str, float]:
         """One optimizer update over the whole batch; the metrics speak of all ranks."""
-        return dict(self.call("update", ray.put(batch), algorithm, max_tokens)[0])
+        return dict(self.call("update", ray.put(batch), algorithm, max_tokens, horizon)[0])
 
     def log_probs(self, batch: TokenBatch, max_tokens: int, adapter: bool = True) -> np.ndarray:
         """Log-probs of the batch (float32 [T], target-aligned)."""

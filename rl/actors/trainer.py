@@ -7,7 +7,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import AlgorithmConfig, OptimConfig
 from rl.samples import TokenBatch
 from rl.weights import WeightUpdate, ipc_info, nccl_info, nccl_join, nccl_send, write_shared
+
+if TYPE_CHECKING:
+    from rl.algorithms.losses import Loss
 
 
 @dataclass(frozen=True)
@@ -91,22 +94,32 @@ class TrainerActor:
         """A fresh optimizer and schedule."""
         self.engine.begin_stage(optim, total_updates)
 
-    def update(self, batch: TokenBatch, algorithm: AlgorithmConfig | None, max_tokens: int) -> dict[str, float]:
-        """One optimizer update on the whole batch, of which this rank trains its share.
+    def update(
+        self, batch: TokenBatch, algorithm: AlgorithmConfig | None, max_tokens: int, horizon: int = 0
+    ) -> dict[str, float]:
+        """One optimizer update on the whole batch: :meth:`accumulate` and :meth:`step`."""
+        self.accumulate(batch, algorithm, max_tokens, horizon)
+        return self.step(algorithm, horizon)
+
+    def accumulate(
+        self, batch: TokenBatch, algorithm: AlgorithmConfig | None, max_tokens: int, horizon: int = 0
+    ) -> None:
+        """Add the gradient of a part of the batch, of which this rank trains its share.
 
         Without an algorithm the loss is next-token prediction; with one it is the policy loss, and advantages are made
-        here from the rewards of the whole batch.
+        here from the rewards of the part, which holds whole groups.
         """
-        from rl.algorithms.advantages import with_advantages
-        from rl.algorithms.losses import LossFunction, next_token_loss, policy_loss
-
-        loss: LossFunction = next_token_loss
         if algorithm is not None:
+            from rl.algorithms.advantages import with_advantages
+
             batch = with_advantages(batch, algorithm)
-            loss = policy_loss(algorithm)
-            self.engine.wants_entropy_gradient = algorithm.entropy_coef > 0
+        with self.engine.train_mode(disable_auto_offload=True, zero_grad_on_exit=False):
+            self.engine.accumulate(batch.select(self._share(batch)), _loss(algorithm, horizon), max_tokens)
+
+    def step(self, algorithm: AlgorithmConfig | None, horizon: int = 0) -> dict[str, float]:
+        """The optimizer update from all that was accumulated."""
         with self.engine.train_mode(disable_auto_offload=True):
-            return self.engine.train_batch(batch.select(self._share(batch)), loss, max_tokens)
+            return self.engine.step(_loss(algorithm, horizon))
 
     def log_probs(self, batch: TokenBatch, max_tokens: int, adapter: bool = True) -> tuple[list[int], np.ndarray]:
         """Rows of this rank's share and their log-probs (flat, target-aligned); with the adapter off on request."""
@@ -122,7 +135,7 @@ class TrainerActor:
     def _share(self, batch: TokenBatch) -> list[int]:
         from rl.engines.layout import shard
 
-        return shard(batch.lengths.tolist(), self.spec.trainer.world_size)[self.spec.rank]
+        return shard(batch, self.spec.trainer.world_size)[self.spec.rank]
 
     def publish(self, version: int) -> WeightUpdate | None:
         """Make the weights available to the rollout engines; the update is returned by rank 0 only."""
@@ -176,3 +189,9 @@ class TrainerActor:
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _loss(algorithm: AlgorithmConfig | None, horizon: int) -> Loss:
+    from rl.algorithms.losses import next_token_loss, policy_loss
+
+    return next_token_loss if algorithm is None else policy_loss(algorithm, horizon)

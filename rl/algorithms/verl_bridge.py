@@ -6,33 +6,27 @@ that verl's functions read, and nothing else. verl is imported on first use, bec
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from rl.config.stages import AlgorithmConfig
 
-if TYPE_CHECKING:
-    from rl.algorithms.losses import Counts
 
-
-def outcome_advantages(algorithm: AlgorithmConfig, rewards: np.ndarray, mask: Tensor, groups: np.ndarray) -> Tensor:
-    """Advantages [N, L] of N completions from one reward each, by verl's estimator of the given name.
+def verl_advantages(algorithm: AlgorithmConfig, token_rewards: Tensor, mask: Tensor, groups: np.ndarray) -> Tensor:
+    """Advantages [N, L] of N completions, by verl's estimator of the given name.
 
     Args:
-        rewards: float32 [N].
+        algorithm: names the estimator.
+        token_rewards: float [N, L], the reward of a completion on its last token (where outcome estimators look for
+            it), less a KL penalty on every token where the algorithm has one.
         mask: float [N, L], 1 on completion tokens.
         groups: int64 [N], the group of each completion.
-
-    The reward is put on the last token, where outcome estimators look for it (Shao et al. 2024, eq. 5, for ``grpo``).
     """
     from verl.trainer.ppo.core_algos import get_adv_estimator_fn
 
-    token_rewards = torch.zeros_like(mask)
-    last = (mask * torch.arange(1, mask.shape[1] + 1)).argmax(dim=1)
-    token_rewards[torch.arange(len(rewards)), last] = torch.from_numpy(np.asarray(rewards, dtype=np.float32))
     advantages, _ = get_adv_estimator_fn(algorithm.advantage)(
         token_level_rewards=token_rewards,
         response_mask=mask,
@@ -44,9 +38,15 @@ def outcome_advantages(algorithm: AlgorithmConfig, rewards: np.ndarray, mask: Te
 
 
 def verl_policy_loss(
-    algorithm: AlgorithmConfig, old: Tensor, new: Tensor, advantages: Tensor, mask: Tensor, counts: Counts
+    algorithm: AlgorithmConfig,
+    old: Tensor,
+    new: Tensor,
+    advantages: Tensor,
+    mask: Tensor,
+    weights: Tensor | None,
+    horizon: int,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Scalar loss of verl's policy loss of the given name over [B, L] tensors, and its clip fractions as batch sums."""
+    """Sum of verl's policy loss of the given name over [N, L] tensors, and sums of what was clipped."""
     from verl.trainer.ppo.core_algos import get_policy_loss_fn
 
     loss, metrics = get_policy_loss_fn(algorithm.loss)(
@@ -55,18 +55,19 @@ def verl_policy_loss(
         advantages=advantages,
         response_mask=mask,
         loss_agg_mode=algorithm.aggregation,
-        config=_actor_config(algorithm, counts),
+        config=_actor_config(algorithm, horizon),
+        rollout_is_weights=weights,
     )
-    share = mask.sum() / counts.tokens  # verl's fractions are means over this micro-batch
     names = {"actor/pg_clipfrac": "clip_fraction", "actor/pg_clipfrac_lower": "dual_clip_fraction"}
-    return loss, {ours: metrics[theirs] * share for theirs, ours in names.items() if theirs in metrics}
+    # verl's fractions are means over this micro-batch
+    return loss, {ours: metrics[theirs] * mask.sum() for theirs, ours in names.items() if theirs in metrics}
 
 
-def aggregate(values: Tensor, mask: Tensor, mode: str, counts: Counts) -> Tensor:
-    """One number from per-token values [B, L] by verl's aggregation of the given name, over the whole batch."""
+def aggregate(values: Tensor, mask: Tensor, mode: str, horizon: int) -> Tensor:
+    """The sum that verl's aggregation of the given name divides by tokens or sequences, from values [N, L]."""
     from verl.trainer.ppo.core_algos import agg_loss
 
-    return agg_loss(loss_mat=values, loss_mask=mask, loss_agg_mode=mode, **_batch_info(counts))
+    return agg_loss(loss_mat=values, loss_mask=mask, loss_agg_mode=mode, **_sums(horizon))
 
 
 def kl_divergence(new: Tensor, reference: Tensor, estimator: str) -> Tensor:
@@ -76,19 +77,9 @@ def kl_divergence(new: Tensor, reference: Tensor, estimator: str) -> Tensor:
     return kl_penalty(logprob=new, ref_logprob=reference, kl_penalty=estimator)
 
 
-def known_names() -> tuple[list[str], list[str]]:
-    """Names of verl's advantage estimators and of its policy losses."""
-    from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY, POLICY_LOSS_REGISTRY
-
-    return sorted(str(name) for name in ADV_ESTIMATOR_REGISTRY), sorted(POLICY_LOSS_REGISTRY)
-
-
-def _batch_info(counts: Counts) -> dict[str, Any]:
-    return {
-        "dp_size": counts.world_size,
-        "batch_num_tokens": counts.tokens,
-        "global_batch_size": counts.sequences,
-    }
+def _sums(horizon: int) -> dict[str, Any]:
+    """Divisors of 1, with which verl's aggregations return sums. The engine divides by the real ones in the end."""
+    return {"dp_size": 1, "batch_num_tokens": 1, "global_batch_size": 1, "loss_scale_factor": horizon}
 
 
 def _algo_config(algorithm: AlgorithmConfig) -> Any:
@@ -99,7 +90,8 @@ def _algo_config(algorithm: AlgorithmConfig) -> Any:
     )
 
 
-def _actor_config(algorithm: AlgorithmConfig, counts: Counts) -> Any:
+@lru_cache(maxsize=8)
+def _actor_config(algorithm: AlgorithmConfig, horizon: int) -> Any:
     from verl.workers.config import ActorConfig
 
     config = ActorConfig(
@@ -110,7 +102,9 @@ def _actor_config(algorithm: AlgorithmConfig, counts: Counts) -> Any:
         clip_ratio_low=algorithm.clip_low,
         clip_ratio_high=algorithm.clip_high,
         clip_ratio_c=algorithm.clip_dual,
+        tau_pos=algorithm.tau_positive,
+        tau_neg=algorithm.tau_negative,
         loss_agg_mode=algorithm.aggregation,
     )
-    config.global_batch_info.update(_batch_info(counts))
+    config.global_batch_info.update(_sums(horizon))
     return config

@@ -14,29 +14,31 @@ from verl.trainer.config import CheckpointConfig
 from verl.workers.config import FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig
 from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
-from rl.algorithms.losses import Counts, LossFunction
+from rl.algorithms.losses import Loss
 from rl.algorithms.schedules import lr_factor
 from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import OptimConfig
-from rl.engines import layout
+from rl.engines import attention, head, layout
+from rl.engines.layout import MicroBatch
+from rl.engines.sums import BatchSums
 from rl.samples import TokenBatch
 
 
 class FSDPEngine(FSDPEngineWithLMHead):
     """verl's language-model engine on FSDP2, for CPU (gloo) and CUDA (NCCL) alike.
 
-    What is ours: batches are :class:`rl.samples.TokenBatch`; a micro-batch is laid out by :mod:`rl.engines.layout`; the
-    loss is divided by counts over all ranks; optimizer and schedule are made anew at the start of every stage. Model
-    building, FSDP2 wrapping, LoRA, gradient clipping and the skip of non-finite updates are verl's.
+    What is ours: batches are :class:`rl.samples.TokenBatch`; a micro-batch is laid out by :mod:`rl.engines.layout`;
+    the loss is divided once, by counts over all ranks; optimizer and schedule are made anew at the start of every
+    stage. Model building, FSDP2 wrapping, LoRA, gradient clipping and the skip of non-finite updates are verl's.
     """
 
     stage_optim: OptimConfig | None = None
     stage_updates: int = 1
-    wants_entropy_gradient: bool = False
+    _sums: BatchSums | None = None
 
     def begin_stage(self, optim: OptimConfig, total_updates: int) -> None:
         """A fresh optimizer and schedule over the weights as they stand."""
-        self.stage_optim, self.stage_updates = optim, total_updates
+        self.stage_optim, self.stage_updates, self._sums = optim, total_updates, None
         self.optimizer_config = _optimizer_config(optim, total_updates)
         self.optimizer = self._build_optimizer(self.module)
         self.lr_scheduler = self._build_lr_scheduler(self.optimizer)
@@ -55,16 +57,36 @@ class FSDPEngine(FSDPEngineWithLMHead):
     def initialize(self) -> None:
         """Build and shard the model. verl's checkpoint manager is not used (see :mod:`rl.checkpoint`)."""
         self._build_model_optimizer()
+        model = self.module.get_base_model() if self.model_config.lora_rank else self.module
+        attention.install(model)
+        self.head = head.install(model)
 
-    def train_batch(self, data: TokenBatch, loss_function: LossFunction, max_tokens: int = 0) -> dict[str, float]:
-        """One update on this rank's share of the batch; the metrics speak of the whole batch, over all ranks.
+    def train_batch(self, data: TokenBatch, loss: Loss, max_tokens: int = 0) -> dict[str, float]:
+        """One update on this rank's share of the batch: :meth:`accumulate` all of it, then :meth:`step`."""
+        self.accumulate(data, loss, max_tokens)
+        return self.step(loss)
 
-        Returns ``grad_norm`` (before clipping), ``lr`` and the sums of the loss function. A non-finite gradient leaves
-        the weights as they were; ``grad_norm`` tells.
+    def accumulate(self, data: TokenBatch, loss: Loss, max_tokens: int) -> None:
+        """Add the gradient of this rank's share of a part of the batch."""
+        if self._sums is None:
+            assert self.optimizer is not None, "begin_stage comes before the first update"
+            self.optimizer.zero_grad()
+            self._sums = BatchSums(self._device())
+        self._sums.count(data.num_targets, len(data))
+        self.forward_backward_batch(data, loss, max_tokens=max_tokens)
+
+    def step(self, loss: Loss) -> dict[str, float]:
+        """The update from all that was accumulated; the metrics speak of the whole batch, over all ranks.
+
+        Returns ``grad_norm`` (before clipping), ``lr`` and the metrics of the loss. A non-finite loss or gradient
+        leaves the weights as they were; ``grad_norm`` tells.
         """
-        assert self.optimizer is not None, "begin_stage comes before the first update"
-        self.optimizer.zero_grad()
-        metrics = self.forward_backward_batch(data, loss_function, max_tokens=max_tokens)["metrics"]
+        assert self._sums is not None and self.optimizer is not None, "accumulate comes before step"
+        metrics, divisor = self._sums.reduce(loss.per, self.get_data_parallel_group())
+        self._sums = None
+        # FSDP averages gradients over ranks; what is wanted is their sum over the divisor.
+        gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
+        torch._foreach_mul_(gradients, self.get_data_parallel_size() / divisor)
         metrics["lr"] = self.optimizer.param_groups[0]["lr"]
         # A NaN in the loss can come with a finite gradient (a clipped ratio has none), so both are asked.
         metrics["grad_norm"] = self.optimizer_step() if math.isfinite(metrics["loss"]) else math.nan
@@ -74,65 +96,52 @@ class FSDPEngine(FSDPEngineWithLMHead):
 
     def infer_batch(self, data: TokenBatch, loss_function: None = None, max_tokens: int = 0) -> np.ndarray:
         """Log-probs (float32 [T], target-aligned, 0 where the loss mask is off) of this rank's sequences."""
-        return self.forward_backward_batch(data, None, forward_only=True, max_tokens=max_tokens)["log_probs"]
+        return self.forward_backward_batch(data, None, forward_only=True, max_tokens=max_tokens)
 
     def forward_backward_batch(
-        self, data: TokenBatch, loss_function: LossFunction | None, forward_only: bool = False, max_tokens: int = 0
-    ) -> dict[str, Any]:
-        """Forward (and backward) over the micro-batches of this rank's share; gradients add up."""
-        counts = self._global_counts(data)
-        micro_batches = layout.plan(data.lengths.tolist(), max_tokens)
+        self, data: TokenBatch, loss_function: Loss | None, forward_only: bool = False, max_tokens: int = 0
+    ) -> np.ndarray:
+        """Forward (and backward) over the micro-batches of this rank's share; gradients and metrics add up."""
+        micro_batches = layout.plan(data, max_tokens)
         # FSDP's collectives need every rank to run the same number of passes: short ranks end with empty ones.
         micro_batches += [[]] * (self._largest(len(micro_batches)) - len(micro_batches))
-        log_probs = np.zeros(len(data.input_ids), dtype=np.float32)
-        sums: dict[str, torch.Tensor] = {}
-        for number, rows in enumerate(micro_batches):
+        found = np.zeros(len(data.input_ids), dtype=np.float32)
+        for rows in micro_batches:
             micro = layout.gather(data, rows, self._device())
-            if loss_function is None:
-                with torch.no_grad():
-                    outputs = self._forward(micro, data.temperature)
-            else:
-                with self._gradient_sync_context(is_last_micro_batch=number == len(micro_batches) - 1):
-                    outputs = self._forward(micro, data.temperature)
-                    loss, terms = loss_function(outputs, micro, counts)
-                    loss.backward()
-                for name, value in terms.items():
-                    combine = torch.maximum if name.startswith("max/") else torch.add
-                    sums[name] = combine(sums[name], value) if name in sums else value
-            layout.scatter(data, rows, outputs["log_probs"].detach().float().cpu().numpy(), log_probs)
-        return {"metrics": self._reduce(sums), "log_probs": log_probs}
+            with torch.set_grad_enabled(loss_function is not None):
+                log_probs, entropy = self._forward(micro, data.temperature)
+                if loss_function is not None:
+                    self._backward(loss_function, micro, log_probs, entropy)
+            found[micro.places] = log_probs.detach().cpu().numpy()[: len(micro.places)]
+        return found
 
-    def _forward(self, micro: dict[str, torch.Tensor], temperature: float) -> dict[str, torch.Tensor]:
-        """Log-probs and entropy [B, L] at the target tokens, 0 elsewhere."""
-        mask = micro["loss_mask"].bool()
-        columns = mask.any(dim=0).nonzero()[:, 0]
-        if len(columns) == 0:  # an empty micro-batch still takes part in FSDP's collectives
-            columns = torch.ones(1, dtype=torch.long, device=mask.device)
-        autocast = torch.autocast(mask.device.type, self._autocast_dtype, enabled=self._autocast_dtype != torch.float32)
+    def _backward(self, loss: Loss, micro: MicroBatch, log_probs: torch.Tensor, entropy: torch.Tensor) -> None:
+        if len(micro.places) == 0:
+            (log_probs.sum() * 0.0).backward()
+            return
+        assert self._sums is not None
+        entropy = entropy if loss.wants_entropy_gradient else entropy.detach()
+        sums = loss.function(micro.dense(log_probs), micro.dense(entropy), micro.mask, micro.fields)
+        sums.total.backward()
+        self._sums.add(sums)
+
+    def _forward(self, micro: MicroBatch, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probs and entropies (float32 [S]) of the targets; of a made-up one if there is none."""
+        empty = len(micro.places) == 0
+        self.head.targets = micro.targets.new_zeros(1) if empty else micro.targets
+        self.head.temperature = temperature
+        autocast = torch.autocast(
+            micro.mask.device.type, self._autocast_dtype, enabled=self._autocast_dtype != torch.float32
+        )
         with autocast:
-            logits = self.module(
-                input_ids=micro["input_ids"],
-                position_ids=micro["position_ids"],
-                logits_to_keep=columns - 1,  # the token at t is predicted at t - 1
+            answer = self.module(
+                input_ids=micro.input_ids,
+                position_ids=micro.position_ids,
+                logits_to_keep=micro.sources.new_zeros(1) if empty else micro.sources,
+                spans=micro.spans,
                 use_cache=False,
-            ).logits
-        chosen = mask[:, columns]
-        if not chosen.any():
-            zero = logits.float().sum() * 0.0
-            zeros = torch.zeros_like(micro["loss_mask"])
-            return {"log_probs": zeros + zero, "entropy": zeros}
-        logits = logits[chosen].float()
-        if temperature != 1.0:
-            logits = logits / temperature
-        log_softmax = torch.log_softmax(logits, dim=-1)
-        targets = micro["input_ids"][mask]
-        log_probs = log_softmax.gather(-1, targets[:, None])[:, 0]
-        entropy = -(log_softmax.exp() * log_softmax).sum(-1) if self.wants_entropy_gradient else _entropy(log_softmax)
-        blank = torch.zeros_like(micro["loss_mask"])
-        return {
-            "log_probs": blank.masked_scatter(mask, log_probs),
-            "entropy": blank.masked_scatter(mask, entropy),
-        }
+            ).logits[0]
+        return answer[:, 0], answer[:, 1]
 
     def full_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
         """(Hugging Face name, whole tensor in its own storage), adapters merged. A collective: walk it on every rank.
@@ -154,38 +163,15 @@ class FSDPEngine(FSDPEngineWithLMHead):
     def _device(self) -> torch.device:
         return next(self.module.parameters()).device
 
-    def _global_counts(self, data: TokenBatch) -> Counts:
-        local = torch.tensor([data.num_targets, len(data)], dtype=torch.float64, device=self._device())
-        dist.all_reduce(local, group=self.get_data_parallel_group())
-        tokens, sequences = local.tolist()
-        return Counts(max(tokens, 1.0), int(sequences), self.get_data_parallel_size())
-
     def _largest(self, value: int) -> int:
         largest = torch.tensor(value, device=self._device())
         dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.get_data_parallel_group())
         return int(largest)
 
-    def _reduce(self, sums: dict[str, torch.Tensor]) -> dict[str, float]:
-        """Add (or take the largest of) each metric over the ranks."""
-        metrics: dict[str, float] = {}
-        for kind, op in (("sum", dist.ReduceOp.SUM), ("max", dist.ReduceOp.MAX)):
-            names = sorted(name for name in sums if name.startswith("max/") == (kind == "max"))
-            if not names:
-                continue
-            values = torch.stack([sums[name].double() for name in names])
-            dist.all_reduce(values, op, group=self.get_data_parallel_group())
-            metrics |= dict(zip((name.removeprefix("max/") for name in names), values.tolist(), strict=True))
-        return metrics
-
 
 def _whole(parameter: torch.Tensor) -> torch.Tensor:
     tensor = parameter.detach()
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).clone()
-
-
-def _entropy(log_softmax: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        return -(log_softmax.exp() * log_softmax).sum(-1)
 
 
 def _optimizer_config(optim: OptimConfig, total_updates: int) -> FSDPOptimizerConfig:

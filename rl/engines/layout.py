@@ -1,81 +1,171 @@
-"""How the sequences of a batch become the dense rows of micro-batches.
+"""How the sequences of a batch become the flat rows of micro-batches.
 
-This is the one place that decides what a forward pass looks like. Today a row is one sequence; a layout in which a
-group's prompt stands in a row once needs a new :func:`plan` and :func:`gather` and nothing else.
+A micro-batch is one row of tokens, without padding. Sequences of a group share the first tokens (their prompt), which
+stand in the row once: with a prompt of 256 tokens and 8 completions of 64 that is 768 tokens instead of 2,560. Output
+is computed only where the loss needs it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from rl.engines.attention import Span, SpanTable, table
 from rl.samples import TokenBatch
 
 
-def plan(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Rows for each micro-batch, so that ``rows x longest row <= max_tokens``, sorted by length to keep padding low.
+@dataclass(frozen=True)
+class MicroBatch:
+    """What one forward pass works on: T tokens in a row, of which S are targets, from N sequences."""
+
+    input_ids: Tensor
+    """int64 [1, T]."""
+    position_ids: Tensor
+    """int64 [1, T]."""
+    spans: SpanTable
+    """Which tokens see which."""
+    sources: Tensor
+    """int64 [S], the place in the row that predicts each target."""
+    targets: Tensor
+    """int64 [S], token ids."""
+    mask: Tensor
+    """float [N, L], 1 where a target stands when each sequence is a row that begins behind its prompt."""
+    fields: dict[str, Tensor]
+    """Per-token fields of the batch, float [N, L]."""
+    places: np.ndarray
+    """int64 [S], where each target stands in the batch."""
+
+    def dense(self, values: Tensor) -> Tensor:
+        """Values of the targets [S] as rows [N, L], 0 elsewhere."""
+        return torch.zeros_like(self.mask).masked_scatter(self.mask.bool(), values)
+
+
+def units(batch: TokenBatch, rows: Sequence[int] | None = None) -> list[list[int]]:
+    """The rows, those that share a prompt together."""
+    found: dict[tuple[str, int], list[int]] = {}
+    for row in range(len(batch)) if rows is None else rows:
+        shares = batch.groups is not None and batch.prompt_lengths[row] > 0
+        found.setdefault(("group", int(batch.groups[row])) if shares else ("row", row), []).append(row)  # type: ignore[index]
+    return list(found.values())
+
+
+def tokens_of(batch: TokenBatch, unit: Sequence[int]) -> int:
+    """Tokens that a unit takes in a row: its prompt once, and what follows it in every sequence."""
+    prompt = int(batch.prompt_lengths[unit[0]])
+    return prompt + sum(int(batch.lengths[row]) - prompt for row in unit)
+
+
+def plan(batch: TokenBatch, max_tokens: int) -> list[list[int]]:
+    """Rows for each micro-batch, in their order, of at most ``max_tokens`` tokens; a group may be cut in parts.
 
     Raises:
-        ValueError: if one row alone is longer than ``max_tokens``.
+        ValueError: if one sequence alone is longer than ``max_tokens``.
     """
-    order = sorted(range(len(lengths)), key=lambda row: (lengths[row], row))
     micro_batches: list[list[int]] = []
-    for row in order:
-        if lengths[row] > max_tokens:
-            raise ValueError(f"a sequence of {lengths[row]} tokens exceeds max_tokens_per_microbatch={max_tokens}")
-        if micro_batches and (len(micro_batches[-1]) + 1) * lengths[row] <= max_tokens:
+    used = 0
+    for unit in units(batch):
+        for place, row in enumerate(unit):
+            length, prompt = int(batch.lengths[row]), int(batch.prompt_lengths[row])
+            if length > max_tokens:
+                raise ValueError(f"a sequence of {length} tokens exceeds max_tokens_per_microbatch={max_tokens}")
+            cost = length if place == 0 else length - prompt
+            if not micro_batches or used + cost > max_tokens:
+                micro_batches.append([])
+                used, cost = 0, length
             micro_batches[-1].append(row)
-        else:
-            micro_batches.append([row])
+            used += cost
     return micro_batches
 
 
-def shard(lengths: Sequence[int], world_size: int) -> list[list[int]]:
-    """Deal sequences to ranks: sorted by length and dealt back and forth, so that every rank gets like work."""
-    order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
+def shard(batch: TokenBatch, world_size: int) -> list[list[int]]:
+    """Rows for each rank: whole groups, the largest first, each to the rank that has least so far."""
     shards: list[list[int]] = [[] for _ in range(world_size)]
-    for turn, row in enumerate(order):
-        lap, place = divmod(turn, world_size)
-        shards[place if lap % 2 == 0 else world_size - 1 - place].append(row)
+    loads = [0] * world_size
+    for unit in sorted(units(batch), key=lambda unit: (-tokens_of(batch, unit), unit[0])):
+        rank = loads.index(min(loads))
+        shards[rank] += unit
+        loads[rank] += tokens_of(batch, unit)
     return [sorted(rows) for rows in shards]
 
 
-def gather(batch: TokenBatch, rows: Sequence[int], device: torch.device) -> dict[str, torch.Tensor]:
-    """Right-padded dense tensors [B, L] of the given rows: ids, positions, ``loss_mask`` (float) and every field.
+def gather(batch: TokenBatch, rows: Sequence[int], device: torch.device) -> MicroBatch:
+    """The micro-batch of the given rows.
 
-    Padding continues a row's positions, so it never looks like the start of a packed document, and needs no attention
-    mask: in a causal model nothing before it can see it. No rows give one empty row, with which a rank that has run out
-    of work still takes part in the collectives of the others.
+    No rows give a row of two tokens without a target, with which a rank that has run out of work still takes part in
+    the collectives of the others.
     """
-    part = batch.select(rows)
-    height, width = max(1, len(part)), max(2, int(part.lengths.max(initial=0)))
-    columns = np.arange(width)[None, :]
-    lengths = part.lengths[:, None]
-    inside = np.zeros((height, width), dtype=bool)
-    inside[: len(part)] = columns < lengths
+    if not rows:
+        return _empty(device)
+    row_tokens: list[np.ndarray] = []  # places in the batch of the tokens of the row
+    spans: list[Span] = []
+    sources: dict[int, np.ndarray] = {}
+    used = 0
+    for unit in units(batch, rows):
+        prompt, shared = int(batch.prompt_lengths[unit[0]]), None
+        if prompt and len(unit) > 1:
+            start = int(batch.offsets[unit[0]])
+            row_tokens.append(np.arange(start, start + prompt))
+            shared, spans = len(spans), [*spans, Span(used, prompt)]
+            before, used = used + prompt - 1, used + prompt
+        for row in unit:
+            begin = int(batch.offsets[row]) + (prompt if shared is not None else 0)
+            own = np.arange(begin, int(batch.offsets[row + 1]))
+            row_tokens.append(own)
+            predicted_from = used - 1 + np.arange(len(own))
+            if shared is not None:
+                predicted_from[0] = before
+                spans.append(Span(used, len(own), shared))
+            else:
+                spans += [Span(used + a, b - a) for a, b in _documents(batch.position_ids[own])]
+            sources[row] = predicted_from[batch.loss_mask[own]]
+            used += len(own)
+    where = np.concatenate(row_tokens)
+    places = [int(batch.offsets[row]) + np.flatnonzero(batch.loss_mask[_span(batch, row)]) for row in rows]
+    mask, fields = dense(batch, rows)
+    flat = np.concatenate(places)
+    return MicroBatch(
+        input_ids=torch.from_numpy(batch.input_ids[where])[None].to(device),
+        position_ids=torch.from_numpy(batch.position_ids[where])[None].to(device),
+        spans=table(spans, used).to(device),
+        sources=torch.from_numpy(np.concatenate([sources[row] for row in rows])).to(device),
+        targets=torch.from_numpy(batch.input_ids[flat]).to(device),
+        mask=mask.to(device),
+        fields={name: values.to(device) for name, values in fields.items()},
+        places=flat,
+    )
 
-    def dense(values: np.ndarray, dtype: type) -> np.ndarray:
-        out: np.ndarray = np.zeros((height, width), dtype=dtype)
-        out[inside] = values
-        return out
 
-    positions = dense(part.position_ids, np.int64)
-    if len(part):
-        last = part.position_ids[part.offsets[1:] - 1][:, None]
-        positions[: len(part)] = np.where(inside[: len(part)], positions[: len(part)], last + 1 + columns - lengths)
-    else:
-        positions[:] = columns
-    arrays = {
-        "input_ids": dense(part.input_ids, np.int64),
-        "position_ids": positions,
-        "loss_mask": dense(part.loss_mask, np.float32),
-        **{name: dense(values, np.float32) for name, values in part.fields.items()},
-    }
-    return {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+def dense(batch: TokenBatch, rows: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss mask and the fields of the rows as float [N, L]; a row begins behind its prompt."""
+    starts = batch.offsets[list(rows)] + batch.prompt_lengths[list(rows)]
+    lengths = batch.offsets[np.asarray(rows) + 1] - starts
+    inside = np.arange(int(lengths.max()))[None, :] < lengths[:, None]
+    where = np.concatenate([np.arange(a, a + n) for a, n in zip(starts, lengths, strict=True)])
+
+    def lay(values: np.ndarray) -> Tensor:
+        out = np.zeros(inside.shape, dtype=np.float32)
+        out[inside] = values[where]
+        return torch.from_numpy(out)
+
+    return lay(batch.loss_mask), {name: lay(values) for name, values in batch.fields.items()}
 
 
-def scatter(batch: TokenBatch, rows: Sequence[int], dense: np.ndarray, out: np.ndarray) -> None:
-    """Write the dense [B, L] values of the given rows back to their places in the flat [T] array ``out``."""
-    for place, row in enumerate(rows):
-        start, end = batch.offsets[row], batch.offsets[row + 1]
-        out[start:end] = dense[place, : end - start]
+def _span(batch: TokenBatch, row: int) -> slice:
+    return slice(int(batch.offsets[row]), int(batch.offsets[row + 1]))
+
+
+def _documents(positions: np.ndarray) -> list[tuple[int, int]]:
+    """Start and end of each document packed into a sequence; positions begin anew at each."""
+    starts = [0, *(np.flatnonzero(np.diff(positions) <= 0) + 1).tolist()]
+    return list(zip(starts, [*starts[1:], len(positions)], strict=True))
+
+
+def _empty(device: torch.device) -> MicroBatch:
+    none = torch.zeros(0, dtype=torch.long, device=device)
+    two = torch.arange(2, device=device)[None]
+    mask = torch.zeros(1, 1, device=device)
+    return MicroBatch(two, two, table([Span(0, 2)], 2).to(device), none, none, mask, {}, np.zeros(0, dtype=np.int64))

@@ -41,7 +41,8 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
                 with step.phase("reference"):
                     samples = samples.with_field("ref_log_probs", runtime.reference_log_probs(samples, batch))
             with step.phase("train"):
-                updates.append(runtime.trainer.update(samples, stage.algorithm, batch.max_tokens_per_microbatch))
+                tokens, horizon = batch.max_tokens_per_microbatch, stage.sampling.max_tokens
+                updates.append(runtime.trainer.update(samples, stage.algorithm, tokens, horizon))
         metrics |= update_metrics(updates)
         runtime.verify_parity(metrics)
         with step.phase("dump"):

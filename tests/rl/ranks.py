@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from curricula.prompts import ask
 from rl.actors.trainer import TrainerActor, TrainerSpec
 from rl.config.schema import ModelConfig, TrainerConfig
-from rl.samples import TokenBatch, supervised_batch
+from rl.samples import Completion, Group, TokenBatch, policy_batch, supervised_batch
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,18 @@ def ragged(seed: int = 0, rows: int = 13, vocabulary: int = 1400) -> TokenBatch:
     return supervised_batch(
         [(rng.integers(10, vocabulary, size=n).tolist(), 5) for n in rng.integers(8, 60, size=rows)]
     )
+
+
+def policy_examples(seed: int = 0, groups: int = 3, samples: int = 4) -> TokenBatch:
+    """Groups of ragged completions with rewards, and sampler log-probs off the policy's, so that ratios clip."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for number in range(groups):
+        completions = [
+            Completion(rng.integers(10, 1400, size=n), rng.normal(-7.3, 0.3, size=n).astype(np.float32), "", "stop", 1)
+            for n in rng.integers(3, 40, size=samples)
+        ]
+        prompt = rng.integers(10, 1400, size=rng.integers(4, 20)).tolist()
+        found.append(Group(str(number), ask("t", "q", "a"), prompt, completions, rewards=rng.random(samples).tolist()))
+    batch = policy_batch(found, temperature=0.8)
+    return batch.with_field("ref_log_probs", batch.fields["rollout_log_probs"] + 0.1 * batch.loss_mask)

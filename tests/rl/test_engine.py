@@ -9,16 +9,16 @@ import torch
 
 from rl.config.stages import AlgorithmConfig, OptimConfig
 from rl.samples import packed_batch
-from tests.rl.ranks import on_ranks, ragged
+from tests.rl.ranks import on_ranks, policy_examples, ragged
 
 OPTIM = OptimConfig(lr=1e-3, schedule="cosine", warmup_steps=2, weight_decay=0.01)
 STEPS = 3
 MAX_TOKENS = 256
 
 
-def train(actor, batch, algorithm=None, max_tokens=MAX_TOKENS, steps=STEPS):
+def train(actor, batch, algorithm=None, max_tokens=MAX_TOKENS, steps=STEPS, horizon=40):
     actor.begin_stage(OPTIM, 10)
-    return [actor.update(batch, algorithm, max_tokens) for _ in range(steps)]
+    return [actor.update(batch, algorithm, max_tokens, horizon) for _ in range(steps)]
 
 
 def log_probs(actor, batch, max_tokens):
@@ -83,15 +83,6 @@ def test_log_probs_equal_transformers(models):
         assert (values[span][~mask] == 0).all()
 
 
-def policy_examples():
-    """A batch with rewards, groups and sampler log-probs slightly off the policy's, so that ratios move and clip."""
-    batch = ragged(rows=12)
-    rng = np.random.default_rng(1)
-    noise = rng.normal(-7.3, 0.3, size=len(batch.input_ids)) * batch.loss_mask
-    batch = batch.with_field("old_log_probs", noise).with_field("ref_log_probs", noise + 0.1 * batch.loss_mask)
-    return replace(batch, rewards=rng.random(12).astype(np.float32), groups=np.arange(12) // 4, temperature=0.8)
-
-
 @pytest.mark.parametrize(
     "algorithm",
     [
@@ -102,6 +93,7 @@ def policy_examples():
 )
 def test_the_policy_update_does_not_depend_on_microbatches_or_ranks(models, algorithm):
     batch = policy_examples()
+    assert batch.prompt_lengths.min() > 0
     whole = on_ranks(train, models["tied"], 1, batch, algorithm, 4096)[0]
     for world_size, max_tokens in ((1, 64), (2, 256)):
         cut = on_ranks(train, models["tied"], world_size, batch, algorithm, max_tokens)[0]
@@ -109,6 +101,42 @@ def test_the_policy_update_does_not_depend_on_microbatches_or_ranks(models, algo
             assert left.keys() == right.keys()
             for name in ("loss", "policy_loss", "grad_norm", "kl", "entropy", "ratio", "log_prob_difference"):
                 assert left[name] == pytest.approx(right[name], rel=2e-5, abs=2e-6), name
+
+
+def train_shared_and_alone(actor, batch, algorithm):
+    """Log-probs and updates of groups whose prompt stands in the row once, and of the same rows each with its own."""
+    alone = replace(batch, prompt_lengths=np.zeros(len(batch), dtype=np.int64))
+    found = [actor.log_probs(b, 4096)[1] for b in (batch, alone)]
+    metrics = []
+    for b in (batch, alone):
+        actor.begin_stage(OptimConfig(lr=1e-12), 10)
+        metrics.append(actor.update(b, algorithm, 4096))
+    return found, metrics
+
+
+@pytest.mark.parametrize("embeddings", ["tied", "untied"])
+def test_a_shared_prompt_changes_nothing(models, embeddings):
+    algorithm = AlgorithmConfig(entropy_coef=0.01)
+    (shared, alone), metrics = on_ranks(train_shared_and_alone, models[embeddings], 1, policy_examples(), algorithm)[0]
+    assert np.abs(shared - alone).max() < 1e-5 and np.abs(shared).max() > 1
+    for name, value in metrics[0].items():
+        assert value == pytest.approx(metrics[1][name], rel=1e-5, abs=1e-7), name
+
+
+def accumulate_in_parts(actor, batch, algorithm):
+    actor.begin_stage(OPTIM, 10)
+    for group in (2, 0, 1):
+        actor.accumulate(batch.select(np.flatnonzero(batch.groups == group)), algorithm, 128, 32)
+    return actor.step(algorithm, 32)
+
+
+def test_groups_that_come_one_by_one_make_the_same_update(models):
+    batch, algorithm = policy_examples(), AlgorithmConfig(preset="dr_grpo", kl_coef=0.1)
+    parts = on_ranks(accumulate_in_parts, models["tied"], 2, batch, algorithm)[0]
+    whole = on_ranks(train, models["tied"], 1, batch, algorithm, 4096, 1, 32)[0][0]
+    assert parts.keys() == whole.keys()
+    for name, value in whole.items():
+        assert parts[name] == pytest.approx(value, rel=1e-5, abs=1e-6), name
 
 
 def test_packed_documents_do_not_see_each_other(models):
@@ -172,7 +200,7 @@ def test_lora_trains_the_adapter_alone_and_merges_on_export(models, tmp_path):
 def nan_update(actor, batch):
     before = actor.log_probs(batch, MAX_TOKENS)[1]
     actor.begin_stage(OPTIM, 10)
-    broken_loss = batch.with_field("old_log_probs", np.where(batch.loss_mask, np.nan, 0.0))
+    broken_loss = batch.with_field("rollout_log_probs", np.where(batch.loss_mask, np.nan, 0.0))
     broken_gradient = replace(batch, rewards=np.full(len(batch), np.nan, dtype=np.float32))
     norms = [actor.update(b, AlgorithmConfig(), MAX_TOKENS)["grad_norm"] for b in (broken_loss, broken_gradient)]
     return norms, np.array_equal(before, actor.log_probs(batch, MAX_TOKENS)[1])

@@ -5,10 +5,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from curricula.prompts import ask
 from curricula.tasks import make_prompts
 from rl.checkpoint import Checkpoints
 from rl.config.schema import NanoConfig, TrackerConfig
@@ -18,42 +20,67 @@ from rl.files import is_disk_full
 from rl.models.chat import load_tokenizer, render_demonstration, render_prompt
 from rl.models.nano import SPECIAL_TOKENS, ensure_nano, resolve_model
 from rl.results import wilson
+from rl.samples import Completion, Group, policy_batch
 from rl.stages.sft import rows_at
 from rl.tracking import Tracker
-from tests.rl.ranks import ragged
 
 
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(50, 400))
-def test_every_row_is_in_one_microbatch_within_the_budget(lengths, budget):
-    plan = layout.plan(lengths, budget)
-    assert sorted(row for rows in plan for row in rows) == list(range(len(lengths)))
-    assert all(len(rows) * max(lengths[row] for row in rows) <= budget for rows in plan)
+def grouped(lengths, prompt, per_group):
+    """A policy batch of random tokens: completions of the given lengths, so many to a prompt."""
+    rng = np.random.default_rng(0)
+    groups = []
+    for start in range(0, len(lengths), per_group):
+        found = [
+            Completion(rng.integers(10, 1400, n), -rng.random(n).astype(np.float32), "", "stop", 1)
+            for n in lengths[start : start + per_group]
+        ]
+        ids = rng.integers(10, 1400, prompt).tolist()
+        groups.append(Group(str(start), ask("t", "q", "a"), ids, found, rewards=rng.random(len(found)).tolist()))
+    return policy_batch(groups, 1.0)
 
 
-@given(st.lists(st.integers(1, 50), min_size=1, max_size=40), st.integers(1, 5))
-def test_shards_are_a_partition_of_like_size(lengths, ranks):
-    shards = layout.shard(lengths, ranks)
-    assert sorted(row for rows in shards for row in rows) == list(range(len(lengths)))
-    assert max(map(len, shards)) - min(map(len, shards)) <= 1
+SHAPES = st.tuples(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 20), st.integers(1, 5))
+
+
+@given(SHAPES, st.integers(60, 400))
+def test_every_row_is_in_one_microbatch_within_the_budget(shape, budget):
+    batch = grouped(*shape)
+    plan = layout.plan(batch, budget)
+    assert [row for rows in plan for row in rows] == list(range(len(batch)))
+    for rows in plan:
+        micro = layout.gather(batch, rows, torch.device("cpu"))
+        assert micro.input_ids.numel() == sum(layout.tokens_of(batch, unit) for unit in layout.units(batch, rows))
+        assert micro.input_ids.numel() <= budget
+
+
+@given(SHAPES, st.integers(1, 5))
+def test_shards_are_whole_groups_of_like_size(shape, ranks):
+    batch = grouped(*shape)
+    shards = layout.shard(batch, ranks)
+    assert sorted(row for rows in shards for row in rows) == list(range(len(batch)))
+    assert all(len({rank for rank, rows in enumerate(shards) if unit[0] in rows}) == 1 for unit in layout.units(batch))
+    units = layout.units(batch)
+    assert all(set(unit) <= set(rows) or not set(unit) & set(rows) for unit in units for rows in shards)
+    loads = [sum(layout.tokens_of(batch, unit) for unit in units if unit[0] in rows) for rows in shards]
+    assert max(loads) - min(loads) <= max(layout.tokens_of(batch, unit) for unit in units)
 
 
 def test_a_row_over_the_budget_is_named():
     with pytest.raises(ValueError, match="60 tokens exceeds max_tokens_per_microbatch=50"):
-        layout.plan([10, 60], 50)
+        layout.plan(grouped([10, 40], 20, 1), 50)
 
 
-def test_gather_and_scatter_are_inverse():
-    import torch
-
-    batch = ragged()
-    dense = layout.gather(batch, [3, 0, 7], torch.device("cpu"))
-    assert dense["input_ids"].shape == dense["loss_mask"].shape == (3, batch.lengths[[3, 0, 7]].max())
-    back = np.zeros(len(batch.input_ids))
-    layout.scatter(batch, [3, 0, 7], dense["input_ids"].numpy(), back)
-    for row in (3, 0, 7):
-        span = slice(batch.offsets[row], batch.offsets[row + 1])
-        assert (back[span] == batch.input_ids[span]).all()
-    assert (dense["position_ids"].diff(dim=1) == 1).all(), "padding goes on counting"
+@given(SHAPES)
+def test_targets_follow_the_tokens_that_predict_them(shape):
+    batch = grouped(*shape)
+    micro = layout.gather(batch, range(len(batch)), torch.device("cpu"))
+    assert (batch.input_ids[micro.places] == micro.targets.numpy()).all()
+    before = batch.input_ids[micro.places - 1]
+    assert (micro.input_ids[0, micro.sources].numpy() == before).all(), "the token before a target predicts it"
+    assert (micro.position_ids[0, micro.sources].numpy() == batch.position_ids[micro.places - 1]).all()
+    fields = {name: values[batch.loss_mask] for name, values in batch.fields.items()}
+    assert (micro.fields["rollout_log_probs"][micro.mask.bool()].numpy() == fields["rollout_log_probs"]).all()
+    assert (micro.dense(micro.targets.float())[micro.mask.bool()] == micro.targets).all()
 
 
 def save(checkpoints, step, score=None):
@@ -165,3 +192,25 @@ def test_broken_model_folders_are_named(tmp_path):
         resolve_model(ModelConfig(path=str(tmp_path)), 0, tmp_path)
     with pytest.raises(UserError, match="no tokenizer can be loaded"):
         load_tokenizer(str(tmp_path))
+
+
+def test_phases_and_metrics_are_ray_gauges(ray_cluster, tmp_path):
+    """What Prometheus scrapes from the node: the metrics endpoint of Ray's own agent."""
+    import time
+    import urllib.request
+
+    import ray
+
+    tracker = Tracker(tmp_path, TrackerConfig(wandb="disabled", progress=False), Console())
+    with tracker.stage("sft", total=1, start=0):
+        with tracker.phase("train"):
+            time.sleep(0.01)
+        tracker.log("sft", 0, {"loss": 2.5})
+    address = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"
+    deadline, found = time.monotonic() + 60, ""
+    while time.monotonic() < deadline and "themis_loss" not in found:
+        time.sleep(1)
+        found = urllib.request.urlopen(address, timeout=10).read().decode()
+    lines = [line for line in found.splitlines() if line.startswith("ray_themis_")]
+    assert any("themis_loss{" in line and line.endswith(" 2.5") for line in lines)
+    assert any('phase="train"' in line and 0.01 <= float(line.split()[-1]) < 5 for line in lines)

@@ -44,7 +44,7 @@ def test_log_probs_agree_after_every_sync(ray_cluster, models, embeddings, lora_
                 for i, (ids, found) in enumerate(zip(PROMPTS, answers, strict=True))
             ]
             batch = policy_batch(groups, temperature)
-            difference = np.abs(trainer.log_probs(batch, 1024) - batch.fields["old_log_probs"])[batch.loss_mask]
+            difference = np.abs(trainer.log_probs(batch, 1024) - batch.fields["rollout_log_probs"])[batch.loss_mask]
             assert difference.max() < 1e-4, (version, difference.max())
             assert all(c.weight_version == version for group in answers for c in group)
             again = ray.get(rollout.generate.remote(PROMPTS, 3, sampling, 5))

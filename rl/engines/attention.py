@@ -1,0 +1,213 @@
+"""Attention over a flat row of tokens: what belongs together attends to itself, and nothing is padded but here.
+
+A micro-batch is one row of tokens without padding, cut into *spans*. A span attends causally to itself and, if it has
+one, to its *prefix*, an earlier span: so the completions of a group share a prompt that stands in the row once. The
+linear layers, which cost most, see every token once; here the spans are brought into blocks of like length.
+
+Tokens move by gathers alone, backward too, because each has one place in the row and at most one in the blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+NAME = "spans"
+"""Name under which transformers finds this attention."""
+SLACK, SHORT = 0.75, 16
+"""A block takes spans down to 0.75 of its longest, or 16 tokens shorter: few blocks, and little padding in them."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Tokens ``start … start + length`` of the row, and the number of the span that they continue, if any."""
+
+    start: int
+    length: int
+    prefix: int | None = None
+
+
+@dataclass(frozen=True)
+class Move:
+    """A gather of rows and the gather that undoes it; an index one past the end gives a row of zeros."""
+
+    index: Tensor
+    inverse: Tensor
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        moved: Tensor = _Gather.apply(rows, self.index, self.inverse)
+        return moved
+
+    def undo(self, rows: Tensor) -> Tensor:
+        """The rows back in their old order."""
+        moved: Tensor = _Gather.apply(rows, self.inverse, self.index)
+        return moved
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(inverse)
+        return pad(rows, (0, 0, 0, 1)).index_select(0, index)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (inverse,) = ctx.saved_tensors
+        return pad(gradients[0], (0, 0, 0, 1)).index_select(0, inverse), None, None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Spans of like length, side by side."""
+
+    height: int
+    width: int
+    """Spans and tokens of the longest."""
+    prefixes: Tensor | None
+    """int64 [height], row of each span's prefix among the prefix rows; None if these spans have none."""
+    mask: Tensor | None
+    """bool, broadcast to [height, 1, width, longest prefix + width]; None where plain causal attention is meant."""
+
+
+@dataclass(frozen=True)
+class SpanTable:
+    """The spans of one row, made ready once for all layers."""
+
+    blocks: list[Block]
+    tokens: Move
+    """From the row to the blocks, laid end to end."""
+    prefix_tokens: Move | None
+    """From the row to the prefix rows, padded to one width."""
+    prefix_shape: tuple[int, int]
+
+    def to(self, device: torch.device) -> SpanTable:
+        """The table on a device."""
+        if device.type == "cpu":
+            return self
+        return _moved(self, device)
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, list):
+        return [_moved(item, device) for item in value]
+    if isinstance(value, Block | Move | SpanTable):
+        return type(value)(**{f.name: _moved(getattr(value, f.name), device) for f in fields(value)})
+    return value
+
+
+def table(spans: Sequence[Span], size: int) -> SpanTable:
+    """The table of a row of ``size`` tokens, each in exactly one span."""
+    prefix_ids = sorted({span.prefix for span in spans if span.prefix is not None})
+    longest = max((spans[i].length for i in prefix_ids), default=0)
+    prefix_rows = [_places(spans[i], longest, size) for i in prefix_ids]
+    blocks, places = [], []
+    for members in _alike(spans):
+        width = max(spans[i].length for i in members)
+        places += [_places(spans[i], width, size) for i in members]
+        blocks.append(_block([spans[i] for i in members], width, spans, prefix_ids, longest))
+    return SpanTable(
+        blocks,
+        _move(np.concatenate(places), size),
+        _move(np.concatenate(prefix_rows), size) if prefix_rows else None,
+        (len(prefix_ids), longest),
+    )
+
+
+def _places(span: Span, width: int, size: int) -> np.ndarray:
+    places = np.full(width, size, dtype=np.int64)
+    places[: span.length] = np.arange(span.start, span.start + span.length)
+    return places
+
+
+def _move(index: np.ndarray, size: int) -> Move:
+    inverse = np.full(size, len(index), dtype=np.int64)
+    real = index < size
+    inverse[index[real]] = np.flatnonzero(real)
+    return Move(torch.from_numpy(index), torch.from_numpy(inverse))
+
+
+def _alike(spans: Sequence[Span]) -> list[list[int]]:
+    """Spans with and without a prefix apart, sorted by length and cut where they would need much padding."""
+    order = sorted(range(len(spans)), key=lambda i: (spans[i].prefix is None, -spans[i].length, i))
+    found: list[list[int]] = []
+    for i in order:
+        first = spans[found[-1][0]] if found else None
+        least = min(SLACK * first.length, first.length - SHORT) if first else 0
+        if first and (first.prefix is None) == (spans[i].prefix is None) and spans[i].length >= least:
+            found[-1].append(i)
+        else:
+            found.append([i])
+    return found
+
+
+def _block(members: list[Span], width: int, spans: Sequence[Span], prefix_ids: list[int], longest: int) -> Block:
+    if members[0].prefix is None:
+        return Block(len(members), width, None, None)
+    own = torch.ones(width, width, dtype=torch.bool).tril()
+    lengths = [spans[member.prefix or 0].length for member in members]
+    seen = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
+    if min(lengths) == longest:  # one mask serves them all
+        seen = seen[:1]
+    height = len(seen)
+    mask = torch.cat([seen[:, None].expand(height, width, longest), own.expand(height, width, width)], dim=-1)
+    rows = torch.tensor([prefix_ids.index(member.prefix or 0) for member in members])
+    return Block(len(members), width, rows, mask[:, None])
+
+
+def attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    spans: SpanTable | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention interface: query [1, H, T, D], key and value [1, Hkv, T, D] to [1, T, H, D]."""
+    assert spans is not None, "a model that does not hand keyword arguments to its attention can't be trained here"
+    heads = (query.shape[1], key.shape[1], value.shape[1])
+    size = query.shape[-1]
+    flat = [states[0].transpose(0, 1).flatten(1) for states in (query, key, value)]  # [T, heads * D]
+    packed = [spans.tokens(states) for states in flat]
+    prefixes = [spans.prefix_tokens(states) for states in flat[1:]] if spans.prefix_tokens else []
+    answers, start = [], 0
+    for block in spans.blocks:
+        end = start + block.height * block.width
+        q, k, v = (
+            states[start:end].unflatten(0, (block.height, block.width)).unflatten(2, (n, size)).transpose(1, 2)
+            for states, n in zip(packed, heads, strict=True)
+        )  # [height, heads, width, D]
+        if block.prefixes is not None:
+            before = [
+                rows.unflatten(0, spans.prefix_shape).index_select(0, block.prefixes).unflatten(2, (n, size))
+                for rows, n in zip(prefixes, heads[1:], strict=True)
+            ]
+            k, v = (torch.cat([b.transpose(1, 2), own], dim=2) for b, own in zip(before, (k, v), strict=True))
+        repeats = heads[0] // heads[1]
+        if repeats > 1:
+            k, v = (states.repeat_interleave(repeats, dim=1) for states in (k, v))
+        answer = scaled_dot_product_attention(
+            q, k, v, attn_mask=block.mask, dropout_p=dropout, is_causal=block.mask is None, scale=scaling
+        )
+        answers.append(answer.transpose(1, 2).flatten(0, 1).flatten(1))
+        start = end
+    out = spans.tokens.undo(torch.cat(answers))
+    return out.unflatten(1, (heads[0], -1))[None], None
+
+
+def install(model: torch.nn.Module) -> None:
+    """Make a Hugging Face model attend by spans."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, attend)
+    model.set_attn_implementation(NAME)
