@@ -1,5 +1,6 @@
 # make run    set up and run the legal curriculum        make test    set up and run the tests
 # make setup  the virtual environment alone              make lint    ruff and mypy
+# make bench  against TRL, in CPU-seconds                make doctor  what is installed and usable
 PYTHON ?= python3
 # Further arguments for pip, for example where to find PyTorch's CPU wheels on a public machine (see the README).
 PIP_ARGS ?=
@@ -9,7 +10,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: run setup test lint doctor clean
+.PHONY: run setup test lint doctor bench clean
 run: setup
 	$(BIN)/python -m rl.main +curriculum=legal $(ARGS)
 
@@ -23,6 +24,19 @@ lint: setup
 
 doctor: setup
 	$(BIN)/python -m tools.doctor
+
+# TRL's requirements and ours can't be installed together, so it has an environment of its own.
+TRL := .bench/trl
+
+bench: setup $(TRL)/.ready
+	$(BIN)/python -m tools.bench $(ARGS)
+
+$(TRL)/.ready: requirements/torch.txt requirements/bench-trl.txt
+	@test -x $(TRL)/bin/python || $(PYTHON) -m venv $(TRL)
+	@echo "installing TRL"
+	@$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements/torch.txt
+	@$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -r requirements/bench-trl.txt
+	@touch $@
 
 setup: $(STAMP)
 
@@ -39,4 +53,4 @@ $(STAMP): requirements/torch.txt requirements/cpu.txt requirements/dev.txt pypro
 	@touch $@
 
 clean:
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .bench .cache .mypy_cache .ruff_cache .pytest_cache

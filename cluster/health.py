@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,8 @@ class Supervised:
     """A named actor whose calls survive its death.
 
     When the actor dies or does not answer in time, it is killed, made again under its name, brought up to date by
-    ``on_restart``, and the call is issued again. An exception inside the actor is not its death and is passed on.
+    ``on_restart``, and the call is issued again. An exception inside the actor is not its death and is passed on. Calls
+    may come from several threads; the first to notice a death replaces the actor.
     """
 
     def __init__(
@@ -29,6 +31,8 @@ class Supervised:
         self.name, self.actor_class, self.arguments, self.options = name, actor_class, arguments, options
         self.max_restarts, self.on_restart = max_restarts, on_restart
         self.restarts = 0
+        self._lock = threading.Lock()
+        self._stopped = False
         self.handle = self._start()
 
     def call(self, method: str, *arguments: Any, timeout_s: float) -> Any:
@@ -40,31 +44,39 @@ class Supervised:
         """
         timeouts = 0
         while True:
+            handle = self.handle
             try:
-                return ray.get(getattr(self.handle, method).remote(*arguments), timeout=timeout_s)
+                return ray.get(getattr(handle, method).remote(*arguments), timeout=timeout_s)
             except GetTimeoutError as error:
                 timeouts += 1
-                self._replace(f"did not finish {method} within {timeout_s:.0f} s")
+                self._replace(handle, f"did not finish {method} within {timeout_s:.0f} s")
                 if timeouts > 1:
                     raise TimeoutError(
                         f"{self.name} did not finish {method} within {timeout_s:.0f} s, twice"
                     ) from error
             except (RayActorError, ActorUnavailableError) as error:
-                self._replace(f"died in {method}: {str(error).splitlines()[0]}")
+                self._replace(handle, f"died in {method}: {str(error).splitlines()[0]}")
 
     def stop(self) -> None:
         """End the actor."""
-        ray.kill(self.handle)
+        with self._lock:
+            self._stopped = True
+            ray.kill(self.handle)
 
-    def _replace(self, reason: str) -> None:
-        self.restarts += 1
-        if self.restarts > self.max_restarts:
-            raise RuntimeError(
-                f"{self.name} was lost {self.restarts} times, more than allowed; the last time it {reason}"
-            )
-        ray.kill(self.handle)
-        self.handle = self._start()
-        self.on_restart(self.handle)
+    def _replace(self, lost: Any, reason: str) -> None:
+        with self._lock:
+            if self.handle is not lost:
+                return
+            if self._stopped:
+                raise RuntimeError(f"{self.name} was stopped")
+            self.restarts += 1
+            if self.restarts > self.max_restarts:
+                raise RuntimeError(
+                    f"{self.name} was lost {self.restarts} times, more than allowed; the last time it {reason}"
+                )
+            ray.kill(self.handle)
+            self.handle = replacement = self._start()
+        self.on_restart(replacement)
 
     def _start(self) -> Any:
         actor = ray.remote(self.actor_class).options(name=self.name, **self.options)

@@ -10,7 +10,7 @@ from curricula.tasks import prompt_at
 
 
 class Sampler:
-    """Prompts by position: number ``i`` depends on source, seed and ``i`` alone, so a position is all there is to save.
+    """Prompts by number: number ``i`` depends on source, seed and ``i`` alone, so nothing of them need be saved.
 
     A source is either weights of generated tasks, or a list of prompts that is gone through in an order shuffled anew
     each epoch. Every group is observed, whether or not it is trained on.
@@ -19,16 +19,10 @@ class Sampler:
     def __init__(self, source: Mapping[str, float] | Sequence[Prompt], seed: int, stage: str = "") -> None:
         self.source = source
         self.seed = f"{seed}/{stage}"
-        self.position = 0
         self.observed: dict[str, dict[str, float]] = {}
 
-    def next(self, n: int) -> list[Prompt]:
-        """The next ``n`` prompts."""
-        found = [self._at(self.position + i) for i in range(n)]
-        self.position += n
-        return found
-
-    def _at(self, index: int) -> Prompt:
+    def at(self, index: int) -> Prompt:
+        """Prompt number ``index``."""
         if isinstance(self.source, Mapping):
             return prompt_at(self.source, "train", self.seed, index)
         epoch, place = divmod(index, len(self.source))
@@ -51,7 +45,7 @@ class Sampler:
 
     def state_dict(self) -> dict[str, Any]:
         """State as JSON values."""
-        return {"position": self.position, "observed": {task: dict(seen) for task, seen in self.observed.items()}}
+        return {"observed": {task: dict(seen) for task, seen in self.observed.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state.
@@ -60,7 +54,6 @@ class Sampler:
             DataError: if its keys are not exactly those of :meth:`state_dict`.
         """
         require_keys("sampler", state, self.state_dict())
-        self.position = int(state["position"])
         self.observed = {task: dict(seen) for task, seen in state["observed"].items()}
 
 

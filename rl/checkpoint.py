@@ -68,9 +68,9 @@ class Checkpoints:
         self._prune(stage)
         return Checkpoint(final, stage, step)
 
-    def latest(self, stage: str) -> Checkpoint | None:
-        """The newest complete checkpoint of a stage."""
-        found = self._complete(stage)
+    def latest(self, stage: str, at_most: int | None = None) -> Checkpoint | None:
+        """The newest complete checkpoint of a stage, or the newest after no more than ``at_most`` steps."""
+        found = [c for c in self._complete(stage) if at_most is None or c.step <= at_most]
         return found[-1] if found else None
 
     def driver(self, checkpoint: Checkpoint) -> dict[str, Any]:

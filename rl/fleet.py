@@ -25,8 +25,8 @@ from rl.weights import backend_for, shared_file
 class Fleet:
     """Trainer, reference, rollout, reward and judge actors of one run, in one placement group."""
 
-    def __init__(self, config: RunConfig, model_path: str) -> None:
-        """Start everything and wait until all of it is up."""
+    def __init__(self, config: RunConfig, model_path: str, sampling: bool = True) -> None:
+        """Start everything and wait until all of it is up; without ``sampling`` trainer and reference alone."""
         self.config, self.model_path = config, model_path
         self.device = _device(config)
         self.split = config.cluster.placement == "split"
@@ -36,7 +36,7 @@ class Fleet:
         run_id = hashlib.sha256(str(Path(config.run_dir).resolve()).encode()).hexdigest()[:12]
         self.shared_file = shared_file(f"{run_id}-{os.getpid()}")
         bundle = {"CPU": 1.0} | ({"GPU": 1.0} if self.device == "cuda" else {})
-        ranks, replicas = config.trainer.world_size, config.rollout.replicas
+        ranks, replicas = config.trainer.world_size, config.rollout.replicas if sampling else 0
         together = max(ranks, replicas) if self.takes_turns else ranks
         self.placement = reserve(
             [bundle] * (ranks + replicas if self.split else together), config.cluster.placement_timeout_s
@@ -44,11 +44,12 @@ class Fleet:
         restarts = config.reward.max_restarts
         self.rollouts = [self._rollout(i) for i in range(replicas)]
         self.rewards = [
-            Supervised(f"reward/{i}", RewardActor, (), {"num_cpus": 0}, restarts) for i in range(config.reward.workers)
+            Supervised(f"reward/{i}", RewardActor, (), {"num_cpus": 0}, restarts)
+            for i in range(config.reward.workers * sampling)
         ]
         self.judges = [
             Supervised(f"judge/{i}", JudgeActor, (config.judge,), {"num_cpus": 0}, restarts)
-            for i in range(wants_judge(config))
+            for i in range(wants_judge(config) * sampling)
         ]
         self.trainer = self._trainer_group("trainer")
         self.reference = self._trainer_group("reference") if wants_reference(config) else None
@@ -75,7 +76,7 @@ class Fleet:
                 "runtime_env": {"env_vars": rollout_actor.environment(spec)},
             },
             config.rollout.max_restarts,
-            on_restart=lambda handle: self.weights.restore(number, handle),
+            on_restart=lambda handle: self.weights.restore(handle),
         )
 
     def _trainer_group(self, role: str) -> TrainerGroup:
@@ -109,7 +110,7 @@ class Fleet:
         self.trainer.stop()
         self.trainer = self._trainer_group("trainer")
         self.trainer.setup()
-        self.weights = WeightSync(self)
+        self.weights.new_trainer()
 
     def wake(self) -> None:
         """Give a shared GPU to the rollout engines."""

@@ -48,6 +48,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     from cluster.ray_cluster import connect
     from rl.checkpoint import Checkpoints
     from rl.curriculum import run_curriculum
+    from rl.fleet import Fleet
     from rl.models.chat import load_tokenizer
     from rl.models.nano import resolve_model
     from rl.preflight import require_prompts_fit
@@ -68,7 +69,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     tracker.start_wandb(config.model_dump(mode="json"), manifest.content.get("wandb_id"))
     manifest.content["wandb_id"] = tracker.wandb_id
     with console.status("starting trainer, rollout and reward actors"):
-        runtime = Runtime(config, model_path, tokenizer, manifest, checkpoints, tracker)
+        runtime = Runtime(config, tokenizer, manifest, checkpoints, tracker, Fleet(config, model_path))
     try:
         console.print(f"actors are ready after {time.monotonic() - started:.0f} s")
         run_curriculum(runtime)

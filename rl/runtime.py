@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,27 @@ import numpy as np
 
 from cluster.health import Supervised
 from curricula.prompts import Prompt
+from curricula.records import read_prompts
+from curricula.sampler import Sampler
 from rewards.registry import split
 from rewards.verdict import Sample, Verdict
 from rl.actors.group import TrainerGroup
 from rl.checkpoint import Checkpoints
-from rl.config.derive import BatchNumbers
+from rl.config.derive import BatchNumbers, batch_numbers
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage
 from rl.errors import UserError
 from rl.fleet import Fleet
+from rl.generation import GroupStream, Request, StreamPlan, stable_seed
 from rl.manifest import Manifest
 from rl.models.chat import render_prompt
 from rl.samples import Completion, Group, TokenBatch
 from rl.tracking import Tracker
+from rl.updates import StepUpdate, shaped
 
+PARTS = 4
+"""With periodic overlap a step's groups come in about so many parts from each engine; training on the last is all that
+is not overlapped."""
 PARITY_TOLERANCE = 1e-4
 """Largest difference of trainer and rollout log-probs in fp32 (nats)."""
 
@@ -41,20 +48,19 @@ class Runtime:
     def __init__(
         self,
         config: RunConfig,
-        model_path: str,
         tokenizer: Any,
         manifest: Manifest,
         checkpoints: Checkpoints,
         tracker: Tracker,
+        fleet: Fleet,
     ) -> None:
         self.config = config
-        self.model_path = model_path
         self.tokenizer = tokenizer
         self.manifest = manifest
         self.checkpoints = checkpoints
         self.tracker = tracker
         self.run_dir = Path(config.run_dir)
-        self.fleet = Fleet(config, model_path)
+        self.fleet = fleet
         self.weights_from: str | None = None
         self._reference_from: str | None = None
 
@@ -85,7 +91,8 @@ class Runtime:
     def verify_parity(self, metrics: dict[str, float]) -> None:
         """With ``rollout.verify_sync``: stop when trainer and rollout disagree about the tokens that were sampled."""
         difference = metrics.get("log_prob_difference", 0.0)
-        if self.config.rollout.verify_sync and self.fleet.device == "cpu" and difference > PARITY_TOLERANCE:
+        exact = self.fleet.device == "cpu" and self.config.rollout.overlap != "async"
+        if self.config.rollout.verify_sync and exact and difference > PARITY_TOLERANCE:
             raise RuntimeError(
                 f"trainer and rollout log-probs differ by {difference:.2e} (allowed {PARITY_TOLERANCE:.0e}): "
                 f"the rollout engine does not run the weights that were published"
@@ -129,44 +136,90 @@ class Runtime:
         """Token ids of plain text, without special tokens around it."""
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def rollout(
-        self, stage: GRPOStage | EvaluateStage, step: int, prompts: Sequence[Prompt], samples: int
-    ) -> list[Group]:
-        """One group of ``samples`` completions for each prompt, in the order of the prompts."""
+    def sampler(self, stage: GRPOStage) -> Sampler:
+        """The prompts of a stage, by number."""
+        return Sampler(read_prompts(stage.data) if stage.data else stage.tasks, self.config.seed, stage.name)
+
+    def stream(self, stage: GRPOStage, sampler: Sampler) -> GroupStream:
+        """The stage's groups, sampled and scored in the background."""
+        config = self.config.rollout
+        batch = batch_numbers(self.config, stage)
+        staleness = config.max_staleness if config.overlap == "async" else 0
+        if staleness and self.fleet.takes_turns:
+            raise UserError(
+                "rollout.overlap=async needs GPUs of its own for the rollout: set cluster.placement=split, "
+                "or rollout.overlap=periodic"
+            )
+        plan = StreamPlan(
+            prompts_per_step=batch.prompts_per_step,
+            steps=stage.steps,
+            samples=batch.samples_per_prompt,
+            sampling=stage.sampling,
+            staleness=staleness,
+            parts=PARTS if config.overlap == "periodic" else 1,
+            seed=stable_seed(self.config.seed, stage.name),
+            timeout_s=config.timeout_s,
+        )
+        weights = stage.reward or self.config.reward.parts
+
+        def draw(index: int, version: int) -> Request:
+            prompt = sampler.at(index)
+            ids = self._prompt_ids(stage, prompt)
+            return Request(index, f"{stage.name}-{index:07d}-{prompt.uid}", prompt, ids, version)
+
+        def score(groups: Sequence[Group]) -> list[Group]:
+            return shaped(self.score(groups, weights), stage.sampling.max_tokens, stage.algorithm.overlong_buffer)
+
+        return GroupStream(self.fleet.rollouts, draw, score, plan)
+
+    def _prompt_ids(self, stage: GRPOStage, prompt: Prompt) -> list[int]:
+        ids = render_prompt(self.tokenizer, prompt.messages)
+        if len(ids) > stage.max_prompt_tokens:
+            raise UserError(
+                f"stage {stage.name}: prompt {prompt.uid} (task {prompt.task}) has {len(ids)} tokens, more "
+                f"than max_prompt_tokens={stage.max_prompt_tokens}; raise the limit or take the prompt out"
+            )
+        return ids
+
+    def update(self, stage: GRPOStage, phase: Callable[[str], AbstractContextManager[None]]) -> StepUpdate:
+        """The updates of one step; they wait for the last group where trainer and rollout share a GPU."""
+        batch = batch_numbers(self.config, stage)
+        eager = self.config.rollout.overlap != "none" and not self.fleet.takes_turns
+        return StepUpdate(
+            stage, batch, self.trainer, lambda samples: self.reference_log_probs(samples, batch), phase, eager
+        )
+
+    def sampling_done(self) -> None:
+        """Give a shared GPU to the trainer."""
+        if self.fleet.takes_turns:
+            self.fleet.sleep()
+            self.fleet.weights.changed()
+
+    def answer(self, stage: EvaluateStage, prompts: Sequence[Prompt]) -> list[Group]:
+        """One completion of each prompt, in the order of the prompts, by the policy as it stands."""
         self.sync_weights()
         rendered = [render_prompt(self.tokenizer, prompt.messages) for prompt in prompts]
-        if isinstance(stage, GRPOStage):
-            for prompt, ids in zip(prompts, rendered, strict=True):
-                if len(ids) > stage.max_prompt_tokens:
-                    raise UserError(
-                        f"stage {stage.name}: prompt {prompt.uid} (task {prompt.task}) has {len(ids)} tokens, more "
-                        f"than max_prompt_tokens={stage.max_prompt_tokens}; raise the limit or take the prompt out"
-                    )
-        shares = [list(range(len(prompts)))[i :: len(self.fleet.rollouts)] for i in range(len(self.fleet.rollouts))]
+        actors = self.fleet.rollouts
+        shares = [list(range(len(prompts)))[i :: len(actors)] for i in range(len(actors))]
 
         def ask(actor: Supervised, share: list[int]) -> list[list[Completion]]:
             if not share:
                 return []
+            seed = stable_seed(self.config.seed, stage.name, share[0])
+            asked = [rendered[i] for i in share]
             answer: list[list[Completion]] = actor.call(
-                "generate",
-                [rendered[i] for i in share],
-                samples,
-                stage.sampling,
-                _seed(self.config.seed, stage.name, step, share[0]),
-                timeout_s=self.config.rollout.timeout_s,
+                "generate", asked, 1, stage.sampling, seed, timeout_s=self.config.rollout.timeout_s
             )
             return answer
 
-        with ThreadPoolExecutor(len(self.fleet.rollouts)) as pool:
-            answers = list(pool.map(ask, self.fleet.rollouts, shares))
-        if self.fleet.takes_turns:
-            self.fleet.sleep()
-            self.fleet.weights.changed()
+        with ThreadPoolExecutor(len(actors)) as pool:
+            answers = list(pool.map(ask, actors, shares))
+        self.sampling_done()
         completions = {
             i: c for share, found in zip(shares, answers, strict=True) for i, c in zip(share, found, strict=True)
         }
         return [
-            Group(f"{stage.name}-{step:06d}-{i:04d}-{prompt.uid}", prompt, rendered[i], completions[i])
+            Group(f"{stage.name}-{i:07d}-{prompt.uid}", prompt, rendered[i], completions[i])
             for i, prompt in enumerate(prompts)
         ]
 
@@ -232,7 +285,3 @@ def _with_verdicts(group: Group, verdicts: list[Verdict]) -> Group:
     if not all(math.isfinite(score) for score in scores):
         return replace(group, error="a reward is not a finite number")
     return replace(group, rewards=scores, parts=[dict(verdict.parts) for verdict in verdicts])
-
-
-def _seed(*parts: object) -> int:
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") >> 1

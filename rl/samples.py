@@ -27,7 +27,7 @@ class Completion:
     finish_reason: str
     """``stop`` or ``length``."""
     weight_version: int
-    """Version of the weights that sampled it."""
+    """Version of the weights that sampled its first token."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class Group:
     rewards: list[float] = field(default_factory=list)
     parts: list[dict[str, float]] = field(default_factory=list)
     error: str | None = None
+
+    @property
+    def admissible(self) -> bool:
+        """Whether the group is trained on."""
+        return self.error is None and not self.zero_variance
 
     @property
     def zero_variance(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from rl.checkpoint import Checkpoint
 from rl.config.stages import GRPOStage, MidTrainingStage, OptimConfig, SFTStage
 from rl.errors import UserError
 from rl.runtime import Runtime
@@ -35,16 +36,19 @@ class Step:
         """Time a part of the step."""
         return self.loop.runtime.tracker.phase(name)
 
-    def dump(self, groups: list[Group]) -> None:
-        """Write the step's groups to the rollout files."""
-        if self.loop.runtime.config.tracker.dump_rollouts:
-            self.loop.runtime.tracker.dump_groups(
-                self.loop.stage.name, self.number, [r for g in groups for r in rows(g)]
-            )
+    def dump(self, parts: list[list[Group]], metrics: dict[str, float]) -> None:
+        """Write the step's groups to the rollout files, for tools.rollouts and tools.replay; always if it went bad."""
+        tracker = self.loop.runtime.tracker
+        if tracker.config.dump_rollouts or not finite(metrics):
+            found = [row for number, part in enumerate(parts) for group in part for row in rows(group, number)]
+            tracker.dump_groups(self.loop.stage.name, self.number, found)
 
-    def finish(self, metrics: dict[str, float], score: float | None) -> None:
-        """Log the step, and save a checkpoint when one is due; the one with the highest ``score`` is kept as best."""
-        self.loop.finish(self.number, metrics, score)
+    def finish(self, metrics: dict[str, float], score: float | None, sampler_busy_s: float | None = None) -> None:
+        """Log the step, and save a checkpoint when one is due; the one with the highest ``score`` is kept as best.
+
+        ``sampler_busy_s``: seconds that the rollout engines have worked since the stage began.
+        """
+        self.loop.finish(self.number, metrics, score, sampler_busy_s)
 
 
 class StepLoop:
@@ -67,19 +71,15 @@ class StepLoop:
         """Bring trainer, state and tracker to where the stage stands; returns the first step to do."""
         runtime, name = self.runtime, self.stage.name
         checkpoint = runtime.checkpoints.latest(name)
-        if checkpoint is None:
-            runtime.load_weights_before(name)
-            runtime.trainer.begin_stage(optim, updates)
+        driver = prepare_trainer(runtime, name, optim, updates, checkpoint)
+        if driver is None:
             self._rewind(runtime.manifest.stage(name).get("tracker"))
             runtime.manifest.record(name, tracker=runtime.tracker.state_dict())
             return 0
-        driver = runtime.checkpoints.driver(checkpoint)
-        runtime.trainer.begin_stage(optim, updates)
-        runtime.trainer.call("load", str(checkpoint.engine.resolve()), weights_only=False)
-        runtime.weights_changed()
         if set(driver["state"]) != set(self.state):
             raise UserError(
-                f"checkpoint {checkpoint.path} holds the state of {sorted(driver['state'])}, not {sorted(self.state)}"
+                f"the checkpoint of stage {name} after step {driver['step']} holds the state of "
+                f"{sorted(driver['state'])}, not {sorted(self.state)}"
             )
         for key, part in self.state.items():
             part.load_state_dict(driver["state"][key])
@@ -91,22 +91,24 @@ class StepLoop:
         if tracker_state is not None:
             self.runtime.tracker.load_state_dict(tracker_state)
 
-    def finish(self, number: int, metrics: dict[str, float], score: float | None) -> None:
+    def finish(self, number: int, metrics: dict[str, float], score: float | None, sampler_busy_s: float | None) -> None:
         """Log, guard against non-finite updates, save when due."""
         runtime = self.runtime
         runtime.weights_changed()
-        finite = math.isfinite(metrics.get("grad_norm", 0.0)) and math.isfinite(metrics.get("loss", 0.0))
-        self.bad_updates = 0 if finite else self.bad_updates + 1
-        runtime.tracker.log(self.stage.name, number, metrics | {"bad_updates": float(self.bad_updates)})
+        good = finite(metrics)
+        self.bad_updates = 0 if good else self.bad_updates + 1
+        metrics = metrics | {"bad_updates": float(self.bad_updates)}
+        runtime.tracker.log(self.stage.name, number, metrics, sampler_busy_s)
         if self.bad_updates >= runtime.config.trainer.max_bad_updates:
             raise UserError(
                 f"stage {self.stage.name}: {self.bad_updates} updates in a row had a non-finite gradient (the last at "
-                f"step {number}); every one was skipped. Lower optim.lr or look at the batch with tools.rollouts"
+                f"step {number}); every one was skipped. Lower optim.lr, or look at the batch with "
+                f"python -m tools.rollouts {runtime.run_dir}"
             )
         done = number + 1
         if done % runtime.config.trainer.checkpoint_every == 0 or done == self.stage.steps:
             with runtime.tracker.phase("checkpoint"):
-                self._save(done, score if finite else None)
+                self._save(done, score if good else None)
 
     def _save(self, done: int, score: float | None) -> None:
         runtime = self.runtime
@@ -123,12 +125,33 @@ class StepLoop:
         )
 
 
-def rows(group: Group) -> list[dict[str, Any]]:
-    """A group as rows of a rollout file, one a completion."""
+def prepare_trainer(
+    runtime: Runtime, name: str, optim: OptimConfig, updates: int, checkpoint: Checkpoint | None
+) -> dict[str, Any] | None:
+    """Bring the trainer to a checkpoint of a stage and return the driver's part of it; or to the start of the stage."""
+    if checkpoint is None:
+        runtime.load_weights_before(name)
+        runtime.trainer.begin_stage(optim, updates)
+        return None
+    driver = runtime.checkpoints.driver(checkpoint)
+    runtime.trainer.begin_stage(optim, updates)
+    runtime.trainer.call("load", str(checkpoint.engine.resolve()), weights_only=False)
+    runtime.weights_changed()
+    return driver
+
+
+def finite(metrics: dict[str, float]) -> bool:
+    """Whether a step's update was made from finite numbers."""
+    return all(math.isfinite(metrics.get(name, 0.0)) for name in ("grad_norm", "loss"))
+
+
+def rows(group: Group, part: int) -> list[dict[str, Any]]:
+    """A group as rows of a rollout file, one a completion; ``part`` of its step says with which it was trained on."""
     scored = group.error is None
     return [
         {
             "uid": group.uid,
+            "part": part,
             "task": group.prompt.task,
             "prompt": group.prompt.messages[-1]["content"],
             "completion": completion.text,

@@ -38,6 +38,7 @@ class Tracker:
         self._stage = ""
         self._progress: tuple[Progress, Any] | None = None
         self._shown = 0.0
+        self._sampler_busy = 0.0
         self._step_began = time.perf_counter()
 
     # --- a stage and its phases -----------------------------------------------------------------------------------
@@ -45,7 +46,7 @@ class Tracker:
     @contextmanager
     def stage(self, name: str, total: int, start: int) -> Iterator[None]:
         """Show the progress of a stage."""
-        self._stage, self._times, self._step_began = name, {}, time.perf_counter()
+        self._stage, self._times, self._step_began, self._sampler_busy = name, {}, time.perf_counter(), 0.0
         if not (self.config.progress and self.console.is_terminal):
             yield
             return
@@ -73,11 +74,21 @@ class Tracker:
 
     # --- logging --------------------------------------------------------------------------------------------------
 
-    def log(self, stage: str, step: int, metrics: dict[str, float]) -> None:
-        """Write the line of a step."""
+    def log(self, stage: str, step: int, metrics: dict[str, float], sampler_busy_s: float | None = None) -> None:
+        """Write the line of a step.
+
+        With ``sampler_busy_s``, the seconds that the rollout engines have worked since the stage began, it also tells
+        who waited: ``rollout`` and ``reward`` are the trainer's waits for groups, ``trainer_wait`` is the time in which
+        the engines had nothing to do, and ``bubble`` the share of both sides' time that was spent waiting.
+        """
         now = time.perf_counter()
         times, self._times = {**self._times, "step": now - self._step_began}, {}
         self._step_began = now
+        if sampler_busy_s is not None:
+            times["trainer_wait"] = max(0.0, times["step"] - (sampler_busy_s - self._sampler_busy))
+            self._sampler_busy = sampler_busy_s
+            waits = times.get("rollout", 0.0) + times.get("reward", 0.0) + times["trainer_wait"]
+            times["bubble"] = waits / (2 * times["step"])
         line = {"stage": stage, "step": step, **metrics, "time": {k: round(v, 4) for k, v in times.items()}}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")

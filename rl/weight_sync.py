@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import ray
 
+from cluster.health import Supervised
 from rl.weights import WeightUpdate
 
 if TYPE_CHECKING:
@@ -20,38 +22,55 @@ class WeightSync:
         self.fleet = fleet
         self.version = 0
         """Version that was published last."""
-        self._published: WeightUpdate | None = None
+        self._latest: WeightUpdate | None = None
+        self._stale = True
+        self._lock = threading.RLock()
+        self._here = threading.local()
         if fleet.backend == "nccl":
             self._connect()
 
     def changed(self) -> None:
         """Say that the trainer's weights are newer than the rollout's."""
-        self._published = None
+        self._stale = True
+
+    def new_trainer(self) -> None:
+        """Say that the trainer group was replaced."""
+        self._stale, self._latest = True, None
+        if self.fleet.backend == "nccl":
+            self._connect()
 
     def push(self) -> None:
         """Hand the trainer's weights to every rollout engine, if they have moved since the last time."""
-        if self._published is not None:
+        if not self._stale:
             return
-        fleet, timeout = self.fleet, self.fleet.config.rollout.timeout_s
-        self.version += 1
-        update = fleet.trainer.publish(self.version)
-        fleet.wake()
-        with ThreadPoolExecutor(len(fleet.rollouts) + 1) as pool:
-            # Over NCCL sender and receivers meet inside one collective, so both sides run at once.
-            sent = pool.submit(fleet.trainer.call, "send") if fleet.backend == "nccl" else None
-            list(pool.map(lambda actor: actor.call("sync", update, timeout_s=timeout), fleet.rollouts))
-            if sent is not None:
-                sent.result()
-        self._published = update
+        fleet = self.fleet
+        with self._lock:
+            self.version += 1
+            update = fleet.trainer.publish(self.version)
+            fleet.wake()
+            with ThreadPoolExecutor(len(fleet.rollouts) + 1) as pool:
+                # Over NCCL sender and receivers meet inside one collective, so both sides run at once.
+                sent = pool.submit(fleet.trainer.call, "send") if fleet.backend == "nccl" else None
+                list(pool.map(lambda actor: self._hand_over(actor, update), fleet.rollouts))
+                if sent is not None:
+                    sent.result()
+            self._latest, self._stale = update, False
 
-    def restore(self, number: int, handle: Any) -> None:
-        """Bring a rollout engine that was made anew to the published weights."""
-        if self.fleet.backend == "nccl":
-            self._connect()
-            self._published = None
-            self.push()
-        elif self._published is not None:
-            ray.get(handle.sync.remote(self._published), timeout=self.fleet.config.rollout.timeout_s)
+    def _hand_over(self, actor: Supervised, update: WeightUpdate) -> None:
+        self._here.pushing = True
+        actor.call("sync", update, timeout_s=self.fleet.config.rollout.timeout_s)
+
+    def restore(self, handle: Any) -> None:
+        """Bring a rollout engine that was made anew to the weights that were published last."""
+        if getattr(self._here, "pushing", False):  # lost in the middle of a push, which is then tried again
+            return
+        with self._lock:
+            if self.fleet.backend == "nccl":
+                self._connect()
+                self._stale = True
+                self.push()
+            elif self._latest is not None:
+                ray.get(handle.sync.remote(self._latest), timeout=self.fleet.config.rollout.timeout_s)
 
     def _connect(self) -> None:
         """Join the first trainer rank and every rollout engine in one NCCL group."""

@@ -70,6 +70,16 @@ class TrainerGroup:
         """One optimizer update over the whole batch; the metrics speak of all ranks."""
         return dict(self.call("update", ray.put(batch), algorithm, max_tokens, horizon)[0])
 
+    def accumulate(
+        self, batch: TokenBatch, algorithm: AlgorithmConfig | None, max_tokens: int, horizon: int = 0
+    ) -> None:
+        """Add the gradient of a part of a batch."""
+        self.call("accumulate", ray.put(batch), algorithm, max_tokens, horizon)
+
+    def step(self, algorithm: AlgorithmConfig | None, horizon: int = 0) -> dict[str, float]:
+        """The optimizer update from all that was accumulated; the metrics speak of all ranks."""
+        return dict(self.call("step", algorithm, horizon)[0])
+
     def log_probs(self, batch: TokenBatch, max_tokens: int, adapter: bool = True) -> np.ndarray:
         """Log-probs of the batch (float32 [T], target-aligned)."""
         flat = np.zeros(len(batch.input_ids), dtype=np.float32)

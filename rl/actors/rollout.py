@@ -77,6 +77,8 @@ class RolloutActor:
         if spec.backend != "nccl":  # over NCCL both sides join later, at once
             self.llm.init_weight_transfer_engine({"init_info": {}})
         self.version = 0
+        self.running: dict[str, int] = {}
+        """Weight version at which each unfinished request began."""
 
     def ready(self) -> float:
         """Seconds that the engine took to come up."""
@@ -85,29 +87,67 @@ class RolloutActor:
     def generate(
         self, prompts: Sequence[list[int]], n: int, sampling: SamplingConfig, seed: int
     ) -> list[list[Completion]]:
-        """``n`` completions of each prompt (token ids). Equal weights, prompts and seed give equal completions.
+        """``n`` completions of each prompt (token ids). Equal weights, prompts and seed give equal completions."""
+        requests = [(str(i), ids) for i, ids in enumerate(prompts)]
+        self.submit(requests, n, sampling, seed)
+        found = dict(self.collect(len(requests)))
+        return [found[uid] for uid, _ in requests]
 
-        The engine's own generator is seeded for the batch. Seeds for single requests would do the same at the price of
-        one draw a sequence, and on CPU they fail as soon as a prompt is prefilled in chunks.
+    def submit(
+        self, requests: Sequence[tuple[str, list[int]]], n: int, sampling: SamplingConfig, seed: int | None = None
+    ) -> None:
+        """Queue requests, (uid, token ids of the prompt), for ``n`` completions each.
+
+        With a seed, the engine drops what it was doing and begins anew, so that equal weights, requests and seed give
+        equal completions in an equal order. The engine's own generator is seeded: seeds for single requests would do
+        the same at the price of one draw a sequence, and on CPU they fail once a prompt is prefilled in chunks.
         """
         import torch
         from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
 
-        torch.manual_seed(seed)
+        if seed is not None:
+            self.abort()
+            torch.manual_seed(seed)
         params = SamplingParams(
             n=n,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             top_k=sampling.top_k,
             max_tokens=sampling.max_tokens,
+            min_tokens=sampling.min_tokens,
             logprobs=0,
             detokenize=False,
             stop_token_ids=[self.tokenizer.eos_token_id],
+            output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        outputs = self.llm.generate([{"prompt_token_ids": ids} for ids in prompts], params, use_tqdm=False)
-        return [[self._completion(choice) for choice in output.outputs] for output in outputs]
+        for uid, ids in requests:
+            if uid in self.running:  # a request may be repeated when its sender can't tell whether it arrived
+                continue
+            self.running[uid] = self.version
+            self.llm.llm_engine.add_request(uid, {"prompt_token_ids": ids}, params)
 
-    def _completion(self, choice: Any) -> Completion:
+    def collect(self, at_least: int, patience_s: float | None = None) -> list[tuple[str, list[Completion]]]:
+        """(uid, completions) of requests, in the order in which they finish.
+
+        Runs the engine until ``at_least`` have finished, nothing is left, or ``patience_s`` seconds have passed.
+        """
+        found: list[tuple[str, list[Completion]]] = []
+        deadline = None if patience_s is None else time.monotonic() + patience_s
+        while self.running and len(found) < at_least and (deadline is None or time.monotonic() < deadline):
+            for output in self.llm.llm_engine.step():
+                if output.finished:
+                    version = self.running.pop(output.request_id)
+                    found.append((output.request_id, [self._completion(c, version) for c in output.outputs]))
+        return found
+
+    def abort(self) -> None:
+        """Drop every request that has not finished."""
+        if self.running:
+            self.llm.llm_engine.abort_request(list(self.running))
+            self.running.clear()
+
+    def _completion(self, choice: Any, version: int) -> Completion:
         ids = list(choice.token_ids)
         text_ids = ids[:-1] if ids and ids[-1] == self.tokenizer.eos_token_id else ids
         return Completion(
@@ -117,7 +157,7 @@ class RolloutActor:
             ),
             text=self.tokenizer.decode(text_ids, skip_special_tokens=False),
             finish_reason=choice.finish_reason or "length",
-            weight_version=self.version,
+            weight_version=version,
         )
 
     def join_transfer(self, address: str, port: int, rank: int, size: int) -> None:
@@ -126,12 +166,16 @@ class RolloutActor:
         self.llm.init_weight_transfer_engine({"init_info": info})
 
     def sync(self, update: WeightUpdate) -> float:
-        """Take over published weights; returns seconds. The prefix cache of the old weights is dropped."""
+        """Take over published weights; returns seconds.
+
+        What the old weights left in the key-value cache is dropped. Unfinished requests keep their tokens, and go on
+        from them under the new weights.
+        """
         started = time.time()
         self.llm.start_weight_update()
         self.llm.update_weights({"update_info": update.info})
         self.llm.finish_weight_update()
-        self.llm.reset_prefix_cache()
+        self.llm.reset_prefix_cache(reset_running_requests=bool(self.running))
         self.version = update.version
         return time.time() - started
 

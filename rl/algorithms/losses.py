@@ -75,7 +75,7 @@ def policy_loss(algorithm: AlgorithmConfig, horizon: int) -> Loss:
             "ratio": ((log_probs.detach() - old).exp() * mask).sum(),
             # Probability of a token under the trainer over that under the sampler, whichever way round is larger.
             "token_mult_prob_error": (log_ratio.abs().exp() * mask).sum(),
-            "mismatch_kl": ((log_ratio.exp() - 1 - log_ratio) * mask).sum(),
+            "mismatch_kl": ((log_ratio.expm1() - log_ratio) * mask).sum(),
             "entropy": (entropy.detach() * mask).sum(),
             **clipped,
         }

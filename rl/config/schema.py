@@ -99,6 +99,11 @@ class RolloutConfig(Strict):
     """Skip compilation: starts faster, decodes slower."""
     weight_transfer: Literal["auto", "shm", "ipc", "nccl"] = "auto"
     """How weights reach vLLM: ``shm`` (one machine's memory), ``ipc`` (same GPU), ``nccl`` (other GPUs); or auto."""
+    overlap: Literal["none", "periodic", "async"] = "periodic"
+    """``periodic``: groups are scored and trained on as they complete, weights move between steps; ``none``: one after
+    the other; ``async``: the engines go on across weight updates, within ``max_staleness``."""
+    max_staleness: int = Field(1, ge=1)
+    """With ``overlap=async``: most updates between the first token of a group and its training."""
     verify_sync: bool = False
     """Stop the run when trainer and rollout log-probs differ by more than 1e-4 in fp32 after a weight sync."""
     timeout_s: float = Field(600, gt=0)

@@ -39,6 +39,8 @@ class SamplingConfig(Strict):
     """Number of candidates; -1 is off, as it must be while training."""
     max_tokens: int = Field(64, ge=1)
     """Longest completion (tokens)."""
+    min_tokens: int = Field(0, ge=0)
+    """Shortest completion (tokens): the stop token is held back until then."""
 
 
 class CorpusSource(Strict):

@@ -30,7 +30,7 @@ def run(stage: EvaluateStage, runtime: Runtime) -> None:
     prompts = questions(stage)
     with runtime.tracker.stage(stage.name, total=1, start=0):
         with runtime.tracker.phase("rollout"):
-            groups = runtime.rollout(stage, 0, prompts, samples=1)
+            groups = runtime.answer(stage, prompts)
         with runtime.tracker.phase("reward"):
             groups = runtime.score(groups, {"accuracy": 1.0, "format": 0.0})
     result = summarise(stage, groups, runtime.weights_from or "base")
@@ -38,7 +38,7 @@ def run(stage: EvaluateStage, runtime: Runtime) -> None:
     metrics = {f"accuracy/{task}": found["correct"] / max(1, found["n"]) for task, found in result.per_task.items()}
     runtime.tracker.log(stage.name, 0, metrics | {"accuracy": result.average})
     if runtime.config.tracker.dump_rollouts:
-        runtime.tracker.dump_groups(stage.name, 0, [row for group in groups for row in rows(group)])
+        runtime.tracker.dump_groups(stage.name, 0, [row for group in groups for row in rows(group, 0)])
 
 
 def summarise(stage: EvaluateStage, groups: list[Group], after: str) -> EvalResult:

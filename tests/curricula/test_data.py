@@ -103,20 +103,20 @@ def test_mixture_resumes_exactly():
 
 
 @pytest.mark.parametrize("source", [{"age": 1.0, "parole": 2.0}, make_prompts("age", "train", 7, seed=0)])
-def test_sampler_resumes_exactly(source):
-    straight, first = Sampler(source, 3, "s"), Sampler(source, 3, "s")
-    prompts = straight.next(30)
-    head = first.next(11)
-    first.observe("age", [1.0, 0.0])
-    second = Sampler(source, 3, "s")
-    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
-    assert head + second.next(19) == prompts
-    assert second.metrics() == {"task/age/reward": 0.5}
+def test_a_prompt_depends_on_its_number_alone(source):
+    straight, other = Sampler(source, 3, "s"), Sampler(source, 3, "s")
+    prompts = [straight.at(i) for i in range(30)]
+    assert [other.at(i) for i in reversed(range(30))] == prompts[::-1]
+    other.observe("age", [1.0, 0.0])
+    resumed = Sampler(source, 3, "s")
+    resumed.load_state_dict(json.loads(json.dumps(other.state_dict())))
+    assert resumed.metrics() == {"task/age/reward": 0.5}
     with pytest.raises(DataError, match="sampler state"):
-        second.load_state_dict({"position": 1, "extra": 0})
+        resumed.load_state_dict({"position": 1, "extra": 0})
 
 
 def test_a_list_is_gone_through_once_an_epoch():
     prompts = make_prompts("age", "train", 10, seed=0)
     sampler = Sampler(prompts, 0)
-    assert {p.uid for p in sampler.next(10)} == {p.uid for p in prompts} == {p.uid for p in sampler.next(10)}
+    first, second = ({sampler.at(i).uid for i in range(start, start + 10)} for start in (0, 10))
+    assert first == second == {p.uid for p in prompts}

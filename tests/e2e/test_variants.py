@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curricula.tasks import make_prompts
+from rewards.legal_validity import judge
 from rl.config.compose import load
 from rl.job import run
 
@@ -97,11 +98,54 @@ def test_a_group_with_an_errored_verdict_is_dropped_whole(ray_cluster, models, t
     run(config(tmp_path / "run", models, found))
     for number, line in enumerate(lines(tmp_path / "run", "rl")):
         assert line["groups/errored"] == 1 and 0 < line["groups/trained"] <= 7
-        assert 0 < line["reward/legal_validity"] <= 1, "the judge was asked"
         path = tmp_path / "run" / "rollouts" / "rl" / f"step-{number:06d}.parquet"
-        errored = [row for row in pq.read_table(path).to_pylist() if row["error"]]
+        rows = pq.read_table(path).to_pylist()
+        errored = [row for row in rows if row["error"]]
+        for row in rows:
+            if not row["error"]:
+                assert json.loads(row["parts"])["legal_validity"] == judge(row["completion"])[0] / 2
         assert len(errored) == 4 and all("can't be read as number" in row["error"] for row in errored)
         assert all(row["reward"] is None for row in errored)
+
+
+def test_overlap_changes_the_time_of_things_and_nothing_else(ray_cluster, models, tmp_path):
+    """Without overlap and with it: the same groups, and the same gradient up to the order of its sum."""
+    found = stages({"demonstrations": {"age": 40}}, {"tasks": {"age": 1.0}, "algorithm": {}})
+    runs = {}
+    for overlap in ("none", "periodic"):
+        run(config(tmp_path / overlap, models, found, rollout={"overlap": overlap}))
+        runs[overlap] = lines(tmp_path / overlap, "rl")
+    for left, right in zip(*runs.values(), strict=True):
+        assert left["reward"] == right["reward"] and left["groups/trained"] == right["groups/trained"]
+        for name in ("loss", "grad_norm", "entropy", "ratio_p99"):
+            assert left[name] == pytest.approx(right[name], rel=1e-6, abs=1e-6), name
+        assert {"trainer_wait", "bubble"} <= set(left["time"])
+
+
+def test_dynamic_sampling_replaces_groups_without_a_gradient(ray_cluster, models, tmp_path):
+    """With accuracy alone a young model's groups are mostly without variance, so that refills have work to do."""
+    algorithm = {"preset": "dapo", "refills": 2, "overlong_buffer": 8}
+    found = stages({"demonstrations": {"age": 40}}, {"tasks": {"age": 1.0}, "reward": {"accuracy": 1.0}})
+    found[1]["algorithm"] = algorithm
+    run(config(tmp_path / "run", models, found, rollout={"replicas": 2}))
+    for line in lines(tmp_path / "run", "rl"):
+        assert 8 < line["groups/sampled"] <= 24 or line["groups/trained"] == 8
+        sampled = pq.read_table(tmp_path / "run" / "rollouts" / "rl" / f"step-{line['step']:06d}.parquet").to_pylist()
+        assert len({row["uid"] for row in sampled}) == line["groups/sampled"]
+        for row in sampled:
+            over = max(0, len(row["token_ids"]) - (SAMPLING["max_tokens"] - 8)) / 8
+            assert row["reward"] == pytest.approx(json.loads(row["parts"])["accuracy"] - over)
+
+
+@pytest.mark.parametrize("preset", ["gspo", "reinforce_pp", "cispo", "legalone"])
+def test_algorithms_by_name_with_recomputed_log_probs_and_correction(ray_cluster, models, tmp_path, preset):
+    found = stages({"demonstrations": {"age": 40}}, {"tasks": {"age": 1.0}, "updates_per_step": 2})
+    correct = {"level": "sequence", "mode": "mask", "threshold": 1.5}
+    found[1]["algorithm"] = {"preset": preset, "old_log_probs": "recompute", "mismatch": correct}
+    run(config(tmp_path / "run", models, found))
+    for line in lines(tmp_path / "run", "rl"):
+        assert line["correction"] == pytest.approx(1.0, abs=1e-3), "in fp32 the sampler is the trainer"
+        assert line["mismatch_kl"] < 1e-6 and abs(line["ratio_p99"] - 1) < 1e-4
 
 
 @pytest.mark.parametrize(

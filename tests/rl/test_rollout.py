@@ -57,3 +57,44 @@ def test_log_probs_agree_after_every_sync(ray_cluster, models, embeddings, lora_
 
 def _tokens(answers):
     return [[completion.token_ids.tolist() for completion in group] for group in answers]
+
+
+def test_requests_go_on_across_a_weight_update(ray_cluster, models, tmp_path):
+    """Tokens sampled before an update stay, those after it come from the new weights, and log-probs say so."""
+    path = str(models["tied"])
+    model = ModelConfig(path=path, max_length=256)
+    spec = RolloutSpec(model, RolloutConfig(threads=1), path, "cpu", 0, "shm")
+    environment = {"env_vars": rollout_module.environment(spec)}
+    rollout = ray.remote(RolloutActor).options(num_cpus=0, runtime_env=environment).remote(spec)
+    trainer_spec = TrainerSpec(model, TrainerConfig(threads=1), path, "cpu", 0, 0, "shm", str(tmp_path / "w"))
+    trainer = TrainerGroup(trainer_spec, "trainer-across", lambda rank: {"num_cpus": 0}, 300)
+    try:
+        trainer.setup()
+        trainer.begin_stage(OptimConfig(lr=3e-2), 10)
+        sampling = SamplingConfig(max_tokens=120)
+        ray.get(rollout.sync.remote(trainer.publish(1)))
+        requests = [(str(i), ids) for i, ids in enumerate(PROMPTS)]
+        ray.get(rollout.submit.remote(requests, 2, sampling, 3))
+        assert ray.get(rollout.collect.remote(6, 0.05)) == [], "interrupted before any has finished"
+
+        def log_probs(answers):
+            groups = [Group(u, ask("t", "q", "a"), dict(requests)[u], f, rewards=[0.0] * 2) for u, f in answers]
+            batch = policy_batch(groups, 1.0)
+            return (trainer.log_probs(batch, 4096) - batch.fields["rollout_log_probs"]), batch
+
+        trainer.update(ragged(seed=1), None, 1024)
+        ray.get(rollout.sync.remote(trainer.publish(2)))
+        answers = ray.get(rollout.collect.remote(6))
+        assert sorted(uid for uid, _ in answers) == [uid for uid, _ in requests]
+        assert all(c.weight_version == 1 for _, found in answers for c in found)
+        differences, batch = log_probs(answers)
+        rows = [differences[a:b][batch.loss_mask[a:b]] for a, b in zip(batch.offsets, batch.offsets[1:], strict=False)]
+        long = [row for row in rows if len(row) > 60]
+        assert long
+        for row in long:
+            off = np.flatnonzero(np.abs(row) > 1e-3)
+            assert len(off) and off[-1] < len(row) - 10, "the first tokens are the old policy's"
+            assert np.abs(row[off[-1] + 1 :]).max() < 1e-3 and np.abs(row[-10:]).max() < 1e-4
+    finally:
+        trainer.stop()
+        ray.kill(rollout)

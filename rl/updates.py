@@ -1,0 +1,135 @@
+"""From scored groups to the optimizer updates of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+import numpy as np
+
+from rl.actors.group import TrainerGroup
+from rl.config.derive import BatchNumbers
+from rl.config.stages import GRPOStage
+from rl.samples import Group, TokenBatch, policy_batch
+
+PARITY = ("log_prob_difference", "mismatch_kl", "token_mult_prob_error", "ratio_p99")
+"""Metrics that compare the trainer's log-probs with the sampler's."""
+
+
+class StepUpdate:
+    """The updates made from the groups of one step, trained on as they come where the algorithm allows it.
+
+    That needs one update a step and advantages that depend on nothing but their own group; gradients then add up part
+    by part and are divided in the end, to the same update as from all groups at once.
+    """
+
+    def __init__(
+        self,
+        stage: GRPOStage,
+        batch: BatchNumbers,
+        trainer: TrainerGroup,
+        reference: Callable[[TokenBatch], np.ndarray],
+        phase: Callable[[str], AbstractContextManager[None]],
+        eager: bool,
+    ) -> None:
+        """``reference`` gives reference log-probs; without ``eager`` training begins with :meth:`finish`."""
+        self.stage, self.batch, self.trainer = stage, batch, trainer
+        self.reference, self.phase = reference, phase
+        self.eager = eager and batch.updates_per_step == 1 and not stage.algorithm.whole_batch
+        self.parts: list[list[Group]] = []
+        """All groups of the step, in the parts in which they came."""
+        self._begun = False
+
+    @property
+    def groups(self) -> list[Group]:
+        """All groups of the step."""
+        return [group for part in self.parts for group in part]
+
+    @property
+    def admitted(self) -> list[Group]:
+        """Groups with a gradient: no verdict errored, and rewards that differ."""
+        return [group for group in self.groups if group.admissible]
+
+    def add(self, groups: list[Group]) -> None:
+        """Take a part of the step's groups."""
+        self.parts.append(groups)
+        if self.eager:
+            self._accumulate(groups)
+
+    def finish(self) -> dict[str, float]:
+        """Make the updates and return their metrics; nothing if no group was admitted."""
+        stage, tokens, horizon = self.stage, self.batch.max_tokens_per_microbatch, self.stage.sampling.max_tokens
+        if self.batch.updates_per_step == 1:
+            if not self.eager:
+                self._accumulate(self.groups)
+            if not self._begun:
+                return {}
+            with self.phase("train"):
+                return self.trainer.step(stage.algorithm, horizon)
+        shares = [self._batch(share) for share in minibatches(self.admitted, self.batch.updates_per_step)]
+        if stage.algorithm.old_log_probs == "recompute":
+            with self.phase("old"):
+                shares = [s.with_field("old_log_probs", self.trainer.log_probs(s, tokens)) for s in shares]
+        updates = []
+        for samples in shares:
+            with self.phase("train"):
+                updates.append(self.trainer.update(samples, stage.algorithm, tokens, horizon))
+        return update_metrics(updates)
+
+    def _accumulate(self, groups: list[Group]) -> None:
+        admitted = [group for group in groups if group.admissible]
+        if not admitted:
+            return
+        samples = self._batch(admitted)
+        with self.phase("train"):
+            self.trainer.accumulate(
+                samples, self.stage.algorithm, self.batch.max_tokens_per_microbatch, self.stage.sampling.max_tokens
+            )
+        self._begun = True
+
+    def _batch(self, groups: list[Group]) -> TokenBatch:
+        samples = policy_batch(groups, self.stage.sampling.temperature)
+        if self.stage.algorithm.kl_coef > 0:
+            with self.phase("reference"):
+                samples = samples.with_field("ref_log_probs", self.reference(samples))
+        return samples
+
+
+def minibatches(groups: list[Group], updates: int) -> list[list[Group]]:
+    """Whole groups dealt to the updates of a step; fewer updates when there are fewer groups."""
+    return [groups[i::updates] for i in range(updates) if groups[i::updates]]
+
+
+def update_metrics(updates: list[dict[str, float]]) -> dict[str, float]:
+    """Means over the updates of a step (one NaN makes a NaN), and the last learning rate.
+
+    What compares trainer and sampler comes from the first update, the only one that meets the weights that sampled.
+    """
+    if not updates:
+        return {}
+    means = {name: mean(update[name] for update in updates) for name in updates[0]}
+    return means | {name: updates[0][name] for name in PARITY} | {"lr": updates[-1]["lr"]}
+
+
+def shaped(groups: Iterable[Group], longest: int, buffer: int) -> list[Group]:
+    """Groups whose rewards fall by up to 1 over the last ``buffer`` of ``longest`` tokens (DAPO, eq. 13)."""
+    if not buffer:
+        return list(groups)
+    return [
+        replace(group, rewards=[r - overlong(len(c.token_ids), longest, buffer)
+                                for r, c in zip(group.rewards, group.completions, strict=True)])
+        if group.error is None else group
+        for group in groups
+    ]  # fmt: skip
+
+
+def overlong(length: int, longest: int, buffer: int) -> float:
+    """DAPO's soft punishment: 0 up to ``longest - buffer`` tokens, then linear to 1 at ``longest``."""
+    return min(1.0, max(0.0, (length - (longest - buffer)) / buffer))
+
+
+def mean(values: Iterable[float]) -> float:
+    """The mean; 0 of nothing."""
+    found = list(values)
+    return sum(found) / max(1, len(found))
