@@ -182,7 +182,7 @@ class RunConfig(Strict):
     updates_per_step: int = Field(1, ge=1)
     """Optimizer updates made from the samples of one step."""
     max_tokens_per_microbatch: int = Field(4096, ge=1)
-    """Most padded tokens of one forward pass on one rank."""
+    """Most tokens of one forward pass on one rank; a prompt that a group shares counts once."""
     model: ModelConfig = ModelConfig()
     """The policy."""
     trainer: TrainerConfig = TrainerConfig()

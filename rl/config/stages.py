@@ -1,6 +1,6 @@
 """The stages of a curriculum, as typed models: a union told apart by ``kind``, each field documented below it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -65,24 +65,79 @@ class MismatchConfig(Strict):
     """Largest ratio."""
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "grpo": {"aggregation": "seq-mean-token-mean", "clip_high": 0.2, "kl_coef": 0.04},
-    "dr_grpo": {"aggregation": "seq-mean-token-sum-norm", "clip_high": 0.2, "normalise_std": False},
-    "dapo": {"refills": 3},
-    "legalone": {"advantage": "length_weighted", "refills": 3},
-    "rloo": {"advantage": "rloo", "loss": "gpg", "aggregation": "seq-mean-token-sum"},
-    "reinforce_pp": {
-        "advantage": "reinforce_plus_plus", "clip_high": 0.2, "kl_coef": 0.01, "kl_in": "reward", "kl_estimator": "k1",
-    },
-    "reinforce_pp_baseline": {
-        "advantage": "reinforce_plus_plus_baseline", "clip_high": 0.2, "kl_coef": 0.001, "kl_estimator": "k2",
-    },
-    "gspo": {"loss": "gspo", "aggregation": "seq-mean-token-mean", "clip_low": 3e-4, "clip_high": 4e-4},
-    "cispo": {"loss": "cispo", "clip_low": 1.0, "clip_high": 4.0},
-    "sapo": {"loss": "sapo", "aggregation": "seq-mean-token-mean"},
-    "gpg": {"advantage": "gpg", "loss": "gpg"},
-}  # fmt: skip
-"""What a preset sets; a key that is set beside it wins. Reasons and sources: docs/algorithms.md."""
+class Preset(NamedTuple):
+    """A published algorithm."""
+
+    keys: dict[str, Any]
+    """What it sets of :class:`AlgorithmConfig`."""
+    reason: str
+    source: str
+
+
+PRESETS = {
+    "grpo": Preset(
+        {"aggregation": "seq-mean-token-mean", "clip_high": 0.2, "kl_coef": 0.04},
+        "The group's mean reward is the baseline in place of a value model; a KL term holds the policy near its start.",
+        "Shao et al. 2024, arXiv 2402.03300, eq. 3",
+    ),
+    "dr_grpo": Preset(
+        {"aggregation": "seq-mean-token-sum-norm", "clip_high": 0.2, "normalise_std": False},
+        "No division by the group's deviation or a completion's own length, which favour easy prompts and long errors.",
+        "Liu et al. 2025, arXiv 2503.20783",
+    ),
+    "dapo": Preset(
+        {"refills": 3},
+        "Every token weighs the same, rare tokens may grow more, and groups without a gradient are replaced.",
+        "Yu et al. 2025, arXiv 2503.14476, eq. 8 and 10 to 13",
+    ),
+    "legalone": Preset(
+        {"advantage": "length_weighted", "refills": 3},
+        "A length-weighted baseline: the advantages of all tokens of a group add up to 0, whatever the lengths.",
+        "LegalOne (b2 = sum L R / sum L); the same estimator as OPO, Hao et al. 2025, arXiv 2505.23585",
+    ),
+    "rloo": Preset(
+        {"advantage": "rloo", "loss": "gpg", "aggregation": "seq-mean-token-sum"},
+        "Plain REINFORCE over whole completions; the others of the group are an unbiased baseline.",
+        "Ahmadian et al. 2024, arXiv 2402.14740",
+    ),
+    "reinforce_pp": Preset(
+        {
+            "advantage": "reinforce_plus_plus",
+            "clip_high": 0.2,
+            "kl_coef": 0.01,
+            "kl_in": "reward",
+            "kl_estimator": "k1",
+        },
+        "Advantages are whitened over the whole batch instead of a group, with the KL penalty in the reward.",
+        "Hu et al. 2025, arXiv 2501.03262",
+    ),
+    "reinforce_pp_baseline": Preset(
+        {"advantage": "reinforce_plus_plus_baseline", "clip_high": 0.2, "kl_coef": 0.001, "kl_estimator": "k2"},
+        "The group's mean is taken off first, then advantages are whitened over the whole batch.",
+        "Hu et al. 2025, arXiv 2501.03262",
+    ),
+    "gspo": Preset(
+        {"loss": "gspo", "aggregation": "seq-mean-token-mean", "clip_low": 3e-4, "clip_high": 4e-4},
+        "The ratio is that of the whole completion, the unit that is rewarded; steadier for mixture-of-experts models.",
+        "Zheng et al. 2025, arXiv 2507.18071",
+    ),
+    "cispo": Preset(
+        {"loss": "cispo", "clip_low": 1.0, "clip_high": 4.0},
+        "The ratio is clipped as a weight, so no token loses its gradient.",
+        "MiniMax 2025, arXiv 2506.13585",
+    ),
+    "sapo": Preset(
+        {"loss": "sapo", "aggregation": "seq-mean-token-mean"},
+        "A smooth gate instead of a hard clip, narrower for negative advantages.",
+        "Gao et al. 2025, arXiv 2511.20347",
+    ),
+    "gpg": Preset(
+        {"advantage": "gpg", "loss": "gpg"},
+        "The bare policy gradient, scaled up for the completions that carry none.",
+        "Chu et al. 2025, arXiv 2504.02546",
+    ),
+}
+"""What a preset sets; a key that is set beside it wins."""
 
 
 class AlgorithmConfig(Strict):
@@ -139,7 +194,7 @@ class AlgorithmConfig(Strict):
     @classmethod
     def _from_preset(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("preset") in PRESETS:
-            return PRESETS[given["preset"]] | given
+            return PRESETS[given["preset"]].keys | given
         return given
 
     @model_validator(mode="after")
@@ -177,7 +232,7 @@ class BatchOverrides(Strict):
     updates_per_step: int | None = Field(None, ge=1)
     """Optimizer updates made from the samples of one step."""
     max_tokens_per_microbatch: int | None = Field(None, ge=1)
-    """Most padded tokens of one forward pass on one rank."""
+    """Most tokens of one forward pass on one rank; a prompt that a group shares counts once."""
 
 
 class MidTrainingStage(StageBase, BatchOverrides):

@@ -6,7 +6,7 @@ import sys
 from rl.config.schema import TrackerConfig
 from rl.steps import rows
 from rl.tracking import Tracker
-from tools import doctor, rollouts
+from tools import doctor, reference, rollouts
 
 
 def test_the_doctor_finds_this_machine_usable():
@@ -42,7 +42,7 @@ def dumped(run_dir):
     )
     bad = Group("g-2", ask("parole", "假释？", "丙"), [1], [done], error="reward accuracy raised")
     tracker = Tracker(run_dir, TrackerConfig(progress=False), Console())
-    tracker.dump_groups("first", 4, rows(good) + rows(bad))
+    tracker.dump_groups("first", 4, rows(good, 0) + rows(bad, 0))
 
 
 def test_rollouts_are_readable(tmp_path, capsys):
@@ -61,3 +61,8 @@ def test_rollouts_are_readable(tmp_path, capsys):
 def test_a_folder_without_rollouts_is_named(tmp_path, capsys):
     assert rollouts.main([str(tmp_path)]) == 2
     assert "has no rollouts/" in capsys.readouterr().err
+
+
+def test_the_reference_page_is_the_schemas():
+    assert reference.PATH.read_text(encoding="utf-8") == reference.page(), "run python -m tools.reference"
+    assert "| `gspo` |" in reference.page()

@@ -1,0 +1,109 @@
+"""``python -m tools.reference``: writes docs/reference.md, every key of the configuration, from the schema itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from rl.config.schema import RunConfig
+from rl.config.stages import (
+    PRESETS,
+    AlgorithmConfig,
+    CorpusSource,
+    EvaluateStage,
+    GRPOStage,
+    MidTrainingStage,
+    MismatchConfig,
+    OptimConfig,
+    SamplingConfig,
+    SFTStage,
+)  # fmt: skip
+
+PATH = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
+SECTIONS = ("model", "trainer", "rollout", "reward", "judge", "cluster", "tracker")
+PARTS = (
+    MidTrainingStage, SFTStage, GRPOStage, EvaluateStage, AlgorithmConfig, MismatchConfig, SamplingConfig, OptimConfig,
+    CorpusSource,
+)  # fmt: skip
+
+
+def page() -> str:
+    """The page as Markdown."""
+    fields = RunConfig.model_fields
+    lines = [
+        "# Reference",
+        "",
+        "Made from `rl/config` by `python -m tools.reference`; change the schema, not this page.",
+        "",
+    ]
+    lines += [
+        "## Keys of a run",
+        "",
+        *_table({n: f for n, f in fields.items() if n not in (*SECTIONS, "curriculum")}),
+        "",
+    ]
+    for name in SECTIONS:
+        model = fields[name].annotation
+        assert isinstance(model, type) and issubclass(model, BaseModel)
+        lines += [f"## {name}", "", str(model.__doc__).strip(), "", *_table(dict(_leaves(model))), ""]
+    lines += ["# Stages of a curriculum", ""]
+    for part in PARTS:
+        lines += [f"## {part.__name__}", "", str(part.__doc__).strip(), "", *_table(part.model_fields), ""]
+    lines += ["# Algorithms by name", "", "`algorithm: {preset: NAME}`; a key set beside the preset wins.", ""]
+    lines += ["| preset | sets | why | source |", "|---|---|---|---|"]
+    for name, preset in PRESETS.items():
+        keys = ", ".join(f"`{key}: {_shown(value)}`" for key, value in preset.keys.items())
+        lines.append(f"| `{name}` | {keys} | {preset.reason} | {preset.source} |")
+    return "\n".join(lines) + "\n"
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _leaves(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def _table(fields: dict[str, FieldInfo]) -> list[str]:
+    rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    for name, field in fields.items():
+        default = field.get_default(call_default_factory=True) if not field.is_required() else PydanticUndefined
+        shown = "required" if default is PydanticUndefined else _shown(default)
+        meaning = " ".join(str(field.description).split())
+        rows.append(f"| `{name}` | {_type(field.annotation)} | {shown} | {meaning} |")
+    return rows
+
+
+def _type(annotation: Any) -> str:
+    text = (
+        annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)
+    )
+    for noise in ("typing.", "rl.config.stages.", "rl.config.schema."):
+        text = text.replace(noise, "")
+    return f"`{text}`".replace("|", "or")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return f"see {type(value).__name__}"
+    if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+        return f"one {type(value[0]).__name__}"
+    return "empty" if value in (None, (), {}) and value is not False else str(value)
+
+
+def main() -> int:
+    """Write the page."""
+    PATH.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
