@@ -19,7 +19,7 @@ from rl.actors.trainer import TrainerSpec
 from rl.config.derive import wants_judge, wants_reference
 from rl.config.schema import RunConfig
 from rl.weight_sync import WeightSync
-from rl.weights import backend_for, shared_file
+from rl.weights import backend_for, remove_adapters, shared_file
 
 
 class Fleet:
@@ -134,6 +134,7 @@ class Fleet:
             actor.stop()
         ray.util.remove_placement_group(self.placement)
         self.shared_file.unlink(missing_ok=True)
+        remove_adapters(self.shared_file)
 
 
 def _device(config: RunConfig) -> str:

@@ -1,13 +1,16 @@
 """How the policy's weights reach the rollout engine, through vLLM's weight-transfer API.
 
-Three backends, chosen by :func:`backend_for`. ``shm`` is ours: the trainer writes one safetensors file to the shared
+Backends are chosen by :func:`backend_for`. ``shm`` is ours: the trainer writes one safetensors file to the shared
 memory of the machine and vLLM maps it. ``ipc`` and ``nccl`` are vLLM's: CUDA memory handles for an engine on the same
-GPU, and a broadcast to engines on GPUs of their own. vLLM is imported only inside the functions that need it.
+GPU, and a broadcast to engines on GPUs of their own. ``adapter`` hands over a LoRA adapter alone, as files in shared
+memory, which vLLM applies beside the base model that it keeps. vLLM is imported only inside the functions that need it.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -52,6 +55,27 @@ def write_shared(weights: Iterable[tuple[str, torch.Tensor]], path: Path) -> Non
     partial = path.with_suffix(".partial")
     save_file(tensors, partial)
     os.replace(partial, path)
+
+
+def write_adapter(weights: dict[str, torch.Tensor], folder: Path, rank: int, alpha: int) -> None:
+    """Write a LoRA adapter as a folder in peft's format, from which vLLM loads it; the one before it is removed."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {name: tensor.cpu().contiguous() for name, tensor in weights.items()}, folder / "adapter_model.safetensors"
+    )
+    modules = sorted({name.split(".lora_")[0].rsplit(".", 1)[1] for name in weights})
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": alpha, "target_modules": modules}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    remove_adapters(folder.with_suffix(""), but=folder)
+
+
+def remove_adapters(shared: Path, but: Path | None = None) -> None:
+    """Remove the adapter folders beside a run's shared file, but for the two newest versions that may be in use."""
+    found = sorted(shared.parent.glob(f"{shared.stem}.adapter-*"), key=lambda path: int(path.suffix.split("-")[1]))
+    for folder in found[: -2 if but else None]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def ipc_info(weights: Iterable[tuple[str, torch.Tensor]]) -> tuple[dict[str, Any], list[torch.Tensor]]:

@@ -54,7 +54,6 @@ class RolloutActor:
         self.started = time.time()
         from transformers import AutoTokenizer
         from vllm import LLM
-        from vllm.config.weight_transfer import WeightTransferConfig
 
         register()
         self.spec = spec
@@ -72,13 +71,23 @@ class RolloutActor:
             trust_remote_code=spec.model.trust_remote_code,
             # Log-probs of the distribution that tokens were drawn from: temperature applied.
             logprobs_mode="processed_logprobs",
-            weight_transfer_config=WeightTransferConfig(backend=spec.backend),
+            **self._transfer_options(),
         )
-        if spec.backend != "nccl":  # over NCCL both sides join later, at once
+        if spec.backend in ("shm", "ipc"):  # over NCCL both sides join later, at once
             self.llm.init_weight_transfer_engine({"init_info": {}})
         self.version = 0
+        self.adapter: Any = None
         self.running: dict[str, int] = {}
         """Weight version at which each unfinished request began."""
+
+    def _transfer_options(self) -> dict[str, Any]:
+        from vllm.config.weight_transfer import WeightTransferConfig
+
+        if self.spec.backend != "adapter":
+            return {"weight_transfer_config": WeightTransferConfig(backend=self.spec.backend)}
+        rank = next(size for size in (8, 16, 32, 64, 128, 256, 512) if size >= self.spec.model.lora_rank)
+        # Requests that are running when a new adapter arrives end with the old one, so two are held.
+        return {"enable_lora": True, "max_lora_rank": rank, "max_loras": 2}
 
     def ready(self) -> float:
         """Seconds that the engine took to come up."""
@@ -125,7 +134,7 @@ class RolloutActor:
             if uid in self.running:  # a request may be repeated when its sender can't tell whether it arrived
                 continue
             self.running[uid] = self.version
-            self.llm.llm_engine.add_request(uid, {"prompt_token_ids": ids}, params)
+            self.llm.llm_engine.add_request(uid, {"prompt_token_ids": ids}, params, lora_request=self.adapter)
 
     def collect(self, at_least: int, patience_s: float | None = None) -> list[tuple[str, list[Completion]]]:
         """(uid, completions) of requests, in the order in which they finish.
@@ -172,16 +181,21 @@ class RolloutActor:
         from them under the new weights.
         """
         started = time.time()
+        self.version = update.version
+        if "adapter" in update.info:
+            from vllm.lora.request import LoRARequest
+
+            self.adapter = LoRARequest(f"policy-{update.version}", update.version, update.info["adapter"])
+            return time.time() - started
         self.llm.start_weight_update()
         self.llm.update_weights({"update_info": update.info})
         self.llm.finish_weight_update()
         self.llm.reset_prefix_cache(reset_running_requests=bool(self.running))
-        self.version = update.version
         return time.time() - started
 
     def sleep(self) -> None:
-        """Free the GPU for the trainer; the weights come back with the next :meth:`sync`."""
-        self.llm.sleep(level=2)
+        """Free the GPU for the trainer. The weights come back with the next :meth:`sync`; a base model stays in RAM."""
+        self.llm.sleep(level=1 if self.spec.backend == "adapter" else 2)
 
     def wake(self) -> None:
         """Take the GPU again."""

@@ -14,7 +14,7 @@ import numpy as np
 from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import AlgorithmConfig, OptimConfig
 from rl.samples import TokenBatch
-from rl.weights import WeightUpdate, ipc_info, nccl_info, nccl_join, nccl_send, write_shared
+from rl.weights import WeightUpdate, ipc_info, nccl_info, nccl_join, nccl_send, write_adapter, write_shared
 
 if TYPE_CHECKING:
     from rl.algorithms.losses import Loss
@@ -118,7 +118,7 @@ class TrainerActor:
 
     def step(self, algorithm: AlgorithmConfig | None, horizon: int = 0) -> dict[str, float]:
         """The optimizer update from all that was accumulated."""
-        with self.engine.train_mode(disable_auto_offload=True):
+        with self.engine.train_mode(disable_auto_offload=not self.spec.trainer.offload_optimizer):
             return self.engine.step(_loss(algorithm, horizon))
 
     def log_probs(self, batch: TokenBatch, max_tokens: int, adapter: bool = True) -> tuple[list[int], np.ndarray]:
@@ -139,6 +139,13 @@ class TrainerActor:
 
     def publish(self, version: int) -> WeightUpdate | None:
         """Make the weights available to the rollout engines; the update is returned by rank 0 only."""
+        if self.spec.backend == "adapter":
+            adapter = dict(self.engine.adapter_weights())
+            if self.spec.rank > 0:
+                return None
+            folder = Path(self.spec.shared_file).with_suffix(f".adapter-{version}")
+            write_adapter(adapter, folder, self.spec.model.lora_rank, self.spec.model.lora_alpha)
+            return WeightUpdate(version, {"adapter": str(folder)})
         weights = self.engine.full_weights()
         if self.spec.backend == "ipc":
             info, self._kept = ipc_info(weights)

@@ -72,6 +72,8 @@ class TrainerConfig(Strict):
     """CPU threads of each rank; trainer and rollout take turns, so both may use every core."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
+    offload_optimizer: bool = False
+    """Keep the optimizer's moments in CPU memory but for the update itself."""
     checkpoint_every: int = Field(20, ge=1)
     """Steps between two checkpoints inside a stage; a stage always ends with one."""
     keep_last: int = Field(2, ge=1)
@@ -97,8 +99,9 @@ class RolloutConfig(Strict):
     """Share of GPU memory that vLLM may take."""
     enforce_eager: bool = True
     """Skip compilation: starts faster, decodes slower."""
-    weight_transfer: Literal["auto", "shm", "ipc", "nccl"] = "auto"
-    """How weights reach vLLM: ``shm`` (one machine's memory), ``ipc`` (same GPU), ``nccl`` (other GPUs); or auto."""
+    weight_transfer: Literal["auto", "shm", "ipc", "nccl", "adapter"] = "auto"
+    """How weights reach vLLM: ``shm`` (one machine's memory), ``ipc`` (same GPU), ``nccl`` (other GPUs), ``adapter``
+    (the LoRA adapter alone, through one machine's memory); ``auto`` takes one of the first three."""
     overlap: Literal["none", "periodic", "async"] = "periodic"
     """``periodic``: groups are scored and trained on as they complete, weights move between steps; ``none``: one after
     the other; ``async``: the engines go on across weight updates, within ``max_staleness``."""

@@ -160,6 +160,12 @@ class FSDPEngine(FSDPEngineWithLMHead):
                 weight = weight + scale * (up @ down)
             yield name.removeprefix("base_model.model.").replace(".base_layer.", "."), weight
 
+    def adapter_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """(peft's name, whole tensor) of the LoRA adapter. A collective: walk it on every rank."""
+        for name, parameter in self.module.named_parameters():
+            if "lora_" in name:
+                yield name.replace(".default.", "."), _whole(parameter)
+
     def _device(self) -> torch.device:
         return next(self.module.parameters()).device
 
@@ -207,6 +213,7 @@ def build(model: ModelConfig, path: str, trainer: TrainerConfig, device: str) ->
             strategy="fsdp2",
             model_dtype="fp32",
             use_torch_compile=False,
+            optimizer_offload=trainer.offload_optimizer,
             mixed_precision={"param_dtype": compute, "reduce_dtype": "fp32", "buffer_dtype": "fp32"},
         ),
         optimizer_config=FSDPOptimizerConfig(lr=1e-6),

@@ -76,13 +76,15 @@ def test_the_first_step_has_no_divergence_from_the_reference(ray_cluster, models
     assert abs(first["kl"]) < 1e-6 < second["kl"], "the reference is the policy at the start of the stage"
 
 
-def test_lora_on_files_of_ones_own(ray_cluster, models, tmp_path):
+@pytest.mark.parametrize("transfer", ["shm", "adapter"])
+def test_lora_on_files_of_ones_own(ray_cluster, models, tmp_path, transfer):
     prompts = make_prompts("limitation", "train", 30, seed=0)
     for name in ("demos", "prompts"):
         text = "\n".join(json.dumps(p.to_json(), ensure_ascii=False) for p in prompts)
         (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
     found = stages({"data": str(tmp_path / "demos.jsonl")}, {"data": str(tmp_path / "prompts.jsonl")})
-    run(config(tmp_path / "run", models, found, model={"lora_rank": 8, "lora_alpha": 16}))
+    lora = {"lora_rank": 8, "lora_alpha": 16}
+    run(config(tmp_path / "run", models, found, model=lora, rollout={"weight_transfer": transfer}))
     rl = lines(tmp_path / "run", "rl")
     assert all(line["log_prob_difference"] < 1e-4 for line in rl if "kl" in line)
     assert (tmp_path / "run" / "exports" / "rl" / "model.safetensors").is_file()

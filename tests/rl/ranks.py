@@ -4,7 +4,7 @@ import multiprocessing
 import socket
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,13 @@ class Call:
     world_size: int
     arguments: tuple[Any, ...]
     lora_rank: int = 0
+    trainer: dict[str, Any] = field(default_factory=dict)
 
 
 def _rank(call: Call, rank: int, port: int, answers: Any) -> None:
     try:
         model = ModelConfig(path=str(call.model), max_length=256, lora_rank=call.lora_rank)
-        trainer = TrainerConfig(world_size=call.world_size, threads=1)
+        trainer = TrainerConfig(world_size=call.world_size, threads=1, **call.trainer)
         shared = str(call.model.parent / f"shared-{port}.safetensors")
         actor = TrainerActor(TrainerSpec(model, trainer, str(call.model), "cpu", 0, rank, "shm", shared))
         actor.setup("127.0.0.1", port)
@@ -40,15 +41,15 @@ def _rank(call: Call, rank: int, port: int, answers: Any) -> None:
 
 
 def on_ranks(
-    function: Callable[..., Any], model: Path, world_size: int, *arguments: Any, lora_rank: int = 0
+    function: Callable[..., Any], model: Path, world_size: int, *arguments: Any, lora_rank: int = 0, **trainer: Any
 ) -> list[Any]:
-    """What ``function(actor, *arguments)`` returns on each rank."""
+    """What ``function(actor, *arguments)`` returns on each rank; further keywords are keys of the trainer."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
-    call = Call(function, model, world_size, arguments, lora_rank)
+    call = Call(function, model, world_size, arguments, lora_rank, trainer)
     processes = [context.Process(target=_rank, args=(call, rank, port, answers)) for rank in range(world_size)]
     for process in processes:
         process.start()

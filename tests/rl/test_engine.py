@@ -197,6 +197,12 @@ def test_lora_trains_the_adapter_alone_and_merges_on_export(models, tmp_path):
     assert np.abs(merged - with_adapter).max() < 1e-5
 
 
+def test_an_offloaded_optimizer_makes_the_same_updates(models):
+    batch = ragged()
+    kept = on_ranks(train, models["tied"], 1, batch)[0]
+    assert on_ranks(train, models["tied"], 1, batch, offload_optimizer=True, gradient_checkpointing=True)[0] == kept
+
+
 def nan_update(actor, batch):
     before = actor.log_probs(batch, MAX_TOKENS)[1]
     actor.begin_stage(OPTIM, 10)

@@ -17,17 +17,19 @@ from tests.rl.ranks import ragged
 PROMPTS = [[20 + i, 300 + 7 * i, 40, 50 + i] for i in range(6)]
 
 
-@pytest.mark.parametrize(("embeddings", "lora_rank"), [("tied", 0), ("untied", 4)])
-def test_log_probs_agree_after_every_sync(ray_cluster, models, embeddings, lora_rank, tmp_path):
+@pytest.mark.parametrize(
+    ("embeddings", "lora_rank", "backend"), [("tied", 0, "shm"), ("untied", 4, "shm"), ("tied", 4, "adapter")]
+)
+def test_log_probs_agree_after_every_sync(ray_cluster, models, embeddings, lora_rank, backend, tmp_path):
     path = str(models[embeddings])
     model = ModelConfig(path=path, max_length=128, lora_rank=lora_rank)
-    spec = RolloutSpec(model, RolloutConfig(threads=1), path, "cpu", 0, "shm")
+    spec = RolloutSpec(model, RolloutConfig(threads=1), path, "cpu", 0, backend)
     environment = {"env_vars": rollout_module.environment(spec)}
     rollout = ray.remote(RolloutActor).options(num_cpus=0, runtime_env=environment).remote(spec)
     trainer_spec = TrainerSpec(
-        model, TrainerConfig(threads=1), path, "cpu", 0, 0, "shm", str(tmp_path / "w.safetensors")
+        model, TrainerConfig(threads=1), path, "cpu", 0, 0, backend, str(tmp_path / "w.safetensors")
     )
-    trainer = TrainerGroup(trainer_spec, f"trainer-{embeddings}", lambda rank: {"num_cpus": 0}, 300)
+    trainer = TrainerGroup(trainer_spec, f"trainer-{embeddings}-{backend}", lambda rank: {"num_cpus": 0}, 300)
     try:
         trainer.setup()
         trainer.begin_stage(OptimConfig(lr=1e-2), 10)
