@@ -5,10 +5,12 @@ import socket
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from curricula.prompts import ask
 from rl.actors.trainer import TrainerActor, TrainerSpec
@@ -28,16 +30,34 @@ class Call:
     trainer: dict[str, Any] = field(default_factory=dict)
 
 
-def _rank(call: Call, rank: int, port: int, answers: Any) -> None:
-    try:
-        model = ModelConfig(path=str(call.model), max_length=256, lora_rank=call.lora_rank)
-        trainer = TrainerConfig(world_size=call.world_size, threads=1, **call.trainer)
-        shared = str(call.model.parent / f"shared-{port}.safetensors")
-        actor = TrainerActor(TrainerSpec(model, trainer, str(call.model), "cpu", 0, rank, "shm", shared))
-        actor.setup("127.0.0.1", port)
-        answers.put((rank, call.function(actor, *call.arguments), None))
-    except BaseException:
-        answers.put((rank, None, traceback.format_exc()))
+def _serve(rank: int, calls: Any) -> None:
+    """One rank: an actor anew for every call. The process lives on, because importing the engine takes seconds."""
+    while True:
+        call, port = calls.recv()
+        try:
+            model = ModelConfig(path=str(call.model), max_length=256, lora_rank=call.lora_rank)
+            trainer = TrainerConfig(world_size=call.world_size, threads=1, **call.trainer)
+            shared = str(call.model.parent / f"shared-{port}.safetensors")
+            actor = TrainerActor(TrainerSpec(model, trainer, str(call.model), "cpu", 0, rank, "shm", shared))
+            actor.setup("127.0.0.1", port)
+            answer = call.function(actor, *call.arguments), None
+            del actor
+        except BaseException:
+            answer = None, traceback.format_exc()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+        calls.send(answer)
+
+
+@cache
+def _ranks(world_size: int) -> list[Any]:
+    """The pipes to ``world_size`` rank processes, which end with this one."""
+    context, pipes = multiprocessing.get_context("spawn"), []
+    for rank in range(world_size):
+        here, there = context.Pipe()
+        context.Process(target=_serve, args=(rank, there), daemon=True).start()
+        pipes.append(here)
+    return pipes
 
 
 def on_ranks(
@@ -47,20 +67,16 @@ def on_ranks(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    answers = context.Queue()
-    call = Call(function, model, world_size, arguments, lora_rank, trainer)
-    processes = [context.Process(target=_rank, args=(call, rank, port, answers)) for rank in range(world_size)]
-    for process in processes:
-        process.start()
-    found: dict[int, Any] = {}
-    for _ in processes:
-        rank, value, error = answers.get(timeout=240)
+    pipes = _ranks(world_size)
+    for pipe in pipes:
+        pipe.send((Call(function, model, world_size, arguments, lora_rank, trainer), port))
+    found = []
+    for pipe in pipes:
+        assert pipe.poll(240), "a rank did not answer"
+        value, error = pipe.recv()
         assert error is None, error
-        found[rank] = value
-    for process in processes:
-        process.join(timeout=30)
-    return [found[rank] for rank in range(world_size)]
+        found.append(value)
+    return found
 
 
 def ragged(seed: int = 0, rows: int = 13, vocabulary: int = 1400) -> TokenBatch:

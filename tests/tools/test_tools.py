@@ -66,3 +66,12 @@ def test_a_folder_without_rollouts_is_named(tmp_path, capsys):
 def test_the_reference_page_is_the_schemas():
     assert reference.PATH.read_text(encoding="utf-8") == reference.page(), "run python -m tools.reference"
     assert "| `gspo` |" in reference.page()
+
+
+def test_the_gpu_check_works_at_the_smallest_shapes(tmp_path):
+    """On a GPU it measures more; its script must not rot where there is none."""
+    command = [sys.executable, "-m", "tools.gpu_check", "--device", "cpu", "--json", str(tmp_path / "found.json")]
+    subprocess.run([*command, "--only", "packages", "--only", "precision"], check=True, capture_output=True)
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["packages"]["verl"] and found["precision"]["status"] == "ok"
+    assert found["precision"]["largest"] < 1e-5
