@@ -93,6 +93,10 @@ class RolloutActor:
         """Seconds that the engine took to come up."""
         return time.time() - self.started
 
+    def pid(self) -> int:
+        """Process id."""
+        return os.getpid()
+
     def generate(
         self, prompts: Sequence[list[int]], n: int, sampling: SamplingConfig, seed: int
     ) -> list[list[Completion]]:

@@ -58,6 +58,10 @@ class TrainerActor:
         self._kept: list[Any] = []
         self._transfer: Any = None
 
+    def pid(self) -> int:
+        """Process id."""
+        return os.getpid()
+
     def rendezvous(self) -> tuple[str, int]:
         """Address and free port of this rank's machine, for the process group."""
         import socket
@@ -190,12 +194,6 @@ class TrainerActor:
         from rl.engines.state import export
 
         export(self.engine, Path(folder), self.spec.path, self.spec.model.trust_remote_code)
-
-    def peak_memory(self) -> int:
-        """Peak resident memory of this process (bytes)."""
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _loss(algorithm: AlgorithmConfig | None, horizon: int) -> Loss:
