@@ -129,6 +129,7 @@ class FSDPEngine(FSDPEngineWithLMHead):
         """Log-probs and entropies (float32 [S]) of the targets; of a made-up one if there is none."""
         empty = len(micro.places) == 0
         self.head.targets = micro.targets.new_zeros(1) if empty else micro.targets
+        self.head.source_of = self.head.targets if empty else micro.source_of
         self.head.temperature = temperature
         autocast = torch.autocast(
             micro.mask.device.type, self._autocast_dtype, enabled=self._autocast_dtype != torch.float32

@@ -93,9 +93,11 @@ def log_probs_and_entropy(
 
 
 class LogProbHead:
-    """Takes the place of a model's output layer: its answer is [1, S, 2], log-prob and entropy of each target."""
+    """Takes the place of an output layer: from hidden states [1, U, d], of which several targets may be predicted
+    by one, its answer is [1, S, 2], log-prob and entropy of each target."""
 
     targets: Tensor
+    source_of: Tensor
     temperature: float = 1.0
 
     def __init__(self, layer: torch.nn.Linear) -> None:
@@ -104,7 +106,8 @@ class LogProbHead:
     def __call__(self, hidden: Tensor) -> Tensor:
         with torch.autocast(hidden.device.type, enabled=False):
             weight = self.layer.weight
-            found = log_probs_and_entropy(hidden[0].to(weight.dtype), weight, self.targets, self.temperature)
+            of_targets = hidden[0].to(weight.dtype).index_select(0, self.source_of)
+            found = log_probs_and_entropy(of_targets, weight, self.targets, self.temperature)
         return torch.stack([values[None] for values in found], dim=-1)
 
 

@@ -29,7 +29,9 @@ class MicroBatch:
     spans: SpanTable
     """Which tokens see which."""
     sources: Tensor
-    """int64 [S], the place in the row that predicts each target."""
+    """int64 [U], the places in the row that predict something, each once."""
+    source_of: Tensor
+    """int64 [S], which of the sources predicts each target: a shared prompt's last token predicts several."""
     targets: Tensor
     """int64 [S], token ids."""
     mask: Tensor
@@ -127,11 +129,14 @@ def gather(batch: TokenBatch, rows: Sequence[int], device: torch.device) -> Micr
     places = [int(batch.offsets[row]) + np.flatnonzero(batch.loss_mask[_span(batch, row)]) for row in rows]
     mask, fields = dense(batch, rows)
     flat = np.concatenate(places)
+    # Each source once: torch adds up gradients of a repeated index in whatever order its threads arrive.
+    unique, source_of = np.unique(np.concatenate([sources[row] for row in rows]), return_inverse=True)
     return MicroBatch(
         input_ids=torch.from_numpy(batch.input_ids[where])[None].to(device),
         position_ids=torch.from_numpy(batch.position_ids[where])[None].to(device),
         spans=table(spans, used).to(device),
-        sources=torch.from_numpy(np.concatenate([sources[row] for row in rows])).to(device),
+        sources=torch.from_numpy(unique).to(device),
+        source_of=torch.from_numpy(source_of).to(device),
         targets=torch.from_numpy(batch.input_ids[flat]).to(device),
         mask=mask.to(device),
         fields={name: values.to(device) for name, values in fields.items()},
@@ -168,4 +173,5 @@ def _empty(device: torch.device) -> MicroBatch:
     none = torch.zeros(0, dtype=torch.long, device=device)
     two = torch.arange(2, device=device)[None]
     mask = torch.zeros(1, 1, device=device)
-    return MicroBatch(two, two, table([Span(0, 2)], 2).to(device), none, none, mask, {}, np.zeros(0, dtype=np.int64))
+    spans = table([Span(0, 2)], 2).to(device)
+    return MicroBatch(two, two, spans, none, none, none, mask, {}, np.zeros(0, dtype=np.int64))

@@ -36,7 +36,7 @@ def _serve(rank: int, calls: Any) -> None:
         call, port = calls.recv()
         try:
             model = ModelConfig(path=str(call.model), max_length=256, lora_rank=call.lora_rank)
-            trainer = TrainerConfig(world_size=call.world_size, threads=1, **call.trainer)
+            trainer = TrainerConfig(**{"world_size": call.world_size, "threads": 1, **call.trainer})
             shared = str(call.model.parent / f"shared-{port}.safetensors")
             actor = TrainerActor(TrainerSpec(model, trainer, str(call.model), "cpu", 0, rank, "shm", shared))
             actor.setup("127.0.0.1", port)

@@ -197,6 +197,18 @@ def test_lora_trains_the_adapter_alone_and_merges_on_export(models, tmp_path):
     assert np.abs(merged - with_adapter).max() < 1e-5
 
 
+def gradients(actor, batch):
+    actor.begin_stage(OptimConfig(lr=1e-3), 10)
+    return [actor.update(batch, AlgorithmConfig(), 8192)["grad_norm"] for _ in range(6)]
+
+
+def test_updates_on_two_threads_are_bit_identical(models):
+    """Large enough for torch to use both threads everywhere, with prompts that many completions share."""
+    batch = policy_examples(seed=3, groups=24, samples=8)
+    found = [on_ranks(gradients, models["tied"], 1, batch, threads=2)[0] for _ in range(4)]
+    assert all(again == found[0] for again in found[1:])
+
+
 def test_an_offloaded_optimizer_makes_the_same_updates(models):
     batch = ragged()
     kept = on_ranks(train, models["tied"], 1, batch)[0]

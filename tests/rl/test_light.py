@@ -76,8 +76,10 @@ def test_targets_follow_the_tokens_that_predict_them(shape):
     micro = layout.gather(batch, range(len(batch)), torch.device("cpu"))
     assert (batch.input_ids[micro.places] == micro.targets.numpy()).all()
     before = batch.input_ids[micro.places - 1]
-    assert (micro.input_ids[0, micro.sources].numpy() == before).all(), "the token before a target predicts it"
-    assert (micro.position_ids[0, micro.sources].numpy() == batch.position_ids[micro.places - 1]).all()
+    sources = micro.sources[micro.source_of]
+    assert (micro.input_ids[0, sources].numpy() == before).all(), "the token before a target predicts it"
+    assert (micro.position_ids[0, sources].numpy() == batch.position_ids[micro.places - 1]).all()
+    assert len(micro.sources.unique()) == len(micro.sources)
     fields = {name: values[batch.loss_mask] for name, values in batch.fields.items()}
     assert (micro.fields["rollout_log_probs"][micro.mask.bool()].numpy() == fields["rollout_log_probs"]).all()
     assert (micro.dense(micro.targets.float())[micro.mask.bool()] == micro.targets).all()
