@@ -41,6 +41,7 @@ class Fleet:
         self.placement = reserve(
             [bundle] * (ranks + replicas if self.split else together), config.cluster.placement_timeout_s
         )
+        self.weights = WeightSync(self)
         restarts = config.reward.max_restarts
         self.rollouts = [self._rollout(i) for i in range(replicas)]
         self.rewards = [
@@ -58,7 +59,7 @@ class Fleet:
             self.reference.setup()
         for actor in self.rollouts:
             actor.call("ready", timeout_s=config.rollout.timeout_s)
-        self.weights = WeightSync(self)
+        self.weights.connect()
         self.sleep()
 
     def _rollout(self, number: int) -> Supervised:

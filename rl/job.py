@@ -45,12 +45,15 @@ def run(config: RunConfig) -> None:
 
 def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     """Everything that needs data, a tokenizer and Ray, in that order, so that bad input is found before Ray starts."""
+    from transformers import AutoConfig
+
     from cluster.ray_cluster import connect
     from rl.checkpoint import Checkpoints
     from rl.curriculum import run_curriculum
     from rl.fleet import Fleet
     from rl.models.chat import load_tokenizer
     from rl.models.nano import resolve_model
+    from rl.models.support import require_supported
     from rl.preflight import require_prompts_fit
     from rl.runtime import Runtime
     from rl.tracking import Tracker
@@ -58,6 +61,8 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     with console.status("model and tokenizer"):
         model_path = resolve_model(config.model, config.seed, Path(".cache/models").resolve())
         tokenizer = load_tokenizer(model_path, config.model.trust_remote_code)
+        architecture = AutoConfig.from_pretrained(model_path, trust_remote_code=config.model.trust_remote_code)
+        require_supported(architecture, config.model.max_length)
         require_prompts_fit(config, tokenizer)
     tracker = Tracker(Path(config.run_dir), config.tracker, console)
     checkpoints = Checkpoints(Path(config.run_dir), config.trainer.keep_last)

@@ -26,8 +26,6 @@ class WeightSync:
         self._stale = True
         self._lock = threading.RLock()
         self._here = threading.local()
-        if fleet.backend == "nccl":
-            self._connect()
 
     def changed(self) -> None:
         """Say that the trainer's weights are newer than the rollout's."""
@@ -36,8 +34,7 @@ class WeightSync:
     def new_trainer(self) -> None:
         """Say that the trainer group was replaced."""
         self._stale, self._latest = True, None
-        if self.fleet.backend == "nccl":
-            self._connect()
+        self.connect()
 
     def push(self) -> None:
         """Hand the trainer's weights to every rollout engine, if they have moved since the last time."""
@@ -66,15 +63,17 @@ class WeightSync:
             return
         with self._lock:
             if self.fleet.backend == "nccl":
-                self._connect()
+                self.connect()
                 self._stale = True
                 self.push()
             elif self._latest is not None:
                 ray.get(handle.sync.remote(self._latest), timeout=self.fleet.config.rollout.timeout_s)
 
-    def _connect(self) -> None:
-        """Join the first trainer rank and every rollout engine in one NCCL group."""
+    def connect(self) -> None:
+        """Where weights go over NCCL: join the first trainer rank and every rollout engine in one group."""
         fleet = self.fleet
+        if fleet.backend != "nccl":
+            return
         address, port = ray.get(fleet.trainer.actors[0].rendezvous.remote())
         size = 1 + len(fleet.rollouts)
         joining = [actor.join_transfer.remote(address, port, size) for actor in fleet.trainer.actors]

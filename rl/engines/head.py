@@ -115,15 +115,11 @@ def install(model: torch.nn.Module) -> LogProbHead:
     """Put the head onto a Hugging Face causal language model.
 
     Raises:
-        ValueError: if the model does something to its logits after the output layer, or the layer has a bias.
+        ValueError: if the layer has a bias.
     """
-    config = model.config
-    for name in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
-        if getattr(config, name, None) not in (None, 1, 1.0):
-            raise ValueError(f"models with {name} ({config.model_type}) can't be trained: log-probs would be wrong")
     layer = model.get_output_embeddings()
     if layer.bias is not None:
-        raise ValueError(f"models with a bias in their output layer ({config.model_type}) can't be trained")
+        raise ValueError(f"models with a bias in their output layer ({model.config.model_type}) can't be trained")
     head = LogProbHead(layer)
     layer.forward = head.__call__
     return head

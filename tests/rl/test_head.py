@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch.nn.functional import linear
 
-from rl.engines.head import install, log_probs_and_entropy
+from rl.engines.head import log_probs_and_entropy
+from rl.errors import UserError
+from rl.models.support import require_supported
 
 SIZES = {"one slice": 2**26, "two tokens a slice": 2 * 4 * 50, "one token a slice": 1}
 
@@ -46,13 +48,15 @@ def test_a_frozen_output_layer_gets_no_gradient():
     assert hidden.grad is not None and weight.grad is None
 
 
-def test_models_that_change_their_logits_are_refused():
-    from transformers import Gemma2Config, Gemma2ForCausalLM
+def test_models_whose_log_probs_would_be_wrong_are_refused():
+    from transformers import Gemma2Config, MistralConfig, Qwen3Config
 
-    shape = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
-    model = Gemma2ForCausalLM(Gemma2Config(**shape, num_attention_heads=1, num_key_value_heads=1, head_dim=16))
-    with pytest.raises(ValueError, match="final_logit_softcapping"):
-        install(model)
+    with pytest.raises(UserError, match="final_logit_softcapping"):
+        require_supported(Gemma2Config(), 512)
+    with pytest.raises(UserError, match="window of 4096 tokens"):
+        require_supported(MistralConfig(sliding_window=4096), 8192)
+    require_supported(MistralConfig(sliding_window=4096), 4096)
+    require_supported(Qwen3Config(), 40_960)
 
 
 MEASURE = """

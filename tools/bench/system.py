@@ -37,19 +37,21 @@ stage = {"name": "rl", "kind": "grpo", "steps": 1, "prompts_per_step": 8, "tasks
          "reward": {"rouge_l": 1.0}, "max_prompt_tokens": 96, "sampling": {"max_tokens": 32}}
 from rl.config.compose import load
 config = load({"run_dir": sys.argv[1], "curriculum": {"name": "cold", "stages": [stage]},
-               "cluster": {"dashboard": False}, "tracker": {"wandb": "disabled"}})
+               "model": {"path": sys.argv[2]}, "cluster": {"dashboard": False}, "tracker": {"wandb": "disabled"}})
 from rl.job import run
 run(config)
 """
 
 
 def cold_start(folder: Path) -> dict[str, float]:
-    """Seconds from the start of python to each mark of a run with one GRPO step; the nano model is there already."""
-    run_dir = folder / "cold"
+    """Seconds from the start of python to each mark of a run with one GRPO step, on the nano model after some SFT."""
+    run_dir, before = folder / "cold", folder / "before"
+    quiet = ["cluster.dashboard=false", "tracker.wandb=disabled", f"run_dir={before}"]
+    smoke = [sys.executable, "-m", "rl.main", "+curriculum=smoke", *quiet]
+    subprocess.run(smoke, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-c", COLD, str(run_dir), str(before / "exports" / "sft")]
     started = time.time()
-    process = subprocess.Popen(
-        [sys.executable, "-c", COLD, str(run_dir)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     marks: dict[str, float] = {}
     for line in process.stdout:
@@ -176,7 +178,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.bench.system", description="What the system costs.")
     parser.add_argument("--json", type=Path, help="also write the figures to a file")
     chosen = parser.parse_args(argv)
-    ensure_nano(NanoConfig(), 0, ModelConfig().max_length, Path(".cache/models").resolve())
     with tempfile.TemporaryDirectory() as folder:
         found = {"cold start, seconds": {k: round(v, 1) for k, v in cold_start(Path(folder)).items()}}
         found |= measure(Path(folder))
