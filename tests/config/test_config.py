@@ -164,8 +164,14 @@ def test_the_fingerprint_knows_what_decides_results():
 
 
 def test_the_schema_is_light():
-    code = "import sys, rl.config.compose, rl.config.derive; assert not {'torch', 'ray'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    """A configuration is read, checked and planned without torch and ray, on an import budget of 2 CPU-seconds."""
+    code = (
+        "import sys, time, rl.config.compose, rl.config.derive, rl.plan\n"
+        "assert not {'torch', 'ray', 'verl', 'vllm', 'transformers'} & set(sys.modules)\n"
+        "print(time.process_time())"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert float(answer.stdout) < 2.0
 
 
 def test_the_plan_starts_nothing(tmp_path):

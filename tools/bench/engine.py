@@ -1,4 +1,4 @@
-"""``python -m tools.bench_engine``: the training engine against a bare PyTorch loop, in CPU-seconds.
+"""``python -m tools.bench.engine``: the training engine against a bare PyTorch loop, in CPU-seconds.
 
 Both train the same model on the same batch of ragged sequences, in turns within one process and on one thread; losses
 are compared beside the times, and no ratio is printed when they differ.
@@ -88,7 +88,7 @@ def bare_loop(path: Path, batch: TokenBatch, max_tokens: int) -> Callable[[], fl
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print medians as JSON; 1 if the losses differ by more than 1e-5."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench_engine", description="Engine against a bare loop.")
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.engine", description="Engine against a bare loop.")
     parser.add_argument("--rows", type=int, default=128)
     parser.add_argument("--longest", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=7)
