@@ -9,6 +9,7 @@ import pytest
 from curricula.tasks import make_prompts
 from rewards.legal_validity import judge
 from rl.config.compose import load
+from rl.errors import UserError
 from rl.job import run
 
 OPTIM = {"lr": 3e-3}
@@ -42,7 +43,7 @@ def config(run_dir, models, found, **sections):
             "trainer": {"threads": 1, **sections.pop("trainer", {})},
             "rollout": {"threads": 1, "verify_sync": True, **sections.pop("rollout", {})},
             "cluster": {"dashboard": False, **sections.pop("cluster", {})},
-            "tracker": {"wandb": "offline"},
+            "tracker": {"wandb": "offline", **sections.pop("tracker", {})},
             **sections,
         }
     )
@@ -150,6 +151,16 @@ def test_algorithms_by_name_with_recomputed_log_probs_and_correction(ray_cluster
         assert line["mismatch_kl"] < 1e-6 and abs(line["ratio_p99"] - 1) < 1e-4
 
 
+def test_updates_that_are_not_finite_are_skipped_dumped_and_end_the_run(ray_cluster, models, tmp_path):
+    """An entropy bonus that overflows makes every loss infinite."""
+    found = stages({"demonstrations": {"age": 40}}, {"tasks": {"age": 1.0}, "algorithm": {"entropy_coef": 1e39}})
+    with pytest.raises(UserError, match="stage rl: 2 updates in a row had a non-finite gradient"):
+        run(config(tmp_path / "run", models, found, trainer={"max_bad_updates": 2}, tracker={"dump_rollouts": False}))
+    first, second = lines(tmp_path / "run", "rl")
+    assert first["log_prob_difference"] < 1e-4 > second["log_prob_difference"], "the weights are as they were"
+    assert len(list((tmp_path / "run" / "rollouts" / "rl").glob("*.parquet"))) == 2, "dumped all the same"
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -161,7 +172,6 @@ def test_bad_data_is_refused_before_any_actor_starts(models, tmp_path, line, mes
     import ray
 
     from curricula.errors import DataError
-    from rl.errors import UserError
 
     good = json.dumps(make_prompts("age", "train", 1, seed=0)[0].to_json(), ensure_ascii=False)
     (tmp_path / "prompts.jsonl").write_text(f"{good}\n{line}\n", encoding="utf-8")
