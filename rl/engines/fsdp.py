@@ -145,9 +145,9 @@ class FSDPEngine(FSDPEngineWithLMHead):
         return answer[:, 0], answer[:, 1]
 
     def full_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """(Hugging Face name, whole tensor in its own storage), adapters merged. A collective: walk it on every rank.
+        """(Hugging Face name, whole tensor), adapters merged. A collective: walk it on every rank.
 
-        Copies, because at world size 1 a gathered tensor aliases the live parameter.
+        At world size 1 a tensor is the live parameter, so whoever keeps it beyond the next update copies it.
         """
         parameters = dict(self.module.named_parameters())
         scale = self.model_config.lora_alpha / max(1, self.model_config.lora_rank)
@@ -178,7 +178,9 @@ class FSDPEngine(FSDPEngineWithLMHead):
 
 def _whole(parameter: torch.Tensor) -> torch.Tensor:
     tensor = parameter.detach()
-    return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).clone()
+    if not isinstance(tensor, DTensor):
+        return tensor
+    return tensor.to_local() if tensor.device_mesh.size() == 1 else tensor.full_tensor()
 
 
 def _optimizer_config(optim: OptimConfig, total_updates: int) -> FSDPOptimizerConfig:
