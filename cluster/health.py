@@ -10,6 +10,9 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError
 
+CREATION = "error raised in its creation task"
+"""How Ray says that an actor's constructor raised."""
+
 
 class Supervised:
     """A named actor whose calls survive its death.
@@ -55,7 +58,7 @@ class Supervised:
                         f"{self.name} did not finish {method} within {timeout_s:.0f} s, twice"
                     ) from error
             except (RayActorError, ActorUnavailableError) as error:
-                self._replace(handle, f"died in {method}: {str(error).splitlines()[0]}")
+                self._replace(handle, f"died in {method}: {_cause(error)}")
 
     def stop(self) -> None:
         """End the actor."""
@@ -64,6 +67,8 @@ class Supervised:
             ray.kill(self.handle)
 
     def _replace(self, lost: Any, reason: str) -> None:
+        if CREATION in reason:  # it would fail again in the same way
+            raise RuntimeError(f"{self.name} could not start: {reason}")
         with self._lock:
             if self.handle is not lost:
                 return
@@ -86,3 +91,9 @@ class Supervised:
             except ValueError:
                 time.sleep(0.1)
         return actor.remote(*self.arguments)
+
+
+def _cause(error: Exception) -> str:
+    """What Ray says of a death, in a line; of an actor that could not start, the end of its traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if CREATION not in lines[0] else f"{CREATION}: {' '.join(lines[-3:])[:600]}"

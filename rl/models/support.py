@@ -14,11 +14,18 @@ def require_supported(config: Any, max_length: int) -> None:
     """Check a Hugging Face model configuration.
 
     Raises:
-        UserError: if log-probs would be wrong: changed logits, or an attention window shorter than ``max_length``.
+        UserError: if log-probs would be wrong: changed logits, or positions or an attention window short of
+            ``max_length``.
     """
     for name in CHANGES_LOGITS:
         if getattr(config, name, None) not in (None, 1, 1.0):
             raise UserError(f"models with {name} ({config.model_type}) can't be trained: log-probs would be wrong")
+    longest = getattr(config, "max_position_embeddings", None)
+    if longest and longest < max_length:
+        raise UserError(
+            f"this model ({config.model_type}) knows positions up to {longest}, less than "
+            f"model.max_length={max_length}; lower model.max_length to {longest}"
+        )
     window = getattr(config, "sliding_window", None)
     layers = getattr(config, "layer_types", None)
     slides = "sliding_attention" in layers if layers else getattr(config, "use_sliding_window", True)

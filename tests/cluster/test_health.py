@@ -72,6 +72,21 @@ def test_an_exception_is_passed_on(worker):
     assert actor.restarts == 0
 
 
+class Broken:
+    def __init__(self):
+        raise ValueError("this model has 3 legs")
+
+    def ready(self):
+        return True
+
+
+def test_an_actor_that_cannot_start_says_why_at_once(ray_cluster):
+    broken = Supervised("broken/0", Broken, (), {"num_cpus": 0}, max_restarts=5)
+    with pytest.raises(RuntimeError, match=r"broken/0 could not start.*this model has 3 legs"):
+        broken.call("ready", timeout_s=60)
+    assert broken.restarts == 0
+
+
 def test_what_cannot_be_reserved_is_shown(ray_cluster):
     with pytest.raises(ClusterError, match=r"asked +1000 CPU(.|\n)*free of"):
         reserve([{"CPU": 1000.0}], timeout_s=1)

@@ -37,7 +37,8 @@ stage = {"name": "rl", "kind": "grpo", "steps": 1, "prompts_per_step": 8, "tasks
          "reward": {"rouge_l": 1.0}, "max_prompt_tokens": 96, "sampling": {"max_tokens": 32}}
 from rl.config.compose import load
 config = load({"run_dir": sys.argv[1], "curriculum": {"name": "cold", "stages": [stage]},
-               "model": {"path": sys.argv[2]}, "cluster": {"dashboard": False}, "tracker": {"wandb": "disabled"}})
+               "model": {"path": sys.argv[2], "max_length": 256}, "cluster": {"dashboard": False},
+               "tracker": {"wandb": "disabled"}})
 from rl.job import run
 run(config)
 """
