@@ -26,7 +26,7 @@ class RolloutSpec:
     device: str
     seed: int
     backend: str
-    """Weight-transfer backend: shm, ipc or nccl."""
+    """Weight-transfer backend: shm, ipc, nccl or adapter."""
 
 
 def environment(spec: RolloutSpec) -> dict[str, str]:

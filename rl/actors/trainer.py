@@ -31,7 +31,7 @@ class TrainerSpec:
     seed: int
     rank: int
     backend: str
-    """Weight-transfer backend: shm, ipc or nccl."""
+    """Weight-transfer backend: shm, ipc, nccl or adapter."""
     shared_file: str
 
 

@@ -151,8 +151,8 @@ def check(config: RunConfig) -> None:
     for stage in config.curriculum.stages:
         problems += [f"stage {stage.name}: {problem}" for problem in _stage_problems(config, stage)]
     problems += _reward_problems("reward.parts", config.reward.parts)
-    if config.rollout.weight_transfer == "adapter" and config.model.lora_rank == 0:
-        problems.append("rollout.weight_transfer=adapter needs an adapter: set model.lora_rank, or use auto")
+    if config.rollout.weight_transfer == "adapter" and not 0 < config.model.lora_rank <= 512:
+        problems.append("rollout.weight_transfer=adapter needs model.lora_rank between 1 and 512; set it, or use auto")
     if (config.cluster.placement, config.rollout.weight_transfer) in (("split", "ipc"), ("colocate", "nccl")):
         problems.append(
             f"rollout.weight_transfer={config.rollout.weight_transfer} can't serve "

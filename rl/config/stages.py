@@ -42,6 +42,12 @@ class SamplingConfig(Strict):
     min_tokens: int = Field(0, ge=0)
     """Shortest completion (tokens): the stop token is held back until then."""
 
+    @model_validator(mode="after")
+    def _possible(self) -> "SamplingConfig":
+        if self.min_tokens > self.max_tokens:
+            raise ValueError(f"min_tokens={self.min_tokens} is more than max_tokens={self.max_tokens}")
+        return self
+
 
 class CorpusSource(Strict):
     """One source of a mid-training mixture."""

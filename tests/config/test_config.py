@@ -91,6 +91,7 @@ STAGE = {"name": "a", "kind": "grpo", "steps": 1, "tasks": {"age": 1.0}}
         ({"kind": "gpro"}, r"stages.0: .*'gpro'"),
         ({"sampling": {"top_p": 0.9}}, r"top_p and top_k must stay"),
         ({"sampling": {"temperature": 0}}, r"temperature=0 draws the same"),
+        ({"sampling": {"min_tokens": 9, "max_tokens": 8}}, r"min_tokens=9 is more than max_tokens=8"),
         ({"tasks": {}}, r"give either tasks"),
     ],
 )
@@ -115,6 +116,7 @@ def test_a_curriculum_is_asked_for():
         ({"max_prompt_tokens": 900}, {}, "more than model.max_length=512"),
         ({"max_tokens_per_microbatch": 100}, {}, "less than one sequence"),
         ({"tasks": {}, "data": "absent.jsonl"}, {}, "absent.jsonl does not exist"),
+        ({}, {"rollout": {"weight_transfer": "adapter"}}, "needs model.lora_rank between 1 and 512"),
         ({}, {"trainer": {"engine": "megatron"}}, "use trainer.engine=fsdp"),
         ({}, {"model": {"path": "./no/such/folder"}}, "no such folder"),
     ],

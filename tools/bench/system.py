@@ -111,8 +111,8 @@ def batch_of(sequences: int, length: int) -> Any:
     return supervised_batch([(rng.integers(10, 3000, size=length).tolist(), 8) for _ in range(sequences)])
 
 
-def measure(folder: Path) -> dict[str, Any]:
-    """All figures."""
+def measure(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """All figures but the cold start; ``say`` is told how far it is."""
     import ray
 
     from cluster.ray_cluster import connect
@@ -128,6 +128,7 @@ def measure(folder: Path) -> dict[str, Any]:
             published = median_s(lambda: trainer.publish(1))  # noqa: B023
             update = trainer.publish(1)
             taken = median_s(lambda: ray.get(rollout.sync.remote(update)))  # noqa: B023
+            say(f"{name}: weights handed over")
             source = np.ones(size, dtype=np.uint8)
             copied = median_s(source.copy)
             found[f"sync {name}"] = {
@@ -137,8 +138,9 @@ def measure(folder: Path) -> dict[str, Any]:
             }  # fmt: skip
             pid = ray.get(trainer.actors[0].pid.remote())
             trainer.begin_stage(OptimConfig(lr=1e-9), 1000)
+            tokens = 3840 if name == "nano" else 960
             for length in (64, 256, 480):
-                batch = batch_of(max(1, 3840 // length), length)
+                batch = batch_of(tokens // length, length)
                 trainer.update(batch, None, 4096)
                 before = cpu_of([pid])
                 for _ in range(3):
@@ -159,16 +161,25 @@ def measure(folder: Path) -> dict[str, Any]:
                 key = f"sampling {name}, tokens a CPU-second by sequences in flight"
                 found.setdefault(key, {})[flight] = round(flight * 64 / seconds)
             if name == "nano":
-                found["Ray"] = {"call_ms": round(1e3 * median_s(lambda: ray.get(rollout.pid.remote()), 50), 2)}  # noqa: B023
+                step = batch_of(256, 96)
+                found["Ray, milliseconds"] = {
+                    "one call": round(1e3 * median_s(lambda: ray.get(rollout.pid.remote()), 50), 2),  # noqa: B023
+                    "a batch of 256 x 96 tokens there and back": round(
+                        1e3 * median_s(lambda: ray.get(ray.put(step))),
+                        2,  # noqa: B023
+                    ),
+                }
+            say(f"{name}: trained and sampled")
             trainer.stop()
             ray.kill(rollout)
         found["ranks, tokens a second (one thread each)"] = {}
         for ranks in (1, 2):
             trainer, rollout = engines(paths["larger"], ModelConfig(path=str(paths["larger"]), max_length=512), ranks)
             trainer.begin_stage(OptimConfig(lr=1e-9), 1000)
-            batch = batch_of(32, 128)
-            seconds = median_s(lambda: trainer.update(batch, None, 2048), 4)  # noqa: B023
+            batch = batch_of(16, 128)
+            seconds = median_s(lambda: trainer.update(batch, None, 1024), 3)  # noqa: B023
             found["ranks, tokens a second (one thread each)"][ranks] = round(len(batch.input_ids) / seconds)
+            say(f"{ranks} ranks: trained")
             trainer.stop()
             ray.kill(rollout)
     return found
@@ -179,15 +190,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.bench.system", description="What the system costs.")
     parser.add_argument("--json", type=Path, help="also write the figures to a file")
     chosen = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder:
+    console = Console()
+    with tempfile.TemporaryDirectory() as folder, console.status("cold start") as status:
         found = {"cold start, seconds": {k: round(v, 1) for k, v in cold_start(Path(folder)).items()}}
-        found |= measure(Path(folder))
+        found |= measure(Path(folder), status.update)
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("what")
     table.add_column("figures")
     for name, values in found.items():
         table.add_row(name, ", ".join(f"{key} {value}" for key, value in values.items()))
-    Console().print(table)
+    console.print(table)
     if chosen.json:
         chosen.json.write_text(json.dumps(found, indent=1))
     return 0
