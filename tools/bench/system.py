@@ -162,13 +162,11 @@ def measure(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
                 found.setdefault(key, {})[flight] = round(flight * 64 / seconds)
             if name == "nano":
                 step = batch_of(256, 96)
+                call = median_s(lambda: ray.get(rollout.pid.remote()), 50)  # noqa: B023
+                there = median_s(lambda: ray.get(ray.put(step)))  # noqa: B023
                 found["Ray, milliseconds"] = {
-                    "one call": round(1e3 * median_s(lambda: ray.get(rollout.pid.remote()), 50), 2),  # noqa: B023
-                    "a batch of 256 x 96 tokens there and back": round(
-                        1e3 * median_s(lambda: ray.get(ray.put(step))),
-                        2,  # noqa: B023
-                    ),
-                }
+                    "one call": round(1e3 * call, 2), "256 sequences of 96 tokens there and back": round(1e3 * there, 2),
+                }  # fmt: skip
             say(f"{name}: trained and sampled")
             trainer.stop()
             ray.kill(rollout)
