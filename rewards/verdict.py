@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -14,9 +17,42 @@ class Sample:
     completion: str
     """What the policy wrote."""
     reference: str
-    """Ground truth, as it would stand inside ``<answer>``."""
+    """Ground truth, as it would stand inside ``<answer>``; JSON where it has several parts."""
     answer_kind: str = "text"
     """How the answer is compared: choice, article, charge, number or text."""
+
+    def references(self) -> list[str]:
+        """The parts of the reference: the entries of a JSON list, else the reference itself."""
+        if self.reference.lstrip().startswith("["):
+            try:
+                found = json.loads(self.reference)
+            except ValueError:
+                return [self.reference]
+            return [entry if isinstance(entry, str) else json.dumps(entry, ensure_ascii=False) for entry in found]
+        return [self.reference]
+
+    @staticmethod
+    def from_json(record: Mapping[str, Any]) -> Sample:
+        """A sample from a record with prompt, completion, reference and, if need be, answer_kind.
+
+        Raises:
+            ValueError: for a missing, unknown or mistyped field.
+        """
+        unknown = sorted(set(record) - {"prompt", "completion", "reference", "answer_kind"})
+        if unknown:
+            raise ValueError(f"unknown field {unknown[0]}; known are prompt, completion, reference, answer_kind")
+        if not isinstance(record.get("completion"), str):
+            raise ValueError("field completion is missing or not text")
+        prompt, reference = record.get("prompt", ""), record.get("reference", "")
+        if isinstance(prompt, list):  # chat messages: the last is the question
+            prompt = prompt[-1].get("content") if prompt and isinstance(prompt[-1], dict) else None
+        kind = record.get("answer_kind", "text")
+        if not isinstance(prompt, str) or not isinstance(kind, str):
+            raise ValueError("fields prompt and answer_kind must be text")
+        if reference is None:
+            reference = ""
+        text = reference if isinstance(reference, str) else json.dumps(reference, ensure_ascii=False)
+        return Sample(prompt, record["completion"], text, kind)
 
 
 @dataclass(frozen=True)
@@ -38,6 +74,11 @@ class Verdict:
     def failed(message: str) -> Verdict:
         """An errored verdict."""
         return Verdict(None, error=message)
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as JSON values: score or error, the reason, and the parts of a composed one."""
+        head: dict[str, Any] = {"score": self.score} if self.error is None else {"error": self.error}
+        return head | ({"parts": self.parts} if self.parts else {}) | ({"reason": self.reason} if self.reason else {})
 
     def __add__(self, other: Verdict) -> Verdict:
         """Both verdicts as one: scores add up and parts stand side by side; an error of either is the error of both."""

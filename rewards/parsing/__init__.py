@@ -1,0 +1,22 @@
+"""Answers out of completions: sections, option letters, articles, charges, terms, money, dates, numbers.
+
+Every parser looks at ``LONGEST`` characters at most and every pattern is linear in them, so that hostile completions
+cost no more than long ones; patterns run under a time limit as well (``rewards.parsing.text.scan``).
+"""
+
+from rewards.parsing.answers import answer_of, final_answer, thinking_of
+from rewards.parsing.articles import ArticleRef, article_refs, articles
+from rewards.parsing.charges import charges
+from rewards.parsing.choices import choice_letters, find_choice
+from rewards.parsing.dates import dates, deadline, limitation_period
+from rewards.parsing.money import Amount, amounts, fine
+from rewards.parsing.numbers import numbers
+from rewards.parsing.quantity import quantity
+from rewards.parsing.terms import Term, term
+from rewards.parsing.text import LONGEST, folded, normalised
+
+__all__ = [
+    "LONGEST", "Amount", "ArticleRef", "Term", "amounts", "answer_of", "article_refs", "articles", "charges",
+    "choice_letters", "dates", "deadline", "final_answer", "find_choice", "fine", "folded", "limitation_period",
+    "normalised", "numbers", "quantity", "term", "thinking_of",
+]  # fmt: skip
