@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -59,6 +60,11 @@ class Supervised:
                     ) from error
             except (RayActorError, ActorUnavailableError) as error:
                 self._replace(handle, f"died in {method}: {_cause(error)}")
+
+    def finish(self, method: str, timeout_s: float) -> None:
+        """Let the actor put away what it holds; whether it does is not waited for longer than that."""
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.get(getattr(self.handle, method).remote(), timeout=timeout_s)
 
     def stop(self) -> None:
         """End the actor."""

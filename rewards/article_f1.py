@@ -1,4 +1,4 @@
-"""Articles: F1 of the cited set, exact (LawBench 3-1) or soft (LegalOne's statute application, match if ROUGE > 0.5)."""
+"""Articles: F1 of the cited set, exact (LawBench 3-1) or soft (LegalOne's statute application, ROUGE above 0.5)."""
 
 import json
 

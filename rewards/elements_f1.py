@@ -7,8 +7,8 @@ from typing import Any
 import regex
 
 from rewards.parsing import final_answer, normalised, quantity
-from rewards.parsing.text import scan
 from rewards.parsing.terms import term
+from rewards.parsing.text import scan
 from rewards.registry import reward
 from rewards.sets import f1
 from rewards.verdict import Sample, Verdict

@@ -16,7 +16,7 @@ _NOTHING = {"无", "未提及", "没有", "不详", ""}
 
 
 def entities(text: str) -> dict[str, str]:
-    """Type → value of 类型:值;类型:值 or of a JSON object; 无 and 未提及 are left out. The first value of a type counts."""
+    """Type → value of 类型:值;… or of a JSON object; 无 and 未提及 are left out. The first value of a type counts."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

@@ -1,3 +1,25 @@
 """Importing this module registers every reward of the library."""
 
-from rewards import accuracy, format, legal_validity, rouge  # noqa: F401
+from rewards import (  # noqa: F401
+    accuracy,
+    article_f1,
+    charge_f1,
+    choice_analysis,
+    citation,
+    elements_f1,
+    entity_f1,
+    exact_match,
+    format,
+    language,
+    legal_validity,
+    length,
+    money,
+    options,
+    readability,
+    repetition,
+    rouge,
+    rubric,
+    syllogism,
+    term,
+    totals,
+)

@@ -1,4 +1,4 @@
-"""Money: the fine by its ratio (Judge-R1, JuDGE), an amount exactly (LegalDelta; LawBench 3-7 looks for it anywhere)."""
+"""Money: a fine by its ratio (Judge-R1, JuDGE), an amount exactly (LegalDelta; LawBench 3-7 finds it anywhere)."""
 
 from fractions import Fraction
 
@@ -9,7 +9,7 @@ from rewards.verdict import Sample, Verdict
 
 
 def _single(text: str) -> tuple[Fraction | None, str]:
-    """The one amount that a text states, or why there is none: the last after 合计, 共计, 总计 or 总额, else the only one."""
+    """The one amount that a text states, or why there is none: after 合计 or the like, else the only one."""
     found = quantity(text)
     if found is not None and found[1] in ("", "元"):
         return found[0], ""
@@ -56,5 +56,6 @@ def fine_ratio(sample: Sample) -> Verdict:
     given = None if answer is None else _fine(answer)
     if given is None:
         return Verdict(0.0, reason="no fine")
-    ratio = max(0.0, float(1 - abs(given - wanted) / max(given, wanted, 1)))
+    largest = max(given, wanted, Fraction(1))
+    ratio = max(0.0, float(1 - abs(given - wanted) / largest))
     return Verdict(ratio, reason="" if given == wanted else f"{float(given):g}, right is {float(wanted):g}")

@@ -4,7 +4,7 @@
 ``term_cail``: CAIL2018 task 3, steps of |ln(a+1) - ln(b+1)| (Xiao et al. 2018).
 ``term_ratio``: Judge-R1 and JuDGE, 1 - |a - b| / max(a, b, 1).
 In all of them life and death need the same answer (CAIL2018 codes them -1 and -2, JuDGE gives 0 across that border;
-LawBench leaves such questions out), and exemption counts as 0 months. 1年6个月 is 18 months, not 6 as LawBench reads it.
+LawBench leaves such questions out), and exemption counts as 0 months. 1年6个月 is 18 months; LawBench reads 6.
 """
 
 import math

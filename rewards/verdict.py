@@ -77,8 +77,14 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as JSON values: score or error, the reason, and the parts of a composed one."""
-        head: dict[str, Any] = {"score": self.score} if self.error is None else {"error": self.error}
-        return head | ({"parts": self.parts} if self.parts else {}) | ({"reason": self.reason} if self.reason else {})
+        if self.error is not None:
+            return {"error": self.error}
+        return {"score": self.score, "reason": self.reason} | ({"parts": self.parts} if self.parts else {})
+
+    @staticmethod
+    def read(record: Mapping[str, Any]) -> Verdict:
+        """The verdict that :meth:`to_json` wrote."""
+        return Verdict(record.get("score"), record.get("error"), record.get("parts", {}), record.get("reason", ""))
 
     def __add__(self, other: Verdict) -> Verdict:
         """Both verdicts as one: scores add up and parts stand side by side; an error of either is the error of both."""

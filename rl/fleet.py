@@ -11,13 +11,17 @@ import ray
 
 from cluster.health import Supervised
 from cluster.placement import reserve
+from rewards.registry import split
 from rl.actors import rollout as rollout_actor
 from rl.actors.group import TrainerGroup
-from rl.actors.reward import JudgeActor, RewardActor
+from rl.actors.judge import JudgeActor
+from rl.actors.reward import RewardActor
 from rl.actors.rollout import RolloutActor, RolloutSpec
 from rl.actors.trainer import TrainerSpec
-from rl.config.derive import wants_judge, wants_reference
+from rl.config.derive import reward_sum, wants_judge, wants_reference
 from rl.config.schema import RunConfig
+from rl.config.stages import GRPOStage
+from rl.errors import UserError
 from rl.weight_sync import WeightSync
 from rl.weights import backend_for, remove_adapters, shared_file
 
@@ -45,13 +49,10 @@ class Fleet:
         restarts = config.reward.max_restarts
         self.rollouts = [self._rollout(i) for i in range(replicas)]
         self.rewards = [
-            Supervised(f"reward/{i}", RewardActor, (), {"num_cpus": 0}, restarts)
+            Supervised(f"reward/{i}", RewardActor, (config.reward,), {"num_cpus": 0}, restarts)
             for i in range(config.reward.workers * sampling)
         ]
-        self.judges = [
-            Supervised(f"judge/{i}", JudgeActor, (config.judge,), {"num_cpus": 0}, restarts)
-            for i in range(wants_judge(config) * sampling)
-        ]
+        self.judges = [self._judge(i) for i in range(wants_judge(config) * sampling)]
         self.trainer = self._trainer_group("trainer")
         self.reference = self._trainer_group("reference") if wants_reference(config) else None
         self.trainer.setup()
@@ -59,6 +60,7 @@ class Fleet:
             self.reference.setup()
         for actor in self.rollouts:
             actor.call("ready", timeout_s=config.rollout.timeout_s)
+        self._check_rewards()
         self.weights.connect()
         self.sleep()
 
@@ -79,6 +81,26 @@ class Fleet:
             config.rollout.max_restarts,
             on_restart=lambda handle: self.weights.restore(handle),
         )
+
+    def _judge(self, number: int) -> Supervised:
+        config = self.config
+        cache = None if config.judge.cache is None else Path(config.run_dir).resolve() / config.judge.cache
+        serves = config.judge.kind == "llm" and config.judge.base_url is None
+        share = {"num_cpus": 0, "num_gpus": float(serves and self.device == "cuda")}  # outside the placement group
+        arguments = (config.judge, config.reward, cache, self.device)
+        return Supervised(f"judge/{number}", JudgeActor, arguments, share, config.reward.max_restarts)
+
+    def _check_rewards(self) -> None:
+        """Try every stage's rewards in every worker before the first step."""
+        stages = [stage for stage in self.config.curriculum.stages if isinstance(stage, GRPOStage)]
+        sums = [split(reward_sum(self.config, stage)) for stage in stages]
+        for actors, place in ((self.rewards, 0), (self.judges, 1)):
+            wanted = [parts[place] for parts in sums if parts[place]]
+            for actor in actors:
+                try:
+                    actor.call("check", wanted, timeout_s=self.config.judge.start_timeout_s)
+                except ValueError as error:
+                    raise UserError(f"a reward can't be used: {getattr(error, 'cause', error)}") from None
 
     def _trainer_group(self, role: str) -> TrainerGroup:
         config = self.config
@@ -131,6 +153,8 @@ class Fleet:
         self.trainer.stop()
         if self.reference:
             self.reference.stop()
+        for actor in self.rewards + self.judges:
+            actor.finish("close", timeout_s=10)
         for actor in (*self.rollouts, *self.rewards, *self.judges):
             actor.stop()
         ray.util.remove_placement_group(self.placement)

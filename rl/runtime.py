@@ -16,11 +16,11 @@ from cluster.health import Supervised
 from curricula.prompts import Prompt
 from curricula.records import read_prompts
 from curricula.sampler import Sampler
-from rewards.registry import split
+from rewards.registry import Weights, split
 from rewards.verdict import Sample, Verdict
 from rl.actors.group import TrainerGroup
 from rl.checkpoint import Checkpoints
-from rl.config.derive import BatchNumbers, batch_numbers
+from rl.config.derive import BatchNumbers, batch_numbers, reward_sum
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage
 from rl.errors import UserError
@@ -160,7 +160,7 @@ class Runtime:
             seed=stable_seed(self.config.seed, stage.name),
             timeout_s=config.timeout_s,
         )
-        weights = stage.reward or self.config.reward.parts
+        weights = reward_sum(self.config, stage)
 
         def draw(index: int, version: int) -> Request:
             prompt = sampler.at(index)
@@ -223,7 +223,7 @@ class Runtime:
             for i, prompt in enumerate(prompts)
         ]
 
-    def score(self, groups: Sequence[Group], weights: dict[str, float]) -> list[Group]:
+    def score(self, groups: Sequence[Group], weights: Weights) -> list[Group]:
         """The groups with rewards. One with an errored verdict is tried once more, then marked with its error."""
         scored = self._score_once(groups, weights)
         again = [i for i, group in enumerate(scored) if group.error is not None]
@@ -232,7 +232,7 @@ class Runtime:
                 scored[i] = group
         return scored
 
-    def _score_once(self, groups: Sequence[Group], weights: dict[str, float]) -> list[Group]:
+    def _score_once(self, groups: Sequence[Group], weights: Weights) -> list[Group]:
         samples = [sample for group in groups for sample in _samples(group)]
         rules, judged = split(weights)
         asked = [(self.fleet.rewards, rules)] if rules or not judged else []
@@ -242,8 +242,10 @@ class Runtime:
         verdicts = iter(answers[0] if len(answers) == 1 else [a + b for a, b in zip(*answers, strict=True)])
         return [_with_verdicts(group, [next(verdicts) for _ in group.completions]) for group in groups]
 
-    def _verdicts(self, actors: list[Supervised], weights: dict[str, float], samples: list[Sample]) -> list[Verdict]:
+    def _verdicts(self, actors: list[Supervised], weights: Weights, samples: list[Sample]) -> list[Verdict]:
         """Verdicts in the order of the samples, which are dealt to the actors in equal runs."""
+        served = actors is self.fleet.judges and self.config.judge.kind == "llm"
+        timeout_s = self.config.judge.batch_timeout_s + 30 if served else self.config.reward.timeout_s
         size = max(1, math.ceil(len(samples) / len(actors)))
 
         def ask(place: int) -> list[Verdict]:
@@ -251,15 +253,20 @@ class Runtime:
             if not share:
                 return []
             try:
-                found: list[Verdict] = actors[place].call(
-                    "score", share, weights, timeout_s=self.config.reward.timeout_s
-                )
+                found: list[Verdict] = actors[place].call("score", share, weights, timeout_s=timeout_s)
             except TimeoutError as error:
                 found = [Verdict.failed(str(error)) for _ in share]
             return found
 
         with ThreadPoolExecutor(len(actors)) as pool:
             return [verdict for share in pool.map(ask, range(len(actors))) for verdict in share]
+
+    def judge_metrics(self) -> dict[str, float]:
+        """What a language model as judge has cost since it started; nothing without one."""
+        if self.config.judge.kind == "statute" or not self.fleet.judges:
+            return {}
+        found: dict[str, float] = self.fleet.judges[0].call("metrics", timeout_s=self.config.reward.timeout_s)
+        return found
 
     def reference_log_probs(self, samples: TokenBatch, batch: BatchNumbers) -> np.ndarray:
         """Log-probs under the reference: the frozen engine, or with LoRA the policy with its adapter off."""

@@ -8,7 +8,9 @@ import regex
 
 from rewards.parsing.text import LONGEST, scan
 
-_FINAL = regex.compile(r"[\[【]\s*最终(?:回答|答案)\s*[\]】]|(?:^|\n)\s*#*\s*最终(?:回答|答案)\s*[:：\n]")
+_FINAL = regex.compile(
+    r"[\[【]\s?最终(?:回答|答案)\s?[\]】]|(?:^|\n)[ \t]{0,4}#{0,4}[ \t]{0,4}最终(?:回答|答案)\s?[:：\n]"
+)
 
 
 def thinking_of(completion: str) -> str:

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import regex
 
 from curricula.numerals import to_int
+from curricula.statutes import load_statutes
 from rewards.parsing.text import folded, scan
 
 _N = "0-9零〇一二两三四五六七八九十百千"
 ABBREVIATIONS = {
-    "刑诉法": "刑事诉讼法", "民诉法": "民事诉讼法", "行诉法": "行政诉讼法", "治安处罚法": "治安管理处罚法", "道交法": "道路交通安全法",
-    "消法": "消费者权益保护法", "消保法": "消费者权益保护法", "劳动争议仲裁法": "劳动争议调解仲裁法", "环保法": "环境保护法", "反垄断": "反垄断法",
-    "个保法": "个人信息保护法", "未保法": "未成年人保护法", "土地法": "土地管理法", "票据": "票据法", "海商": "海商法", "仲裁": "仲裁法",
-}  # fmt: skip
+    "刑诉法": "刑事诉讼法",
+    "民诉法": "民事诉讼法",
+    "行诉法": "行政诉讼法",
+    "治安处罚法": "治安管理处罚法",
+    "道交法": "道路交通安全法",
+    "消法": "消费者权益保护法",
+    "消保法": "消费者权益保护法",
+    "劳动争议仲裁法": "劳动争议调解仲裁法",
+    "环保法": "环境保护法",
+    "个保法": "个人信息保护法",
+    "未保法": "未成年人保护法",
+}
 """Usual short names of laws, beside the official name without 中华人民共和国."""
 
-_LAW = regex.compile(
-    r"《(?P<marked>[^《》\n]{2,40})》(?:\([^()]{1,30}\))?|(?P<bare>\p{Han}{1,20}?(?:法典|法|条例|规定|决定|解释))(?=\s*第)"
-)
+_MARKED = regex.compile(r"《([^《》\n]{2,40})》")
+_BARE = regex.compile(r"(?:法典|法|条例|规定|决定|解释)(?=\s?第|\s?\d{1,4}\s?条)")
+_BEFORE = regex.compile(r"\p{Han}{1,20}$")
 _ARTICLE = regex.compile(
-    rf"第\s*(?P<number>[{_N}]{{1,12}})\s*条(?:之(?P<insertion>[{_N}]{{1,4}}))?"
-    rf"(?:\s*第?\s*(?P<paragraph>[{_N}]{{1,4}})\s*款)?(?:\s*第?\s*\(?(?P<item>[{_N}]{{1,4}})\)?\s*项)?"
-    rf"|(?<![\d第])(?P<bare>\d{{1,4}})\s*条|第\s*(?P<listed>[{_N}]{{1,12}})\s*(?=[、,和及]\s*第?\s*[{_N}]{{1,12}}\s*条)"
+    rf"第\s?(?P<number>[{_N}]{{1,12}})\s?条(?:之(?P<insertion>[{_N}]{{1,4}}))?"
+    rf"(?:\s?第?\s?(?P<paragraph>[{_N}]{{1,4}})\s?款)?(?:\s?第?\s?\(?(?P<item>[{_N}]{{1,4}})\)?\s?项)?"
+    rf"|(?<![\d第])(?P<bare>\d{{1,4}})\s?条"
+    rf"|第\s?(?P<listed>[{_N}]{{1,12}})\s?(?=[、,和及]\s?第?\s?[{_N}]{{1,12}}\s?条)"
 )
 _LEAD = regex.compile(r"^.*(?:依照|根据|按照|依据|违反|适用|参照|援引|触犯|我国|以及|[和及])(?=.)")
 """Words before a law's name in running text."""
-_QUOTE = regex.compile(r"[“「\"](?P<quote>[^”」\"\n]{6,400})[”」\"]")
+_QUOTE = regex.compile(r"[“「\"](?P<quote>[^“”「」\"\n]{6,400})[”」\"]")
 
 
 @dataclass(frozen=True)
@@ -55,9 +66,15 @@ class ArticleRef:
         return f"{self.law or ''}第{self.number}条" + (f"之{self.insertion}" if self.insertion else "")
 
 
-def law_name(written: str) -> str:
-    """A law's name without 中华人民共和国 and 《》, abbreviations written out."""
-    plain = _LEAD.sub("", written.strip().strip("《》").replace("中华人民共和国", "").strip())
+@lru_cache(maxsize=10_000)
+def law_name(written: str, marked: bool = True) -> str:
+    """A law's name without 中华人民共和国, abbreviations written out; without 《》 words may stand before it."""
+    plain = written.replace("中华人民共和国", "").strip()
+    if not marked:
+        statutes = load_statutes()
+        tails = (plain[start:] for start in range(len(plain) - 1))
+        known = (tail for tail in tails if tail in ABBREVIATIONS or statutes.resolve_law(tail) is not None)
+        plain = next(known, _LEAD.sub("", plain))
     return ABBREVIATIONS.get(plain, plain)
 
 
@@ -67,12 +84,12 @@ def article_refs(text: str) -> list[ArticleRef]:
     Known writings: 《中华人民共和国刑法》第二百六十四条, 刑法第264条第二款第(三)项, 第17条之一, 264条, 第264、266条.
     """
     plain = folded(text)
-    laws = [(m.start(), m["marked"] or m["bare"]) for m in scan(_LAW, plain)]
+    laws = sorted(_laws(plain))
     quotes = [(m.start(), m["quote"]) for m in scan(_QUOTE, plain)]
-    matches = list(scan(_ARTICLE, plain))
+    matches = scan(_ARTICLE, plain)
     found, law_at, quote_at = [], -1, 0
     for place, match in enumerate(matches):
-        while law_at + 1 < len(laws) and laws[law_at + 1][0] < match.start():
+        while law_at + 1 < len(laws) and laws[law_at + 1][0] <= match.start():
             law_at += 1
         while quote_at < len(quotes) and quotes[quote_at][0] < match.end():
             quote_at += 1
@@ -83,10 +100,18 @@ def article_refs(text: str) -> list[ArticleRef]:
             small = {name: to_int(match[name]) if match[name] else None for name in ("insertion", "paragraph", "item")}
         except ValueError:
             continue
-        law = law_name(laws[law_at][1]) if law_at >= 0 else None
-        found.append(
-            ArticleRef(law, number, small["insertion"] or 0, small["paragraph"], small["item"], quote)
-        )
+        law = laws[law_at][1] if law_at >= 0 else None
+        found.append(ArticleRef(law, number, small["insertion"] or 0, small["paragraph"], small["item"], quote))
+    return found
+
+
+def _laws(text: str) -> list[tuple[int, str]]:
+    """(where it ends, name) of every law that a text names, in 《》 or before a number."""
+    found = [(match.end(), law_name(match[1])) for match in scan(_MARKED, text)]
+    for match in scan(_BARE, text):
+        before = _BEFORE.search(text, max(0, match.start() - 20), match.start())
+        if before:
+            found.append((match.end(), law_name(before[0] + match[0], marked=False)))
     return found
 
 

@@ -9,7 +9,9 @@ from rewards.parsing.text import folded, scan
 
 _FILE = Path(__file__).parent.parent / "data" / "charges.txt"
 _NOT = regex.compile(r"(?:不构成|不成立|不是|并非|而非|不以|不属于|不应定)\S{0,3}$")
-_NUMBERS = regex.compile(r"第?[\d零〇一二两三四五六七八九十百千]{1,12}\s*条(?:之[\d一二三四五六七八九十]{1,3})?|《[^《》]{1,40}》|刑法")
+_NUMBERS = regex.compile(
+    r"第?[\d零〇一二两三四五六七八九十百千]{1,12}\s?条(?:之[\d一二三四五六七八九十]{1,3})?|《[^《》]{1,40}》|刑法"
+)
 _SEPARATOR = regex.compile(r"[,，;；。\s]+|和(?=\p{Han}{2,12}罪)|、")
 _FILLER = regex.compile(r"^(?:罪名(?:是|为)?[:：]?|犯有?|构成|涉嫌|已|应当?|定|属于|为|以|[:：])+|[:：.。]+$")
 
@@ -31,8 +33,8 @@ def _known() -> "regex.Pattern[str]":
 def charges(text: str) -> frozenset[str]:
     """Names of the charges in a text, without 罪: 盗窃罪、诈骗罪 gives 盗窃 and 诈骗.
 
-    A known charge is found anywhere in prose unless it is denied (不构成盗窃罪). In a short list, separated by commas or
-    、, unknown names count as well.
+    A known charge is found anywhere in prose unless it is denied (不构成盗窃罪). In a short list unknown
+    names count, too.
     """
     plain = _NUMBERS.sub(",", folded(text))
     found, rest, end = set(), [], 0

@@ -9,9 +9,9 @@ LETTERS = "ABCDEFGH"
 _FILLER = regex.compile(r"[\s、,;和及与.。:()\[\]【】\"'“”]|正确|选项|选择|答案|应?[选为]|应当|的是|故|本题|是|项")
 _CUE = regex.compile(
     r"(?<![不非勿])(?:(?:正确)?(?:答案|选项|选择)(?:应该|应当|应)?(?:是|为|选)?|应?选|故选)"
-    r"\s*[:(\[【]?\s*(?P<run>[A-H](?:[\s、,和及与]{0,3}[A-H]){0,7})(?![A-Za-z])(?!\s{0,2}[项]?\s{0,2}(?:错|不))"
+    r"\s?[:(\[【]?\s?(?P<run>[A-H](?:[\s、,和及与]{0,3}[A-H]){0,7})(?![A-Za-z])(?!\s{0,2}[项]?\s{0,2}(?:错|不))"
 )
-_LABEL = regex.compile(r"\s*[(\[【]?(?P<run>[A-H])[)\]】]?\s*[.、,:)]\s*\p{Han}[^A-Z\n]{0,200}[.。]?\s*$")
+_LABEL = regex.compile(r"\s?[(\[【]?(?P<run>[A-H])[)\]】]?\s?[.、,:)]\s?\p{Han}[^A-Z\n]{0,200}[.。]?\s?$")
 
 
 def choice_letters(answer: str) -> frozenset[str] | None:

@@ -14,17 +14,18 @@ from rewards.parsing.text import folded, scan
 
 _DIGITS = str.maketrans("零〇一二三四五六七八九", "00123456789")
 _DATE = regex.compile(
-    r"(?<!\d)(?P<year>\d{4}|[零〇一二三四五六七八九]{4})\s*[年/.\-]\s*"
-    rf"(?P<month>{NUMBER})\s*[月/.\-]\s*(?P<day>{NUMBER})(?!\d)"
+    r"(?<!\d)(?P<year>\d{4}|[零〇一二三四五六七八九]{4})\s?[年/.\-]\s?"
+    rf"(?P<month>{NUMBER})\s?[月/.\-]\s?(?P<day>{NUMBER})(?!\d)"
 )
-_LENGTH = rf"{NUMBER}\s*(?:个月|年|日|天)"
+_LENGTH = rf"{NUMBER}\s?(?:个月|年|日|天)"
 _LIMITATION = regex.compile(
-    rf"(?:(?P<after>{_LENGTH})\s*的?(?:诉讼|仲裁|追诉|普通)?时效|(?:时效|除斥期间|申请期限)(?:期间|期限)?(?:应当)?[为是:]?\s*(?P<before>{_LENGTH}))"
+    rf"(?P<after>{_LENGTH})\s?的?(?:诉讼|仲裁|追诉|普通)?时效"
+    rf"|(?:时效|除斥期间|申请期限)(?:期间|期限)?(?:应当)?[为是:]?\s?(?P<before>{_LENGTH})"
 )
 
 
 def dates(text: str) -> list[date]:
-    """Every calendar date, in order: 2021年3月5日, 二〇二一年三月五日, 2021-03-05, 2021/3/5. Impossible ones are left out."""
+    """Every calendar date, in order: 2021年3月5日, 二〇二一年三月五日, 2021-03-05. Impossible ones are left out."""
     found = []
     for match in scan(_DATE, folded(text)):
         try:

@@ -12,10 +12,10 @@ from rewards.parsing.text import folded, scan
 
 _SCALES = {"": 1, "百": 100, "千": 1_000, "万": 10_000, "百万": 1_000_000, "千万": 10_000_000, "亿": 100_000_000}
 _AMOUNT = regex.compile(
-    rf"(?:(?P<about>约|近|大约)\s*)?(?:(?P<sign>[¥￥]|人民币)\s*)?(?P<number>{NUMBER})\s*(?P<more>余|多)?"
-    rf"(?P<scale>百万|千万|百|千|万|亿)?\s*(?P<more2>余|多)?\s*(?P<unit>元|块钱|圆|yuan)?"
+    rf"(?:(?P<about>约|近|大约)\s?)?(?:(?P<sign>[¥￥]|人民币)\s?)?(?P<number>{NUMBER})\s?(?P<more>余|多)?"
+    rf"(?P<scale>百万|千万|百|千|万|亿)?\s?(?P<more2>余|多)?\s?(?P<unit>元|块钱|圆|yuan)?"
 )
-_FINE = regex.compile(r"(?:罚金|罚款)(?:人民币|数额|金额)?[为是:]?\s*$")
+_FINE = regex.compile(r"(?:罚金|罚款)(?:人民币|数额|金额)?[为是:]?\s?$")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Amount:
 
 
 def amounts(text: str) -> list[Amount]:
-    """Every sum of money, in order: 五万元, 50,000元, 5万余元, ¥3000, 人民币叁仟元整. A number without 元, ¥ or 人民币 is none."""
+    """Every sum of money, in order: 五万元, 50,000元, 5万余元, ¥3000, 人民币叁仟元整. A bare number is none."""
     found = []
     for match in scan(_AMOUNT, folded(text)):
         if not (match["unit"] or match["sign"]):

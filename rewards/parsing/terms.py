@@ -13,18 +13,21 @@ from rewards.parsing.text import folded, scan
 
 Kind = Literal["fixed", "detention", "surveillance", "life", "death", "exempt"]
 
+LONGEST_SENTENCE = 4_000
+"""Characters that are searched for a sentence, from the end."""
+
 _KINDS: dict[str, Kind] = {"有期徒刑": "fixed", "拘役": "detention", "管制": "surveillance", "刑期": "fixed"}
 _DURATION = (
-    rf"(?:(?P<years>{NUMBER})\s*(?:年|years?)(?P<half>半)?(?:零|又|,)?\s*)?"
-    rf"(?:(?P<months>{NUMBER})\s*(?:个月|月|months?))?(?:(?:零|又)?(?P<days>{NUMBER})\s*[日天])?"
+    rf"(?:(?P<years>{NUMBER})\s?(?:年|years?)(?P<half>半)?(?:零|又|,)?\s?)?"
+    rf"(?:(?P<months>{NUMBER})\s?(?:个月|月|months?))?(?:(?:零|又)?(?P<days>{NUMBER})\s?[日天])?"
 )
 _TERM = regex.compile(
     rf"(?P<prefix>决定执行|缓刑(?:考验期(?:限)?)?|剥夺政治权利|羁押|已服刑|缓期|减去|减刑)?"
-    rf"(?P<kind>有期徒刑|拘役|管制|刑期)?\s*(?:的?刑期)?[为是:]?\s*(?=[\d零〇一二两三四五六七八九十半廿]){_DURATION}"
+    rf"(?P<kind>有期徒刑|拘役|管制|刑期)?\s?(?:的?刑期)?[为是:]?\s?(?=[\d零〇一二两三四五六七八九十半廿]){_DURATION}"
     rf"(?P<range>以上|以下|至|到|-|~)?(?:的?(?P<after>有期徒刑|拘役|管制))?"
 )
 _LIFE = regex.compile(r"无期徒刑")
-_DEATH = regex.compile(r"死刑(?:[，,]?\s*(?P<reprieve>缓期))?")
+_DEATH = regex.compile(r"死刑(?:[，,]?\s?(?P<reprieve>缓期))?")
 _EXEMPT = regex.compile(r"免予刑事处罚|免除处罚|免于刑事处罚")
 _NOT = regex.compile(r"(?:不|未|非|免)\S{0,4}$")
 
@@ -41,12 +44,12 @@ class Term:
 
 
 def term(text: str) -> Term | None:
-    """The sentence that a text passes: 一年六个月, 18个月, 拘役三个月, 有期徒刑三年，缓刑四年, 无期徒刑, 死刑, 15 years.
+    """The sentence that a text passes: 一年六个月, 拘役三个月, 有期徒刑三年，缓刑四年, 无期徒刑, 死刑, 15 years.
 
-    Where several are named, that of 决定执行 counts (joined punishment), else the first. Ranges of a statute (三年以下),
-    probation and deprivation of rights are not the sentence. None when there is none.
+    Where several are named, that of 决定执行 counts (joined punishment), else the first. Ranges of a statute
+    (三年以下), probation and deprivation of rights are not the sentence. None when there is none.
     """
-    plain = folded(text)
+    plain = folded(text)[-LONGEST_SENTENCE:]
     spans = [match for match in scan(_TERM, plain) if match["years"] or match["months"] or match["days"]]
     probation = next((_months(m) for m in spans if (m["prefix"] or "").startswith("缓刑")), None)
     found: list[tuple[bool, int, Term]] = []
@@ -66,7 +69,7 @@ def term(text: str) -> Term | None:
             if statute or (kind != "exempt" and _NOT.search(before)):
                 continue
             reprieve = Fraction(24) if kind == "death" and match["reprieve"] else None
-            found.append(("决定执行" in before, match.start(), Term(kind, None, reprieve)))  # type: ignore[arg-type]
+            found.append(("决定执行" in before, match.start(), Term(kind, None, reprieve)))
     return min(found, key=lambda item: (not item[0], item[1]))[2] if found else None
 
 

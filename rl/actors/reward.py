@@ -1,30 +1,35 @@
-"""The reward and judge actors: turn completions into verdicts."""
+"""The reward actor: turns completions into verdicts."""
 
 from collections.abc import Sequence
 
-from rewards.registry import compose
+from rewards.pool import WorkerPool
+from rewards.registry import Weights
 from rewards.verdict import Sample, Verdict
-from rl.config.schema import JudgeConfig
+from rl.config.schema import RewardConfig
 
 
 class RewardActor:
-    """Scores samples by a weighted sum of named rewards. An exception in a reward is an errored verdict, never a 0."""
+    """Scores samples by a weighted sum of named rewards, in worker processes that are killed when they hang.
 
-    def ready(self) -> bool:
-        """Whether the actor is up."""
-        return True
-
-    def score(self, samples: Sequence[Sample], weights: dict[str, float]) -> list[Verdict]:
-        """One verdict a sample, in order."""
-        judge = compose(weights)
-        return [judge(sample) for sample in samples]
-
-
-class JudgeActor(RewardActor):
-    """Scores by the rewards that a judge decides, in a process of its own, since a judge may be slow or far away.
-
-    The ``statute`` judge is a set of rules over the statute database and needs nothing to start.
+    An exception, a hang or a crash in a reward is an errored verdict, never a 0.
     """
 
-    def __init__(self, config: JudgeConfig) -> None:
-        self.config = config
+    def __init__(self, config: RewardConfig) -> None:
+        self.pool = WorkerPool(config.processes, config.verdict_timeout_s, config.memory_mb)
+
+    def check(self, sums: Sequence[Weights]) -> None:
+        """Set up every sum in every worker and try the rewards given as module:function.
+
+        Raises:
+            ValueError: if one can't be imported or fails on a small sample.
+        """
+        for weights in sums:
+            self.pool.check(weights)
+
+    def close(self) -> None:
+        """End the workers."""
+        self.pool.close()
+
+    def score(self, samples: Sequence[Sample], weights: Weights) -> list[Verdict]:
+        """One verdict a sample, in order."""
+        return self.pool.score(samples, weights)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from curricula.errors import DataError
 from curricula.tasks import find_task
-from rewards.registry import find, split
+from rewards.registry import Part, expand, split
 from rl.config.fingerprint import data_files
 from rl.config.schema import RunConfig
-from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, SFTStage, Stage
+from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, RewardPart, SFTStage, Stage
 from rl.errors import UserError
 
 TRAIN_FLOPS_PER_CORE = 5.0e10
@@ -73,7 +73,7 @@ def derive(config: RunConfig) -> Plan:
     actors += [(f"rollout/{i}", "vLLM engine") for i in range(config.rollout.replicas)]
     actors += [(f"reward/{i}", "rule-based rewards") for i in range(config.reward.workers)]
     if wants_judge(config):
-        actors.append(("judge/0", f"{config.judge.kind} judge"))
+        actors.append(("judge/0", f"{config.judge.model or 'statute'} judge"))
     if wants_reference(config):
         actors += [(f"reference/{rank}", "frozen engine") for rank in range(config.trainer.world_size)]
     gib = (parameters or 0) * 4 / 2**30
@@ -94,7 +94,16 @@ def wants_reference(config: RunConfig) -> bool:
 def wants_judge(config: RunConfig) -> bool:
     """Whether a stage weighs a reward that the judge decides."""
     stages = [stage for stage in config.curriculum.stages if isinstance(stage, GRPOStage)]
-    return any(split(stage.reward or config.reward.parts)[1] for stage in stages)
+    return any(split(reward_sum(config, stage))[1] for stage in stages)
+
+
+def reward_sum(config: RunConfig, stage: GRPOStage) -> dict[str, float | Part]:
+    """The rewards of a stage: its own where it sets them, else the run's."""
+    return _parts(stage.reward or config.reward.parts)
+
+
+def _parts(given: Mapping[str, RewardPart]) -> dict[str, float | Part]:
+    return {name: Part(part.weight, part.range, part.clip, part.options) for name, part in given.items()}
 
 
 def parameter_count(config: RunConfig) -> int | None:
@@ -150,7 +159,7 @@ def check(config: RunConfig) -> None:
             problems.append(f"data file {file} does not exist (looked from {Path.cwd()})")
     for stage in config.curriculum.stages:
         problems += [f"stage {stage.name}: {problem}" for problem in _stage_problems(config, stage)]
-    problems += _reward_problems("reward.parts", config.reward.parts)
+    problems += _reward_problems(config, "reward.parts", config.reward.parts)
     if config.rollout.weight_transfer == "adapter" and not 0 < config.model.lora_rank <= 512:
         problems.append("rollout.weight_transfer=adapter needs model.lora_rank between 1 and 512; set it, or use auto")
     if (config.cluster.placement, config.rollout.weight_transfer) in (("split", "ipc"), ("colocate", "nccl")):
@@ -172,7 +181,7 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
     if isinstance(stage, GRPOStage):
         longest = stage.max_prompt_tokens + stage.sampling.max_tokens
         problems += [p for task in stage.tasks for p in _complaint(find_task, task)]
-        problems += _reward_problems("reward", stage.reward or {})
+        problems += _reward_problems(config, "reward", stage.reward or {})
         if batch.samples_per_prompt < 2:
             problems.append("samples_per_prompt=1 leaves a group without a baseline; use at least 2")
         if batch.prompts_per_step < batch.updates_per_step:
@@ -196,8 +205,22 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
     return problems
 
 
-def _reward_problems(where: str, weights: dict[str, float]) -> list[str]:
-    return [f"{where}: {problem}" for name in weights for problem in _complaint(find, name)]
+def _reward_problems(config: RunConfig, where: str, given: Mapping[str, RewardPart]) -> list[str]:
+    problems = []
+    for name, part in given.items():
+        try:
+            expand(_parts({name: part}))
+        except ValueError as error:
+            problems.append(f"{where}: {error}")
+    if problems:
+        return problems
+    try:
+        parts = expand(_parts(given))
+    except ValueError as error:
+        return [f"{where}: {error}"]
+    if "rubric" in parts and config.judge.kind == "statute":
+        return [f"{where}: rubric needs a language model as judge; set judge.kind=llm and judge.model"]
+    return []
 
 
 def _complaint(look_up: Callable[[str], object], name: str) -> list[str]:

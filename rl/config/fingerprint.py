@@ -13,7 +13,21 @@ _NO_INFLUENCE = ("run_dir", "resume", "plan", "cluster", "tracker")
 _NO_INFLUENCE_INSIDE = {
     "trainer": ("checkpoint_every", "keep_last", "timeout_s"),
     "rollout": ("timeout_s", "max_restarts", "verify_sync"),
-    "reward": ("timeout_s", "max_restarts", "workers"),
+    "reward": ("timeout_s", "max_restarts", "workers", "processes", "verdict_timeout_s", "memory_mb"),
+    "judge": (
+        "base_url",
+        "api_key_env",
+        "concurrency",
+        "requests_per_s",
+        "timeout_s",
+        "retries",
+        "batch_timeout_s",
+        "start_timeout_s",
+        "gpu_memory_utilization",
+        "cache",
+        "price_in",
+        "price_out",
+    ),
 }
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from rl.config.base import Strict
-from rl.config.stages import CurriculumConfig
+from rl.config.stages import CurriculumConfig, RewardPart
 
 
 class NanoConfig(Strict):
@@ -118,10 +118,19 @@ class RolloutConfig(Strict):
 class RewardConfig(Strict):
     """How a completion is scored: a weighted sum of named rewards."""
 
-    parts: dict[str, float] = Field(default_factory=lambda: {"accuracy": 1.0, "format": 0.1}, min_length=1)
-    """Weight of each reward by its registered name; every part is logged beside the sum."""
+    parts: dict[str, RewardPart] = Field(
+        default_factory=lambda: {"accuracy": RewardPart(weight=1.0), "format": RewardPart(weight=0.1)}, min_length=1
+    )
+    """Each reward by its name (``python -m rewards list``), by that of a published total, or as ``module:function``; a
+    number is its weight. Every part is logged beside the sum."""
     workers: int = Field(1, ge=1)
     """Number of reward actors."""
+    processes: int = Field(1, ge=1)
+    """Worker processes of each reward actor, in which the rules run."""
+    verdict_timeout_s: float = Field(10, gt=0)
+    """Longest wait for one verdict (seconds); its worker is then killed and replaced, and the verdict is an error."""
+    memory_mb: int = Field(2048, ge=256)
+    """Address space of a worker (MB)."""
     timeout_s: float = Field(60, gt=0)
     """Longest wait for the verdicts of one batch (seconds); the actor is then replaced, its groups are tried again."""
     max_restarts: int = Field(5, ge=0)
@@ -129,10 +138,58 @@ class RewardConfig(Strict):
 
 
 class JudgeConfig(Strict):
-    """The verifier of legal validity."""
+    """Who decides the judged rewards (legal_validity, rubric)."""
 
-    kind: Literal["statute"] = "statute"
-    """``statute``: rule-based check of citations and quotations against the statute database."""
+    kind: Literal["statute", "llm"] = "statute"
+    """``statute``: rules over the statute database, legal_validity alone; ``llm``: a language model."""
+    model: str | None = None
+    """With ``llm``: name of the model at ``base_url``, or folder of the model that the judge actor serves itself."""
+    base_url: str | None = None
+    """Address of an OpenAI-compatible server (``http://…/v1``); empty serves ``model`` with vLLM on loopback."""
+    api_key_env: str = "JUDGE_API_KEY"
+    """Environment variable that holds the server's key."""
+    language: Literal["zh", "en"] = "zh"
+    """Language of the judge's prompts."""
+    votes: int = Field(1, ge=1)
+    """Answers for each completion, of which the median counts; more than one needs a temperature."""
+    temperature: float = Field(0.0, ge=0)
+    """Sampling temperature of the judge."""
+    max_tokens: int = Field(512, ge=16)
+    """Longest answer of the judge (tokens)."""
+    max_model_len: int = Field(8192, ge=256)
+    """Longest sequence of a judge that the actor serves itself (tokens)."""
+    guided: bool = True
+    """Ask the server to hold answers to their JSON schema."""
+    concurrency: int = Field(16, ge=1)
+    """Requests in flight."""
+    requests_per_s: float = Field(0, ge=0)
+    """Rate limit (token bucket); 0 is none."""
+    timeout_s: float = Field(60, gt=0)
+    """Longest wait for one answer (seconds)."""
+    retries: int = Field(4, ge=0)
+    """Further attempts, with back-off, after a failed one; then the verdict is an error."""
+    batch_timeout_s: float = Field(600, gt=0)
+    """Longest wait for the verdicts of one batch (seconds); what is missing then is an error."""
+    start_timeout_s: float = Field(300, gt=0)
+    """Longest start of a judge that the actor serves itself (seconds)."""
+    gpu_memory_utilization: float = Field(0.4, gt=0, le=0.95)
+    """Share of its GPU that such a judge may take."""
+    fallback: Literal["none", "statute"] = "none"
+    """What decides legal_validity where the model gave no answer; ``none`` leaves the error."""
+    cache: str | None = "judge.sqlite"
+    """SQLite file of answers, relative to the run folder; empty keeps none. One file may serve many runs."""
+    price_in: float = Field(0, ge=0)
+    """Price of a million prompt tokens, for ``judge/cost``."""
+    price_out: float = Field(0, ge=0)
+    """Price of a million completion tokens."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> "JudgeConfig":
+        if self.kind == "llm" and self.model is None:
+            raise ValueError("kind=llm needs judge.model: the name of the served model, or a folder to serve")
+        if self.votes > 1 and self.temperature == 0:
+            raise ValueError(f"votes={self.votes} at temperature=0 are the same answer; set judge.temperature=0.7")
+        return self
 
 
 class ClusterConfig(Strict):
@@ -195,7 +252,7 @@ class RunConfig(Strict):
     reward: RewardConfig = RewardConfig()
     """The reward."""
     judge: JudgeConfig = JudgeConfig()
-    """The verifier of legal validity."""
+    """Who decides the judged rewards."""
     cluster: ClusterConfig = ClusterConfig()
     """The Ray cluster."""
     tracker: TrackerConfig = TrackerConfig()

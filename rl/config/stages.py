@@ -49,6 +49,32 @@ class SamplingConfig(Strict):
         return self
 
 
+class RewardPart(Strict):
+    """One reward of a weighted sum; a number alone is its weight."""
+
+    weight: float = 1.0
+    """Factor of its score in the sum."""
+    range: tuple[float, float] | None = None
+    """Score that counts as 0 and score that counts as 1; empty leaves scores as they are."""
+    clip: tuple[float, float] | None = None
+    """Bounds of the score, after ``range``."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the reward, such as ``longest`` of length."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, given: Any) -> Any:
+        return {"weight": given} if isinstance(given, int | float | str) else given
+
+    @model_validator(mode="after")
+    def _possible(self) -> "RewardPart":
+        if self.range is not None and self.range[0] == self.range[1]:
+            raise ValueError(f"range={list(self.range)} has no width")
+        if self.clip is not None and self.clip[0] > self.clip[1]:
+            raise ValueError(f"clip={list(self.clip)} is upside down")
+        return self
+
+
 class CorpusSource(Strict):
     """One source of a mid-training mixture."""
 
@@ -288,8 +314,8 @@ class GRPOStage(StageBase, BatchOverrides):
     """Weight of each task in the prompts of a step."""
     data: str | None = None
     """JSONL or Parquet file of prompts with references, instead of generated tasks."""
-    reward: dict[str, float] | None = None
-    """Reward weights of this stage; empty takes ``reward.parts``."""
+    reward: dict[str, RewardPart] | None = None
+    """Rewards of this stage, as in ``reward.parts``; empty takes those."""
     max_prompt_tokens: int = Field(128, ge=1)
     """Longest prompt; a longer one is an error, never cut."""
     sampling: SamplingConfig = SamplingConfig()

@@ -26,6 +26,7 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
                 sampler.observe(group.prompt.task, group.rewards)
             runtime.sampling_done()
             metrics = group_metrics(update, runtime.fleet.weights.version) | sampler.metrics() | update.finish()
+            metrics |= runtime.judge_metrics()
             runtime.verify_parity(metrics)
             with step.phase("dump"):
                 step.dump(update.parts, metrics)

@@ -34,7 +34,7 @@ def test_every_key_can_be_set_without_a_prefix_and_arrives():
     samples = {
         "seed": (7, "7"), "resume": ("force", "force"), "model.nano.layers": (2, "2"), "trainer.timeout_s": (9.0, "9"),
         "rollout.verify_sync": (True, "true"), "cluster.address": ("auto", "auto"),
-        "reward.parts.rouge_l": (0.5, "0.5"),
+        "reward.parts.rouge_l": ({"weight": 0.5, "range": None, "clip": None, "options": {}}, "0.5"),
     }  # fmt: skip
     found = config(*(f"{key}={text}" for key, (_, text) in samples.items())).model_dump()
     for key, (value, _) in samples.items():

@@ -165,7 +165,7 @@ def measure(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
                 call = median_s(lambda: ray.get(rollout.pid.remote()), 50)  # noqa: B023
                 there = median_s(lambda: ray.get(ray.put(step)))  # noqa: B023
                 found["Ray, milliseconds"] = {
-                    "one call": round(1e3 * call, 2), "256 sequences of 96 tokens there and back": round(1e3 * there, 2),
+                    "one call": round(1e3 * call, 2), "256 x 96 tokens there and back": round(1e3 * there, 2),
                 }  # fmt: skip
             say(f"{name}: trained and sampled")
             trainer.stop()

@@ -1,0 +1,132 @@
+"""``python -m rewards``: try a reward without a run.
+
+python -m rewards list
+python -m rewards score --reward article_f1 --input answers.jsonl
+python -m rewards score --weights mix.yaml --input answers.jsonl --processes 2
+"""
+
+import argparse
+import inspect
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import yaml
+
+from rewards.pool import WorkerPool
+from rewards.presets import PRESETS
+from rewards.registry import JUDGED, REWARDS, Part, Weights, expand, find
+from rewards.verdict import Sample, Verdict
+
+BATCH = 512
+"""Lines that are scored together."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 when every line got a verdict (errors included), 2 when nothing could be scored."""
+    parser = argparse.ArgumentParser(prog="python -m rewards", description="Rewards without a run.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="names of the rewards and what they measure")
+    score = commands.add_parser("score", help="score lines {prompt, completion, reference}, one JSON verdict a line")
+    what = score.add_mutually_exclusive_group(required=True)
+    what.add_argument("--reward", help="name of a reward or of a published total, or module:function")
+    what.add_argument("--weights", type=Path, help="YAML file: a weight, or {weight, range, clip, options}, by name")
+    score.add_argument("--input", required=True, help="JSONL file, - for standard input")
+    score.add_argument("--options", default="{}", help="options of the reward, as JSON")
+    score.add_argument("--processes", type=int, default=1, help="worker processes")
+    score.add_argument("--timeout", type=float, default=10.0, help="seconds for one verdict")
+    score.add_argument("--memory-mb", type=int, default=2048, help="address space of a worker (MB)")
+    chosen = parser.parse_args(argv)
+    if chosen.command == "list":
+        return _list()
+    try:
+        weights = _weights(chosen)
+        expand(weights)
+        lines = sys.stdin if chosen.input == "-" else Path(chosen.input).open(encoding="utf-8")  # noqa: SIM115
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if chosen.processes < 1:
+        print(f"error: --processes={chosen.processes} must be at least 1", file=sys.stderr)
+        return 2
+    return _score(lines, weights, WorkerPool(chosen.processes, chosen.timeout, chosen.memory_mb), chosen.input)
+
+
+def _weights(chosen: argparse.Namespace) -> Weights:
+    if chosen.reward:
+        options = json.loads(chosen.options)
+        return {chosen.reward: Part(options=options) if options else 1.0}
+    found = yaml.safe_load(chosen.weights.read_text(encoding="utf-8"))
+    if not isinstance(found, dict) or not found:
+        raise ValueError(f"{chosen.weights}: expected weights by name, such as accuracy: 1.0")
+    return {str(name): _part(name, value) for name, value in found.items()}
+
+
+def _part(name: str, value: Any) -> float | Part:
+    if isinstance(value, int | float):
+        return float(value)
+    try:
+        return Part(**value)
+    except TypeError as error:
+        raise ValueError(f"{name}: give a weight, or weight, range, clip and options: {error}") from None
+
+
+def _list() -> int:
+    import rewards.library  # noqa: F401
+
+    for name in sorted(REWARDS):
+        first = (inspect.getdoc(find(name)) or "").split("\n\n")[0].replace("\n", " ")
+        print(f"{name:18}{'(judge) ' if name in JUDGED else ''}{first}")
+    for name, preset in PRESETS.items():
+        print(f"{name:18}total: {' + '.join(f'{w:g} {part}' for part, w in preset.parts.items())}")
+    return 0
+
+
+def _score(lines: TextIO, weights: Weights, pool: WorkerPool, where: str) -> int:
+    alone = next(iter(weights)) if len(weights) == 1 else None
+    try:
+        for batch in _batches(lines, where):
+            samples = [entry for entry in batch if isinstance(entry, Sample)]
+            verdicts = iter(pool.score(samples, weights))
+            for entry in batch:
+                record = (next(verdicts) if isinstance(entry, Sample) else entry).to_json()
+                if list(record.get("parts", {})) == [alone]:
+                    del record["parts"]
+                    record["reason"] = record["reason"].removeprefix(f"{alone}: ")
+                print(json.dumps(record, ensure_ascii=False))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        pool.close()
+        if lines is not sys.stdin:
+            lines.close()
+    return 0
+
+
+def _batches(lines: TextIO, where: str) -> Iterator[list[Sample | Verdict]]:
+    batch: list[Sample | Verdict] = []
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            batch.append(_read(line, f"{where}:{number}"))
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _read(line: str, where: str) -> Sample | Verdict:
+    try:
+        record = json.loads(line)
+        if not isinstance(record, dict):
+            raise ValueError(f"expected an object, found {type(record).__name__}")
+        return Sample.from_json(record)
+    except (ValueError, RecursionError) as error:
+        return Verdict.failed(f"{where}: {error}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Citations against the statute database: is the law in force, does the article exist, is the quotation its text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from rapidfuzz.distance import LCSseq
+from rapidfuzz.fuzz import partial_ratio_alignment
+
+from curricula.statutes import load_statutes
+from rewards.parsing import ArticleRef, article_refs, normalised
+
+CLOSE = 0.9
+"""Share of a quotation's characters that stand in the article, in order, from which it counts as its text."""
+MOST = 40
+"""Distinct citations that are looked up."""
+
+Fault = Literal["", "unknown law", "unknown article", "other article", "inexact"]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A citation and what is wrong with it."""
+
+    ref: ArticleRef
+    fault: Fault
+    reason: str = ""
+
+
+def check_citations(text: str) -> list[Checked]:
+    """Every distinct citation of a text that names its law, checked. A number without a law can't be looked up."""
+    refs = {(ref.law, ref.key, ref.quote): ref for ref in article_refs(text) if ref.law is not None}
+    quoted = {(ref.law, ref.key) for ref in refs.values() if ref.quote}
+    kept = [ref for ref in refs.values() if ref.quote or (ref.law, ref.key) not in quoted]
+    return [check(ref) for ref in kept[:MOST]]
+
+
+def check(ref: ArticleRef) -> Checked:
+    """One citation against the statutes in force."""
+    law = law_in_force(ref.law or "")
+    if law is None:
+        return Checked(ref, "unknown law", f"no law in force is named {ref.law}")
+    name = f"第{ref.number}条" + (f"之{ref.insertion}" if ref.insertion else "")
+    article = load_statutes().find(law, name)
+    if article is None:
+        return Checked(ref, "unknown article", f"{law} has no {name}")
+    if ref.quote is None or quotes(ref.quote, article.text):
+        return Checked(ref, "")
+    wanted = normalised(ref.quote)
+    other = next((number for number, body in _texts(law) if wanted in body), None)
+    if other is not None:
+        return Checked(ref, "other article", f"the quotation of {law} {name} is the text of {other}")
+    return Checked(ref, "inexact", f"the quotation of {law} {name} is inexact")
+
+
+def law_in_force(name: str) -> str | None:
+    """Official name of the law in force that a citation names; None if there is none."""
+    return load_statutes().resolve_law(name) or _folded_names().get(name)
+
+
+@lru_cache(maxsize=1)
+def _folded_names() -> dict[str, str]:
+    return {normalised(law): law for law in load_statutes().laws}  # as law names come out of folded text
+
+
+@lru_cache(maxsize=512)
+def _texts(law: str) -> tuple[tuple[str, str], ...]:
+    return tuple((article.number, normalised(article.text)) for article in load_statutes().articles(law))
+
+
+def quotes(quote: str, text: str) -> bool:
+    """Whether a quotation is a passage of a text, up to punctuation, marks of omission and a slip or two."""
+    body = normalised(text)
+    for piece in quote.replace("…", "\n").split("\n"):
+        wanted = normalised(piece)
+        if not wanted or wanted in body:
+            continue
+        if len(wanted) > 1.1 * len(body) or LCSseq.similarity(wanted, _window(wanted, body)) < CLOSE * len(wanted):
+            return False
+    return True
+
+
+def _window(wanted: str, body: str) -> str:
+    """The passage of a text that a quotation is nearest to, a little longer than it."""
+    found = partial_ratio_alignment(wanted, body)
+    return body if found is None else body[max(0, found.dest_start - 3) : found.dest_end + 3]

@@ -1,0 +1,1 @@
+"""A language model as judge: prompts, client, cache, and the service that turns samples into verdicts."""

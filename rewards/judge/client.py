@@ -1,0 +1,171 @@
+"""One question to an OpenAI-compatible server, asked until it is answered or given up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import regex
+
+LONGEST_WAIT_S = 30.0
+"""Longest pause between two attempts."""
+
+_THINK = regex.compile(r"^.*</think>", regex.DOTALL)
+
+
+class JudgeError(Exception):
+    """No answer that can be used."""
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """How a served model is asked."""
+
+    base_url: str
+    model: str
+    api_key: str | None = None
+    """Sent as bearer token; comes from the environment and is never logged."""
+    temperature: float = 0.0
+    max_tokens: int = 512
+    votes: int = 1
+    """Answers for each sample; the median counts."""
+    concurrency: int = 16
+    """Requests in flight."""
+    requests_per_s: float = 0.0
+    """Rate limit; 0 is none."""
+    timeout_s: float = 60.0
+    """Longest wait for one whole answer, however slowly it drips."""
+    retries: int = 4
+    """Further attempts after a failed one."""
+    backoff_s: float = 0.5
+    """First pause before trying again; it doubles each time, with jitter."""
+    guided: bool = True
+    """Ask the server to hold the answer to its JSON schema."""
+    price_in: float = 0.0
+    price_out: float = 0.0
+    """Price of a million prompt and completion tokens."""
+
+
+class TokenBucket:
+    """At most ``rate`` permits a second, bursts of one second's worth."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self._level, self._at = max(1.0, rate), time.monotonic()
+
+    async def take(self) -> None:
+        """Wait for a permit."""
+        if self.rate <= 0:
+            return
+        now = time.monotonic()
+        self._level = min(max(1.0, self.rate), self._level + (now - self._at) * self.rate)
+        self._at = now
+        self._level -= 1  # may go below 0: those who come later wait longer
+        if self._level < 0:
+            await asyncio.sleep(-self._level / self.rate)
+
+
+class Client:
+    """Asks a served model, within limits of rate and concurrency, and counts what happened."""
+
+    def __init__(self, settings: JudgeSettings, bucket: TokenBucket, counts: Counter[str]) -> None:
+        from openai import AsyncOpenAI
+
+        self.settings, self.bucket, self.counts = settings, bucket, counts
+        # Retries are made here, so that each passes the rate limit and an answer that can't be read is asked for again.
+        self._client = AsyncOpenAI(
+            base_url=settings.base_url, api_key=settings.api_key or "none", timeout=settings.timeout_s, max_retries=0
+        )
+        self._free = asyncio.Semaphore(settings.concurrency)
+
+    async def ask(self, text: str, schema: dict[str, Any], seed: int) -> dict[str, Any]:
+        """The answer as a JSON object that fits the schema.
+
+        Raises:
+            JudgeError: when every attempt failed, or one failed in a way that trying again can't mend.
+        """
+        import openai
+
+        problem = ""
+        for attempt in range(self.settings.retries + 1):
+            if attempt:
+                self.counts["retries"] += 1
+                await asyncio.sleep(self._pause(attempt, problem))
+            async with self._free:
+                await self.bucket.take()
+                self.counts["requests"] += 1
+                started = time.monotonic()
+                try:
+                    async with asyncio.timeout(self.settings.timeout_s):
+                        return fitting(await self._complete(text, schema, seed + 1000 * attempt), schema)
+                except TimeoutError:
+                    problem = f"no answer within {self.settings.timeout_s:g} s"
+                except openai.APIConnectionError as error:
+                    problem = f"{type(error).__name__}: {error.__cause__ or error}"
+                except openai.APIStatusError as error:
+                    problem = f"HTTP {error.status_code}: {str(error.message)[:200]}"
+                    if error.status_code < 500 and error.status_code not in (408, 409, 425, 429):
+                        raise JudgeError(problem) from None
+                    wait = error.response.headers.get("retry-after", "")
+                    problem += f" (retry-after {wait})" if wait.replace(".", "", 1).isdigit() else ""
+                except (openai.OpenAIError, ValueError) as error:
+                    problem = f"{type(error).__name__}: {str(error)[:200]}"
+                finally:
+                    self.counts["latency_ms"] += round(1000 * (time.monotonic() - started))
+                self.counts["failed_requests"] += 1
+        raise JudgeError(f"{problem}, after {self.settings.retries + 1} attempts")
+
+    async def _complete(self, text: str, schema: dict[str, Any], seed: int) -> str:
+        settings = self.settings
+        extra: dict[str, Any] = {}
+        if settings.guided:
+            extra["response_format"] = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": schema}}
+        found = await self._client.chat.completions.create(
+            model=settings.model,
+            messages=[{"role": "user", "content": text}],
+            temperature=settings.temperature,
+            max_tokens=settings.max_tokens,
+            seed=seed,
+            **extra,
+        )
+        if found.usage is not None:
+            self.counts["prompt_tokens"] += found.usage.prompt_tokens
+            self.counts["completion_tokens"] += found.usage.completion_tokens
+        if not found.choices:
+            raise ValueError("the server sent no choice")
+        return found.choices[0].message.content or ""
+
+    def _pause(self, attempt: int, problem: str) -> float:
+        asked = regex.search(r"\(retry-after ([\d.]+)\)$", problem)
+        backoff = self.settings.backoff_s * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)
+        return min(LONGEST_WAIT_S, max(backoff, float(asked[1]) if asked else 0.0))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+
+def fitting(text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """The last JSON object of an answer, reasoning before it left out.
+
+    Raises:
+        ValueError: if there is none or it does not fit the schema.
+    """
+    from jsonschema import ValidationError, validate
+
+    plain = _THINK.sub("", text)
+    start = plain.rfind("{")
+    while start >= 0:
+        try:
+            found, _ = json.JSONDecoder().raw_decode(plain[start:])
+            validate(found, schema)
+        except (json.JSONDecodeError, ValidationError, RecursionError):
+            start = plain.rfind("{", 0, start)
+            continue
+        return dict(found)
+    raise ValueError(f"no answer of the asked form in {text[:80]!r}")

@@ -1,0 +1,208 @@
+"""Verdicts by a language model: batched, cached, retried; an error when there is no answer, never a 0."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rewards.judge.cache import Cache, key_of
+from rewards.judge.client import Client, JudgeError, JudgeSettings, TokenBucket
+from rewards.judge.prompts import (
+    HIGHEST,
+    LOWEST,
+    Language,
+    comparison,
+    load,
+    points_schema,
+    preference_schema,
+    question,
+    speaks_to_judge,
+)
+from rewards.registry import Part, score, weighted
+from rewards.verdict import Sample, Verdict
+
+UNASKED = ("api_key", "base_url", "concurrency", "requests_per_s", "timeout_s", "retries", "backoff_s", "votes")
+"""Settings that do not change an answer and so are no part of its key in the cache."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request: what is asked, in which form the answer must be, and its key in the cache."""
+
+    text: str
+    schema: Mapping[str, Any]
+    key: str
+    seed: int
+
+
+class JudgeService:
+    """A served model that gives points to samples and compares them."""
+
+    def __init__(
+        self,
+        settings: JudgeSettings,
+        cache: Path | None = None,
+        language: Language = "zh",
+        fallback: Literal["none", "statute"] = "none",
+        batch_timeout_s: float = 600.0,
+    ) -> None:
+        self.settings, self.language, self.fallback = settings, language, fallback
+        self.batch_timeout_s = batch_timeout_s
+        self.counts: Counter[str] = Counter()
+        self._cache = None if cache is None else Cache(cache)
+        self._bucket = TokenBucket(settings.requests_per_s)
+        self._one_batch = threading.Lock()
+
+    def score(self, samples: Sequence[Sample], parts: Mapping[str, Part]) -> list[Verdict]:
+        """The weighted sum of judged rewards, one verdict a sample."""
+        by_name = {name: self.verdicts(name, samples) for name in parts}
+        return [weighted(parts, {name: by_name[name][i] for name in parts}) for i in range(len(samples))]
+
+    def verdicts(self, name: str, samples: Sequence[Sample]) -> list[Verdict]:
+        """Points of one criterion (legal_validity or rubric), scaled to [0, 1]; the median where there are votes.
+
+        A completion that speaks to its judge gets the fewest points unasked. A sample without an answer to most of its
+        votes is an error, or the statute judge's verdict where that is the fallback.
+        """
+        if name not in HIGHEST:
+            raise ValueError(f"the judge has no criterion {name}; it has {', '.join(HIGHEST)}")
+        schema = points_schema(name)
+        tainted = [speaks_to_judge(sample.completion) for sample in samples]
+        asked = [
+            []
+            if bad
+            else [self._question(name, question(name, sample, self.language), schema, vote) for vote in self._votes]
+            for sample, bad in zip(samples, tainted, strict=True)
+        ]
+        answers = self._answers([q for some in asked for q in some])
+        found = []
+        for sample, some, bad in zip(samples, asked, tainted, strict=True):
+            if bad:
+                found.append(Verdict(0.0, reason="the completion speaks to its judge"))
+            else:
+                found.append(self._verdict(name, sample, [answers[q.key] for q in some]))
+        self.counts["verdicts"] += len(found)
+        self.counts["errors"] += sum(verdict.error is not None for verdict in found)
+        return found
+
+    def prefer(self, sample: Sample, others: Sequence[tuple[str, str]]) -> list[Verdict]:
+        """How much better the first of each pair of completions is: 1, 0.5 (tie) or 0.
+
+        Each pair is asked in both orders; where the two answers disagree about the better one, it is a tie.
+        """
+        schema = preference_schema()
+        asked = []
+        for first, second in others:
+            texts = (comparison(sample, first, second, self.language), comparison(sample, second, first, self.language))
+            asked.append([self._question("preference", text, schema, vote) for vote in self._votes for text in texts])
+        answers = self._answers([q for some in asked for q in some])
+        found = []
+        for some in asked:
+            got = [answers[q.key] for q in some]
+            failed = next((answer for answer in got if isinstance(answer, str)), None)
+            if failed is not None:
+                found.append(Verdict.failed(f"judge: {failed}"))
+                continue
+            worth = {"first": 1.0, "second": 0.0, "tie": 0.5}
+            scores = [
+                worth[str(answer["better"])] if place % 2 == 0 else 1 - worth[str(answer["better"])]
+                for place, answer in enumerate(got)
+                if isinstance(answer, dict)
+            ]
+            mean = statistics.fmean(scores)
+            agreed = 1.0 if mean > 0.5 else 0.0 if mean < 0.5 else 0.5
+            swayed = len(set(scores)) > 1
+            found.append(Verdict(agreed, reason="the order of the two changed the answer" if swayed else ""))
+        return found
+
+    def metrics(self) -> dict[str, float]:
+        """Counts since the start, and what follows from them."""
+        counts, settings = self.counts, self.settings
+        asked, verdicts = max(1, counts["asked"]), max(1, counts["verdicts"])
+        cost = counts["prompt_tokens"] * settings.price_in + counts["completion_tokens"] * settings.price_out
+        return {
+            "judge/requests": float(counts["requests"]),
+            "judge/retries": float(counts["retries"]),
+            "judge/hit_rate": counts["hits"] / asked,
+            "judge/error_rate": counts["errors"] / verdicts,
+            "judge/fallbacks": float(counts["fallbacks"]),
+            "judge/latency_s": counts["latency_ms"] / 1000 / max(1, counts["requests"]),
+            "judge/tokens": float(counts["prompt_tokens"] + counts["completion_tokens"]),
+            "judge/cost": cost / 1e6,
+        }
+
+    def close(self) -> None:
+        """Close the cache."""
+        if self._cache is not None:
+            self._cache.close()
+
+    @property
+    def _votes(self) -> range:
+        return range(self.settings.votes)
+
+    def _question(self, name: str, text: str, schema: Mapping[str, Any], vote: int) -> Question:
+        settings = {key: value for key, value in asdict(self.settings).items() if key not in UNASKED}
+        return Question(text, schema, key_of(settings, load(name, self.language).version, text, schema, vote), vote)
+
+    def _verdict(self, name: str, sample: Sample, answers: list[dict[str, Any] | str]) -> Verdict:
+        good = [answer for answer in answers if isinstance(answer, dict)]
+        if 2 * len(good) > len(answers):
+            points = statistics.median(float(answer["points"]) for answer in good)
+            low, high = LOWEST[name], HIGHEST[name]
+            nearest = min(good, key=lambda answer: abs(float(answer["points"]) - points))
+            return Verdict((points - low) / (high - low), reason=str(nearest["reason"])[:200])
+        if self.fallback == "statute" and name == "legal_validity":
+            self.counts["fallbacks"] += 1
+            found = score(name, sample)
+            return (
+                found if found.error else Verdict(found.score, reason=f"statute judge in place of it: {found.reason}")
+            )
+        return Verdict.failed(f"judge: {next(answer for answer in answers if isinstance(answer, str))}")
+
+    def _answers(self, questions: Sequence[Question]) -> dict[str, dict[str, Any] | str]:
+        """Answer, or what went wrong, by key; what is cached or asked twice is asked of the model once at most."""
+        distinct = {q.key: q for q in questions}
+        with self._one_batch:
+            answers: dict[str, dict[str, Any] | str] = {}
+            if self._cache is not None:
+                answers |= self._cache.get(list(distinct))
+            self.counts["asked"] += len(questions)
+            self.counts["hits"] += len(questions) - len(distinct.keys() - answers.keys())
+            missing = [q for key, q in distinct.items() if key not in answers]
+            if missing:
+                answers |= asyncio.run(self._ask(missing))
+        return answers
+
+    async def _ask(self, questions: Sequence[Question]) -> dict[str, dict[str, Any] | str]:
+        client = Client(self.settings, self._bucket, self.counts)
+        answers: dict[str, dict[str, Any] | str] = {
+            q.key: f"no answer within {self.batch_timeout_s:g} s for the whole batch" for q in questions
+        }
+
+        async def one(q: Question) -> None:
+            try:
+                answer = await client.ask(q.text, dict(q.schema), q.seed)
+            except JudgeError as error:
+                answers[q.key] = str(error)
+                return
+            answers[q.key] = answer
+            if self._cache is not None:
+                self._cache.put(q.key, answer)
+
+        tasks = [asyncio.create_task(one(q)) for q in questions]
+        try:
+            done, pending = await asyncio.wait(tasks, timeout=self.batch_timeout_s)
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+            for task in done:
+                task.result()
+        finally:
+            await client.close()
+        return answers

@@ -1,0 +1,64 @@
+"""``python -m rewards.worker``: scores samples in a process that may be killed at any time.
+
+One JSON object a line each way. First the parts of the sum, answered by ``{"ready": true}`` or ``{"error": …}``; then
+samples, each answered by its verdict. What a reward prints goes to standard error.
+"""
+
+import json
+import os
+import resource
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from rewards.lifetime import die_with_parent
+from rewards.registry import Part, compose
+from rewards.verdict import Sample, Verdict
+
+
+def encode_parts(parts: dict[str, Part]) -> dict[str, Any]:
+    """Parts as JSON values."""
+    return {name: asdict(part) for name, part in parts.items()}
+
+
+def decode_parts(record: dict[str, Any]) -> dict[str, Part]:
+    """Parts from JSON values."""
+    return {name: Part(**part) for name, part in record.items()}
+
+
+def main() -> None:
+    """Answer until standard input ends."""
+    die_with_parent()  # a hung reward would never notice that its input has ended
+    memory = int(sys.argv[1]) * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    judge = None
+    for line in requests:
+        request = json.loads(line)
+        if "parts" in request:
+            try:
+                judge = compose(decode_parts(request["parts"]))
+                answer: dict[str, Any] = {"ready": True}
+            except Exception as error:
+                answer = {"error": f"{type(error).__name__}: {error}"}
+        else:
+            assert judge is not None
+            answer = _verdict(judge, Sample(*request["sample"]))
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _verdict(judge: Any, sample: Sample) -> dict[str, Any]:
+    try:
+        found: Verdict = judge(sample)
+    except MemoryError:
+        found = Verdict.failed("out of memory")
+    return found.to_json()
+
+
+if __name__ == "__main__":
+    main()

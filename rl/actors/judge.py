@@ -1,0 +1,121 @@
+"""The judge actor: the rewards that a judge decides, in a process of its own, since a judge may be slow or far away."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from rewards.judge.client import JudgeSettings
+from rewards.judge.service import JudgeService
+from rewards.pool import WorkerPool
+from rewards.registry import Weights, expand
+from rewards.verdict import Sample, Verdict
+from rl.config.schema import JudgeConfig, RewardConfig
+
+LOOPBACK = "127.0.0.1"
+
+
+class JudgeActor:
+    """Scores by the statute judge's rules, or by a language model: one that is served somewhere, or one that this actor
+    serves itself with vLLM on loopback. Either way it is asked through the same client."""
+
+    def __init__(self, config: JudgeConfig, reward: RewardConfig, cache: Path | None, device: str) -> None:
+        self.config = config
+        self.pool: WorkerPool | None = None
+        self.service: JudgeService | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+        if config.kind == "statute":
+            self.pool = WorkerPool(reward.processes, reward.verdict_timeout_s, reward.memory_mb)
+            return
+        assert config.model is not None
+        url = config.base_url or self._serve(config, device)
+        settings = JudgeSettings(
+            base_url=url,
+            model=config.model,
+            api_key=os.environ.get(config.api_key_env),
+            temperature=config.temperature,
+            max_tokens=config.max_tokens,
+            votes=config.votes,
+            concurrency=config.concurrency,
+            requests_per_s=config.requests_per_s,
+            timeout_s=config.timeout_s,
+            retries=config.retries,
+            guided=config.guided,
+            price_in=config.price_in,
+            price_out=config.price_out,
+        )
+        self.service = JudgeService(settings, cache, config.language, config.fallback, config.batch_timeout_s)
+
+    def check(self, sums: Sequence[Weights]) -> None:
+        """Set up every sum.
+
+        Raises:
+            ValueError: if a reward is unknown.
+        """
+        for weights in sums:
+            if self.pool is not None:
+                self.pool.check(weights)
+            expand(weights)
+
+    def score(self, samples: Sequence[Sample], weights: Weights) -> list[Verdict]:
+        """One verdict a sample, in order."""
+        if self.pool is not None:
+            return self.pool.score(samples, weights)
+        assert self.service is not None
+        return self.service.score(samples, expand(weights))
+
+    def metrics(self) -> dict[str, float]:
+        """Requests, hit rate, errors, latency and cost since the start; nothing for the statute judge."""
+        return {} if self.service is None else self.service.metrics()
+
+    def _serve(self, config: JudgeConfig, device: str) -> str:
+        """Start ``vllm serve`` beside this actor and wait until it answers.
+
+        Raises:
+            RuntimeError: if it ends or does not answer in time.
+        """
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            port = probe.getsockname()[1]
+        command = [
+            sys.executable, "-m", "rewards.lifetime",
+            sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(config.model),
+            "--host", LOOPBACK, "--port", str(port), "--disable-log-stats", "--no-enable-log-requests",
+            "--max-model-len", str(config.max_model_len), "--enforce-eager",
+        ]  # fmt: skip
+        if device == "cuda":
+            command += ["--gpu-memory-utilization", str(config.gpu_memory_utilization)]
+        on_cpu = {"VLLM_CPU_KVCACHE_SPACE": "1", "TORCHDYNAMO_DISABLE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        environment = os.environ | (on_cpu if device == "cpu" else {})
+        self._server = subprocess.Popen(command, env=environment, start_new_session=True)
+        deadline = time.monotonic() + config.start_timeout_s
+        while time.monotonic() < deadline:
+            if self._server.poll() is not None:
+                raise RuntimeError(f"the judge's vLLM server ended with status {self._server.returncode}: see its log")
+            with contextlib.suppress(OSError, urllib.error.URLError):
+                urllib.request.urlopen(f"http://{LOOPBACK}:{port}/health", timeout=2).close()
+                return f"http://{LOOPBACK}:{port}/v1"
+            time.sleep(0.5)
+        self.close()
+        raise RuntimeError(f"the judge's vLLM server did not answer within {config.start_timeout_s:.0f} s")
+
+    def close(self) -> None:
+        """End the server and the workers."""
+        if self._server is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._server.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._server.wait(10)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._server.pid, signal.SIGKILL)
+        if self.pool is not None:
+            self.pool.close()
