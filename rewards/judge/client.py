@@ -8,7 +8,7 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import regex
 
@@ -44,8 +44,9 @@ class JudgeSettings:
     """Further attempts after a failed one."""
     backoff_s: float = 0.5
     """First pause before trying again; it doubles each time, with jitter."""
-    guided: bool = True
-    """Ask the server to hold the answer to its JSON schema."""
+    guided: Literal["json", "choice", "off"] = "json"
+    """``json``: the server holds the answer to its JSON schema (OpenAI's response_format); ``choice``: to one of the few
+    answers without a reason (vLLM alone; a few tokens, and any model can give them); ``off``: neither."""
     price_in: float = 0.0
     price_out: float = 0.0
     """Price of a million prompt and completion tokens."""
@@ -123,7 +124,9 @@ class Client:
     async def _complete(self, text: str, schema: dict[str, Any], seed: int) -> str:
         settings = self.settings
         extra: dict[str, Any] = {}
-        if settings.guided:
+        if settings.guided == "choice":
+            extra["extra_body"] = {"structured_outputs": {"choice": bare_answers(schema)}}
+        elif settings.guided == "json":
             extra["response_format"] = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": schema}}
         found = await self._client.chat.completions.create(
             model=settings.model,
@@ -148,6 +151,13 @@ class Client:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+def bare_answers(schema: dict[str, Any]) -> list[str]:
+    """The answers that a schema with one enumerated field allows, without a reason."""
+    fields = schema["properties"]
+    name = next(key for key, field in fields.items() if "enum" in field)
+    return [json.dumps({"reason": "", name: value}) for value in fields[name]["enum"]]
 
 
 def fitting(text: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def points_schema(name: str) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {
-            "reason": {"type": "string", "maxLength": 200},
+            "reason": {"type": "string", "maxLength": 120},
             "points": {"type": "integer", "enum": list(range(LOWEST[name], HIGHEST[name] + 1))},
         },
         "required": ["reason", "points"],
@@ -125,7 +125,7 @@ def preference_schema() -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {
-            "reason": {"type": "string", "maxLength": 200},
+            "reason": {"type": "string", "maxLength": 120},
             "better": {"type": "string", "enum": ["first", "second", "tie"]},
         },
         "required": ["reason", "better"],

@@ -158,8 +158,9 @@ class JudgeConfig(Strict):
     """Longest answer of the judge (tokens)."""
     max_model_len: int = Field(8192, ge=256)
     """Longest sequence of a judge that the actor serves itself (tokens)."""
-    guided: bool = True
-    """Ask the server to hold answers to their JSON schema."""
+    guided: Literal["json", "choice", "off"] = "json"
+    """How the server is to hold answers to their form: ``json`` schema, ``choice`` among the few answers without a reason
+    (vLLM alone; cheap, and any model can), or ``off``."""
     concurrency: int = Field(16, ge=1)
     """Requests in flight."""
     requests_per_s: float = Field(0, ge=0)
