@@ -45,8 +45,8 @@ class JudgeSettings:
     backoff_s: float = 0.5
     """First pause before trying again; it doubles each time, with jitter."""
     guided: Literal["json", "choice", "off"] = "json"
-    """``json``: the server holds the answer to its JSON schema (OpenAI's response_format); ``choice``: to one of the few
-    answers without a reason (vLLM alone; a few tokens, and any model can give them); ``off``: neither."""
+    """``json``: the server holds the answer to its JSON schema (OpenAI's response_format); ``choice``: to one of the
+    few answers without a reason (vLLM alone; a few tokens, and any model can give them); ``off``: neither."""
     price_in: float = 0.0
     price_out: float = 0.0
     """Price of a million prompt and completion tokens."""

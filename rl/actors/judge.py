@@ -91,7 +91,7 @@ class JudgeActor:
             sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(config.model),
             "--host", LOOPBACK, "--port", str(port), "--disable-log-stats", "--no-enable-log-requests",
             "--max-model-len", str(config.max_model_len), "--enforce-eager",
-            "--structured-outputs-config", '{"disable_any_whitespace": true}',
+            "--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}',
         ]  # fmt: skip
         if device == "cuda":
             command += ["--gpu-memory-utilization", str(config.gpu_memory_utilization)]

@@ -159,8 +159,8 @@ class JudgeConfig(Strict):
     max_model_len: int = Field(8192, ge=256)
     """Longest sequence of a judge that the actor serves itself (tokens)."""
     guided: Literal["json", "choice", "off"] = "json"
-    """How the server is to hold answers to their form: ``json`` schema, ``choice`` among the few answers without a reason
-    (vLLM alone; cheap, and any model can), or ``off``."""
+    """How the server is to hold answers to their form: ``json`` schema, ``choice`` among the few answers without a
+    reason (vLLM alone; cheap, and any model can), or ``off``."""
     concurrency: int = Field(16, ge=1)
     """Requests in flight."""
     requests_per_s: float = Field(0, ge=0)
