@@ -8,6 +8,7 @@ python -m rewards score --weights mix.yaml --input answers.jsonl --processes 2
 import argparse
 import inspect
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import Any, TextIO
 
 import yaml
 
+from rewards.judge.client import JudgeSettings
+from rewards.judge.service import JudgeService
 from rewards.pool import WorkerPool
 from rewards.presets import PRESETS
-from rewards.registry import JUDGED, REWARDS, Part, Weights, expand, find
+from rewards.registry import JUDGED, REWARDS, Part, Weights, expand, find, split
 from rewards.verdict import Sample, Verdict
 
 BATCH = 512
@@ -37,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     score.add_argument("--options", default="{}", help="options of the reward, as JSON")
     score.add_argument("--processes", type=int, default=1, help="worker processes")
     score.add_argument("--timeout", type=float, default=10.0, help="seconds for one verdict")
+    score.add_argument("--judge-url", help="OpenAI-compatible server that decides the judged rewards, instead of rules")
+    score.add_argument("--judge-model", default="default", help="name of the model served there")
+    score.add_argument("--judge-cache", type=Path, help="SQLite file of the judge's answers")
     score.add_argument("--memory-mb", type=int, default=2048, help="address space of a worker (MB)")
     chosen = parser.parse_args(argv)
     if chosen.command == "list":
@@ -51,7 +57,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen.processes < 1:
         print(f"error: --processes={chosen.processes} must be at least 1", file=sys.stderr)
         return 2
-    return _score(lines, weights, WorkerPool(chosen.processes, chosen.timeout, chosen.memory_mb), chosen.input)
+    pool = WorkerPool(chosen.processes, chosen.timeout, chosen.memory_mb)
+    judge = None
+    if chosen.judge_url:
+        settings = JudgeSettings(chosen.judge_url, chosen.judge_model, os.environ.get("JUDGE_API_KEY"))
+        judge = JudgeService(settings, chosen.judge_cache)
+    return _score(lines, weights, Scorer(pool, judge), chosen.input)
+
+
+class Scorer:
+    """Rules in worker processes and, where there is one, a served judge for the judged rewards."""
+
+    def __init__(self, pool: WorkerPool, judge: JudgeService | None) -> None:
+        self.pool, self.judge = pool, judge
+
+    def score(self, samples: Sequence[Sample], weights: Weights) -> list[Verdict]:
+        """One verdict a sample, in order."""
+        rules, judged = split(weights)
+        if self.judge is None or not judged:
+            return self.pool.score(samples, weights)
+        decided = self.judge.score(samples, judged)
+        if not rules:
+            return decided
+        return [a + b for a, b in zip(self.pool.score(samples, rules), decided, strict=True)]
+
+    def close(self) -> None:
+        """End the workers and close the cache."""
+        self.pool.close()
+        if self.judge is not None:
+            self.judge.close()
 
 
 def _weights(chosen: argparse.Namespace) -> Weights:
@@ -84,12 +118,12 @@ def _list() -> int:
     return 0
 
 
-def _score(lines: TextIO, weights: Weights, pool: WorkerPool, where: str) -> int:
+def _score(lines: TextIO, weights: Weights, scorer: Scorer, where: str) -> int:
     alone = next(iter(weights)) if len(weights) == 1 else None
     try:
         for batch in _batches(lines, where):
             samples = [entry for entry in batch if isinstance(entry, Sample)]
-            verdicts = iter(pool.score(samples, weights))
+            verdicts = iter(scorer.score(samples, weights))
             for entry in batch:
                 record = (next(verdicts) if isinstance(entry, Sample) else entry).to_json()
                 if list(record.get("parts", {})) == [alone]:
@@ -100,7 +134,7 @@ def _score(lines: TextIO, weights: Weights, pool: WorkerPool, where: str) -> int
         print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
-        pool.close()
+        scorer.close()
         if lines is not sys.stdin:
             lines.close()
     return 0

@@ -80,7 +80,7 @@ def _entries(answer: str) -> list[str]:
     try:
         found = json.loads(answer)
     except ValueError:
-        return answer.replace("；", "\n").replace(";", "\n").splitlines()
+        return answer.splitlines()
     return [str(entry) for entry in found] if isinstance(found, list) else [answer]
 
 

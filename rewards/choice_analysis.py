@@ -12,10 +12,10 @@ ENOUGH = 4
 
 _OPTION = regex.compile(r"(?:^|[\s\n(;。])(?P<letter>[A-H])\s*[.、:．)]")
 _GROUP = regex.compile(
-    r"(?<![A-Za-z])(?P<letters>[A-H](?:\s*[、,和与及]?\s*[A-H]){0,7})(?![A-Za-z])(?=\s*(?:[项选.、:)]|\p{Han}))"
+    r"(?<![A-Za-z])(?P<letters>[A-H](?:\s*[、,和与及]?\s*[A-H]){0,7})(?![A-Za-z])(?=\s*(?:[项选.、:,;)\]】]|\p{Han}))"
 )
 _WORD = regex.compile(r"\p{Han}|[A-Za-z]{2,}")
-_WRONG = regex.compile(r"错误|不正确|不对|不当选|不选|排除|不成立|不符|有误|说法错|不应选|误")
+_WRONG = regex.compile(r"错误|不正确|不对|不当选|不选|排除|不成立|不符|有误|说法错|不应选|(?<!无)误")
 _RIGHT = regex.compile(r"正确|当选|应选|成立|符合|无误|说法对")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from rapidfuzz.distance import LCSseq
+from rapidfuzz.distance import LCSseq, Levenshtein
 from rapidfuzz.fuzz import partial_ratio_alignment
 
 from curricula.statutes import load_statutes
@@ -16,6 +16,9 @@ CLOSE = 0.9
 """Share of a quotation's characters that stand in the article, in order, from which it counts as its text."""
 MOST = 40
 """Distinct citations that are looked up."""
+
+_DECISIVE = frozenset("零一二三四五六七八九十百千万半两年月日倍应当可不无有未非得须必禁或且和并上下内外前后除仅只但")
+"""Characters whose change makes another rule of a quotation."""
 
 Fault = Literal["", "unknown law", "unknown article", "other article", "inexact"]
 
@@ -50,6 +53,8 @@ def check(ref: ArticleRef) -> Checked:
         return Checked(ref, "")
     wanted = normalised(ref.quote)
     other = next((number for number, body in _texts(law) if wanted in body), None)
+    if _likeness(wanted, normalised(article.text)) >= CLOSE:
+        other = None  # what was meant is clear, though a rule elsewhere may have the very words
     if other is not None:
         return Checked(ref, "other article", f"the quotation of {law} {name} is the text of {other}")
     return Checked(ref, "inexact", f"the quotation of {law} {name} is inexact")
@@ -77,9 +82,22 @@ def quotes(quote: str, text: str) -> bool:
         wanted = normalised(piece)
         if not wanted or wanted in body:
             continue
-        if len(wanted) > 1.1 * len(body) or LCSseq.similarity(wanted, _window(wanted, body)) < CLOSE * len(wanted):
+        if _likeness(wanted, body) < CLOSE or _changes_meaning(wanted, _window(wanted, body)):
             return False
     return True
+
+
+def _likeness(wanted: str, body: str) -> float:
+    """Share of a quotation's characters that stand in the nearest passage of a text, in order."""
+    return LCSseq.similarity(wanted, _window(wanted, body)) / max(1, len(wanted))
+
+
+def _changes_meaning(wanted: str, passage: str) -> bool:
+    """Whether two passages differ in characters that make law: numbers, 应当 and 可以, 以上 and 以下, 不, 无, 或 …"""
+    edits = [edit for edit in Levenshtein.opcodes(wanted, passage) if edit.tag != "equal"]
+    inner = [edit for edit in edits if not (edit.tag == "insert" and edit.src_start in (0, len(wanted)))]
+    changed = "".join(wanted[e.src_start : e.src_end] + passage[e.dest_start : e.dest_end] for e in inner)
+    return any(character in _DECISIVE or character.isdigit() for character in changed)
 
 
 def _window(wanted: str, body: str) -> str:

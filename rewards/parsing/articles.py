@@ -29,6 +29,8 @@ ABBREVIATIONS = {
 
 _MARKED = regex.compile(r"《([^《》\n]{2,40})》")
 _BARE = regex.compile(r"(?:法典|法|条例|规定|决定|解释)(?=\s?第|\s?\d{1,4}\s?条)")
+_SAME_LAW = regex.compile(r"(?:[本该]|(?<!合)同|上述|前述)(?:法典|法|条例|规定|决定|解释)$")
+"""Words that stand for the law named before."""
 _BEFORE = regex.compile(r"\p{Han}{1,20}$")
 _ARTICLE = regex.compile(
     rf"第\s?(?P<number>[{_N}]{{1,12}})\s?条(?:之(?P<insertion>[{_N}]{{1,4}}))?"
@@ -110,7 +112,7 @@ def _laws(text: str) -> list[tuple[int, str]]:
     found = [(match.end(), law_name(match[1])) for match in scan(_MARKED, text)]
     for match in scan(_BARE, text):
         before = _BEFORE.search(text, max(0, match.start() - 20), match.start())
-        if before:
+        if before and not _SAME_LAW.search(before[0] + match[0]):
             found.append((match.end(), law_name(before[0] + match[0], marked=False)))
     return found
 

@@ -20,7 +20,7 @@ _FILLER = regex.compile(r"^(?:罪名(?:是|为)?[:：]?|犯有?|构成|涉嫌|�
 def known_charges() -> tuple[str, ...]:
     """Names of charges without 罪: CAIL2018's 202 labels and later ones."""
     lines = _FILE.read_text(encoding="utf-8").splitlines()
-    return tuple(line for line in lines if line and not line.startswith("#"))
+    return tuple(folded(line) for line in lines if line and not line.startswith("#"))
 
 
 @lru_cache(maxsize=1)

@@ -55,11 +55,11 @@ def deadline(start: date, length: tuple[Fraction, str]) -> date:
     amount, unit = length
     if unit not in ("月", "日") or amount.denominator != 1 or amount < 0:
         raise ValueError(f"{amount}{unit} is not a whole number of months or days")
+    years, month = divmod(start.month - 1 + int(amount), 12)
+    year = start.year + years
     try:
         if unit == "日":
             return start + timedelta(days=int(amount))
-        years, month = divmod(start.month - 1 + int(amount), 12)
-        year = start.year + years
         return date(year, month + 1, min(start.day, calendar.monthrange(year, month + 1)[1]))
-    except OverflowError:
+    except (OverflowError, ValueError):
         raise ValueError(f"{amount}{unit} after {start} lies beyond the calendar") from None

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import struct
 import threading
 import time
 import urllib.request
@@ -13,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class FaultyProxy:
     """Hands requests on to ``upstream``, after one fault each from ``faults``; None is none.
 
-    ``429`` and ``500`` are statuses, ``hang`` never answers, ``drip`` sends a byte now and then, ``garbage`` is no JSON,
+    ``429`` and ``500`` are statuses, ``hang`` never answers, ``drip`` sends a byte at a time, ``garbage`` is no JSON,
     ``prose`` is a well-formed answer without points, ``cut`` closes the connection in the middle of the answer.
     """
 
@@ -76,9 +75,8 @@ class FaultyProxy:
         elif fault == "cut":
             handler.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{"id"')
             handler.wfile.flush()
-            # A reset rather than an orderly end.
-            handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            handler.connection.close()
+            handler.connection.shutdown(socket.SHUT_RDWR)
+            handler.close_connection = True
         else:
             request = urllib.request.Request(
                 self.upstream.removesuffix("/v1") + handler.path, body, {"Content-Type": "application/json"}

@@ -3,6 +3,8 @@ import socket
 import subprocess
 import sys
 
+import pytest
+
 from rl.config.schema import TrackerConfig
 from rl.steps import rows
 from rl.tracking import Tracker
@@ -75,3 +77,39 @@ def test_the_gpu_check_works_at_the_smallest_shapes(tmp_path):
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["packages"]["verl"] and found["precision"]["status"] == "ok"
     assert found["precision"]["largest"] < 1e-5
+
+
+def test_the_statute_judge_agrees_with_the_cases_shipped(tmp_path):
+    from tools import judge_agreement, judge_cases
+
+    path = tmp_path / "figures.json"
+    assert judge_agreement.main(["--json", str(path)]) == 0
+    figures = json.loads(path.read_text())
+    assert figures["cases"] == 200 and figures["errors"] == 0
+    assert figures["accuracy"] >= 0.95 and figures["kappa"] >= 0.9 and min(figures["by_kind"].values()) >= 0.8
+    fresh = judge_cases.cases(seed=1234)
+    assert sum(case["points"] == 2 for case in fresh) == 50
+    shipped = judge_agreement.read_cases(judge_agreement.CASES)
+    assert judge_cases.cases(seed=0) == shipped, "the file is what the tool writes"
+
+
+def test_agreement_by_hand():
+    from rewards.verdict import Verdict
+    from tools.judge_agreement import agreement, kappa
+
+    assert kappa([0, 1, 2, 0], [0, 1, 2, 0]) == 1.0
+    assert kappa([0, 0, 1, 1], [0, 1, 0, 1]) == 0.0
+    cases = [{"points": p, "completion": "字" * n, "kind": "k"} for p, n in ((2, 10), (0, 20), (0, 30), (1, 40))]
+    given = [Verdict(1.0), Verdict(0.0), Verdict(1.0), Verdict.failed("no")]
+    found = agreement(cases, given)
+    assert found["errors"] == 1 and found["accuracy"] == pytest.approx(2 / 3)
+    assert found["calibration"] == {0: 0.0, 2: 1.0} and found["length_bias"] > 0.8, "it favours the longest"
+
+
+def test_a_malformed_case_is_named(tmp_path, capsys):
+    from tools import judge_agreement
+
+    path = tmp_path / "cases.jsonl"
+    path.write_text('{"completion": "x", "points": 2}\n{"completion": "x", "points": 7}\n')
+    assert judge_agreement.main(["--cases", str(path)]) == 2
+    assert f"{path}:2" in capsys.readouterr().err

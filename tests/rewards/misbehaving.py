@@ -1,0 +1,51 @@
+"""Rewards of one's own, some of which go wrong."""
+
+import os
+import time
+
+from rewards.verdict import Sample, Verdict
+
+
+def well(sample: Sample, bonus: float = 0.0) -> Verdict:
+    """1 and a bonus."""
+    return Verdict(1.0 + bonus)
+
+
+def badly(sample: Sample) -> Verdict:
+    """Does what the completion says."""
+    what = sample.completion
+    if what == "hang":
+        time.sleep(1000)
+    if what == "regex":
+        import re
+
+        re.match(r"(a+)+$", "a" * 64 + "b")  # holds the interpreter's lock for ages
+    if what == "crash":
+        os._exit(7)
+    if what == "signal":
+        os.kill(os.getpid(), 11)
+    if what == "exit":
+        raise SystemExit(3)
+    if what == "raise":
+        raise RuntimeError("no")
+    if what == "memory":
+        hoard = []
+        while True:
+            hoard.append(bytearray(50_000_000))
+    if what == "print":
+        print('{"score": 99}' * 10_000)
+    if what == "read":
+        input()
+    if what == "recursion":
+        return badly(sample)
+    return Verdict(0.25)
+
+
+def broken(sample: Sample) -> Verdict:
+    """Fails on any sample."""
+    raise KeyError("reference")
+
+
+def no_verdict(sample: Sample) -> float:
+    """Returns a number."""
+    return 1.0
