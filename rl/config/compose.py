@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -127,8 +127,13 @@ def _fields_beside(location: tuple[Any, ...]) -> list[str]:
     else:
         model, rest = RunConfig, location[:-1]
     for name in rest:
+        if get_origin(model) is dict:  # its keys are free; what they hold is a model
+            model = get_args(model)[1]
+            continue
         field = getattr(model, "model_fields", {}).get(name)
         if field is None:
             break
         model = field.annotation
+        inner = [part for part in get_args(model) if get_origin(part) is dict]
+        model = inner[0] if inner else model  # what may be left out
     return list(getattr(model, "model_fields", {}))

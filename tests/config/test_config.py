@@ -72,6 +72,7 @@ def test_a_slip_on_the_command_line_is_named(override, message):
     [
         ("seed=minus", r"seed: .*integer.*'minus'"),
         ("trainer.world_size=0", r"trainer.world_size: .*greater"),
+        ("judge.kind=llm", r"judge: kind=llm needs judge.model"),
         ("model.nano.kv_heads=4", r"heads=6 is not a multiple of kv_heads=4"),
     ],
 )
@@ -89,6 +90,9 @@ STAGE = {"name": "a", "kind": "grpo", "steps": 1, "tasks": {"age": 1.0}}
         ({"stepz": 3}, r"stages.0.grpo.stepz: no such key; did you mean steps"),
         ({"optim": {"lrr": 1.0}}, r"optim.lrr: no such key; did you mean lr"),
         ({"kind": "gpro"}, r"stages.0: .*'gpro'"),
+        ({"reward": {"length": {"wieght": 1}}}, r"reward.length.wieght: no such key; did you mean weight"),
+        ({"reward": {"length": {"clip": [1, 0]}}}, r"clip=\[1.0, 0.0\] is upside down"),
+        ({"reward": {"length": "much"}}, r"reward.length.weight: .*'much'"),
         ({"sampling": {"top_p": 0.9}}, r"top_p and top_k must stay"),
         ({"sampling": {"temperature": 0}}, r"temperature=0 draws the same"),
         ({"sampling": {"min_tokens": 9, "max_tokens": 8}}, r"min_tokens=9 is more than max_tokens=8"),
@@ -111,6 +115,10 @@ def test_a_curriculum_is_asked_for():
     [
         ({"tasks": {"agee": 1.0}}, {}, "did you mean age"),
         ({"reward": {"acuracy": 1.0}}, {}, "did you mean accuracy"),
+        ({"reward": {"unilaw": 1.0, "format": 1.0}}, {}, "format is weighed twice"),
+        ({"reward": {"length": {"options": {"long": 3}}}}, {}, "no option long; it takes longest"),
+        ({"reward": {"rubric": 1.0}}, {}, "rubric needs a language model as judge"),
+        ({"reward": {"no_module:f": 1.0}}, {}, "can't be imported"),
         ({"samples_per_prompt": 1}, {}, "without a baseline"),
         ({"prompts_per_step": 2, "updates_per_step": 3}, {}, "updates_per_step=3 is more than"),
         ({"max_prompt_tokens": 900}, {}, "more than model.max_length=512"),

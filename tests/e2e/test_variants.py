@@ -7,11 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from curricula.tasks import make_prompts
-from rewards.legal_validity import judge
+from rewards.registry import score
+from rewards.verdict import Sample
 from rl.config.compose import load
 from rl.errors import UserError
 from rl.job import run
 
+OWN = "tests.rewards.misbehaving"
 OPTIM = {"lr": 3e-3}
 SAMPLING = {"max_tokens": 32}
 
@@ -106,9 +108,43 @@ def test_a_group_with_an_errored_verdict_is_dropped_whole(ray_cluster, models, t
         errored = [row for row in rows if row["error"]]
         for row in rows:
             if not row["error"]:
-                assert json.loads(row["parts"])["legal_validity"] == judge(row["completion"])[0] / 2
+                found = score("legal_validity", Sample("", row["completion"], ""))
+                assert json.loads(row["parts"])["legal_validity"] == found.score
         assert len(errored) == 4 and all("can't be read as number" in row["error"] for row in errored)
         assert all(row["reward"] is None for row in errored)
+
+
+def test_a_language_model_as_judge_and_a_reward_of_ones_own(ray_cluster, models, tmp_path):
+    """The judge actor serves a nano model with vLLM; a reward of one's own crashes its worker on one prompt."""
+    import psutil
+
+    from rl.config.schema import NanoConfig
+    from rl.models.nano import ensure_nano
+
+    judge = str(ensure_nano(NanoConfig(layers=1), 0, 4096, tmp_path))
+    prompts = [p.to_json() for p in make_prompts("charge", "train", 8, seed=0)]
+    prompts[2]["reference"] += "（崩溃）"
+    text = "\n".join(json.dumps(prompt, ensure_ascii=False) for prompt in prompts)
+    (tmp_path / "prompts.jsonl").write_text(text, encoding="utf-8")
+    parts = {"rouge_l": 1.0, "legal_validity": 0.5, "rubric": {"weight": 0.5, "clip": [0, 0.9]}, f"{OWN}:crashing": 0.1}
+    found = stages({"demonstrations": {"charge": 40}}, {"data": str(tmp_path / "prompts.jsonl"), "reward": parts})
+    served = {"kind": "llm", "model": judge, "max_model_len": 4096, "guided": "choice"}
+    run(config(tmp_path / "run", models, found, judge=served))
+    for line in lines(tmp_path / "run", "rl"):
+        assert line["groups/errored"] == 1 and line["groups/trained"] > 0
+        assert line["judge/requests"] > 0 == line["judge/error_rate"] and 0 < line["reward/rubric"] < 1
+    assert line["judge/hit_rate"] > 0, "a group that is tried again is not asked about again"
+    rows = pq.read_table(tmp_path / "run" / "rollouts" / "rl" / "step-000000.parquet").to_pylist()
+    assert sum(row["error"] is not None and "worker died" in row["error"] for row in rows) == 4
+    assert (tmp_path / "run" / "judge.sqlite").is_file()
+    assert not [p for p in psutil.process_iter(["cmdline"]) if judge in " ".join(p.info["cmdline"] or ())]
+
+
+def test_a_reward_that_cannot_be_used_is_told_before_the_first_step(ray_cluster, models, tmp_path):
+    found = stages({"demonstrations": {"age": 8}}, {"tasks": {"age": 1.0}, "reward": {f"{OWN}:broken": 1.0}})
+    with pytest.raises(UserError, match="a reward can't be used: tried on a small sample: .*KeyError"):
+        run(config(tmp_path / "run", models, found))
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
 def test_overlap_changes_the_time_of_things_and_nothing_else(ray_cluster, models, tmp_path):

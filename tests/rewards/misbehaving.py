@@ -41,6 +41,13 @@ def badly(sample: Sample) -> Verdict:
     return Verdict(0.25)
 
 
+def crashing(sample: Sample) -> Verdict:
+    """Ends its process over one reference."""
+    if "崩溃" in sample.reference:
+        os._exit(7)
+    return Verdict(1.0)
+
+
 def broken(sample: Sample) -> Verdict:
     """Fails on any sample."""
     raise KeyError("reference")
