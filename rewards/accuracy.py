@@ -39,7 +39,7 @@ def _read(value: T | None, reference: str, kind: str) -> T:
 def accuracy(sample: Sample) -> Verdict:
     """1 if the answer agrees with the reference, else 0."""
     answer = answer_of(sample.completion)
+    right = agrees(answer or "", sample.reference, sample.answer_kind)  # an unreadable reference is an error either way
     if answer is None:
         return Verdict(0.0, reason="no answer block")
-    right = agrees(answer, sample.reference, sample.answer_kind)
     return Verdict(float(right), reason="" if right else f"{answer[:40]!r} is not {sample.reference[:40]!r}")

@@ -142,7 +142,7 @@ def test_a_language_model_as_judge_and_a_reward_of_ones_own(ray_cluster, models,
 
 def test_a_reward_that_cannot_be_used_is_told_before_the_first_step(ray_cluster, models, tmp_path):
     found = stages({"demonstrations": {"age": 8}}, {"tasks": {"age": 1.0}, "reward": {f"{OWN}:broken": 1.0}})
-    with pytest.raises(UserError, match="a reward can't be used: tried on a small sample: .*KeyError"):
+    with pytest.raises(UserError, match=r"a reward can't be used: tried on a small sample: .*KeyError"):
         run(config(tmp_path / "run", models, found))
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
