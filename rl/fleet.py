@@ -53,6 +53,7 @@ class Fleet:
             for i in range(config.reward.workers * sampling)
         ]
         self.judges = [self._judge(i) for i in range(wants_judge(config) * sampling)]
+        self._check_rewards(self.rewards, judged=False)  # while the engines start
         self.trainer = self._trainer_group("trainer")
         self.reference = self._trainer_group("reference") if wants_reference(config) else None
         self.trainer.setup()
@@ -60,7 +61,7 @@ class Fleet:
             self.reference.setup()
         for actor in self.rollouts:
             actor.call("ready", timeout_s=config.rollout.timeout_s)
-        self._check_rewards()
+        self._check_rewards(self.judges, judged=True)
         self.weights.connect()
         self.sleep()
 
@@ -90,17 +91,15 @@ class Fleet:
         arguments = (config.judge, config.reward, cache, self.device)
         return Supervised(f"judge/{number}", JudgeActor, arguments, share, config.reward.max_restarts)
 
-    def _check_rewards(self) -> None:
+    def _check_rewards(self, actors: list[Supervised], judged: bool) -> None:
         """Try every stage's rewards in every worker before the first step."""
         stages = [stage for stage in self.config.curriculum.stages if isinstance(stage, GRPOStage)]
-        sums = [split(reward_sum(self.config, stage)) for stage in stages]
-        for actors, place in ((self.rewards, 0), (self.judges, 1)):
-            wanted = [parts[place] for parts in sums if parts[place]]
-            for actor in actors:
-                try:
-                    actor.call("check", wanted, timeout_s=self.config.judge.start_timeout_s)
-                except ValueError as error:
-                    raise UserError(f"a reward can't be used: {getattr(error, 'cause', error)}") from None
+        sums = [split(reward_sum(self.config, stage))[judged] for stage in stages]
+        for actor in actors:
+            try:
+                actor.call("check", [parts for parts in sums if parts], timeout_s=self.config.judge.start_timeout_s)
+            except ValueError as error:
+                raise UserError(f"a reward can't be used: {getattr(error, 'cause', error)}") from None
 
     def _trainer_group(self, role: str) -> TrainerGroup:
         config = self.config
