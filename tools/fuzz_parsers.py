@@ -1,4 +1,4 @@
-"""``python -m tools.fuzz_parsers``: random and mutated texts through every parser; prints crashes and the slowest (CPU)."""
+"""``python -m tools.fuzz_parsers``: random and mutated texts through every parser; prints crashes and the slowest."""
 
 import argparse
 import random

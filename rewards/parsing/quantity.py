@@ -4,22 +4,28 @@ from fractions import Fraction
 
 import regex
 
+from rewards.parsing.expressions import expression
 from rewards.parsing.numbers import NUMBER, value
 from rewards.parsing.text import folded, scan
 
 _PART = regex.compile(
     rf"(?P<number>{NUMBER})\s?(?P<unit>个?月|周?年|元|块|日|天|周|岁|倍|%|小时|人|条)?(?P<half>半)?(?:零|又|整)?"
 )
+_CALCULATION = regex.compile(r"([^\p{Han}%]{3,60})(个?月|年|元|日|天|)")
 _UNITS = {"年": (12, "月"), "周年": (12, "月"), "月": (1, "月"), "个月": (1, "月"), "天": (1, "日"), "块": (1, "元")}
 
 
 def quantity(text: str) -> tuple[Fraction, str] | None:
     """Value and unit of an answer that is one quantity: years become months, 天 becomes 日, 万元 becomes 元.
 
-    ``1年6个月`` and 一年半 are (18, "月"), ``五万元`` is (50000, "元"), ``12`` is (12, ""). None when it is
-    anything else.
+    ``1年6个月`` and 一年半 are (18, "月"), ``五万元`` is (50000, "元"), ``12`` is (12, ""), ``(1+0.5)×12个月`` is
+    (18, "月"). None when it is anything else.
     """
     plain = "".join(folded(text[:200]).split()).strip("。.共为约")
+    return _written(plain) or _calculated(plain)
+
+
+def _written(plain: str) -> tuple[Fraction, str] | None:
     place, total, unit = 0, Fraction(0), None
     for match in scan(_PART, plain):
         if match.start() != place:
@@ -34,3 +40,12 @@ def quantity(text: str) -> tuple[Fraction, str] | None:
             return None
         total, unit = total + (amount + Fraction(bool(match["half"]), 2)) * factor, this
     return None if unit is None or place != len(plain) else (total, unit)
+
+
+def _calculated(plain: str) -> tuple[Fraction, str] | None:
+    split = _CALCULATION.fullmatch(plain)
+    amount = expression(split[1]) if split else None
+    if split is None or amount is None:
+        return None
+    factor, unit = _UNITS.get(split[2], (1, split[2]))
+    return amount * factor, unit

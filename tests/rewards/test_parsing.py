@@ -122,14 +122,17 @@ def test_every_numeral_is_read_both_ways(number):
         50_000, "元"),
         ("50,000元", 50_000, "元"), ("一亿二千万元", 120_000_000, "元"), ("3.5万元", 35_000, "元"), ("十五日", 15,
         "日"), ("15天", 15, "日"),
-        ("１２个月", 12, "月"), ("7", 7, ""), ("2个月。", 2, "月"),
+        ("１２个月", 12, "月"), ("7", 7, ""), (r"\frac{3}{2}", Fraction(3, 2), ""), ("(1+0.5)×12个月", 18, "月"),
+        ("3/2年", 18, "月"), ("2个月。", 2, "月"),
     ],
 )  # fmt: skip
 def test_quantities_are_read_in_one_unit(text, value, unit):
     assert quantity(text) == (Fraction(value), unit)
 
 
-@pytest.mark.parametrize("text", ["", "年", "约莫", "5元6个月", "18个月左右"])
+@pytest.mark.parametrize(
+    "text", ["", "年", "约莫", "5元6个月", "18个月左右", "2021-3-5", "2021/3/5", "3-5年", "9**9**9", "1/0", "((("]
+)
 def test_what_is_no_quantity(text):
     assert quantity(text) is None
 
