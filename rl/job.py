@@ -54,7 +54,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     from rl.models.chat import load_tokenizer
     from rl.models.nano import resolve_model
     from rl.models.support import require_supported
-    from rl.preflight import require_prompts_fit
+    from rl.preflight import require_judge, require_prompts_fit
     from rl.runtime import Runtime
     from rl.tracking import Tracker
 
@@ -64,6 +64,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
         architecture = AutoConfig.from_pretrained(model_path, trust_remote_code=config.model.trust_remote_code)
         require_supported(architecture, config.model.max_length)
         require_prompts_fit(config, tokenizer)
+        require_judge(config)
     tracker = Tracker(Path(config.run_dir), config.tracker, console)
     checkpoints = Checkpoints(Path(config.run_dir), config.trainer.keep_last)
 

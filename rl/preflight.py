@@ -1,10 +1,12 @@
-"""Checks of data against the tokenizer, before any actor starts."""
+"""Checks of data against the tokenizer, and of the judge's server, before any actor starts."""
 
+import os
 from typing import Any
 
 from curricula.corpora import read_corpus
 from curricula.records import read_demonstrations, read_prompts
 from curricula.tasks import make_prompts
+from rl.config.derive import wants_judge
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, SFTStage
 from rl.errors import UserError
@@ -46,6 +48,32 @@ def require_prompts_fit(config: RunConfig, tokenizer: Any) -> None:
             for prompt in read_prompts(stage.data):
                 length = len(render_prompt(tokenizer, prompt.messages))
                 _require(length, limit, f"{where}: prompt {prompt.uid}", "model.max_length less sampling.max_tokens")
+
+
+def require_judge(config: RunConfig) -> None:
+    """Ask the judge's server for its models, where a stage needs one.
+
+    Raises:
+        UserError: if it does not answer, refuses the key, or does not serve ``judge.model``.
+    """
+    judge = config.judge
+    if judge.kind != "llm" or judge.base_url is None or not wants_judge(config):
+        return
+    import openai
+
+    key = os.environ.get(judge.api_key_env) or "none"
+    try:
+        with openai.OpenAI(base_url=judge.base_url, api_key=key, timeout=10, max_retries=1) as client:
+            served = [model.id for model in client.models.list()]
+    except openai.AuthenticationError:
+        raise UserError(f"the judge at {judge.base_url} refused the key in {judge.api_key_env}") from None
+    except (openai.OpenAIError, ValueError) as error:
+        raise UserError(
+            f"the judge at judge.base_url={judge.base_url} does not answer: {error}; start it, mend the address, or use "
+            f"judge.kind=statute"
+        ) from None
+    if judge.model not in served:
+        raise UserError(f"the judge at {judge.base_url} serves {', '.join(served)} and not judge.model={judge.model}")
 
 
 def _require(length: int, limit: int, what: str, key: str) -> None:

@@ -160,6 +160,11 @@ def check(config: RunConfig) -> None:
     for stage in config.curriculum.stages:
         problems += [f"stage {stage.name}: {problem}" for problem in _stage_problems(config, stage)]
     problems += _reward_problems(config, "reward.parts", config.reward.parts)
+    judge = config.judge
+    if judge.kind == "llm" and judge.base_url is None and judge.model and not Path(judge.model).expanduser().is_dir():
+        problems.append(
+            f"judge.model={judge.model}: no such folder; give one that the judge actor can serve, or judge.base_url"
+        )
     if config.rollout.weight_transfer == "adapter" and not 0 < config.model.lora_rank <= 512:
         problems.append("rollout.weight_transfer=adapter needs model.lora_rank between 1 and 512; set it, or use auto")
     if (config.cluster.placement, config.rollout.weight_transfer) in (("split", "ipc"), ("colocate", "nccl")):

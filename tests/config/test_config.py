@@ -119,6 +119,7 @@ def test_a_curriculum_is_asked_for():
         ({"reward": {"length": {"options": {"long": 3}}}}, {}, "no option long; it takes longest"),
         ({"reward": {"rubric": 1.0}}, {}, "rubric needs a language model as judge"),
         ({"reward": {"no_module:f": 1.0}}, {}, "can't be imported"),
+        ({}, {"judge": {"kind": "llm", "model": "no/such/folder"}}, "no such folder; give one that the judge actor"),
         ({"samples_per_prompt": 1}, {}, "without a baseline"),
         ({"prompts_per_step": 2, "updates_per_step": 3}, {}, "updates_per_step=3 is more than"),
         ({"max_prompt_tokens": 900}, {}, "more than model.max_length=512"),

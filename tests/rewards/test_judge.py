@@ -91,6 +91,23 @@ def test_nothing_listens_and_a_wrong_model_are_told_at_once(served):
     assert "HTTP 404" in found[0].error and judge.counts["requests"] == 1, "trying again can't mend it"
 
 
+def test_a_run_asks_for_its_judge_before_anything_starts(served):
+    from rl.config.compose import load
+    from rl.errors import UserError
+    from rl.preflight import require_judge
+
+    def run_with(**judge):
+        stage = {"name": "a", "kind": "grpo", "steps": 1, "tasks": {"age": 1.0}, "reward": {"rubric": 1.0}}
+        values = {"run_dir": "r", "curriculum": {"name": "x", "stages": [stage]}, "judge": {"kind": "llm", **judge}}
+        require_judge(load(values))
+
+    run_with(model=served[1], base_url=served[0])
+    with pytest.raises(UserError, match="and not judge.model=other"):
+        run_with(model="other", base_url=served[0])
+    with pytest.raises(UserError, match="does not answer"):
+        run_with(model="other", base_url="http://127.0.0.1:9/v1")
+
+
 def test_a_batch_ends_in_time(served):
     proxy = FaultyProxy(served[0], ["hang"] * 100)
     try:
