@@ -17,14 +17,12 @@ from typing import Any
 
 from rewards.registry import Part, Weights, expand
 from rewards.verdict import Sample, Verdict
-from rewards.worker import encode_parts
+from rewards.worker import PROBE, encode_parts
 
 START_S = 60.0
 """Longest start of a worker."""
 CHUNK = 8
 """Samples that a worker takes at a time."""
-PROBE = Sample("下列说法正确的是？\nA. 甲\nB. 乙", "<think>甲说法正确。</think><answer>A</answer>", "A", "choice")
-"""What a reward of one's own is tried on before a run."""
 
 
 class WorkerLost(Exception):

@@ -12,8 +12,12 @@ from dataclasses import asdict
 from typing import Any
 
 from rewards.lifetime import die_with_parent
-from rewards.registry import Part, compose
+from rewards.registry import Part, compose, score
 from rewards.verdict import Sample, Verdict
+
+
+PROBE = Sample("下列说法正确的是？\nA. 甲\nB. 乙", "<think>依《刑法》第一条。</think><answer>A</answer>", "A", "choice")
+"""What rewards are tried on before a run."""
 
 
 def encode_parts(parts: dict[str, Part]) -> dict[str, Any]:
@@ -41,7 +45,10 @@ def main() -> None:
         request = json.loads(line)
         if "parts" in request:
             try:
-                judge = compose(decode_parts(request["parts"]))
+                judge = compose(parts := decode_parts(request["parts"]))
+                for name, part in parts.items():
+                    if ":" not in name:  # loads what the library needs, so that no verdict's time is spent on it
+                        score(name, PROBE, part.options)
                 answer: dict[str, Any] = {"ready": True}
             except Exception as error:
                 answer = {"error": f"{type(error).__name__}: {error}"}

@@ -46,7 +46,19 @@ class Fleet:
             [bundle] * (ranks + replicas if self.split else together), config.cluster.placement_timeout_s
         )
         self.weights = WeightSync(self)
-        restarts = config.reward.max_restarts
+        self.rollouts: list[Supervised] = []
+        self.rewards: list[Supervised] = []
+        self.judges: list[Supervised] = []
+        self._trainer: TrainerGroup | None = None
+        self.reference: TrainerGroup | None = None
+        try:
+            self._start(replicas, sampling)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, replicas: int, sampling: bool) -> None:
+        config, restarts = self.config, self.config.reward.max_restarts
         self.rollouts = [self._rollout(i) for i in range(replicas)]
         self.rewards = [
             Supervised(f"reward/{i}", RewardActor, (config.reward,), {"num_cpus": 0}, restarts)
@@ -54,7 +66,7 @@ class Fleet:
         ]
         self.judges = [self._judge(i) for i in range(wants_judge(config) * sampling)]
         self._check_rewards(self.rewards, judged=False)  # while the engines start
-        self.trainer = self._trainer_group("trainer")
+        self._trainer = self._trainer_group("trainer")
         self.reference = self._trainer_group("reference") if wants_reference(config) else None
         self.trainer.setup()
         if self.reference:
@@ -64,6 +76,12 @@ class Fleet:
         self._check_rewards(self.judges, judged=True)
         self.weights.connect()
         self.sleep()
+
+    @property
+    def trainer(self) -> TrainerGroup:
+        """The ranks that train the policy."""
+        assert self._trainer is not None
+        return self._trainer
 
     def _rollout(self, number: int) -> Supervised:
         config = self.config
@@ -130,7 +148,7 @@ class Fleet:
     def restart_trainer(self) -> None:
         """Replace the trainer group after a rank was lost; the stage then loads its last checkpoint."""
         self.trainer.stop()
-        self.trainer = self._trainer_group("trainer")
+        self._trainer = self._trainer_group("trainer")
         self.trainer.setup()
         self.weights.new_trainer()
 
@@ -149,9 +167,9 @@ class Fleet:
 
     def close(self) -> None:
         """End every actor and free what they held."""
-        self.trainer.stop()
-        if self.reference:
-            self.reference.stop()
+        for group in (self._trainer, self.reference):
+            if group is not None:
+                group.stop()
         for actor in self.rewards + self.judges:
             actor.finish("close", timeout_s=10)
         for actor in (*self.rollouts, *self.rewards, *self.judges):

@@ -69,7 +69,7 @@ def require_judge(config: RunConfig) -> None:
         raise UserError(f"the judge at {judge.base_url} refused the key in {judge.api_key_env}") from None
     except (openai.OpenAIError, ValueError) as error:
         raise UserError(
-            f"the judge at judge.base_url={judge.base_url} does not answer: {error}; start it, mend the address, or use "
+            f"the judge at judge.base_url={judge.base_url} does not answer: {error}; start it, mend it, or use "
             f"judge.kind=statute"
         ) from None
     if judge.model not in served:

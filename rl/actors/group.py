@@ -84,7 +84,9 @@ class TrainerGroup:
         """Log-probs of the batch (float32 [T], target-aligned)."""
         flat = np.zeros(len(batch.input_ids), dtype=np.float32)
         for rows, values in self.call("log_probs", ray.put(batch), max_tokens, adapter):
-            flat[np.concatenate([np.arange(batch.offsets[r], batch.offsets[r + 1]) for r in rows])] = values
+            for row in rows:  # none on a rank that had no part in a small batch
+                start, end = batch.offsets[row], batch.offsets[row + 1]
+                flat[start:end], values = values[: end - start], values[end - start :]
         return flat
 
     def publish(self, version: int) -> WeightUpdate:

@@ -27,7 +27,7 @@ def stages(sft, grpo):
         "prompts_per_step": 8,
         "samples_per_prompt": 4,
         "max_prompt_tokens": 96,
-        "reward": {"rouge_l": 1.0, "accuracy": 1.0, "format": 0.1},
+        "reward": {"rouge_l_chars": 1.0, "accuracy": 1.0, "format": 0.1},
         "sampling": SAMPLING,
         "optim": OPTIM,
         "algorithm": {"kl_coef": 0.05},
@@ -98,7 +98,7 @@ def test_a_group_with_an_errored_verdict_is_dropped_whole(ray_cluster, models, t
     prompts[3] |= {"reference": "不是数", "answer_kind": "number"}  # the accuracy reward can't read this reference
     text = "\n".join(json.dumps(prompt, ensure_ascii=False) for prompt in prompts)
     (tmp_path / "prompts.jsonl").write_text(text, encoding="utf-8")
-    parts = {"rouge_l": 1.0, "accuracy": 1.0, "legal_validity": 0.2}
+    parts = {"rouge_l_chars": 1.0, "accuracy": 1.0, "legal_validity": 0.2}
     found = stages({"demonstrations": {"charge": 40}}, {"data": str(tmp_path / "prompts.jsonl"), "reward": parts})
     run(config(tmp_path / "run", models, found))
     for number, line in enumerate(lines(tmp_path / "run", "rl")):
@@ -126,7 +126,12 @@ def test_a_language_model_as_judge_and_a_reward_of_ones_own(ray_cluster, models,
     prompts[2]["reference"] += "（崩溃）"
     text = "\n".join(json.dumps(prompt, ensure_ascii=False) for prompt in prompts)
     (tmp_path / "prompts.jsonl").write_text(text, encoding="utf-8")
-    parts = {"rouge_l": 1.0, "legal_validity": 0.5, "rubric": {"weight": 0.5, "clip": [0, 0.9]}, f"{OWN}:crashing": 0.1}
+    parts = {
+        "rouge_l_chars": 1.0,
+        "legal_validity": 0.5,
+        "rubric": {"weight": 0.5, "clip": [0, 0.9]},
+        f"{OWN}:crashing": 0.1,
+    }
     found = stages({"demonstrations": {"charge": 40}}, {"data": str(tmp_path / "prompts.jsonl"), "reward": parts})
     served = {"kind": "llm", "model": judge, "max_model_len": 4096, "guided": "choice"}
     run(config(tmp_path / "run", models, found, judge=served))

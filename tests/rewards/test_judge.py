@@ -102,9 +102,9 @@ def test_a_run_asks_for_its_judge_before_anything_starts(served):
         require_judge(load(values))
 
     run_with(model=served[1], base_url=served[0])
-    with pytest.raises(UserError, match="and not judge.model=other"):
+    with pytest.raises(UserError, match=r"and not judge.model=other"):
         run_with(model="other", base_url=served[0])
-    with pytest.raises(UserError, match="does not answer"):
+    with pytest.raises(UserError, match=r"does not answer"):
         run_with(model="other", base_url="http://127.0.0.1:9/v1")
 
 
