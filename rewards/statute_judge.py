@@ -16,6 +16,12 @@ from rewards.parsing.numbers import NUMBER, value
 from rewards.parsing.text import scan
 from rewards.verdict import Sample
 
+MOST_CITATIONS = 12
+"""Distinct citations from which an answer counts as stuffed."""
+LONGEST_QUOTED = 300
+MOST_QUOTED = 0.7
+"""Characters of quotation, and their share of a completion, from which law is pasted rather than applied."""
+
 _RANGE = regex.compile(
     rf"(?:(?P<low>{NUMBER})(?P<low_unit>年|个月)以上)?(?:(?P<high>{NUMBER})(?P<high_unit>年|个月)以下)?有期徒刑"
 )
@@ -36,11 +42,25 @@ def judge(sample: Sample) -> tuple[int, str]:
     inexact = next((found.reason for found in checked if found.fault), "")
     if inexact:
         return 1, inexact
+    padded = padding(sample.completion, checked)
+    if padded:
+        return 1, padded
     if options_of(sample.prompt):
         missing = skipped(sample.prompt, sample.completion)
         if missing:
             return 1, f"not discussed: {''.join(missing)}"
     return 2, ""
+
+
+def padding(completion: str, checked: list[Checked]) -> str:
+    """How a completion is padded with law instead of arguing; empty when it is not."""
+    if len(checked) > MOST_CITATIONS:
+        return f"{len(checked)} citations"
+    quoted = sum(len(found.ref.quote or "") for found in checked)
+    size = len(folded(completion))
+    if quoted > LONGEST_QUOTED and quoted > MOST_QUOTED * size:
+        return f"{quoted} of {size} characters are quotation"
+    return ""
 
 
 def contradiction(sample: Sample, checked: list[Checked]) -> str:

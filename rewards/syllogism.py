@@ -11,8 +11,8 @@ from rewards.verdict import Sample, Verdict
 _RULE = regex.compile(r"大前提|规定|依照|根据《|依据|条[，,:：]|第[\d零一二三四五六七八九十百千]{1,12}条")
 _FACTS = regex.compile(r"小前提|本案|案中|题中|该案|被告人?|原告|行为人|甲|乙|当事人|申请人|某(?=\p{Han})|\p{Han}某")
 _CONCLUSION = regex.compile(r"结论|因此|所以|综上|故而?|由此|可见|据此|应当认定|<answer>|最终回答")
-ENOUGH = 6
-"""Characters that a premise must hold."""
+ENOUGH = 10
+"""Characters that a premise must hold; bare cue words are none."""
 
 
 @reward("syllogism")

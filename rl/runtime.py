@@ -27,7 +27,7 @@ from rl.errors import UserError
 from rl.fleet import Fleet
 from rl.generation import GroupStream, Request, StreamPlan, stable_seed
 from rl.manifest import Manifest
-from rl.models.chat import render_prompt
+from rl.models.chat import THINK, opens_thinking, render_prompt
 from rl.samples import Completion, Group, TokenBatch
 from rl.tracking import Tracker
 from rl.updates import StepUpdate, shaped
@@ -233,7 +233,7 @@ class Runtime:
         return scored
 
     def _score_once(self, groups: Sequence[Group], weights: Weights) -> list[Group]:
-        samples = [sample for group in groups for sample in _samples(group)]
+        samples = [sample for group in groups for sample in _samples(group, self.tokenizer)]
         rules, judged = split(weights)
         asked = [(self.fleet.rewards, rules)] if rules or not judged else []
         asked += [(self.fleet.judges, judged)] if judged else []
@@ -276,10 +276,13 @@ class Runtime:
         return reference.log_probs(samples, batch.max_tokens_per_microbatch)
 
 
-def _samples(group: Group) -> list[Sample]:
+def _samples(group: Group, tokenizer: Any) -> list[Sample]:
     question = group.prompt.messages[-1]["content"]
+    opened = (
+        THINK if opens_thinking(tokenizer, group.prompt_ids) else ""
+    )  # by the template, so that it counts as written
     return [
-        Sample(question, completion.text, group.prompt.reference, group.prompt.answer_kind)
+        Sample(question, opened + completion.text, group.prompt.reference, group.prompt.answer_kind)
         for completion in group.completions
     ]
 

@@ -6,6 +6,8 @@ from typing import Any
 from curricula.prompts import Prompt
 from rl.errors import UserError
 
+THINK = "<think>"
+
 
 def load_tokenizer(path: str, trust_remote_code: bool = False) -> Any:
     """The tokenizer of a model folder or hub name.
@@ -36,11 +38,19 @@ def render_prompt(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[in
     return list(tokenizer.encode(text, add_special_tokens=False))
 
 
+def opens_thinking(tokenizer: Any, prompt_ids: Sequence[int]) -> bool:
+    """Whether a chat template ends a prompt with ``<think>``, so that the policy writes what comes after."""
+    return str(tokenizer.decode(list(prompt_ids[-8:]))).rstrip().endswith(THINK)
+
+
 def render_demonstration(tokenizer: Any, prompt: Prompt) -> tuple[list[int], int]:
     """(token ids of prompt, demonstration and stop token; length of the prompt part).
 
     The prompt part is exactly what the rollout sees: both are encoded on their own and joined as ids.
     """
     head = render_prompt(tokenizer, prompt.messages)
-    answer = tokenizer.encode(prompt.demonstration or "", add_special_tokens=False)
+    text = prompt.demonstration or ""
+    if opens_thinking(tokenizer, head):
+        text = text.removeprefix(THINK)
+    answer = tokenizer.encode(text, add_special_tokens=False)
     return [*head, *answer, tokenizer.eos_token_id], len(head)

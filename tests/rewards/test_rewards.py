@@ -309,6 +309,11 @@ def test_a_broken_reward_is_an_error_and_never_zero():
 LAW = "《刑法》第264条"
 
 
+def quoted(number):
+    text = load_statutes().find("刑法", number).text.replace("\n", "")
+    return f"《刑法》第{number}条规定“{text}”"
+
+
 @pytest.mark.parametrize(
     ("name", "trick", "honest"),
     [
@@ -323,6 +328,17 @@ LAW = "《刑法》第264条"
         ("option_set", "<think>理由</think><answer><answer>AB</answer></answer>", done("AB")),
         ("citation", "".join(f"刑法第{n}条。" for n in range(100, 200)), LAW),  # citation stuffing
         ("legal_validity", LAW + "".join(f"刑法第{n}条。" for n in range(440, 470)), LAW),
+        ("legal_validity", LAW + "".join(f"刑法第{n}条。" for n in range(100, 130)), LAW),
+        (
+            "legal_validity",
+            "".join(quoted(n) for n in (263, 264, 266, 274)),
+            quoted(264) + "本案中张某秘密窃取，构成盗窃。",
+        ),
+        (
+            "syllogism",
+            "依据本案因此，规定甲故，依照乙所以。",
+            LAW + "规定盗窃应予处罚。本案中，张某秘密窃取手机。因此构成盗窃罪。",
+        ),
         ("repetition", "盗窃罪成立。" * 200, "盗窃罪成立。"),
         ("repetition", load_statutes().find("刑法", 264).text * 5, load_statutes().find("刑法", 264).text),
         # statute at length

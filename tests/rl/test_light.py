@@ -17,7 +17,7 @@ from rl.config.schema import NanoConfig, TrackerConfig
 from rl.engines import layout
 from rl.errors import UserError
 from rl.files import is_disk_full
-from rl.models.chat import load_tokenizer, render_demonstration, render_prompt
+from rl.models.chat import load_tokenizer, opens_thinking, render_demonstration, render_prompt
 from rl.models.nano import SPECIAL_TOKENS, ensure_nano, resolve_model
 from rl.results import wilson
 from rl.samples import Completion, Group, policy_batch
@@ -182,6 +182,25 @@ def test_what_sft_trains_on_begins_with_what_rollout_sees(models):
         ids, length = render_demonstration(tokenizer, prompt)
         assert ids[:length] == render_prompt(tokenizer, prompt.messages)
         assert tokenizer.decode(ids[length:-1]) == prompt.demonstration and ids[-1] == tokenizer.eos_token_id
+
+
+def test_a_template_that_opens_the_reasoning_is_read_as_if_the_policy_had(models):
+    from rewards.registry import score
+    from rl.runtime import _samples
+
+    tokenizer = load_tokenizer(str(models["tied"]))
+    prompt = make_prompts("charge", "train", 1, seed=0)[0]
+    written = prompt.demonstration.removeprefix("<think>")
+    plain = render_prompt(tokenizer, prompt.messages)
+    tokenizer.chat_template += "{{ '<think>\\n' }}"
+    opened = render_prompt(tokenizer, prompt.messages)
+    assert opens_thinking(tokenizer, opened) and not opens_thinking(tokenizer, plain)
+    ids, length = render_demonstration(tokenizer, prompt)
+    assert tokenizer.decode(ids[length:-1]) == written, "a demonstration does not open it twice"
+    for ids, wanted in ((opened, 1.0), (plain, 0.0)):
+        completion = Completion([1], [0.0], written, "stop", 0)
+        (sample,) = _samples(Group("uid", prompt, ids, [completion]), tokenizer)
+        assert score("format", sample).score == wanted
 
 
 def test_broken_model_folders_are_named(tmp_path):
