@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+import rewards.library  # noqa: F401  (registers the rewards)
+from rewards.presets import PRESETS as TOTALS
+from rewards.registry import JUDGED, REWARDS
 from rl.config.schema import RunConfig
 from rl.config.stages import (
     PRESETS,
@@ -21,6 +25,7 @@ from rl.config.stages import (
     MidTrainingStage,
     MismatchConfig,
     OptimConfig,
+    RewardPart,
     SamplingConfig,
     SFTStage,
 )  # fmt: skip
@@ -29,7 +34,7 @@ PATH = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 SECTIONS = ("model", "trainer", "rollout", "reward", "judge", "cluster", "tracker")
 PARTS = (
     MidTrainingStage, SFTStage, GRPOStage, EvaluateStage, AlgorithmConfig, MismatchConfig, SamplingConfig, OptimConfig,
-    CorpusSource,
+    CorpusSource, RewardPart,
 )  # fmt: skip
 
 
@@ -39,7 +44,7 @@ def page() -> str:
     lines = [
         "# Reference",
         "",
-        "Made from `rl/config` by `python -m tools.reference`; change the schema, not this page.",
+        "Made from `rl/config` and `rewards` by `python -m tools.reference`; change them, not this page.",
         "",
     ]
     lines += [
@@ -60,7 +65,22 @@ def page() -> str:
     for name, preset in PRESETS.items():
         keys = ", ".join(f"`{key}: {_shown(value)}`" for key, value in preset.keys.items())
         lines.append(f"| `{name}` | {keys} | {preset.reason} | {preset.source} |")
+    lines += ["", *_rewards()]
     return "\n".join(lines) + "\n"
+
+
+def _rewards() -> list[str]:
+    """The reward library: what each measures, and where its file says it is from."""
+    lines = ["# Rewards by name", "", "| reward | file | score |", "|---|---|---|"]
+    for name, function in sorted(REWARDS.items()):
+        meaning = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split()).replace("|", "\\|")
+        file = function.__module__.replace(".", "/")
+        lines.append(f"| `{name}`{' (judge)' if name in JUDGED else ''} | `{file}.py` | {meaning} |")
+    lines += ["", "| published total | parts | source and choices |", "|---|---|---|"]
+    for name, total in TOTALS.items():
+        parts = " + ".join(f"{weight:g} {part}" for part, weight in total.parts.items())
+        lines.append(f"| `{name}` | {parts} | {total.source} |")
+    return lines
 
 
 def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
