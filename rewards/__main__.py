@@ -7,6 +7,7 @@ python -m rewards score --weights mix.yaml --input answers.jsonl --processes 2
 
 import argparse
 import inspect
+import io
 import json
 import os
 import sys
@@ -45,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     score.add_argument("--judge-cache", type=Path, help="SQLite file of the judge's answers")
     score.add_argument("--memory-mb", type=int, default=2048, help="address space of a worker (MB)")
     chosen = parser.parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a reason may quote what a terminal's encoding can't show
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     if chosen.command == "list":
         return _list()
     try:

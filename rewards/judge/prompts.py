@@ -83,8 +83,8 @@ def comparison(sample: Sample, first: str, second: str, language: Language) -> s
 
 
 def _fenced(text: str) -> str:
-    """Text that can't close the block in which it stands."""
-    return _FENCE.sub("", text)
+    """Text that can't close the block in which it stands, and that can be sent (half a surrogate pair can't)."""
+    return _FENCE.sub("", text).encode("utf-8", "replace").decode("utf-8")
 
 
 def official(text: str, language: Language) -> str:

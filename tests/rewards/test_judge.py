@@ -203,6 +203,11 @@ def test_an_answer_of_another_form_is_none(text):
         fitting(text, points_schema("legal_validity"))
 
 
+def test_half_a_surrogate_pair_can_be_asked_about(served):
+    found = service(*served).verdicts("legal_validity", [Sample("问", "依刑法第264条\ud83d", "\udc00")])
+    assert found[0].error is None
+
+
 def test_bare_answers_fit_the_schema():
     schema = points_schema("rubric")
     assert [fitting(text, schema)["points"] for text in bare_answers(schema)] == list(range(1, 11))

@@ -104,6 +104,9 @@ def test_scoring_a_file_from_the_command_line(tmp_path):
     assert (
         f"{path}:4" in found[3]["error"] and "names no charge" in found[4]["error"] and f"{path}:6" in found[5]["error"]
     )
+    odd = json.dumps({"completion": "<answer>\ud83d甲</answer>", "reference": "乙"})
+    answer = run("score", "--reward", "accuracy", "--input", "-", text=odd)
+    assert answer.returncode == 0 and json.loads(answer.stdout)["score"] == 0.0
     mix = tmp_path / "mix.yaml"
     mix.write_text("accuracy: 1.0\nlength: {weight: 0.5, clip: [-0.5, 0], options: {longest: 20, buffer: 10}}\n")
     line = json.dumps({"completion": "<think>" + "理" * 90 + "</think><answer>甲</answer>", "reference": "甲"})
