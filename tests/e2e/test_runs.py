@@ -33,7 +33,7 @@ def test_a_run_leaves_everything_it_promises(unbroken):
     assert trained and all(line["log_prob_difference"] < 1e-4 for line in trained)
     assert all(abs(line["ratio"] - 1) < 1e-4 and line["mismatch_kl"] < 1e-6 for line in trained)
     for line in trained:
-        parts = line["reward/rouge_l"] + line["reward/accuracy"] + 0.1 * line["reward/format"]
+        parts = line["reward/rouge_l_chars"] + line["reward/accuracy"] + 0.1 * line["reward/format"]
         assert line["reward"] == pytest.approx(parts, abs=1e-6)
     manifest = json.loads((run_dir / "manifest.json").read_text())
     assert (
