@@ -2,6 +2,8 @@
 
 import json
 
+import regex
+
 from curricula.statutes import load_statutes
 from rewards.parsing import ArticleRef, article_refs, final_answer, normalised
 from rewards.registry import reward
@@ -9,6 +11,8 @@ from rewards.rouge import lcs_f1
 from rewards.sets import f1, told
 from rewards.verdict import Sample, Verdict
 
+_NUMBER = regex.compile(r"\d{1,4}")
+_NUMBERS = regex.compile(r"\d{1,4}(?:\s?[、,，;；和\s]\s?\d{1,4}){0,50}[。.]?")
 SOFT = 0.5
 """ROUGE-L above which two provisions count as the same."""
 MOST = 50
@@ -30,6 +34,13 @@ def wanted_refs(sample: Sample) -> list[ArticleRef]:
     return found
 
 
+def _cited(answer: str) -> list[ArticleRef]:
+    """The articles of an answer, which may be bare numbers (264、266)."""
+    if _NUMBERS.fullmatch(answer):
+        return [ArticleRef(None, int(number)) for number in _NUMBER.findall(answer)]
+    return article_refs(answer)
+
+
 def same_article(left: ArticleRef, right: ArticleRef) -> bool:
     """Whether two references name the same article. Where one names no law, the number decides."""
     return left.key == right.key and (left.law is None or right.law is None or left.law == right.law)
@@ -46,7 +57,7 @@ def article_f1(sample: Sample) -> Verdict:
     answer = final_answer(sample.completion)
     if answer is None:
         return Verdict(0.0, reason="no answer")
-    cited = _distinct(article_refs(answer))
+    cited = _distinct(_cited(answer))
     right = sum(any(same_article(ref, other) for other in cited) for ref in wanted)
     return Verdict(f1(right, len(cited), len(wanted)), reason=told(map_names(cited), map_names(wanted)))
 

@@ -52,7 +52,7 @@ def _canonical(value: str) -> str:
     sentence = term(value)
     if sentence is not None and len(value) <= 40:
         return sentence.kind if sentence.months is None else f"{sentence.months}月"
-    return normalised(value)
+    return normalised(value).removesuffix("罪")
 
 
 def _agree(left: str, right: str) -> bool:

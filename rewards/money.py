@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from rewards.parsing import amounts, final_answer, fine
+from rewards.parsing import amounts, final_answer, fine, numbers
 from rewards.parsing.quantity import quantity
 from rewards.registry import reward
 from rewards.verdict import Sample, Verdict
@@ -15,7 +15,8 @@ def _single(text: str) -> tuple[Fraction | None, str]:
         return found[0], ""
     stated = amounts(text)
     if not stated:
-        return None, "no amount"
+        bare = set(numbers(text))
+        return (bare.pop(), "") if len(bare) == 1 else (None, "no amount")
     for cue in ("合计", "共计", "总计", "总额"):
         place = text.rfind(cue)
         after = amounts(text[place:]) if place >= 0 else []

@@ -9,9 +9,9 @@ from fractions import Fraction
 
 import regex
 
-from rewards.choice_analysis import judged_right, options_of, skipped
+from rewards.choice_analysis import options_of, skipped
 from rewards.citations import Checked, check_citations, law_in_force
-from rewards.parsing import choice_letters, final_answer, folded, term, thinking_of
+from rewards.parsing import choice_letters, final_answer, folded, judged_right, term, thinking_of
 from rewards.parsing.numbers import NUMBER, value
 from rewards.parsing.text import scan
 from rewards.verdict import Sample

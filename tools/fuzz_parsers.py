@@ -12,7 +12,7 @@ from rich.progress import track
 
 from curricula.statutes import load_statutes
 from rewards import parsing
-from rewards.choice_analysis import judged_right, options_of
+from rewards.choice_analysis import options_of
 from rewards.elements_f1 import read_elements
 from rewards.entity_f1 import entities
 
@@ -20,7 +20,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     name: getattr(parsing, name)
     for name in parsing.__all__
     if callable(getattr(parsing, name)) and name not in ("Amount", "ArticleRef", "Term", "deadline")
-} | {"entities": entities, "judged_right": judged_right, "options_of": options_of, "read_elements": read_elements}
+} | {"entities": entities, "options_of": options_of, "read_elements": read_elements}
 PIECES = (
     "<think>", "</think>", "<answer>", "</answer>", "[最终回答]", "思考过程", "第", "条", "之一", "款", "项",
     "《刑法》", "《", "》", "刑法",

@@ -7,7 +7,7 @@ cost no more than long ones; patterns run under a time limit as well (``rewards.
 from rewards.parsing.answers import answer_of, final_answer, thinking_of
 from rewards.parsing.articles import ArticleRef, article_refs, articles
 from rewards.parsing.charges import charges
-from rewards.parsing.choices import choice_letters, find_choice
+from rewards.parsing.choices import choice_letters, discussions, find_choice, judged_right
 from rewards.parsing.dates import dates, deadline, limitation_period
 from rewards.parsing.money import Amount, amounts, fine
 from rewards.parsing.numbers import numbers
@@ -17,6 +17,7 @@ from rewards.parsing.text import LONGEST, folded, normalised
 
 __all__ = [
     "LONGEST", "Amount", "ArticleRef", "Term", "amounts", "answer_of", "article_refs", "articles", "charges",
-    "choice_letters", "dates", "deadline", "final_answer", "find_choice", "fine", "folded", "limitation_period",
+    "choice_letters", "dates", "deadline", "discussions", "final_answer", "find_choice", "fine", "folded",
+    "judged_right", "limitation_period",
     "normalised", "numbers", "quantity", "term", "thinking_of",
 ]  # fmt: skip

@@ -41,7 +41,7 @@ def final_answer(completion: str) -> str | None:
     if "<answer>" in rest or "</answer>" in rest:
         return None
     mark = _last_mark(rest)
-    return (rest[mark[1] :] if mark else rest).strip() or None
+    return (rest[mark[1] :] if mark else rest).removesuffix("<eoa>").strip() or None
 
 
 def _after_thinking(text: str) -> str:

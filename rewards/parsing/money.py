@@ -12,10 +12,10 @@ from rewards.parsing.text import folded, scan
 
 _SCALES = {"": 1, "百": 100, "千": 1_000, "万": 10_000, "百万": 1_000_000, "千万": 10_000_000, "亿": 100_000_000}
 _AMOUNT = regex.compile(
-    rf"(?:(?P<about>约|近|大约)\s?)?(?:(?P<sign>[¥￥]|人民币)\s?)?(?P<number>{NUMBER})\s?(?P<more>余|多)?"
+    rf"(?:(?P<about>约|近|大约)\s?)?(?:(?P<sign>[¥￥]|人民币|罚[金款][为是:]?)\s?)?(?P<number>{NUMBER})\s?(?P<more>余|多)?"
     rf"(?P<scale>百万|千万|百|千|万|亿)?\s?(?P<more2>余|多)?\s?(?P<unit>元|块钱|圆|yuan)?"
 )
-_FINE = regex.compile(r"(?:罚金|罚款)(?:人民币|数额|金额)?[为是:]?\s?$")
+_FINE = regex.compile(r"(?:罚金|罚款)(?:人民币|数额|金额|约|近)?[为是:]?(?:人民币)?\s?$")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def amounts(text: str) -> list[Amount]:
         except ValueError:
             continue
         about = any(match[name] for name in ("about", "more", "more2"))
-        found.append(Amount(yuan, bool(about), match.start()))
+        found.append(Amount(yuan, bool(about), match.start("number")))
     return found
 
 

@@ -23,11 +23,11 @@ _DURATION = (
 )
 _TERM = regex.compile(
     rf"(?P<prefix>决定执行|缓刑(?:考验期(?:限)?)?|剥夺政治权利|羁押|已服刑|缓期|减去|减刑)?"
-    rf"(?P<kind>有期徒刑|拘役|管制|刑期)?\s?(?:的?刑期)?[为是:]?\s?(?=[\d零〇一二两三四五六七八九十半廿]){_DURATION}"
+    rf"(?P<kind>有期徒刑|拘役|管制|刑期)?\s?(?:的?刑期)?[为是:]?\s?(?=[\d零〇一二两三四五六七八九十半廿壹贰叁肆伍陆柒捌玖拾]){_DURATION}"
     rf"(?P<range>以上|以下|至|到|-|~)?(?:的?(?P<after>有期徒刑|拘役|管制))?"
 )
-_LIFE = regex.compile(r"无期徒刑")
-_DEATH = regex.compile(r"死刑(?:[，,]?\s?(?P<reprieve>缓期))?")
+_LIFE = regex.compile(r"无期(?:徒刑|$)")
+_DEATH = regex.compile(r"死刑(?:[，,]?\s?(?P<reprieve>缓期))?|(?P<reprieve>死缓)")
 _EXEMPT = regex.compile(r"免予刑事处罚|免除处罚|免于刑事处罚")
 _NOT = regex.compile(r"(?:不|未|非|免)\S{0,4}$")
 

@@ -90,7 +90,9 @@ def test_what_is_no_choice(answer):
     [
         ("经分析，A项错误，应选BD。", "BD"), ("分析：甲构成盗窃。答案为C", "C"), ("A. 盗窃罪", "A"), ("不选A，选B",
         "B"), ("正确答案：AB\n解析：略", "AB"),
-        ("不选A", None), ("都有道理", None), ("A或B", None), ("I choose the answer", None),
+        ("[正确答案]AB<eoa>", "AB"), ("\\boxed{AB}", "AB"), ("答案：**A、B**", "AB"), ("AB正确，CD错误", "AB"),
+        ("A对，B对，C错", "AB"),
+        ("ABCD都选", "ABCD"), ("不选A", None), ("都有道理", None), ("A或B", None), ("I choose the answer", None),
     ],
 )  # fmt: skip
 def test_a_choice_in_prose(answer, letters):
@@ -158,6 +160,7 @@ def test_amounts_of_money(text, yuan):
 
 def test_the_fine_is_what_follows_罚金():
     assert fine("退赔二万元，并处罚金人民币五千元").yuan == 5_000
+    assert fine("罚款5万").yuan == 50_000 == fine("罚金人民币伍万元").yuan
     assert fine("五千元").yuan == 5_000 and fine("退赔一万元，赔偿二万元") is None
     assert amounts("约5万余元")[0].about and not amounts("5万元")[0].about
 
