@@ -37,11 +37,11 @@ def final_answer(completion: str) -> str | None:
     rest = _after_thinking(completion[-LONGEST:])
     block = _block(rest)
     if block is not None:
-        return block
+        return block.removesuffix("<eoa>").rstrip()
     if "<answer>" in rest or "</answer>" in rest:
         return None
     mark = _last_mark(rest)
-    return (rest[mark[1] :] if mark else rest).removesuffix("<eoa>").strip() or None
+    return (rest[mark[1] :] if mark else rest).strip().removesuffix("<eoa>").strip() or None
 
 
 def _after_thinking(text: str) -> str:
