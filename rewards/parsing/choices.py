@@ -19,7 +19,7 @@ _GROUP = regex.compile(
     r"(?<![A-Za-z])(?P<letters>[A-H](?:\s*[、,和与及]?\s*[A-H]){0,7})(?![A-Za-z])(?=\s*(?:[项选.、:,;)\]】]|\p{Han}))"
 )
 _WRONG = regex.compile(r"错|不正确|不对|不当选|不选|排除|不成立|不符|有误|不应选|(?<!无)误")
-_RIGHT = regex.compile(r"正确|当选|应选|成立|符合|无误|(?<![不反相针面])对(?![于应象方照不得上])")
+_RIGHT = regex.compile(r"正确|当选|应选|成立|符合|无误|(?<![不反相针面核校比])对(?![于应象方照不得上])")
 _MARKS = regex.compile(r"<EOA>|\\(?:BOXED|TEXT|MATHRM)\b|[*_#`$]|[\[【](?:正确)?答案[\]】]")
 
 

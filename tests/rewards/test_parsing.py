@@ -202,6 +202,7 @@ def test_limitation_periods_and_their_last_day():
         "fixed", 36),
         ("判处有期徒刑十二年，剥夺政治权利二年", "fixed", 144), ("刑期:12个月", "fixed", 12), ("无期徒刑", "life",
         None), ("死刑", "death", None),
+        ("有期徒刑壹年", "fixed", 12), ("无期", "life", None), ("死缓", "death", None),
         ("死刑，缓期二年执行", "death", None), ("不判处死刑，判处无期徒刑", "life", None), ("免予刑事处罚", "exempt",
         None),
     ],
