@@ -35,8 +35,8 @@ _BEFORE = regex.compile(r"\p{Han}{1,20}$")
 _ARTICLE = regex.compile(
     rf"第\s?(?P<number>[{_N}]{{1,12}})\s?条(?:之(?P<insertion>[{_N}]{{1,4}}))?"
     rf"(?:\s?第?\s?(?P<paragraph>[{_N}]{{1,4}})\s?款)?(?:\s?第?\s?\(?(?P<item>[{_N}]{{1,4}})\)?\s?项)?"
-    rf"|(?<![\d第])(?P<bare>\d{{1,4}})\s?条"
-    rf"|第\s?(?P<listed>[{_N}]{{1,12}})\s?(?=[、,和及]\s?第?\s?[{_N}]{{1,12}}\s?条)"
+    rf"|(?<![\d第])(?P<bare>\d{{1,4}}|(?<=[、,和及])[{_N}]{{2,12}})\s?条"
+    rf"|(?:第\s?(?P<first>[{_N}]{{1,12}})|(?<=[、,和及])\s?(?P<listed>\d{{1,4}}|[{_N}]{{2,12}}))(?=(?:\s?[、,和及]\s?第?\s?[{_N}]{{1,12}}){{1,20}}\s?条)"
 )
 _LEAD = regex.compile(r"^.*(?:依照|根据|按照|依据|违反|适用|参照|援引|触犯|我国|以及|[和及])(?=.)")
 """Words before a law's name in running text."""
@@ -98,7 +98,7 @@ def article_refs(text: str) -> list[ArticleRef]:
         end = matches[place + 1].start() if place + 1 < len(matches) else len(plain)
         quote = quotes[quote_at][1] if quote_at < len(quotes) and quotes[quote_at][0] < end else None
         try:
-            number = to_int(match["number"] or match["bare"] or match["listed"])
+            number = to_int(match["number"] or match["bare"] or match["first"] or match["listed"])
             small = {name: to_int(match[name]) if match[name] else None for name in ("insertion", "paragraph", "item")}
         except ValueError:
             continue
