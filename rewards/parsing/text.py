@@ -4,7 +4,7 @@ import unicodedata
 
 import regex
 
-LONGEST = 16_000
+LONGEST = 12_000
 """Characters that are looked at, from the end of a completion backwards; an answer stands at its end."""
 TIME_LIMIT_S = 0.2
 """Longest search for one pattern. The patterns are linear and need far less; this holds if one is not."""
