@@ -8,7 +8,7 @@ from rewards.registry import reward
 from rewards.verdict import Sample, Verdict
 
 
-def _single(text: str) -> tuple[Fraction | None, str]:
+def single_amount(text: str) -> tuple[Fraction | None, str]:
     """The one amount that a text states, or why there is none: after 合计 or the like, else the only one."""
     found = quantity(text)
     if found is not None and found[1] in ("", "元"):
@@ -29,11 +29,11 @@ def _single(text: str) -> tuple[Fraction | None, str]:
 @reward("amount")
 def amount(sample: Sample) -> Verdict:
     """1 if the answer states exactly the right sum; naming several different sums earns nothing."""
-    wanted, problem = _single(sample.reference)
+    wanted, problem = single_amount(sample.reference)
     if wanted is None:
         raise ValueError(f"the reference {sample.reference[:60]!r} can't be read as an amount: {problem}")
     answer = final_answer(sample.completion)
-    given, problem = (None, "no answer") if answer is None else _single(answer)
+    given, problem = (None, "no answer") if answer is None else single_amount(answer)
     right = given == wanted
     wrong = problem or ("" if given is None or right else f"{float(given):g}, right is {float(wanted):g}")
     return Verdict(float(right), reason=wrong)
