@@ -4,11 +4,8 @@ compensation). The paper's own measure was not published; per-element F1 is the 
 import json
 from typing import Any
 
-import regex
-
 from rewards.parsing import final_answer, normalised, quantity
 from rewards.parsing.terms import term
-from rewards.parsing.text import scan
 from rewards.registry import reward
 from rewards.sets import f1
 from rewards.verdict import Sample, Verdict
@@ -16,12 +13,10 @@ from rewards.verdict import Sample, Verdict
 MOST = 200
 """Elements that are compared."""
 
-_FENCE = regex.compile(r"```(?:json)?\s*(\{.*?\})\s*```", regex.DOTALL)
-
 
 def read_elements(text: str) -> dict[str, Any] | None:
     """The JSON object of a text, bare, fenced, or from its first { to its last }; None if there is none."""
-    fenced = [match[1] for match in scan(_FENCE, text)]
+    fenced = [block.removeprefix("json") for block in text.split("```")[1::2]]
     braces = text[text.find("{") : text.rfind("}") + 1]
     for candidate in (*fenced[-1:], text, braces):
         try:

@@ -11,7 +11,7 @@ from rewards.registry import reward
 from rewards.sets import f1
 from rewards.verdict import Sample, Verdict
 
-_PAIR = regex.compile(r"(?P<type>[\p{Han}A-Za-z_ ]{1,20})\s*:\s*(?P<value>[^;\n:]{1,200})")
+_PAIR = regex.compile(r"(?P<type>[\p{Han}A-Za-z_ ]{1,20}+)\s?:\s?(?P<value>[^;\n:]{1,200}+)")
 _NOTHING = {"无", "未提及", "没有", "不详", ""}
 
 

@@ -16,7 +16,7 @@ _CUE = regex.compile(
 _LABEL = regex.compile(r"\s?[(\[【]?(?P<run>[A-H])[)\]】]?\s?[.、,:)]\s?\p{Han}[^A-Z\n]{0,200}[.。]?\s?$")
 
 _GROUP = regex.compile(
-    r"(?<![A-Za-z])(?P<letters>[A-H](?:\s*[、,和与及]?\s*[A-H]){0,7})(?![A-Za-z])(?=\s*(?:[项选.、:,;)\]】]|\p{Han}))"
+    r"(?<![A-Za-z])(?P<letters>[A-H](?:\s{0,2}+[、,和与及]?+\s{0,2}+[A-H]){0,7}+)(?![A-Za-z])(?=\s{0,2}(?:[项选.、:,;)\]】]|\p{Han}))"
 )
 _WRONG = regex.compile(r"错|不正确|不对|不当选|不选|排除|不成立|不符|有误|不应选|(?<!无)误")
 _RIGHT = regex.compile(r"正确|当选|应选|成立|符合|无误|(?<![不反相针面核校比])对(?![于应象方照不得上])")

@@ -24,7 +24,7 @@ def sample(completion):
 
 @pytest.fixture(scope="module")
 def pool():
-    found = WorkerPool(2, timeout_s=2.0, memory_mb=1024)
+    found = WorkerPool(2, timeout_s=3.0, memory_mb=1024)
     yield found
     found.close()
 
@@ -38,7 +38,7 @@ def test_the_pool_gives_what_the_rewards_give(pool):
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("hang", "no verdict within 2 s"), ("regex", "no verdict within 2 s"), ("crash", "exit status 7"),
+        ("hang", "no verdict within 3 s"), ("regex", "no verdict within 3 s"), ("crash", "exit status 7"),
         ("signal", "the worker died"), ("exit", "the worker died"), ("raise", "raised RuntimeError: no"),
         ("memory", "MemoryError"), ("read", "raised EOFError"), ("recursion", "RecursionError"),
     ],
