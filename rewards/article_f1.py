@@ -4,7 +4,7 @@ import json
 
 import regex
 
-from curricula.statutes import load_statutes
+from rewards.citations import article_of
 from rewards.parsing import ArticleRef, article_refs, final_answer, normalised
 from rewards.registry import reward
 from rewards.rouge import lcs_f1
@@ -27,8 +27,7 @@ def wanted_refs(sample: Sample) -> list[ArticleRef]:
     """
     found: list[ArticleRef] = []
     for entry in sample.references():
-        plain = entry.strip()
-        found += [ArticleRef(None, int(plain))] if plain.isascii() and plain.isdigit() else article_refs(entry)
+        found += _cited(entry.strip())
     if not found:
         raise ValueError(f"the reference {sample.reference[:60]!r} names no article")
     return found
@@ -59,12 +58,11 @@ def article_f1(sample: Sample) -> Verdict:
         return Verdict(0.0, reason="no answer")
     cited = _distinct(_cited(answer))
     right = sum(any(same_article(ref, other) for other in cited) for ref in wanted)
-    return Verdict(f1(right, len(cited), len(wanted)), reason=told(map_names(cited), map_names(wanted)))
+    return Verdict(f1(right, len(cited), len(wanted)), reason=told(_names(cited), _names(wanted)))
 
 
-def map_names(refs: list[ArticleRef]) -> list[str]:
-    """Names of articles without their laws."""
-    return [str(ArticleRef(None, *ref.key)) for ref in refs]
+def _names(refs: list[ArticleRef]) -> list[str]:
+    return [ref.place for ref in refs]
 
 
 @reward("article_soft_f1")
@@ -100,7 +98,7 @@ def _provisions(entries: list[str]) -> list[tuple[ArticleRef | None, str]]:
     found: list[tuple[ArticleRef | None, str]] = []
     for entry in entries:
         plain = entry.strip()
-        refs = [ArticleRef(None, int(plain))] if plain.isascii() and plain.isdigit() else _distinct(article_refs(entry))
+        refs = _distinct(_cited(plain))
         if refs:
             found += [(ref, _text(ref)) for ref in refs]
         elif plain:
@@ -111,8 +109,7 @@ def _provisions(entries: list[str]) -> list[tuple[ArticleRef | None, str]]:
 def _text(ref: ArticleRef) -> str:
     if ref.quote is not None:
         return normalised(ref.quote)
-    suffix = f"之{ref.insertion}" if ref.insertion else ""
-    article = load_statutes().find(ref.law, f"第{ref.number}条{suffix}") if ref.law else None
+    article = article_of(ref)
     return normalised(article.text) if article else ""
 
 

@@ -21,7 +21,7 @@ def options_of(prompt: str) -> list[str]:
 
 
 def skipped(prompt: str, completion: str) -> list[str]:
-    """Options that the reasoning does not discuss. The same words for each option are no discussion of each."""
+    """Options that the reasoning does not discuss."""
     said = discussions(thinking_of(completion) or completion)
     bodies = {letter: "".join(_WORD.findall(body)) for letter, body in said.items()}
     return [letter for letter in options_of(prompt) if len(bodies.get(letter, "")) < ENOUGH]

@@ -9,7 +9,7 @@ from typing import Literal
 from rapidfuzz.distance import LCSseq, Levenshtein
 from rapidfuzz.fuzz import partial_ratio_alignment
 
-from curricula.statutes import load_statutes
+from curricula.statutes import Article, load_statutes
 from rewards.parsing import ArticleRef, article_refs, normalised
 
 CLOSE = 0.9
@@ -45,8 +45,7 @@ def check(ref: ArticleRef) -> Checked:
     law = law_in_force(ref.law or "")
     if law is None:
         return Checked(ref, "unknown law", f"no law in force is named {ref.law}")
-    name = f"第{ref.number}条" + (f"之{ref.insertion}" if ref.insertion else "")
-    article = load_statutes().find(law, name)
+    name, article = ref.place, article_of(ref)
     if article is None:
         return Checked(ref, "unknown article", f"{law} has no {name}")
     if ref.quote is None or quotes(ref.quote, article.text):
@@ -58,6 +57,12 @@ def check(ref: ArticleRef) -> Checked:
     if other is not None:
         return Checked(ref, "other article", f"the quotation of {law} {name} is the text of {other}")
     return Checked(ref, "inexact", f"the quotation of {law} {name} is inexact")
+
+
+def article_of(ref: ArticleRef) -> Article | None:
+    """The article in force that a reference names; None if it names no law, or one that has no such article."""
+    law = law_in_force(ref.law) if ref.law else None
+    return load_statutes().find(law, ref.place) if law else None
 
 
 def law_in_force(name: str) -> str | None:

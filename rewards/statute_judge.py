@@ -10,7 +10,7 @@ from fractions import Fraction
 import regex
 
 from rewards.choice_analysis import options_of, skipped
-from rewards.citations import Checked, check_citations, law_in_force
+from rewards.citations import Checked, article_of, check_citations
 from rewards.parsing import choice_letters, final_answer, folded, judged_right, term, thinking_of
 from rewards.parsing.numbers import NUMBER, value
 from rewards.parsing.text import scan
@@ -84,11 +84,7 @@ def contradiction(sample: Sample, checked: list[Checked]) -> str:
 
 def _ranges(found: Checked) -> list[tuple[Fraction, Fraction]]:
     """Ranges of fixed terms (months) of a cited article."""
-    from curricula.statutes import load_statutes
-
-    law = law_in_force(found.ref.law or "")
-    suffix = f"之{found.ref.insertion}" if found.ref.insertion else ""
-    article = load_statutes().find(law, f"第{found.ref.number}条{suffix}") if law else None
+    article = article_of(found.ref)
     text = folded(article.text) if article else ""
     ranges = []
     for match in scan(_RANGE, text):

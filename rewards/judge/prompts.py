@@ -11,8 +11,7 @@ from typing import Any, Literal
 
 import regex
 
-from curricula.statutes import load_statutes
-from rewards.citations import law_in_force
+from rewards.citations import article_of
 from rewards.parsing import article_refs, folded
 from rewards.parsing.text import LONGEST, scan
 from rewards.verdict import Sample
@@ -90,15 +89,13 @@ def _fenced(text: str) -> str:
 def official(text: str, language: Language) -> str:
     """The articles that a text cites, as they are in force; what does not exist is said to."""
     lines = []
-    distinct = dict.fromkeys((ref.law, ref.key) for ref in article_refs(text) if ref.law)
-    for law, (number, insertion) in list(distinct)[:MOST_ARTICLES]:
-        name = law_in_force(law or "")
-        place = f"第{number}条" + (f"之{insertion}" if insertion else "")
-        article = load_statutes().find(name, place) if name else None
+    distinct = {(ref.law, ref.key): ref for ref in reversed(article_refs(text)) if ref.law}
+    for ref in list(distinct.values())[::-1][:MOST_ARTICLES]:
+        article = article_of(ref)
         if article is not None:
-            lines.append(f"{name}{place}：{article.text[:LONGEST_ARTICLE]}")
+            lines.append(f"{article.law}{ref.place}：{article.text[:LONGEST_ARTICLE]}")
         else:
-            lines.append(f"{law}{place}：" + ("现行法中没有此条" if language == "zh" else "no such article in force"))
+            lines.append(f"{ref}：" + ("现行法中没有此条" if language == "zh" else "no such article in force"))
     return "\n".join(lines) or ("（没有引用条文）" if language == "zh" else "(no article is cited)")
 
 

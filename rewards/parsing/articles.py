@@ -65,8 +65,13 @@ class ArticleRef:
         """(article, insertion)."""
         return self.number, self.insertion
 
+    @property
+    def place(self) -> str:
+        """第264条, 第17条之1."""
+        return f"第{self.number}条" + (f"之{self.insertion}" if self.insertion else "")
+
     def __str__(self) -> str:
-        return f"{self.law or ''}第{self.number}条" + (f"之{self.insertion}" if self.insertion else "")
+        return (self.law or "") + self.place
 
 
 @lru_cache(maxsize=10_000)

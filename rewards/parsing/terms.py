@@ -54,7 +54,7 @@ def term(text: str) -> Term | None:
     probation = next((_months(m) for m in spans if (m["prefix"] or "").startswith("缓刑")), None)
     found: list[tuple[bool, int, Term]] = []
     for place, match in enumerate(spans):
-        in_range = match["range"] or (place and _joined(plain, spans[place - 1], match))
+        in_range = match["range"] or (place and _joined(spans[place - 1], match))
         if in_range or match["prefix"] not in (None, "决定执行") or _dated(plain, match):
             continue
         named = match["kind"] or match["after"]
@@ -83,7 +83,7 @@ def _months(match: regex.Match[str]) -> Fraction | None:
     return 12 * years + (6 if match["half"] else 0) + months + days / 30
 
 
-def _joined(text: str, before: regex.Match[str], match: regex.Match[str]) -> bool:
+def _joined(before: regex.Match[str], match: regex.Match[str]) -> bool:
     """Whether a duration is the upper end of a range (三年以上七年以下, 三年至七年)."""
     return bool(before["range"]) and before.end() == match.start() and not match["prefix"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rewards.judge.cache import Cache
-from rewards.judge.client import JudgeSettings, TokenBucket, bare_answers, fitting
+from rewards.judge.client import JudgeSettings, bare_answers, fitting
 from rewards.judge.prompts import official, points_schema, question, speaks_to_judge
 from rewards.judge.service import JudgeService
 from rewards.verdict import Sample
@@ -120,7 +120,7 @@ def test_a_batch_ends_in_time(served):
         proxy.stop()
 
 
-def test_the_cache_gives_the_same_verdicts_a_hundred_times_faster(served, tmp_path):
+def test_the_cache_gives_the_same_verdicts_without_asking(served, tmp_path):
     samples = [sample(i % 20) for i in range(40)]
     first = service(*served, cache=tmp_path / "judge.sqlite")
     started = time.process_time(), time.monotonic()
@@ -161,7 +161,6 @@ def test_the_rate_is_limited(served):
     started = time.monotonic()
     judge.verdicts("legal_validity", [sample(i) for i in range(25)])
     assert time.monotonic() - started > 1.4, "10 at once, 15 more at 10 a second"
-    assert TokenBucket(0).rate == 0
 
 
 def write(path, numbers):
