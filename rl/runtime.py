@@ -245,7 +245,8 @@ class Runtime:
     def _verdicts(self, actors: list[Supervised], weights: Weights, samples: list[Sample]) -> list[Verdict]:
         """Verdicts in the order of the samples, which are dealt to the actors in equal runs."""
         served = actors is self.fleet.judges and self.config.judge.kind == "llm"
-        timeout_s = self.config.judge.batch_timeout_s + 30 if served else self.config.reward.timeout_s
+        # The served judge ends each criterion's batch itself, in time, with errors where answers are missing.
+        timeout_s = self.config.judge.batch_timeout_s * len(weights) + 30 if served else self.config.reward.timeout_s
         size = max(1, math.ceil(len(samples) / len(actors)))
 
         def ask(place: int) -> list[Verdict]:
@@ -278,9 +279,8 @@ class Runtime:
 
 def _samples(group: Group, tokenizer: Any) -> list[Sample]:
     question = group.prompt.messages[-1]["content"]
-    opened = (
-        THINK if opens_thinking(tokenizer, group.prompt_ids) else ""
-    )  # by the template, so that it counts as written
+    # What the template opened for the policy counts as written by it.
+    opened = THINK if opens_thinking(tokenizer, group.prompt_ids) else ""
     return [
         Sample(question, opened + completion.text, group.prompt.reference, group.prompt.answer_kind)
         for completion in group.completions
