@@ -52,6 +52,11 @@ def read_texts(path: str | Path) -> list[Document]:
     return found
 
 
+def is_file(name: str) -> bool:
+    """Whether a task is given as a file of prompts and not by the name of a generator."""
+    return name.endswith((".jsonl", ".parquet"))
+
+
 def fingerprint(path: str | Path) -> str:
     """SHA-256 of a file's bytes.
 

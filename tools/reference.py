@@ -15,20 +15,18 @@ from pydantic_core import PydanticUndefined
 import rewards.library  # noqa: F401  (registers the rewards)
 from rewards.presets import PRESETS as TOTALS
 from rewards.registry import JUDGED, REWARDS
+from rl.config.algorithm import PRESETS, AlgorithmConfig, MismatchConfig
+from rl.config.corpora import CorpusSource
 from rl.config.schema import RunConfig
 from rl.config.stages import (
-    PRESETS,
-    AlgorithmConfig,
-    CorpusSource,
     EvaluateStage,
     GRPOStage,
     MidTrainingStage,
-    MismatchConfig,
     OptimConfig,
     RewardPart,
     SamplingConfig,
     SFTStage,
-)  # fmt: skip
+)
 
 PATH = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 SECTIONS = ("model", "trainer", "rollout", "reward", "judge", "cluster", "tracker")

@@ -11,7 +11,8 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError
 
 from rl.actors.trainer import TrainerActor, TrainerSpec, environment
-from rl.config.stages import AlgorithmConfig, OptimConfig
+from rl.config.algorithm import AlgorithmConfig
+from rl.config.stages import OptimConfig
 from rl.samples import TokenBatch
 from rl.weights import WeightUpdate
 

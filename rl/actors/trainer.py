@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rl.config.algorithm import AlgorithmConfig
 from rl.config.schema import ModelConfig, TrainerConfig
-from rl.config.stages import AlgorithmConfig, OptimConfig
+from rl.config.stages import OptimConfig
 from rl.samples import TokenBatch
 from rl.weights import WeightUpdate, ipc_info, nccl_info, nccl_join, nccl_send, write_adapter, write_shared
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from rl.algorithms.verl_bridge import kl_divergence, verl_advantages
-from rl.config.stages import AlgorithmConfig
+from rl.config.algorithm import AlgorithmConfig
 from rl.engines import layout
 from rl.samples import TokenBatch
 

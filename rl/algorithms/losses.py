@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rl.algorithms.mismatch import correction
 from rl.algorithms.verl_bridge import aggregate, kl_divergence, verl_policy_loss
-from rl.config.stages import AlgorithmConfig
+from rl.config.algorithm import AlgorithmConfig
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ with sequence ratios, Liu et al. 2025).
 import torch
 from torch import Tensor
 
-from rl.config.stages import MismatchConfig
+from rl.config.algorithm import MismatchConfig
 
 LARGEST = 20.0
 """Log-ratios are cut here, as verl cuts them, so that a product over a long sequence stays finite."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from rl.config.stages import AlgorithmConfig
+from rl.config.algorithm import AlgorithmConfig
 
 
 def verl_advantages(algorithm: AlgorithmConfig, token_rewards: Tensor, mask: Tensor, groups: np.ndarray) -> Tensor:

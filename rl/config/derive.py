@@ -12,7 +12,7 @@ from curricula.tasks import find_task
 from rewards.registry import Part, expand, split
 from rl.config.fingerprint import data_files
 from rl.config.schema import RunConfig
-from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, RewardPart, SFTStage, Stage
+from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, PerplexityStage, RewardPart, SFTStage, Stage
 from rl.errors import UserError
 
 TRAIN_FLOPS_PER_CORE = 5.0e10
@@ -135,6 +135,8 @@ def _stage_plan(config: RunConfig, stage: Stage, parameters: int) -> StagePlan:
         longest = stage.max_prompt_tokens + stage.sampling.max_tokens
         sampled = steps * completions * stage.sampling.max_tokens * 0.7
         trained = steps * completions * longest * 0.5
+    elif isinstance(stage, PerplexityStage):
+        steps, sequences, longest = 1, 0, stage.window
     else:
         steps, sequences = 1, stage.questions * max(1, len(stage.tasks))
         sampled = sequences * stage.sampling.max_tokens * 0.7

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from curricula.records import fingerprint
+from curricula.records import fingerprint, is_file
 from curricula.statutes import load_statutes
 from rl.config.schema import RunConfig
-from rl.config.stages import MidTrainingStage
+from rl.config.stages import GRPOStage, MidTrainingStage, PerplexityStage
 
 _NO_INFLUENCE = ("run_dir", "resume", "plan", "cluster", "tracker")
 _NO_INFLUENCE_INSIDE = {
@@ -54,10 +54,12 @@ def data_files(config: RunConfig) -> list[str]:
     """Paths of the data files that the curriculum names."""
     paths: list[str] = []
     for stage in config.curriculum.stages:
-        if isinstance(stage, MidTrainingStage):
-            paths += [source.path for source in stage.corpus if source.path != "statutes"]
+        if isinstance(stage, MidTrainingStage | PerplexityStage):
+            paths += [source.path for source in stage.corpus if source.local]
         elif stage.data:
             paths.append(stage.data)
+        if isinstance(stage, GRPOStage):
+            paths += [task for task in stage.tasks if is_file(task)]
     return list(dict.fromkeys(paths))
 
 

@@ -1,10 +1,12 @@
 """The stages of a curriculum, as typed models: a union told apart by ``kind``, each field documented below it."""
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from rl.config.algorithm import AlgorithmConfig
 from rl.config.base import Strict
+from rl.config.corpora import CleaningConfig, CorpusSource, PASConfig
 
 
 class OptimConfig(Strict):
@@ -75,178 +77,6 @@ class RewardPart(Strict):
         return self
 
 
-class CorpusSource(Strict):
-    """One source of a mid-training mixture."""
-
-    path: str = "statutes"
-    """``statutes`` for the bundled statute corpus, or a JSONL or Parquet file with a ``text`` column."""
-    laws: tuple[str, ...] = ()
-    """Names of the laws to take from the statute corpus; empty takes every law in force."""
-    weight: float = Field(1.0, gt=0)
-    """Share of tokens drawn from this source, relative to the others."""
-
-
-class MismatchConfig(Strict):
-    """Correction for the difference between the policy that sampled and the policy that is trained."""
-
-    level: Literal["token", "sequence", "geometric"] = "token"
-    """Ratio of a token, of its sequence (product), or the geometric mean of the sequence."""
-    mode: Literal["truncate", "mask"] = "truncate"
-    """``truncate`` bounds the ratio by ``threshold``; ``mask`` drops what lies outside [1/threshold, threshold]."""
-    threshold: float = Field(2.0, gt=1)
-    """Largest ratio."""
-
-
-class Preset(NamedTuple):
-    """A published algorithm."""
-
-    keys: dict[str, Any]
-    """What it sets of :class:`AlgorithmConfig`."""
-    reason: str
-    source: str
-
-
-PRESETS = {
-    "grpo": Preset(
-        {"aggregation": "seq-mean-token-mean", "clip_high": 0.2, "kl_coef": 0.04},
-        "The group's mean reward is the baseline in place of a value model; a KL term holds the policy near its start.",
-        "Shao et al. 2024, arXiv 2402.03300, eq. 3",
-    ),
-    "dr_grpo": Preset(
-        {"aggregation": "seq-mean-token-sum-norm", "clip_high": 0.2, "normalise_std": False},
-        "No division by the group's deviation or a completion's own length, which favour easy prompts and long errors.",
-        "Liu et al. 2025, arXiv 2503.20783",
-    ),
-    "dapo": Preset(
-        {"refills": 3},
-        "Every token weighs the same, rare tokens may grow more, and groups without a gradient are replaced.",
-        "Yu et al. 2025, arXiv 2503.14476, eq. 8 and 10 to 13",
-    ),
-    "legalone": Preset(
-        {"advantage": "length_weighted", "refills": 3},
-        "A length-weighted baseline: the advantages of all tokens of a group add up to 0, whatever the lengths.",
-        "LegalOne (b2 = sum L R / sum L); the same estimator as OPO, Hao et al. 2025, arXiv 2505.23585",
-    ),
-    "rloo": Preset(
-        {"advantage": "rloo", "loss": "gpg", "aggregation": "seq-mean-token-sum"},
-        "Plain REINFORCE over whole completions; the others of the group are an unbiased baseline.",
-        "Ahmadian et al. 2024, arXiv 2402.14740",
-    ),
-    "reinforce_pp": Preset(
-        {
-            "advantage": "reinforce_plus_plus",
-            "clip_high": 0.2,
-            "kl_coef": 0.01,
-            "kl_in": "reward",
-            "kl_estimator": "k1",
-        },
-        "Advantages are whitened over the whole batch instead of a group, with the KL penalty in the reward.",
-        "Hu et al. 2025, arXiv 2501.03262",
-    ),
-    "reinforce_pp_baseline": Preset(
-        {"advantage": "reinforce_plus_plus_baseline", "clip_high": 0.2, "kl_coef": 0.001, "kl_estimator": "k2"},
-        "The group's mean is taken off first, then advantages are whitened over the whole batch.",
-        "Hu et al. 2025, arXiv 2501.03262",
-    ),
-    "gspo": Preset(
-        {"loss": "gspo", "aggregation": "seq-mean-token-mean", "clip_low": 3e-4, "clip_high": 4e-4},
-        "The ratio is that of the whole completion, the unit that is rewarded; steadier for mixture-of-experts models.",
-        "Zheng et al. 2025, arXiv 2507.18071",
-    ),
-    "cispo": Preset(
-        {"loss": "cispo", "clip_low": 1.0, "clip_high": 4.0},
-        "The ratio is clipped as a weight, so no token loses its gradient.",
-        "MiniMax 2025, arXiv 2506.13585",
-    ),
-    "sapo": Preset(
-        {"loss": "sapo", "aggregation": "seq-mean-token-mean"},
-        "A smooth gate instead of a hard clip, narrower for negative advantages.",
-        "Gao et al. 2025, arXiv 2511.20347",
-    ),
-    "gpg": Preset(
-        {"advantage": "gpg", "loss": "gpg"},
-        "The bare policy gradient, scaled up for the completions that carry none.",
-        "Chu et al. 2025, arXiv 2504.02546",
-    ),
-}
-"""What a preset sets; a key that is set beside it wins."""
-
-
-class AlgorithmConfig(Strict):
-    """The policy-gradient update. Estimators and losses are verl's, except ``length_weighted``."""
-
-    preset: (
-        Literal[
-            "grpo", "dr_grpo", "dapo", "legalone", "rloo", "reinforce_pp", "reinforce_pp_baseline", "gspo", "cispo",
-            "sapo", "gpg",
-        ]
-        | None
-    ) = None  # fmt: skip
-    """A published algorithm, which sets the keys below that are not set beside it."""
-    advantage: Literal[
-        "grpo", "rloo", "opo", "length_weighted", "gpg", "reinforce_plus_plus", "reinforce_plus_plus_baseline"
-    ] = "grpo"
-    """Advantage estimator."""
-    normalise_std: bool = True
-    """Divide group advantages by the group's standard deviation (``grpo``); off is Dr.GRPO."""
-    loss: Literal["vanilla", "gspo", "cispo", "sapo", "gpg"] = "vanilla"
-    """Policy loss: ``vanilla`` is PPO's clipped ratio with dual clip, ``gpg`` the plain policy gradient."""
-    aggregation: Literal["token-mean", "seq-mean-token-sum", "seq-mean-token-mean", "seq-mean-token-sum-norm"] = (
-        "token-mean"
-    )
-    """How per-token losses become one number over the whole batch; ``-norm`` divides by ``sampling.max_tokens``."""
-    clip_low: float = Field(0.2, ge=0)
-    """Lower clip range of the probability ratio."""
-    clip_high: float = Field(0.28, ge=0)
-    """Upper clip range (DAPO's clip-higher)."""
-    clip_dual: float = Field(3.0, gt=1)
-    """Dual clip: bound of the ratio for negative advantages."""
-    tau_positive: float = Field(1.0, gt=0)
-    """SAPO's gate temperature for positive advantages."""
-    tau_negative: float = Field(1.05, gt=0)
-    """SAPO's gate temperature for negative advantages."""
-    old_log_probs: Literal["rollout", "recompute"] = "rollout"
-    """What the ratio is taken against: the sampler's own log-probs, or the trainer's before the step."""
-    mismatch: MismatchConfig | None = None
-    """Correction for the sampler's mismatch; needs ``old_log_probs=recompute``."""
-    kl_coef: float = Field(0.0, ge=0)
-    """Weight of the KL term against the reference; above 0 a reference is started."""
-    kl_in: Literal["loss", "reward"] = "loss"
-    """Whether the KL term is added to the loss or taken off the reward, token by token."""
-    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
-    """KL estimator (Schulman 2020)."""
-    entropy_coef: float = Field(0.0, ge=0)
-    """Weight of the entropy bonus."""
-    refills: int = Field(0, ge=0)
-    """Dynamic sampling: at most so many further rounds of prompts in place of groups without a gradient."""
-    overlong_buffer: int = Field(0, ge=0)
-    """Overlong shaping: the reward falls by up to 1 over the last so many tokens before ``sampling.max_tokens``."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_preset(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("preset") in PRESETS:
-            return PRESETS[given["preset"]].keys | given
-        return given
-
-    @model_validator(mode="after")
-    def _possible(self) -> "AlgorithmConfig":
-        if self.mismatch is not None and self.old_log_probs == "rollout":
-            raise ValueError(
-                "mismatch needs old_log_probs=recompute: against the sampler's own log-probs the ratio corrects already"
-            )
-        if self.loss == "sapo" and self.aggregation != "seq-mean-token-mean":
-            raise ValueError("loss=sapo is defined with aggregation=seq-mean-token-mean alone")
-        if self.kl_in == "reward" and self.kl_estimator != "k1":
-            raise ValueError("kl_in=reward takes kl_estimator=k1; the others are estimates of a loss")
-        return self
-
-    @property
-    def whole_batch(self) -> bool:
-        """Whether advantages depend on more than their own group, so that training must wait for every group."""
-        return self.advantage in ("gpg", "reinforce_plus_plus", "reinforce_plus_plus_baseline")
-
-
 class StageBase(Strict):
     """What every stage has."""
 
@@ -278,8 +108,39 @@ class MidTrainingStage(StageBase, BatchOverrides):
     """Length of a packed row (tokens)."""
     corpus: tuple[CorpusSource, ...] = (CorpusSource(),)
     """The mixture."""
+    clean: CleaningConfig = CleaningConfig()
+    """Which documents are left out."""
+    pas: PASConfig | None = None
+    """Plasticity-adjusted sampling, from the scores of a perplexity stage; empty draws documents uniformly."""
+    held_out: int = Field(0, ge=0)
+    """Documents of each source kept out of training, whose perplexity is measured before the first and after the last
+    step; 0 is off."""
     optim: OptimConfig = OptimConfig()
     """Optimizer and schedule."""
+
+    @model_validator(mode="after")
+    def _has_phases(self) -> "MidTrainingStage":
+        if self.pas is not None and self.optim.schedule != "wsd":
+            raise ValueError(f"pas follows the phases of optim.schedule=wsd; schedule={self.optim.schedule} has none")
+        return self
+
+
+class PerplexityStage(StageBase):
+    """Perplexity of every document of a corpus under the policy as it stands, which is PAS's reference model.
+
+    A score is kept under the content of document and weights, so that it is never computed twice.
+    """
+
+    kind: Literal["perplexity"]
+    """Tells the stage kinds apart."""
+    corpus: tuple[CorpusSource, ...] = (CorpusSource(),)
+    """The sources to score; weights don't matter here."""
+    clean: CleaningConfig = CleaningConfig()
+    """Which documents are left out."""
+    window: int = Field(256, ge=16)
+    """Longest piece of a document in one pass (tokens); the score is over all tokens of all pieces."""
+    cache: str = "perplexity.sqlite"
+    """SQLite file of scores, relative to the run folder. One file may serve many runs."""
 
 
 class SFTStage(StageBase, BatchOverrides):
@@ -293,6 +154,11 @@ class SFTStage(StageBase, BatchOverrides):
     """Number of generated demonstrations by task name."""
     data: str | None = None
     """JSONL or Parquet file with ``prompt`` and ``demonstration``, besides or instead of generated ones."""
+    held_out: int = Field(0, ge=0)
+    """Demonstrations of each task (dev split), and of ``data``, kept for the held-out loss; above 0 the stage ends with
+    the weights that had the lowest."""
+    held_out_every: int = Field(20, ge=1)
+    """Steps between two measurements of the held-out loss."""
     optim: OptimConfig = OptimConfig()
     """Optimizer and schedule."""
 
@@ -303,6 +169,39 @@ class SFTStage(StageBase, BatchOverrides):
         return self
 
 
+class Gate(Strict):
+    """A condition on one metric; ``above`` and ``below`` may both be set."""
+
+    metric: str
+    """Of a step: any key of its line in metrics.jsonl, such as ``task/age/accuracy``. On entering: of the last
+    evaluation before, ``accuracy``, ``format`` or ``accuracy/<task>``."""
+    above: float | None = None
+    """The metric is at least this."""
+    below: float | None = None
+    """The metric is at most this."""
+    steps: int = Field(1, ge=1)
+    """For so many steps in a row."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Gate":
+        if self.above is None and self.below is None:
+            raise ValueError(f"gate on {self.metric}: give above or below; both are empty")
+        return self
+
+
+class GatesConfig(Strict):
+    """When a stage begins, ends early, or goes back. Without gates it begins at once and does all its steps."""
+
+    enter: tuple[Gate, ...] = ()
+    """All must hold in the last evaluation before the stage."""
+    otherwise: Literal["stop", "skip"] = "stop"
+    """What happens when they don't: the run stops and can be resumed, or the stage is left out."""
+    leave: tuple[Gate, ...] = ()
+    """When all hold, the stage ends; it does ``steps`` at most."""
+    fall_back: tuple[Gate, ...] = ()
+    """When any holds, the stage ends with the weights of its last checkpoint from before, or those it began with."""
+
+
 class GRPOStage(StageBase, BatchOverrides):
     """Reinforcement learning with group-relative advantages."""
 
@@ -311,9 +210,17 @@ class GRPOStage(StageBase, BatchOverrides):
     steps: int = Field(ge=1)
     """Number of steps."""
     tasks: dict[str, float] = Field(default_factory=dict)
-    """Weight of each task in the prompts of a step."""
+    """Weight of each task in the prompts of a step: a generated task, or a JSONL or Parquet file of prompts with
+    references."""
     data: str | None = None
-    """JSONL or Parquet file of prompts with references, instead of generated tasks."""
+    """One such file, instead of ``tasks``."""
+    replay: float = Field(0.0, ge=0, lt=1)
+    """Share of prompts drawn from tasks of the GRPO stages before this one that it does not name itself."""
+    difficulty: float = Field(0.0, ge=0, le=1)
+    """How far sampling turns to tasks, and to prompts of a file, that the policy solves about half of the time: weights
+    are multiplied by ``1 - d + 4 d p (1 - p)``, p being the observed accuracy. 0 is off."""
+    gates: GatesConfig = GatesConfig()
+    """Conditions of entering, leaving and falling back."""
     reward: dict[str, RewardPart] | None = None
     """Rewards of this stage, as in ``reward.parts``; empty takes those."""
     max_prompt_tokens: int = Field(128, ge=1)
@@ -361,7 +268,9 @@ class EvaluateStage(StageBase):
         return self
 
 
-Stage = Annotated[MidTrainingStage | SFTStage | GRPOStage | EvaluateStage, Field(discriminator="kind")]
+Stage = Annotated[
+    MidTrainingStage | PerplexityStage | SFTStage | GRPOStage | EvaluateStage, Field(discriminator="kind")
+]
 
 
 class CurriculumConfig(Strict):

@@ -8,7 +8,8 @@ from rl.algorithms.advantages import length_weighted, with_advantages
 from rl.algorithms.losses import next_token_loss, policy_loss
 from rl.algorithms.mismatch import correction
 from rl.algorithms.schedules import lr_factor
-from rl.config.stages import PRESETS, AlgorithmConfig, MismatchConfig, OptimConfig
+from rl.config.algorithm import PRESETS, AlgorithmConfig, MismatchConfig
+from rl.config.stages import OptimConfig
 from rl.engines import layout
 from tests.rl.ranks import policy_examples
 

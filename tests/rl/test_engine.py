@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from rl.config.stages import AlgorithmConfig, OptimConfig
+from rl.config.algorithm import AlgorithmConfig
+from rl.config.stages import OptimConfig
 from rl.samples import packed_batch
 from tests.rl.ranks import on_ranks, policy_examples, ragged
 

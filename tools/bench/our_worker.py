@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from curricula.prompts import ask
+from rl.config.algorithm import AlgorithmConfig
 from rl.config.schema import ModelConfig, RolloutConfig, TrainerConfig
-from rl.config.stages import AlgorithmConfig, OptimConfig, SamplingConfig
+from rl.config.stages import OptimConfig, SamplingConfig
 from rl.samples import Completion, Group, TokenBatch, policy_batch
 from tools.bench.protocol import answer, wait_for_turn
 
