@@ -1,4 +1,4 @@
-"""The endless stream of training prompts of a stage, with exact resume."""
+"""The endless stream of training prompts of a stage: weighted tasks, difficulty-aware, with exact resume."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -6,55 +6,138 @@ from typing import Any
 
 from curricula.errors import DataError
 from curricula.prompts import Prompt
-from curricula.tasks import prompt_at
+from curricula.tasks import find_task
+
+RATE = 0.05
+"""Weight of a new group in a task's running means, which so look back over some twenty groups."""
+Pick = tuple[str, int]
+"""(task, row of its pool; -1 for a generated question)."""
 
 
 class Sampler:
-    """Prompts by number: number ``i`` depends on source, seed and ``i`` alone, so nothing of them need be saved.
+    """Prompts by number: a task is drawn by weight, then a question of it.
 
-    A source is either weights of generated tasks, or a list of prompts that is gone through in an order shuffled anew
-    each epoch. Every group is observed, whether or not it is trained on.
+    A task's questions are generated, each from its number alone; or come from a pool (a file), which is gone through
+    in an order shuffled anew each epoch. With ``difficulty`` d above 0 a task's weight, and the chance of a pool's
+    question to be taken when its turn comes, are multiplied by ``1 - d + 4 d p (1 - p)``, where p is the share of right
+    answers observed so far (1/2 before any): what is always or never solved teaches a group-relative policy nothing.
+    Every group is observed, whether or not it is trained on.
     """
 
-    def __init__(self, source: Mapping[str, float] | Sequence[Prompt], seed: int, stage: str = "") -> None:
-        self.source = source
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        pools: Mapping[str, Sequence[Prompt]],
+        seed: int,
+        stage: str = "",
+        difficulty: float = 0.0,
+    ) -> None:
+        """``pools`` holds the questions of those tasks of ``weights`` that are not generated."""
+        self.weights, self.pools, self.difficulty = dict(weights), pools, difficulty
         self.seed = f"{seed}/{stage}"
         self.observed: dict[str, dict[str, float]] = {}
+        self.solved: dict[str, float] = {}
+        """Share of right answers in the last group of each pool question, by uid."""
+        self.positions = dict.fromkeys(pools, 0)
+        self.picked: dict[int, Pick] = {}
+        """What prompts on their way are, so that they stay the same when weights have moved."""
+        self._order: dict[str, tuple[int, list[int]]] = {}
 
     def at(self, index: int) -> Prompt:
-        """Prompt number ``index``."""
-        if isinstance(self.source, Mapping):
-            return prompt_at(self.source, "train", self.seed, index)
-        epoch, place = divmod(index, len(self.source))
-        order = list(range(len(self.source)))
-        random.Random(f"{self.seed}/{epoch}").shuffle(order)
-        return self.source[order[place]]
+        """Prompt number ``index``; the same one until its group is observed."""
+        rng = random.Random(f"{self.seed}/train/{index}")
+        weights = self.current_weights()
+        drawn = rng.choices(list(weights), list(weights.values()))[0]
+        if index not in self.picked:
+            self.picked[index] = drawn, self._next_row(drawn) if drawn in self.pools else -1
+        task, row = self.picked[index]
+        return find_task(task).generate(rng, "train") if row < 0 else self.pools[task][row]
 
-    def observe(self, task: str, rewards: Sequence[float]) -> None:
-        """Take note of a group's rewards (an exponential mean of the last twenty groups or so of each task)."""
+    def current_weights(self) -> dict[str, float]:
+        """Weight of each task as it stands."""
+        means = {task: self.observed.get(task, {}).get("accuracy", 0.5) for task in self.weights}
+        adjusted = {task: weight * self._interest(means[task]) for task, weight in self.weights.items()}
+        return adjusted if sum(adjusted.values()) > 0 else self.weights
+
+    def _interest(self, solved: float) -> float:
+        return 1 - self.difficulty + 4 * self.difficulty * solved * (1 - solved)
+
+    def _next_row(self, task: str) -> int:
+        """The next row of a pool; rows of little interest are passed over, each with its chance, for one epoch."""
+        pool = self.pools[task]
+        for _ in range(len(pool)):
+            position = self.positions[task]
+            row = self._row_at(task, position)
+            self.positions[task] += 1
+            chance = random.Random(f"{self.seed}/{task}/{position}/taken").random()
+            if chance < self._interest(self.solved.get(pool[row].uid, 0.5)):
+                return row
+        self.positions[task] += 1
+        return self._row_at(task, self.positions[task] - 1)
+
+    def _row_at(self, task: str, position: int) -> int:
+        epoch, place = divmod(position, len(self.pools[task]))
+        if self._order.get(task, (-1, []))[0] != epoch:
+            order = list(range(len(self.pools[task])))
+            random.Random(f"{self.seed}/{task}/{epoch}").shuffle(order)
+            self._order[task] = epoch, order
+        return self._order[task][1][place]
+
+    def observe(self, index: int, rewards: Sequence[float], solved: Sequence[float]) -> None:
+        """Take note of the group of prompt ``index``.
+
+        Args:
+            index: number of the prompt.
+            rewards: reward of each completion; empty where a verdict failed.
+            solved: in [0, 1] for each completion, how far it was right.
+        """
+        task, row = self.picked.pop(index)
         if not rewards:
             return
-        mean = sum(rewards) / len(rewards)
-        seen = self.observed.setdefault(task, {"reward": mean, "groups": 0.0})
-        seen["reward"] += 0.05 * (mean - seen["reward"])
+        means = {"reward": sum(rewards) / len(rewards), "accuracy": sum(solved) / len(solved)}
+        seen = self.observed.setdefault(task, {**means, "groups": 0.0})
+        for name, mean in means.items():
+            seen[name] += RATE * (mean - seen[name])
         seen["groups"] += 1
+        if row >= 0:
+            self.solved[self.pools[task][row].uid] = means["accuracy"]
 
     def metrics(self) -> dict[str, float]:
-        """Running mean reward of each task."""
-        return {f"task/{task}/reward": seen["reward"] for task, seen in sorted(self.observed.items())}
+        """Running mean reward and accuracy of each task, and its share in the next prompts."""
+        weights = self.current_weights()
+        total = sum(weights.values())
+        found: dict[str, float] = {}
+        for task, seen in sorted(self.observed.items()):
+            shown = f"task/{task.rsplit('/', 1)[-1]}"
+            found[f"{shown}/reward"] = seen["reward"]
+            found[f"{shown}/accuracy"] = seen["accuracy"]
+            if self.difficulty:
+                found[f"{shown}/share"] = weights[task] / total
+        return found
 
     def state_dict(self) -> dict[str, Any]:
         """State as JSON values."""
-        return {"observed": {task: dict(seen) for task, seen in self.observed.items()}}
+        return {
+            "observed": {task: dict(seen) for task, seen in self.observed.items()},
+            "solved": dict(self.solved),
+            "positions": dict(self.positions),
+            "picked": [[index, *pick] for index, pick in self.picked.items()],
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state.
 
         Raises:
-            DataError: if its keys are not exactly those of :meth:`state_dict`.
+            DataError: if its keys are not exactly those of :meth:`state_dict`, or it belongs to other tasks.
         """
         require_keys("sampler", state, self.state_dict())
+        require_keys("sampler's pool", state["positions"], self.positions)
+        unknown = sorted(set(state["observed"]) - set(self.weights))
+        if unknown:
+            raise DataError(f"the sampler state speaks of the task {unknown[0]}, which is not in this stage")
         self.observed = {task: dict(seen) for task, seen in state["observed"].items()}
+        self.solved, self.positions = dict(state["solved"]), dict(state["positions"])
+        self.picked = {index: (task, row) for index, task, row in state["picked"]}
 
 
 def require_keys(what: str, state: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

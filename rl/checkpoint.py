@@ -73,6 +73,10 @@ class Checkpoints:
         found = [c for c in self._complete(stage) if at_most is None or c.step <= at_most]
         return found[-1] if found else None
 
+    def at(self, stage: str, step: int) -> Checkpoint | None:
+        """The checkpoint of a stage after exactly ``step`` steps; None if it is not there."""
+        return next((c for c in self._complete(stage) if c.step == step), None)
+
     def driver(self, checkpoint: Checkpoint) -> dict[str, Any]:
         """The driver's part of a checkpoint, after every file has been verified.
 

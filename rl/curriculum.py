@@ -6,13 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from curricula.gates import unmet
 from rl.actors.group import TrainerLost
-from rl.config.stages import EvaluateStage, Stage
+from rl.config.gates import conditions, last_evaluation
+from rl.config.stages import EvaluateStage, GRPOStage, PerplexityStage, Stage
+from rl.errors import UserError
+from rl.results import read
 from rl.runtime import Runtime
-from rl.stages import evaluate, grpo, mid_training, sft
+from rl.stages import evaluate, grpo, mid_training, perplexity, sft
 
 STAGES: dict[str, Callable[[Any, Runtime], None]] = {
     "mid_training": mid_training.run,
+    "perplexity": perplexity.run,
     "sft": sft.run,
     "grpo": grpo.run,
     "evaluate": evaluate.run,
@@ -29,6 +34,8 @@ def run_curriculum(runtime: Runtime) -> None:
     for stage in runtime.config.curriculum.stages:
         while not runtime.manifest.stage(stage.name).get("done"):
             try:
+                if isinstance(stage, GRPOStage) and not may_begin(stage, runtime):
+                    break
                 run_stage(stage, runtime)
             except TrainerLost as error:
                 lost += 1
@@ -38,9 +45,33 @@ def run_curriculum(runtime: Runtime) -> None:
                 runtime.restart_trainer()
 
 
+def may_begin(stage: GRPOStage, runtime: Runtime) -> bool:
+    """Whether the gates let a stage begin that has not begun yet; one that is to be left out is recorded as such.
+
+    Raises:
+        UserError: if they don't, and the run is to stop then.
+    """
+    before = last_evaluation(runtime.config.curriculum.stages, stage.name)
+    if before is None or runtime.checkpoints.latest(stage.name) is not None:
+        return True
+    found = next((result for result in read(runtime.run_dir / "results.json") if result.stage == before.name), None)
+    reason = unmet(conditions(stage.gates.enter), found.metrics if found else {})
+    if reason is None:
+        return True
+    reason = f"{reason} (evaluation {before.name})"
+    if stage.gates.otherwise == "stop":
+        raise UserError(
+            f"stage {stage.name} may not begin: {reason}. What came before it is kept: change gates.enter and go on "
+            f"with resume=force, or change the stages before it and start anew"
+        )
+    runtime.tracker.console.print(f"[yellow]stage {stage.name} is left out: {reason}[/yellow]")
+    runtime.manifest.record(stage.name, done=True, skipped=reason)
+    return False
+
+
 def run_stage(stage: Stage, runtime: Runtime) -> None:
     """Run one stage and record that it is done; a training stage leaves a Hugging Face export."""
-    if isinstance(stage, EvaluateStage):
+    if isinstance(stage, EvaluateStage | PerplexityStage):
         runtime.load_weights_before(stage.name)
         STAGES[stage.kind](stage, runtime)
         runtime.manifest.record(stage.name, done=True, tracker=runtime.tracker.state_dict())
@@ -48,5 +79,5 @@ def run_stage(stage: Stage, runtime: Runtime) -> None:
     STAGES[stage.kind](stage, runtime)
     export = Path("exports") / stage.name
     runtime.trainer.call("export", str((runtime.run_dir / export).resolve()))
-    runtime.weights_from = stage.name
+    runtime.weights_from = runtime.trained_up_to(stage.name)
     runtime.manifest.record(stage.name, done=True, export=str(export))

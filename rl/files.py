@@ -1,6 +1,7 @@
 """Small files written so that a crash leaves the old one or the new one, never half of one."""
 
 import errno
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -31,6 +32,12 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is missing; the folder it should lie in is incomplete") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged ({error}); restore it from a copy or remove it") from None
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_disk_full(error: BaseException) -> bool:

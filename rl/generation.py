@@ -101,7 +101,7 @@ class Engine:
             fresh = [(uid, found) for uid, found in answer if uid in self.issued and uid not in self.received]
             self.received |= {uid for uid, _ in fresh}
             requests = [(self.issued[uid], found) for uid, found in fresh]
-        return [Group(r.uid, r.prompt, r.prompt_ids, found) for r, found in requests]
+        return [Group(r.uid, r.prompt, r.prompt_ids, found, index=r.index) for r, found in requests]
 
 
 class GroupStream:

@@ -17,7 +17,7 @@ def batch_table(plan: Plan) -> Table:
         table.add_column(column, justify="right")
     table.add_column("longest\nrow", justify="right")
     for stage in plan.stages:
-        grpo, evaluates = stage.kind == "grpo", stage.kind == "evaluate"
+        grpo, evaluates = stage.kind == "grpo", stage.kind in ("evaluate", "perplexity")
         table.add_row(
             stage.name,
             stage.kind,

@@ -1,14 +1,17 @@
 """Checks of data against the tokenizer, and of the judge's server, before any actor starts."""
 
+import itertools
 import os
 from typing import Any
 
-from curricula.corpora import read_corpus
-from curricula.records import read_demonstrations, read_prompts
+from curricula.prompts import Prompt
+from curricula.records import is_file, read_prompts
 from curricula.tasks import make_prompts
 from rl.config.derive import wants_judge
 from rl.config.schema import RunConfig
-from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, SFTStage
+from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, PerplexityStage, SFTStage
+from rl.corpus import load_corpus
+from rl.demonstrations import demonstrations
 from rl.errors import UserError
 from rl.models.chat import render_demonstration, render_prompt
 
@@ -25,21 +28,16 @@ def require_prompts_fit(config: RunConfig, tokenizer: Any) -> None:
     """
     for stage in config.curriculum.stages:
         where = f"stage {stage.name}"
-        if isinstance(stage, MidTrainingStage):
-            for source in stage.corpus:
-                read_corpus(source.path, source.laws)
+        if isinstance(stage, MidTrainingStage | PerplexityStage):
+            load_corpus(stage.corpus, stage.clean)
         elif isinstance(stage, SFTStage):
-            found = [p for t, n in stage.demonstrations.items() for p in make_prompts(t, "train", n, config.seed)]
-            found += read_demonstrations(stage.data) if stage.data else []
-            for prompt in found:
+            for prompt in itertools.chain(*demonstrations(stage, config.seed)):
                 ids, _ = render_demonstration(tokenizer, prompt)
                 _require(
                     len(ids), config.model.max_length, f"{where}: the demonstration of {prompt.uid}", "model.max_length"
                 )
         elif isinstance(stage, GRPOStage):
-            found = [p for t in stage.tasks for p in make_prompts(t, "train", PROBED, config.seed, fewer_ok=True)]
-            found += read_prompts(stage.data) if stage.data else []
-            for prompt in found:
+            for prompt in itertools.chain(*(_questions(source, config.seed) for source in stage.sources)):
                 length = len(render_prompt(tokenizer, prompt.messages))
                 what = f"{where}: prompt {prompt.uid} (task {prompt.task})"
                 _require(length, stage.max_prompt_tokens, what, "max_prompt_tokens")
@@ -48,6 +46,10 @@ def require_prompts_fit(config: RunConfig, tokenizer: Any) -> None:
             for prompt in read_prompts(stage.data):
                 length = len(render_prompt(tokenizer, prompt.messages))
                 _require(length, limit, f"{where}: prompt {prompt.uid}", "model.max_length less sampling.max_tokens")
+
+
+def _questions(source: str, seed: int) -> list[Prompt]:
+    return read_prompts(source) if is_file(source) else make_prompts(source, "train", PROBED, seed, fewer_ok=True)
 
 
 def require_judge(config: RunConfig) -> None:

@@ -31,6 +31,16 @@ class EvalResult:
         """Mean accuracy over the tasks."""
         return sum(t["correct"] / max(1, t["n"]) for t in self.per_task.values()) / max(1, len(self.per_task))
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """``accuracy`` (average), ``format`` (average) and ``accuracy/<task>``, as gates name them."""
+        tasks = self.per_task.items()
+        return {
+            "accuracy": self.average,
+            "format": sum(found["format"] for _, found in tasks) / max(1, len(tasks)),
+            **{f"accuracy/{task}": found["correct"] / max(1, found["n"]) for task, found in tasks},
+        }
+
 
 def wilson(correct: float, n: float, z: float = 1.96) -> tuple[float, float]:
     """Wilson score interval of a share (95 % for z = 1.96; Wilson 1927)."""

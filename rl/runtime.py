@@ -14,16 +14,18 @@ import numpy as np
 
 from cluster.health import Supervised
 from curricula.prompts import Prompt
-from curricula.records import read_prompts
+from curricula.records import is_file, read_prompts
 from curricula.sampler import Sampler
+from rewards.cache import key_of
 from rewards.registry import Weights, split
 from rewards.verdict import Sample, Verdict
 from rl.actors.group import TrainerGroup
 from rl.checkpoint import Checkpoints
-from rl.config.derive import BatchNumbers, batch_numbers, reward_sum
+from rl.config.derive import BatchNumbers, batch_numbers, reward_sum, task_weights
 from rl.config.schema import RunConfig
-from rl.config.stages import EvaluateStage, GRPOStage
+from rl.config.stages import EvaluateStage, GRPOStage, PerplexityStage
 from rl.errors import UserError
+from rl.files import digest, read_json
 from rl.fleet import Fleet
 from rl.generation import GroupStream, Request, StreamPlan, stable_seed
 from rl.manifest import Manifest
@@ -35,6 +37,8 @@ from rl.updates import StepUpdate, shaped
 PARTS = 4
 """With periodic overlap a step's groups come in about so many parts from each engine; training on the last is all that
 is not overlapped."""
+IN_TRAINING = ""
+"""What the trainer's weights come from while a stage is training them."""
 PARITY_TOLERANCE = 1e-4
 """Largest difference of trainer and rollout log-probs in fp32 (nats)."""
 
@@ -62,6 +66,7 @@ class Runtime:
         self.run_dir = Path(config.run_dir)
         self.fleet = fleet
         self.weights_from: str | None = None
+        """Stage whose final weights the trainer holds; None for those of the base model."""
         self._reference_from: str | None = None
 
     @property
@@ -100,28 +105,49 @@ class Runtime:
 
     def load_weights_before(self, name: str) -> None:
         """Bring the trainer to the weights that a stage starts from: those of the training stage before it."""
-        source = self._trained_before(name)
+        self._load(self._trained_before(name), name)
+
+    def load_weights_of(self, name: str) -> None:
+        """Bring the trainer to the weights that a finished stage leaves, which may be earlier ones than its last."""
+        self._load(self.trained_up_to(name), name)
+
+    def _load(self, source: str | None, name: str) -> None:
         if source == self.weights_from:
             return
-        self.trainer.call("load", str(self._final_engine(source, name)), weights_only=True)
+        if source is None:
+            self.restart_trainer()  # which reads the base model
+        else:
+            self.trainer.call("load", str(self._final_engine(source, name)), weights_only=True)
         self.weights_changed()
         self.weights_from = source
 
     def load_reference_before(self, name: str) -> None:
         """Bring the reference to the policy at the start of a stage. With LoRA the reference is the base model."""
         source = self._trained_before(name)
-        if self.fleet.reference is not None and source != self._reference_from:
+        if self.fleet.reference is not None and source is not None and source != self._reference_from:
             self.fleet.reference.call("load", str(self._final_engine(source, name)), weights_only=True)
             self._reference_from = source
 
     def _trained_before(self, name: str) -> str | None:
-        """The last training stage before a stage; None if there is none."""
+        """The last stage before a stage that left weights of its own; None if there is none."""
+        names = [stage.name for stage in self.config.curriculum.stages]
+        return self.trained_up_to(names[names.index(name) - 1]) if names.index(name) else None
+
+    def trained_up_to(self, name: str) -> str | None:
+        """The last stage up to ``name`` that left weights of its own: it trained, and did not fall back to its start.
+        None if there is none."""
         stages = self.config.curriculum.stages
         index = [stage.name for stage in stages].index(name)
-        return next((s.name for s in reversed(stages[:index]) if not isinstance(s, EvaluateStage)), None)
+        for stage in reversed(stages[: index + 1]):
+            record = self.manifest.stage(stage.name)
+            fell_back = record.get("ended", {}).get("weights_after") == 0
+            if not isinstance(stage, EvaluateStage | PerplexityStage) and "skipped" not in record and not fell_back:
+                return stage.name
+        return None
 
-    def _final_engine(self, source: str | None, name: str) -> Path:
-        checkpoint = self.checkpoints.latest(source) if source else None
+    def _final_engine(self, source: str, name: str) -> Path:
+        after = self.manifest.stage(source).get("ended", {}).get("weights_after")
+        checkpoint = self.checkpoints.latest(source) if after is None else self.checkpoints.at(source, after)
         if checkpoint is None:
             raise UserError(
                 f"stage {name} starts from the weights of {source}, but {self.checkpoints.root} holds none of it; "
@@ -129,6 +155,22 @@ class Runtime:
             )
         self.checkpoints.driver(checkpoint)  # verifies its files
         return checkpoint.engine.resolve()
+
+    def weights_id(self) -> str:
+        """What the trainer's weights are, as a hash: equal weights of equal runs have equal ones."""
+        if self.weights_from is not None:
+            engine = self._final_engine(self.weights_from, self.weights_from)
+            files = read_json(engine.parent / "files.json")
+            return key_of(sorted(item for item in files.items() if item[0].startswith("engine/")))
+        folder = Path(self.fleet.model_path)
+        if folder.is_dir():
+            return key_of([(path.name, digest(path)) for path in sorted(folder.glob("*.safetensors"))])
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(
+            self.fleet.model_path, trust_remote_code=self.config.model.trust_remote_code
+        )
+        return key_of(self.fleet.model_path, config._commit_hash)
 
     # --- verbs ----------------------------------------------------------------------------------------------------
 
@@ -138,7 +180,9 @@ class Runtime:
 
     def sampler(self, stage: GRPOStage) -> Sampler:
         """The prompts of a stage, by number."""
-        return Sampler(read_prompts(stage.data) if stage.data else stage.tasks, self.config.seed, stage.name)
+        weights = task_weights(self.config, stage)
+        pools = {source: read_prompts(source) for source in weights if is_file(source)}
+        return Sampler(weights, pools, self.config.seed, stage.name, stage.difficulty)
 
     def stream(self, stage: GRPOStage, sampler: Sampler) -> GroupStream:
         """The stage's groups, sampled and scored in the background."""
@@ -219,7 +263,7 @@ class Runtime:
             i: c for share, found in zip(shares, answers, strict=True) for i, c in zip(share, found, strict=True)
         }
         return [
-            Group(f"{stage.name}-{i:07d}-{prompt.uid}", prompt, rendered[i], completions[i])
+            Group(f"{stage.name}-{i:07d}-{prompt.uid}", prompt, rendered[i], completions[i], index=i)
             for i, prompt in enumerate(prompts)
         ]
 

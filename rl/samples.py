@@ -41,6 +41,8 @@ class Group:
     rewards: list[float] = field(default_factory=list)
     parts: list[dict[str, float]] = field(default_factory=list)
     error: str | None = None
+    index: int = 0
+    """Number of the prompt in its stage's stream."""
 
     @property
     def admissible(self) -> bool:

@@ -1,4 +1,4 @@
-"""The bookkeeping around a training loop: where it resumes, what it logs, when it saves."""
+"""The bookkeeping around a training loop: where it resumes, what it logs, when it saves, and when it ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from rl.checkpoint import Checkpoint
 from rl.config.stages import GRPOStage, MidTrainingStage, OptimConfig, SFTStage
 from rl.errors import UserError
-from rl.runtime import Runtime
+from rl.runtime import IN_TRAINING, Runtime
 from rl.samples import Group
 
 TrainingStage = MidTrainingStage | SFTStage | GRPOStage
@@ -32,6 +32,11 @@ class Step:
         self.number = number
         """0-based number of the step in its stage."""
 
+    @property
+    def last(self) -> bool:
+        """Whether the stage has no further step."""
+        return self.number == self.loop.stage.steps - 1
+
     def phase(self, name: str) -> AbstractContextManager[None]:
         """Time a part of the step."""
         return self.loop.runtime.tracker.phase(name)
@@ -43,29 +48,59 @@ class Step:
             found = [row for number, part in enumerate(parts) for group in part for row in rows(group, number)]
             tracker.dump_groups(self.loop.stage.name, self.number, found)
 
-    def finish(self, metrics: dict[str, float], score: float | None, sampler_busy_s: float | None = None) -> None:
+    def end_stage(self, kind: str, why: str, weights_after: int | None = None) -> None:
+        """Make this the last step of its stage, whose weights are then those after ``weights_after`` steps.
+
+        0 stands for the weights that the stage began with, None for those of this step.
+        """
+        self.loop.ending = {"step": self.number + 1, "kind": kind, "why": why, "weights_after": weights_after}
+
+    def finish(
+        self,
+        metrics: dict[str, float],
+        score: float | None,
+        sampler_busy_s: float | None = None,
+        save: bool = False,
+    ) -> None:
         """Log the step, and save a checkpoint when one is due; the one with the highest ``score`` is kept as best.
 
-        ``sampler_busy_s``: seconds that the rollout engines have worked since the stage began.
+        ``sampler_busy_s``: seconds that the rollout engines have worked since the stage began. With ``save`` a
+        checkpoint is due.
         """
-        self.loop.finish(self.number, metrics, score, sampler_busy_s)
+        self.loop.finish(self.number, metrics, score, sampler_busy_s, save)
 
 
 class StepLoop:
-    """Iterates over the steps of a stage, from the last checkpoint on."""
+    """Iterates over the steps of a stage, from the last checkpoint on, until the stage has done its steps or ends."""
 
     def __init__(
         self, stage: TrainingStage, runtime: Runtime, optim: OptimConfig, updates: int, state: dict[str, Stateful]
     ):
         self.stage, self.runtime, self.state = stage, runtime, state
         self.bad_updates = 0
+        self.ending: dict[str, Any] | None = None
+        """How the stage ended before its last step."""
         self.start = self._restore(optim, updates)
 
     def __iter__(self) -> Iterator[Step]:
         tracker = self.runtime.tracker
         with tracker.stage(self.stage.name, total=self.stage.steps, start=self.start):
             for number in range(self.start, self.stage.steps):
+                if self.ending is not None:
+                    break
                 yield Step(self, number)
+        if self.ending is not None:
+            self._conclude(self.ending)
+
+    def _conclude(self, ending: dict[str, Any]) -> None:
+        """Record how the stage ended and bring the trainer to the weights that it leaves."""
+        name, after = self.stage.name, ending["weights_after"]
+        self.runtime.manifest.record(name, ended=ending)
+        if after is not None:
+            self.runtime.load_weights_of(name)
+        if ending["kind"] != "best":
+            step = f"after step {ending['step']} of {self.stage.steps}"
+            self.runtime.tracker.console.print(f"stage {name} ends {step} ({ending['kind']}): {ending['why']}")
 
     def _restore(self, optim: OptimConfig, updates: int) -> int:
         """Bring trainer, state and tracker to where the stage stands; returns the first step to do."""
@@ -84,14 +119,16 @@ class StepLoop:
         for key, part in self.state.items():
             part.load_state_dict(driver["state"][key])
         self._rewind(driver["tracker"])
-        self.bad_updates = driver["bad_updates"]
+        self.bad_updates, self.ending = driver["bad_updates"], driver.get("ending")
         return int(driver["step"])
 
     def _rewind(self, tracker_state: dict[str, Any] | None) -> None:
         if tracker_state is not None:
             self.runtime.tracker.load_state_dict(tracker_state)
 
-    def finish(self, number: int, metrics: dict[str, float], score: float | None, sampler_busy_s: float | None) -> None:
+    def finish(
+        self, number: int, metrics: dict[str, float], score: float | None, sampler_busy_s: float | None, save: bool
+    ) -> None:
         """Log, guard against non-finite updates, save when due."""
         runtime = self.runtime
         runtime.weights_changed()
@@ -106,7 +143,8 @@ class StepLoop:
                 f"python -m tools.rollouts {runtime.run_dir}"
             )
         done = number + 1
-        if done % runtime.config.trainer.checkpoint_every == 0 or done == self.stage.steps:
+        over = done == self.stage.steps or self.ending is not None
+        if save or over or done % runtime.config.trainer.checkpoint_every == 0:
             with runtime.tracker.phase("checkpoint"):
                 self._save(done, score if good else None)
 
@@ -120,6 +158,7 @@ class StepLoop:
                 "state": {key: part.state_dict() for key, part in self.state.items()},
                 "tracker": runtime.tracker.state_dict(),
                 "bad_updates": self.bad_updates,
+                "ending": self.ending,
             },
             score,
         )
@@ -132,11 +171,13 @@ def prepare_trainer(
     if checkpoint is None:
         runtime.load_weights_before(name)
         runtime.trainer.begin_stage(optim, updates)
+        runtime.weights_from = IN_TRAINING
         return None
     driver = runtime.checkpoints.driver(checkpoint)
     runtime.trainer.begin_stage(optim, updates)
     runtime.trainer.call("load", str(checkpoint.engine.resolve()), weights_only=False)
     runtime.weights_changed()
+    runtime.weights_from = IN_TRAINING
     return driver
 
 

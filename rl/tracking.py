@@ -61,6 +61,12 @@ class Tracker:
             finally:
                 self._progress = None
 
+    def advance(self, done: int) -> None:
+        """Show how much of a stage is done, between two lines of the log."""
+        if self._progress is not None:
+            progress, bar = self._progress
+            progress.update(bar, completed=done)
+
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time a phase: for the log line of the step, and as a Ray gauge."""

@@ -10,6 +10,6 @@ from curricula.tasks import (  # noqa: F401  (registration)
     recitation,
     sentence_terms,
 )
-from curricula.tasks.registry import TASKS, Task, find_task, majority_baseline, make_prompts, prompt_at, task
+from curricula.tasks.registry import TASKS, Task, find_task, majority_baseline, make_prompts, task
 
-__all__ = ["TASKS", "Task", "find_task", "majority_baseline", "make_prompts", "prompt_at", "task"]
+__all__ = ["TASKS", "Task", "find_task", "majority_baseline", "make_prompts", "task"]

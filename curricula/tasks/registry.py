@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -66,13 +66,6 @@ def make_prompts(name: str, split: Split, n: int, seed: int, fewer_ok: bool = Fa
     if fewer_ok and found:
         return list(found.values())
     raise DataError(f"task {name} has about {len(found)} questions in split {split}; {n} were asked for")
-
-
-def prompt_at(weights: Mapping[str, float], split: Split, seed: int | str, index: int) -> Prompt:
-    """Question number ``index`` of an endless stream over weighted tasks: a pure function of its arguments."""
-    rng = random.Random(f"{seed}/{split}/{index}")
-    name = rng.choices(list(weights), list(weights.values()))[0]
-    return find_task(name).generate(rng, split)
 
 
 def majority_baseline(prompts: list[Prompt]) -> float:

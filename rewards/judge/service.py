@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rewards.judge.cache import Cache, key_of
+from rewards.cache import Cache, key_of
 from rewards.judge.client import Client, JudgeError, JudgeSettings, TokenBucket
 from rewards.judge.prompts import (
     HIGHEST,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -120,7 +121,7 @@ def _fields_beside(location: tuple[Any, ...]) -> list[str]:
     if location[0] == "curriculum" and len(location) >= 4:
         stages = {
             "mid_training": kinds.MidTrainingStage, "sft": kinds.SFTStage,
-            "grpo": kinds.GRPOStage, "evaluate": kinds.EvaluateStage,
+            "grpo": kinds.GRPOStage, "evaluate": kinds.EvaluateStage, "perplexity": kinds.PerplexityStage,
         }  # fmt: skip
         model: Any = stages.get(str(location[3]), kinds.CurriculumConfig)
         rest = location[4:-1]
@@ -129,11 +130,16 @@ def _fields_beside(location: tuple[Any, ...]) -> list[str]:
     for name in rest:
         if get_origin(model) is dict:  # its keys are free; what they hold is a model
             model = get_args(model)[1]
-            continue
-        field = getattr(model, "model_fields", {}).get(name)
-        if field is None:
+        elif get_origin(model) is tuple:  # a list of models
+            model = get_args(model)[0]
+        elif name in getattr(model, "model_fields", {}):
+            model = _present(model.model_fields[name].annotation)
+        else:
             break
-        model = field.annotation
-        inner = [part for part in get_args(model) if get_origin(part) is dict]
-        model = inner[0] if inner else model  # what may be left out
     return list(getattr(model, "model_fields", {}))
+
+
+def _present(kind: Any) -> Any:
+    """What stands in a field that may be left out."""
+    parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else ()
+    return next((part for part in parts if part is not type(None)), kind)

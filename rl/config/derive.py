@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curricula.errors import DataError
+from curricula.records import is_file
 from curricula.tasks import find_task
 from rewards.registry import Part, expand, split
+from rl.config.corpora import CorpusSource
 from rl.config.fingerprint import data_files
+from rl.config.gates import gate_problems
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, PerplexityStage, RewardPart, SFTStage, Stage
 from rl.errors import UserError
@@ -102,6 +105,32 @@ def reward_sum(config: RunConfig, stage: GRPOStage) -> dict[str, float | Part]:
     return _parts(stage.reward or config.reward.parts)
 
 
+def task_weights(config: RunConfig, stage: GRPOStage) -> dict[str, float]:
+    """Weights of a stage's sources of prompts, adding up to 1: its own, and in replay those of the stages before it.
+
+    A share of ``replay`` goes to the sources that earlier GRPO stages name and this one does not, in proportion to
+    their shares there. They are scored by this stage's rewards.
+    """
+    own = _shares(stage.sources)
+    earlier: dict[str, float] = {}
+    for before in config.curriculum.stages:
+        if before.name == stage.name:
+            break
+        if isinstance(before, GRPOStage):
+            for source, share in _shares(before.sources).items():
+                if source not in own:
+                    earlier[source] = earlier.get(source, 0.0) + share
+    if not (stage.replay and earlier):
+        return own
+    replayed = {source: stage.replay * share for source, share in _shares(earlier).items()}
+    return {source: (1 - stage.replay) * share for source, share in own.items()} | replayed
+
+
+def _shares(weights: Mapping[str, float]) -> dict[str, float]:
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items() if weight > 0}
+
+
 def _parts(given: Mapping[str, RewardPart]) -> dict[str, float | Part]:
     return {name: Part(part.weight, part.range, part.clip, part.options) for name, part in given.items()}
 
@@ -187,8 +216,10 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
     longest = config.model.max_length
     if isinstance(stage, GRPOStage):
         longest = stage.max_prompt_tokens + stage.sampling.max_tokens
-        problems += [p for task in stage.tasks for p in _complaint(find_task, task)]
+        problems += [p for task in stage.tasks if not is_file(task) for p in _complaint(find_task, task)]
         problems += _reward_problems(config, "reward", stage.reward or {})
+        weighed = stage.reward or config.reward.parts
+        problems += gate_problems(stage, config.curriculum.stages, task_weights(config, stage), weighed)
         if batch.samples_per_prompt < 2:
             problems.append("samples_per_prompt=1 leaves a group without a baseline; use at least 2")
         if batch.prompts_per_step < batch.updates_per_step:
@@ -198,6 +229,9 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
             )
     elif isinstance(stage, MidTrainingStage):
         longest = stage.sequence_length
+        problems += _pas_problems(config, stage)
+    elif isinstance(stage, PerplexityStage):
+        longest = stage.window
     elif isinstance(stage, SFTStage):
         problems += [p for task in stage.demonstrations for p in _complaint(find_task, task)]
     elif isinstance(stage, EvaluateStage):
@@ -210,6 +244,30 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
             f"max_tokens_per_microbatch={batch.max_tokens_per_microbatch} is less than one sequence of {longest} tokens"
         )
     return problems
+
+
+def _pas_problems(config: RunConfig, stage: MidTrainingStage) -> list[str]:
+    if stage.pas is None:
+        return []
+    before = config.curriculum.stages[: config.curriculum.stages.index(stage)]
+    scored = [other for other in before if isinstance(other, PerplexityStage)]
+    found = next((other for other in scored if other.name == stage.pas.scores), None)
+    if found is None:
+        names = ", ".join(other.name for other in scored) or "none"
+        return [f"pas.scores={stage.pas.scores} is no perplexity stage before this one (there is {names})"]
+    missing = [source.path for source in stage.corpus if not any(_covers(other, source) for other in found.corpus)]
+    if missing:
+        return [f"pas: the source {missing[0]} is not scored by stage {found.name}; list it there as it is listed here"]
+    return []
+
+
+def _covers(scored: CorpusSource, source: CorpusSource) -> bool:
+    """Whether a scored source holds every document of another."""
+    same = ("path", "subset", "split", "column")
+    if any(getattr(scored, name) != getattr(source, name) for name in same):
+        return False
+    enough = scored.limit is None or (source.limit is not None and source.limit <= scored.limit)
+    return enough and (not scored.laws or (set(source.laws) <= set(scored.laws) and bool(source.laws)))
 
 
 def _reward_problems(config: RunConfig, where: str, given: Mapping[str, RewardPart]) -> list[str]:

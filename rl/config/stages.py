@@ -113,8 +113,9 @@ class MidTrainingStage(StageBase, BatchOverrides):
     pas: PASConfig | None = None
     """Plasticity-adjusted sampling, from the scores of a perplexity stage; empty draws documents uniformly."""
     held_out: int = Field(0, ge=0)
-    """Documents of each source kept out of training, whose perplexity is measured before the first and after the last
-    step; 0 is off."""
+    """Documents of each source kept out of training, whose perplexity is measured; 0 is off."""
+    held_out_every: int = Field(20, ge=1)
+    """Steps between two such measurements, each made before its step; the last is made after the last step."""
     optim: OptimConfig = OptimConfig()
     """Optimizer and schedule."""
 
@@ -231,6 +232,11 @@ class GRPOStage(StageBase, BatchOverrides):
     """The update."""
     optim: OptimConfig = OptimConfig()
     """Optimizer and schedule."""
+
+    @property
+    def sources(self) -> dict[str, float]:
+        """Weight of each source of prompts: a task's name, or the path of a file."""
+        return {self.data: 1.0} if self.data else self.tasks
 
     @model_validator(mode="after")
     def _possible(self) -> "GRPOStage":

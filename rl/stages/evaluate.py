@@ -35,8 +35,7 @@ def run(stage: EvaluateStage, runtime: Runtime) -> None:
             groups = runtime.score(groups, {"accuracy": 1.0, "format": 0.0})
     result = summarise(stage, groups, runtime.weights_from or "base")
     save(runtime.run_dir / "results.json", result)
-    metrics = {f"accuracy/{task}": found["correct"] / max(1, found["n"]) for task, found in result.per_task.items()}
-    runtime.tracker.log(stage.name, 0, metrics | {"accuracy": result.average})
+    runtime.tracker.log(stage.name, 0, result.metrics)
     if runtime.config.tracker.dump_rollouts:
         runtime.tracker.dump_groups(stage.name, 0, [row for group in groups for row in rows(group, 0)])
 

@@ -1,11 +1,13 @@
 """GRPO: sample groups, score them, update the policy, hand the new weights to the sampler."""
 
+from curricula.gates import GateWatch, Verdict
 from rl.config.derive import batch_numbers
+from rl.config.gates import conditions
 from rl.config.stages import GRPOStage
 from rl.generation import GroupStream
 from rl.runtime import Runtime
 from rl.samples import Group
-from rl.steps import Step, StepLoop
+from rl.steps import Stateful, Step, StepLoop
 from rl.updates import StepUpdate, mean
 
 
@@ -16,21 +18,40 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
     if stage.algorithm.kl_coef > 0:
         runtime.load_reference_before(stage.name)
     updates = stage.steps * batch.updates_per_step
+    gates = GateWatch(conditions(stage.gates.leave), conditions(stage.gates.fall_back))
     with runtime.stream(stage, sampler) as stream:
-        for step in StepLoop(stage, runtime, stage.optim, updates, {"sampler": sampler, "stream": stream}):
+        state: dict[str, Stateful] = {"sampler": sampler, "stream": stream, "gates": gates}
+        for step in StepLoop(stage, runtime, stage.optim, updates, state):
             with step.phase("sync"):
                 runtime.sync_weights()
             update = runtime.update(stage, step.phase)
             sample(stage, stream, update, step)
             for group in update.groups:
-                sampler.observe(group.prompt.task, group.rewards)
+                sampler.observe(group.index, group.rewards, solved(group))
             runtime.sampling_done()
             metrics = group_metrics(update, runtime.fleet.weights.version) | sampler.metrics() | update.finish()
             metrics |= runtime.judge_metrics()
             runtime.verify_parity(metrics)
+            opened = gates.observe(metrics)
+            if opened is not None:
+                step.end_stage(opened.kind, opened.why, weights_after(opened, stage.name, step.number + 1, runtime))
             with step.phase("dump"):
                 step.dump(update.parts, metrics)
             step.finish(metrics, score=metrics["reward"], sampler_busy_s=stream.busy_s)
+
+
+def solved(group: Group) -> list[float]:
+    """How far each completion of a group is right, in [0, 1]: its accuracy, or its reward where none is weighed."""
+    scores = [part.get("accuracy", reward) for part, reward in zip(group.parts, group.rewards, strict=True)]
+    return [min(1.0, max(0.0, score)) for score in scores]
+
+
+def weights_after(opened: Verdict, name: str, done: int, runtime: Runtime) -> int | None:
+    """After how many steps the weights were those that a stage ends with: None for the last, 0 for its start."""
+    if opened.kind == "leave":
+        return None
+    checkpoint = runtime.checkpoints.latest(name, at_most=done - opened.steps)
+    return checkpoint.step if checkpoint else 0
 
 
 def sample(stage: GRPOStage, stream: GroupStream, update: StepUpdate, step: Step) -> None:

@@ -1,42 +1,85 @@
 """Supervised fine-tuning: the loss covers what follows the prompt."""
 
 import random
+from typing import Any
 
-from curricula.prompts import Prompt
-from curricula.records import read_demonstrations
-from curricula.tasks import make_prompts
+import numpy as np
+
+from curricula.sampler import require_keys
 from rl.config.derive import batch_numbers
 from rl.config.stages import SFTStage
+from rl.demonstrations import demonstrations
 from rl.models.chat import render_demonstration
 from rl.runtime import Runtime
 from rl.samples import supervised_batch
-from rl.steps import StepLoop
+from rl.steps import Step, StepLoop
+
+Example = tuple[list[int], int]
+"""(token ids, length of the prompt part)."""
 
 
-def demonstrations(stage: SFTStage, seed: int) -> list[Prompt]:
-    """Generated and given demonstrations of a stage, shuffled by the seed."""
-    found = [p for task, n in stage.demonstrations.items() for p in make_prompts(task, "train", n, seed)]
-    if stage.data:
-        found += read_demonstrations(stage.data)
-    random.Random(seed).shuffle(found)
-    return found
+class Best:
+    """The lowest held-out loss so far, and after how many steps it was measured."""
+
+    def __init__(self) -> None:
+        self.loss, self.step = float("inf"), 0
+
+    def offer(self, loss: float, step: int) -> bool:
+        """Take note of a measurement; whether it is the lowest so far."""
+        if loss >= self.loss:
+            return False
+        self.loss, self.step = loss, step
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """State as JSON values."""
+        return {"loss": self.loss if self.step else None, "step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        require_keys("best loss", state, self.state_dict())
+        self.loss, self.step = state["loss"] if state["step"] else float("inf"), state["step"]
 
 
 def run(stage: SFTStage, runtime: Runtime) -> None:
-    """Train on demonstrations, in an order that starts anew each epoch."""
-    batch = batch_numbers(runtime.config, stage)
-    examples = [
-        render_demonstration(runtime.tokenizer, prompt) for prompt in demonstrations(stage, runtime.config.seed)
-    ]
-    for step in StepLoop(stage, runtime, stage.optim, stage.steps, {}):
+    """Train on demonstrations, in an order that starts anew each epoch; end with the best weights by held-out loss."""
+    batch, seed = batch_numbers(runtime.config, stage), runtime.config.seed
+    train, held_out = (
+        [render_demonstration(runtime.tokenizer, prompt) for prompt in prompts]
+        for prompts in demonstrations(stage, seed)
+    )
+    best = Best()
+    for step in StepLoop(stage, runtime, stage.optim, stage.steps, {"best": best}):
         with step.phase("data"):
-            picked = rows_at(
-                step.number * batch.prompts_per_step, batch.prompts_per_step, len(examples), runtime.config.seed
-            )
-            sequences = supervised_batch([examples[i] for i in picked])
+            picked = rows_at(step.number * batch.prompts_per_step, batch.prompts_per_step, len(train), seed)
+            sequences = supervised_batch([train[i] for i in picked])
         with step.phase("train"):
             metrics = runtime.trainer.update(sequences, None, batch.max_tokens_per_microbatch)
-        step.finish({**metrics, "tokens": sequences.num_targets}, score=-metrics["loss"])
+        metrics["tokens"] = sequences.num_targets
+        if not held_out:
+            step.finish(metrics, score=-metrics["loss"])
+            continue
+        improved = False
+        if step.last or (step.number + 1) % stage.held_out_every == 0:
+            with step.phase("held_out"):
+                loss = held_out_loss(held_out, runtime, batch.max_tokens_per_microbatch)
+            metrics["held_out_loss"] = loss
+            improved = best.offer(loss, step.number + 1)
+        conclude(step, best)
+        step.finish(metrics, score=-best.loss if improved else None, save=improved)
+
+
+def conclude(step: Step, best: Best) -> None:
+    """In the last step, let the stage end with the weights of the lowest held-out loss."""
+    if step.last and best.step <= step.number:
+        step.end_stage("best", f"held-out loss {best.loss:.4f} after step {best.step}", weights_after=best.step)
+
+
+def held_out_loss(examples: list[Example], runtime: Runtime, max_tokens: int) -> float:
+    """Mean negative log-likelihood of the held-out answers (nats a token)."""
+    batch = supervised_batch(examples)
+    log_probs = runtime.trainer.log_probs(batch, max_tokens).astype(np.float64)
+    return float(-(log_probs * batch.loss_mask).sum() / batch.num_targets)
 
 
 def rows_at(position: int, n: int, total: int, seed: int) -> list[int]:

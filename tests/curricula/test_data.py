@@ -7,7 +7,6 @@ import pytest
 from curricula.corpora import Mixture, read_corpus, statute_documents
 from curricula.errors import DataError
 from curricula.records import Document, read_demonstrations, read_prompts, read_texts
-from curricula.sampler import Sampler
 from curricula.tasks import make_prompts
 
 
@@ -100,23 +99,3 @@ def test_mixture_resumes_exactly():
     assert straight.next_rows(30, 50) == resumed.next_rows(30, 50)
     with pytest.raises(DataError, match="state has the keys"):
         resumed.load_state_dict({"positions": [0]})
-
-
-@pytest.mark.parametrize("source", [{"age": 1.0, "parole": 2.0}, make_prompts("age", "train", 7, seed=0)])
-def test_a_prompt_depends_on_its_number_alone(source):
-    straight, other = Sampler(source, 3, "s"), Sampler(source, 3, "s")
-    prompts = [straight.at(i) for i in range(30)]
-    assert [other.at(i) for i in reversed(range(30))] == prompts[::-1]
-    other.observe("age", [1.0, 0.0])
-    resumed = Sampler(source, 3, "s")
-    resumed.load_state_dict(json.loads(json.dumps(other.state_dict())))
-    assert resumed.metrics() == {"task/age/reward": 0.5}
-    with pytest.raises(DataError, match="sampler state"):
-        resumed.load_state_dict({"position": 1, "extra": 0})
-
-
-def test_a_list_is_gone_through_once_an_epoch():
-    prompts = make_prompts("age", "train", 10, seed=0)
-    sampler = Sampler(prompts, 0)
-    first, second = ({sampler.at(i).uid for i in range(start, start + 10)} for start in (0, 10))
-    assert first == second == {p.uid for p in prompts}

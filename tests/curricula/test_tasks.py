@@ -1,11 +1,9 @@
-import random
-
 import pytest
 
 from curricula.errors import DataError
 from curricula.splits import SPLITS
 from curricula.statutes import load_statutes
-from curricula.tasks import TASKS, find_task, make_prompts, prompt_at
+from curricula.tasks import TASKS, find_task, make_prompts
 from curricula.tasks.age import ACTS, responsibility
 from curricula.tasks.charge import CHARGES
 from curricula.tasks.choice import CHAPTERS, chapter_of
@@ -48,13 +46,6 @@ def test_demonstrations_are_right_by_the_rewards(name):
         sample = Sample(prompt.messages[-1]["content"], prompt.demonstration, prompt.reference, prompt.answer_kind)
         assert judge(sample).score == 2.0, prompt
         assert "<" not in prompt.reference
-
-
-def test_a_stream_position_depends_on_nothing_but_itself():
-    weights = {"age": 1.0, "charge": 2.0}
-    stream = [prompt_at(weights, "train", 5, i) for i in range(20)]
-    random.random()
-    assert stream == [prompt_at(weights, "train", 5, i) for i in reversed(range(20))][::-1]
 
 
 def test_unknown_task_names_the_nearest():

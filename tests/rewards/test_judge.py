@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rewards.judge.cache import Cache
+from rewards.cache import Cache
 from rewards.judge.client import JudgeSettings, bare_answers, fitting
 from rewards.judge.prompts import official, points_schema, question, speaks_to_judge
 from rewards.judge.service import JudgeService

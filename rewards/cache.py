@@ -1,4 +1,4 @@
-"""Answers of the judge by the hash of what was asked, in SQLite, shared by processes."""
+"""Answers by the hash of what was asked, in SQLite, shared by processes."""
 
 from __future__ import annotations
 

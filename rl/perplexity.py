@@ -1,0 +1,90 @@
+"""Perplexity of documents under the policy as it stands, through the trainer's engine."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rl.samples import supervised_batch
+
+if TYPE_CHECKING:
+    from rl.runtime import Runtime
+
+TOKENS_PER_CALL = 32_768
+"""Tokens scored by one call of the trainer, so that progress shows and a crash costs little."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a document was predicted."""
+
+    nll: float
+    """Negative log-likelihood of all its predicted tokens (nats)."""
+    tokens: int
+    """Predicted tokens: all but the first of every window."""
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean negative log-likelihood of a token; infinite for a document of one token."""
+        return math.exp(min(700.0, self.nll / self.tokens)) if self.tokens else math.inf
+
+
+def content_key(text: str) -> str:
+    """What a document's score is kept under."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def windows(ids: Sequence[int], window: int) -> list[list[int]]:
+    """A document in pieces of at most ``window`` tokens; a piece's first token is not predicted."""
+    pieces = [list(ids[start : start + window]) for start in range(0, len(ids), window)]
+    return [piece for piece in pieces if len(piece) > 1]
+
+
+def score(
+    runtime: Runtime, texts: Sequence[str], window: int, max_tokens: int
+) -> Iterator[tuple[list[int], list[Score]]]:
+    """Scores of texts, shortest first, in parts: (places in ``texts``, their scores).
+
+    Args:
+        runtime: the run, whose trainer holds the policy.
+        texts: documents.
+        window: longest piece in one pass (tokens).
+        max_tokens: tokens of one forward pass.
+    """
+    encoded = [runtime.encode(text) for text in texts]
+    order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
+    for places in _parts(order, [len(ids) for ids in encoded]):
+        pieces = [(place, piece) for place in places for piece in windows(encoded[place], window)]
+        sums = dict.fromkeys(places, 0.0)
+        counts = dict.fromkeys(places, 0)
+        if pieces:
+            batch = supervised_batch([(piece, 1) for _, piece in pieces])
+            found = -runtime.trainer.log_probs(batch, max_tokens).astype(np.float64) * batch.loss_mask
+            for number, (place, piece) in enumerate(pieces):
+                sums[place] += float(found[batch.offsets[number] : batch.offsets[number + 1]].sum())
+                counts[place] += len(piece) - 1
+        yield places, [Score(sums[place], counts[place]) for place in places]
+
+
+def _parts(order: list[int], lengths: list[int]) -> Iterator[list[int]]:
+    part: list[int] = []
+    tokens = 0
+    for place in order:
+        part.append(place)
+        tokens += lengths[place]
+        if tokens >= TOKENS_PER_CALL:
+            yield part
+            part, tokens = [], 0
+    if part:
+        yield part
+
+
+def corpus_perplexity(runtime: Runtime, texts: Sequence[str], window: int, max_tokens: int) -> float:
+    """Perplexity over all tokens of some texts."""
+    scores = [found for _, part in score(runtime, texts, window, max_tokens) for found in part]
+    return Score(sum(s.nll for s in scores), sum(s.tokens for s in scores)).perplexity

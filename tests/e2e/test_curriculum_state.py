@@ -1,0 +1,124 @@
+"""What a curriculum keeps in mind: gates, the best weights, replay and difficulty, across every border between stages."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file
+
+from curricula.gates import Verdict
+from rl.checkpoint import Checkpoints
+from rl.errors import UserError
+from rl.job import run
+from rl.stages.grpo import weights_after
+from tests.e2e.test_variants import config, lines
+
+SAMPLING = {"max_tokens": 24}
+
+
+def grpo(name, steps=3, **fields):
+    return {
+        "name": name, "kind": "grpo", "steps": steps, "prompts_per_step": 4, "samples_per_prompt": 4,
+        "max_prompt_tokens": 96, "sampling": SAMPLING, "optim": {"lr": 1e-3},
+        "reward": {"rouge_l_chars": 1.0, "accuracy": 1.0, "format": 0.1},
+        "tasks": {"age": 1.0}, **fields,
+    }  # fmt: skip
+
+
+def evaluate(name):
+    return {"name": name, "kind": "evaluate", "tasks": ["age"], "questions": 8, "split": "dev", "sampling": SAMPLING}
+
+
+ALWAYS = {"metric": "completion_length", "above": 0}
+SFT = {
+    "name": "sft", "kind": "sft", "steps": 24, "prompts_per_step": 8, "demonstrations": {"age": 30, "limitation": 30},
+    "held_out": 8, "held_out_every": 6, "optim": {"lr": 5e-3},
+}  # fmt: skip
+STAGES = [
+    SFT,
+    evaluate("look"),
+    grpo("left", steps=9, gates={"enter": [{"metric": "format", "above": 0}], "leave": [{**ALWAYS, "steps": 2}]}),
+    grpo("fallen", steps=9, tasks={"limitation": 1.0}, replay=0.5, gates={"fall_back": [ALWAYS]}),
+    grpo("skipped", gates={"enter": [{"metric": "accuracy/age", "above": 1.1}], "otherwise": "skip"}),
+    grpo("last", tasks={"limitation": 1.0}, replay=0.5, difficulty=0.8),
+    evaluate("end"),
+]
+
+
+def weights(run_dir, stage):
+    return load_file(run_dir / "exports" / stage / "model.safetensors")
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all((one[name] == other[name]).all() for name in one)
+
+
+def stage_records(run_dir):
+    return json.loads((run_dir / "manifest.json").read_text())["stages"]
+
+
+@pytest.fixture(scope="module")
+def unbroken(ray_cluster, models, tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("gates")
+    run(config(run_dir, models, STAGES))
+    return run_dir
+
+
+def test_gates_end_skip_and_fall_back(unbroken):
+    records = stage_records(unbroken)
+    assert records["left"]["ended"]["kind"] == "leave" and records["left"]["ended"]["step"] == 2
+    assert records["fallen"]["ended"] == {
+        "step": 1, "kind": "fall_back", "why": "completion_length ≥ 0", "weights_after": 0,
+    }  # fmt: skip
+    assert "accuracy/age ≥ 1.1 does not hold" in records["skipped"]["skipped"]
+    counts = {name: len(lines(unbroken, name)) for name in ("left", "fallen", "skipped", "last")}
+    assert counts == {"left": 2, "fallen": 1, "skipped": 0, "last": 3}
+    assert same(weights(unbroken, "fallen"), weights(unbroken, "left")), "it fell back to what it began with"
+    assert not same(weights(unbroken, "last"), weights(unbroken, "left"))
+    results = json.loads((unbroken / "results.json").read_text())
+    assert [result["after"] for result in results] == ["sft", "last"]
+
+
+def test_sft_ends_with_its_best_weights_by_held_out_loss(unbroken):
+    measured = {line["step"] + 1: line["held_out_loss"] for line in lines(unbroken, "sft") if "held_out_loss" in line}
+    assert sorted(measured) == [6, 12, 18, 24]
+    best = min(measured, key=measured.get)
+    ended = stage_records(unbroken)["sft"].get("ended", {"weights_after": 24})
+    assert ended["weights_after"] == best
+    checkpoint = Checkpoints(unbroken, 2).at("sft", best)
+    assert checkpoint is not None and json.loads((checkpoint.path / "driver.json").read_text())["score"] is not None
+
+
+def test_replay_brings_back_the_tasks_of_the_stages_before(unbroken):
+    rows = [r for path in (unbroken / "rollouts" / "last").glob("*.parquet") for r in pq.read_table(path).to_pylist()]
+    assert {row["task"] for row in rows} == {"age", "limitation"}
+    assert "task/age/share" in lines(unbroken, "last")[-1]
+
+
+def test_every_border_between_stages_can_be_crossed_by_another_process(unbroken, ray_cluster, models, tmp_path):
+    """Each time the run is stopped after a stage and everything starts anew: in the end all numbers are equal."""
+    for count in range(1, len(STAGES) + 1):
+        run(config(tmp_path, models, STAGES[:count], resume="force"))
+    for stage in STAGES:
+        strip = [{k: v for k, v in line.items() if k != "time"} for line in lines(tmp_path, stage["name"])]
+        whole = [{k: v for k, v in line.items() if k != "time"} for line in lines(unbroken, stage["name"])]
+        assert strip == whole, stage["name"]
+    assert (tmp_path / "results.json").read_text() == (unbroken / "results.json").read_text()
+
+
+def test_a_stage_that_may_not_begin_stops_the_run_with_a_sentence(unbroken, ray_cluster, models, tmp_path):
+    closed = grpo("closed", gates={"enter": [{"metric": "format", "above": 1.1}]})
+    with pytest.raises(UserError, match="stage closed may not begin: format ≥ 1.1 does not hold"):
+        run(config(tmp_path, models, [SFT | {"steps": 2}, evaluate("look"), closed]))
+    assert stage_records(tmp_path)["look"]["done"] and "closed" not in stage_records(tmp_path)
+
+
+def test_it_falls_back_to_the_last_checkpoint_from_before_the_condition_held(unbroken):
+    class Holder:
+        checkpoints = Checkpoints(unbroken, 2)
+
+    steps = [c.step for c in Holder.checkpoints._complete("sft")]
+    assert len(steps) > 1
+    assert weights_after(Verdict("fall_back", "", 1), "sft", steps[-1] + 1, Holder) == steps[-1]
+    assert weights_after(Verdict("fall_back", "", 2), "sft", steps[-1] + 1, Holder) == steps[-2]
+    assert weights_after(Verdict("leave", "", 0), "sft", steps[-1], Holder) is None

@@ -1,0 +1,41 @@
+"""``python -m tools.studies gain|pas``: studies of a curriculum over seeds; what was run already is not run again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from rl.main import USER_ERRORS
+from tools.studies import gain, pas
+from tools.studies.runs import on_one_ray
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a study."""
+    parser = argparse.ArgumentParser(prog="python -m tools.studies", description="Studies of a curriculum over seeds.")
+    parser.add_argument("study", choices=("gain", "pas"), help="RL against SFT, or PAS against uniform sampling")
+    parser.add_argument("--curriculum", help="name in conf/curriculum (default: legal, or pas)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds (default 0 1 2)")
+    parser.add_argument("--controls", type=int, nargs="*", default=[0, 1], help="gain: seeds of the controls")
+    parser.add_argument("--out", type=Path, help="folder of the runs (default runs/<study>)")
+    parser.add_argument("overrides", nargs="*", help="further configuration, such as trainer.threads=1")
+    chosen = parser.parse_intermixed_args(argv)
+    out = chosen.out or Path("runs") / chosen.study
+    try:
+        if chosen.study == "gain":
+            curriculum = chosen.curriculum or "legal"
+            on_one_ray(lambda: gain.study(curriculum, chosen.overrides, chosen.seeds, chosen.controls, out))
+        else:
+            on_one_ray(lambda: pas.study(chosen.curriculum or "pas", chosen.overrides, chosen.seeds, out))
+    except USER_ERRORS as error:
+        Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", soft_wrap=True)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

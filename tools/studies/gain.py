@@ -1,0 +1,186 @@
+"""Whether reinforcement learning adds to supervised fine-tuning, and whether it is the reinforcement that does.
+
+Three variants of a curriculum over seeds: the whole; without mid-training; and with supervised fine-tuning going on, on
+the same demonstrations, for as long as the GRPO stages of the same seed took instead of them.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from rl.files import write_json
+from rl.results import EvalResult
+from tools.studies.runs import Stages, composed, console, kinds, lines, result_after, run_variant
+
+MORE_SFT = "more_sft"
+"""Name of the stage that stands for the GRPO stages in the control."""
+
+
+def without_mid_training(stages: Stages) -> Stages:
+    """The curriculum without mid-training and what it needs."""
+    return [stage for stage in stages if stage["kind"] not in ("mid_training", "perplexity")]
+
+
+def with_more_sft(stages: Stages, steps: int) -> Stages:
+    """The curriculum with its SFT stage again, for ``steps`` steps, in place of the GRPO stages; the last evaluation
+    stays."""
+    place = stages.index(kinds(stages, "grpo")[0])
+    return [*stages[:place], {**kinds(stages, "sft")[-1], "name": MORE_SFT, "steps": steps}, stages[-1]]
+
+
+def equal_steps(folder: Path, stages: Stages) -> int:
+    """How many SFT steps take as long as the GRPO stages of a run did, by its own clock."""
+    found = lines(folder)
+    rl = {stage["name"] for stage in kinds(stages, "grpo")}
+    sft = {stage["name"] for stage in kinds(stages, "sft")}
+    seconds = sum(line["time"]["step"] for line in found if line["stage"] in rl)
+    return round(seconds / statistics.median(line["time"]["step"] for line in found if line["stage"] in sft))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Accuracy of one run on the test split, before and after what is studied."""
+
+    variant: str
+    seed: int
+    before: EvalResult
+    after: EvalResult
+
+    @property
+    def gain(self) -> float:
+        """Gain of the average accuracy (points)."""
+        return 100 * (self.after.average - self.before.average)
+
+
+def interval(result: EvalResult) -> float:
+    """Half of the 95 % interval of an average over tasks, from the binomial errors of each (points)."""
+    shares = [(t["correct"] / t["n"], t["n"]) for t in result.per_task.values()]
+    return 100 * 1.96 * math.sqrt(sum(p * (1 - p) / n for p, n in shares)) / len(shares)
+
+
+def over_seeds(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean, and half of its 95 % interval by Student's t (None for one value)."""
+    if len(values) < 2:
+        return statistics.fmean(values), None
+    from scipy.stats import t
+
+    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return statistics.fmean(values), float(half)
+
+
+def study(curriculum: str, overrides: Sequence[str], seeds: list[int], controls: list[int], out: Path) -> None:
+    """Run everything that is not there yet, then show and write the outcome."""
+    values = composed(curriculum, overrides)
+    stages: Stages = values["curriculum"]["stages"]
+    sft, last = kinds(stages, "sft")[-1]["name"], kinds(stages, "grpo")[-1]["name"]
+    found: list[Outcome] = []
+    for seed in dict.fromkeys([*seeds, *controls]):
+        whole = run_variant(values, out / f"whole-seed{seed}", seed, None)
+        found.append(Outcome("whole", seed, result_after(whole, sft, "test"), result_after(whole, last, "test")))
+        if seed not in controls:
+            continue
+        folder = run_variant(values, out / f"without_mid_training-seed{seed}", seed, without_mid_training)
+        found.append(
+            Outcome("without mid-training", seed, result_after(folder, sft, "test"), result_after(folder, last, "test"))
+        )
+        steps = equal_steps(whole, stages)
+        folder = run_variant(
+            values, out / f"{MORE_SFT}-seed{seed}", seed, lambda given, n=steps: with_more_sft(given, n)
+        )
+        found.append(
+            Outcome("SFT for as long", seed, result_after(folder, sft, "test"), result_after(folder, MORE_SFT, "test"))
+        )
+    console.print(table(found))
+    console.print(summary(found))
+    write_json(out / "gain.json", [as_json(outcome) for outcome in found])
+    plot_gain(found, out / "gain.svg")
+    console.print(f"{out}/gain.json · {out}/gain.svg")
+
+
+def table(found: Sequence[Outcome]) -> Table:
+    """One row a run: averages with intervals, the gain, and every task before → after, beside its majority answer."""
+    tasks = list(found[0].after.per_task)
+    shown = Table(title="Accuracy on the test split (%), before → after", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("variant", "seed", "average", "gain", "format", *tasks):
+        shown.add_column(column, justify="left" if column == "variant" else "right")
+    for outcome in found:
+        before, after = outcome.before, outcome.after
+        shown.add_row(
+            outcome.variant,
+            str(outcome.seed),
+            f"{100 * before.average:.1f} ± {interval(before):.1f} → {100 * after.average:.1f} ± {interval(after):.1f}",
+            f"{outcome.gain:+.1f}",
+            f"{100 * before.metrics['format']:.0f} → {100 * after.metrics['format']:.0f}",
+            *(f"{_share(before, task):.1f} → {_share(after, task):.1f}" for task in tasks),
+        )
+    majority = found[0].after.majority
+    shown.add_section()
+    mean = 100 * statistics.fmean(majority.values())
+    shown.add_row(
+        "majority answer", "", f"{mean:.1f}", "", "", *(f"{100 * majority[t]:.1f}" for t in tasks), style="dim"
+    )
+    return shown
+
+
+def _share(result: EvalResult, task: str) -> float:
+    counts = result.per_task[task]
+    return 100 * counts["correct"] / counts["n"]
+
+
+def summary(found: Sequence[Outcome]) -> str:
+    """Mean gains over seeds, and whether the intervals of every run of the whole curriculum are apart."""
+    sentences = []
+    for variant in dict.fromkeys(outcome.variant for outcome in found):
+        gains = [outcome.gain for outcome in found if outcome.variant == variant]
+        mean, half = over_seeds(gains)
+        spread = "" if half is None else f" ± {half:.1f} (95 %, Student's t)"
+        sentences.append(f"{variant}: {mean:+.1f}{spread} points over {len(gains)} seeds")
+    apart = [
+        100 * (o.after.average - o.before.average) > interval(o.before) + interval(o.after)
+        for o in found
+        if o.variant == "whole"
+    ]
+    sentences.append(f"before and after of the whole have intervals apart in {sum(apart)} of {len(apart)} runs")
+    return "; ".join(sentences)
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as JSON values."""
+    return {
+        "variant": outcome.variant,
+        "seed": outcome.seed,
+        "before": outcome.before.metrics,
+        "after": outcome.after.metrics,
+        "interval_before": interval(outcome.before) / 100,
+        "interval_after": interval(outcome.after) / 100,
+        "majority": outcome.after.majority,
+    }
+
+
+def plot_gain(found: Sequence[Outcome], path: Path) -> None:
+    """Average accuracy before and after, one arrow a run, with 95 % intervals."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1.2 + 0.45 * len(found)), layout="constrained")
+    axes = figure.subplots()
+    for place, outcome in enumerate(found):
+        for result, colour in ((outcome.before, "tab:gray"), (outcome.after, "tab:blue")):
+            axes.errorbar(
+                100 * result.average, place, xerr=interval(result), fmt="o", color=colour, capsize=3, markersize=5
+            )
+        axes.annotate(f"{outcome.gain:+.1f}", (100 * outcome.after.average, place - 0.28), ha="center", fontsize=8)
+    majority = 100 * statistics.fmean(found[0].after.majority.values())
+    axes.axvline(majority, color="tab:red", linestyle=":", label="majority answer")
+    axes.set_yticks(range(len(found)), [f"{o.variant}, seed {o.seed}" for o in found])
+    axes.invert_yaxis()
+    axes.set_xlabel("average accuracy on the test split (%): grey after SFT, blue at the end")
+    axes.legend(loc="lower right")
+    figure.savefig(path)
