@@ -1,6 +1,7 @@
 """Mid-training: next-token prediction on packed documents."""
 
-from curricula.corpora import Mixture, read_corpus
+from curricula.corpora import read_corpus
+from curricula.mixture import Mixture, cell_shares, cells_of
 from rl.config.derive import batch_numbers
 from rl.config.stages import MidTrainingStage
 from rl.runtime import Runtime
@@ -11,8 +12,11 @@ from rl.steps import StepLoop
 def run(stage: MidTrainingStage, runtime: Runtime) -> None:
     """Train on rows of ``sequence_length`` tokens, in which documents don't see each other."""
     batch = batch_numbers(runtime.config, stage)
+    sources = [read_corpus(source.path, source.laws) for source in stage.corpus]
+    cells = [cell for number, documents in enumerate(sources) for cell in cells_of(number, documents)]
     mixture = Mixture(
-        [(source.weight, read_corpus(source.path, source.laws)) for source in stage.corpus],
+        cells,
+        cell_shares(cells, [source.weight for source in stage.corpus]),
         seed=runtime.config.seed,
         encode=runtime.encode,
         eos_id=runtime.tokenizer.eos_token_id,

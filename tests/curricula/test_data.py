@@ -4,9 +4,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from curricula.corpora import Mixture, read_corpus, statute_documents
+from curricula.corpora import read_corpus, statute_documents
 from curricula.errors import DataError
-from curricula.records import Document, read_demonstrations, read_prompts, read_texts
+from curricula.records import read_demonstrations, read_prompts, read_texts
 from curricula.tasks import make_prompts
 
 
@@ -69,33 +69,3 @@ def test_held_out_articles_are_not_in_the_corpus():
     assert train | test < everything and not train & test and len(everything) == 505
     with pytest.raises(DataError, match="did you mean"):
         read_corpus("statutes", ("刑罚",))
-
-
-def mixture(seed=1):
-    sources = [
-        (3.0, [Document("一" * n, "a") for n in range(1, 40)]),
-        (1.0, [Document("二" * n, "b") for n in range(1, 60)]),
-    ]
-    return Mixture(sources, seed, lambda text: [ord(c) for c in text], eos_id=0)
-
-
-def test_mixture_rows_are_full_and_tokens_follow_the_weights():
-    found = mixture()
-    rows, segments = found.next_rows(200, 64)
-    assert all(len(row) == len(segment) == 64 for row, segment in zip(rows, segments, strict=True))
-    assert 0.73 < found.tokens[0] / sum(found.tokens) < 0.77
-    for row, segment in zip(rows, segments, strict=True):
-        for place in range(63):
-            ends = row[place] == 0
-            assert ends == (segment[place] != segment[place + 1])
-
-
-def test_mixture_resumes_exactly():
-    straight, broken = mixture(), mixture()
-    straight.next_rows(7, 50)
-    broken.next_rows(7, 50)
-    resumed = mixture()
-    resumed.load_state_dict(json.loads(json.dumps(broken.state_dict())))
-    assert straight.next_rows(30, 50) == resumed.next_rows(30, 50)
-    with pytest.raises(DataError, match="state has the keys"):
-        resumed.load_state_dict({"positions": [0]})
