@@ -1,11 +1,13 @@
-"""The corpus of a stage: its sources, read and cleaned once in a process."""
+"""The corpus of a stage: its sources, read and cleaned once in a process; what is held out of it; and its card."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from curricula.cleaning import Cleaning, clean
 from curricula.corpora import read_corpus
 from curricula.records import Document
 from rl.config.corpora import CleaningConfig, CorpusSource
@@ -15,9 +17,29 @@ from rl.config.corpora import CleaningConfig, CorpusSource
 class Corpus:
     """Cleaned documents of every source, in the order of the sources."""
 
-    kept: tuple[Sequence[Document], ...]
+    kept: list[list[Document]]
+    dropped: list[dict[str, int]]
+    """For every source how many documents were left out, by reason."""
 
 
 @lru_cache(maxsize=4)
-def load_corpus(sources: tuple[CorpusSource, ...], clean: CleaningConfig) -> Corpus:
-    return Corpus(tuple(read_corpus(source.path, source.laws) for source in sources))
+def load_corpus(sources: tuple[CorpusSource, ...], rules: CleaningConfig) -> Corpus:
+    """Read and clean the sources of a stage.
+
+    Raises:
+        DataError: if a source is missing, malformed, or empty after cleaning.
+    """
+    read = [
+        read_corpus(s.path, s.laws, subset=s.subset, split=s.split, column=s.column, limit=s.limit) for s in sources
+    ]
+    return Corpus(*clean(read, Cleaning(**rules.model_dump())))
+
+
+def hold_out(documents: Sequence[Document], n: int) -> tuple[list[Document], list[Document]]:
+    """Documents to train on, and ``n`` (half at most) to measure on: those whose content has the lowest hashes."""
+    order = sorted(range(len(documents)), key=lambda i: hashlib.sha256(documents[i].text.encode()).digest())
+    aside = set(order[: min(n, len(documents) // 2)])
+    return (
+        [document for i, document in enumerate(documents) if i not in aside],
+        [document for i, document in enumerate(documents) if i in aside],
+    )

@@ -6,10 +6,14 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from rl.errors import UserError
 from rl.samples import supervised_batch
 
 if TYPE_CHECKING:
@@ -88,3 +92,34 @@ def corpus_perplexity(runtime: Runtime, texts: Sequence[str], window: int, max_t
     """Perplexity over all tokens of some texts."""
     scores = [found for _, part in score(runtime, texts, window, max_tokens) for found in part]
     return Score(sum(s.nll for s in scores), sum(s.tokens for s in scores)).perplexity
+
+
+def scores_file(run_dir: Path, stage: str) -> Path:
+    """Where the scores of a perplexity stage lie."""
+    return run_dir / "perplexity" / f"{stage}.parquet"
+
+
+def write_scores(path: Path, texts: list[str], scores: list[Score]) -> None:
+    """Write one row a document: the hash of its text, and its score."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {
+        "key": [content_key(text) for text in texts],
+        "nll": [score.nll for score in scores],
+        "tokens": [score.tokens for score in scores],
+    }
+    partial = path.with_suffix(".partial")
+    pq.write_table(pa.table(columns), partial)
+    partial.replace(path)
+
+
+def read_scores(path: Path) -> dict[str, float]:
+    """Perplexity of each document by the hash of its text.
+
+    Raises:
+        UserError: if the file is missing or damaged.
+    """
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        raise UserError(f"the scores {path} can't be read ({error}); use resume=restart to score anew") from None
+    return {row["key"]: Score(row["nll"], row["tokens"]).perplexity for row in rows}

@@ -16,13 +16,16 @@ import rewards.library  # noqa: F401  (registers the rewards)
 from rewards.presets import PRESETS as TOTALS
 from rewards.registry import JUDGED, REWARDS
 from rl.config.algorithm import PRESETS, AlgorithmConfig, MismatchConfig
-from rl.config.corpora import CorpusSource
+from rl.config.corpora import CleaningConfig, CorpusSource, PASConfig
 from rl.config.schema import RunConfig
 from rl.config.stages import (
     EvaluateStage,
+    Gate,
+    GatesConfig,
     GRPOStage,
     MidTrainingStage,
     OptimConfig,
+    PerplexityStage,
     RewardPart,
     SamplingConfig,
     SFTStage,
@@ -31,8 +34,8 @@ from rl.config.stages import (
 PATH = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 SECTIONS = ("model", "trainer", "rollout", "reward", "judge", "cluster", "tracker")
 PARTS = (
-    MidTrainingStage, SFTStage, GRPOStage, EvaluateStage, AlgorithmConfig, MismatchConfig, SamplingConfig, OptimConfig,
-    CorpusSource, RewardPart,
+    MidTrainingStage, PerplexityStage, SFTStage, GRPOStage, EvaluateStage, AlgorithmConfig, MismatchConfig,
+    SamplingConfig, OptimConfig, CorpusSource, CleaningConfig, PASConfig, GatesConfig, Gate, RewardPart,
 )  # fmt: skip
 
 
@@ -104,7 +107,7 @@ def _type(annotation: Any) -> str:
     text = (
         annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)
     )
-    for noise in ("typing.", "rl.config.stages.", "rl.config.schema."):
+    for noise in ("typing.", "rl.config.stages.", "rl.config.schema.", "rl.config.corpora.", "rl.config.algorithm."):
         text = text.replace(noise, "")
     return f"`{text}`".replace("|", "or")
 

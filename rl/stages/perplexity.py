@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rewards.cache import Cache, key_of
 from rl.config.derive import batch_numbers
 from rl.config.stages import PerplexityStage
 from rl.corpus import load_corpus
-from rl.errors import UserError
-from rl.perplexity import Score, content_key, score
+from rl.perplexity import Score, score, scores_file, write_scores
 from rl.runtime import Runtime
 
 
@@ -46,34 +41,3 @@ def run(stage: PerplexityStage, runtime: Runtime) -> None:
     tracker.console.print(
         f"{stage.name}: {len(documents)} documents, {len(missing)} of them scored now; median perplexity {median:.1f}"
     )
-
-
-def scores_file(run_dir: Path, stage: str) -> Path:
-    """Where the scores of a perplexity stage lie."""
-    return run_dir / "perplexity" / f"{stage}.parquet"
-
-
-def write_scores(path: Path, texts: list[str], scores: list[Score]) -> None:
-    """Write one row a document: the hash of its text, and its score."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    columns = {
-        "key": [content_key(text) for text in texts],
-        "nll": [score.nll for score in scores],
-        "tokens": [score.tokens for score in scores],
-    }
-    partial = path.with_suffix(".partial")
-    pq.write_table(pa.table(columns), partial)
-    partial.replace(path)
-
-
-def read_scores(path: Path) -> dict[str, float]:
-    """Perplexity of each document by the hash of its text.
-
-    Raises:
-        UserError: if the file is missing or damaged.
-    """
-    try:
-        rows = pq.read_table(path).to_pylist()
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise UserError(f"the scores {path} can't be read ({error}); use resume=restart to score anew") from None
-    return {row["key"]: Score(row["nll"], row["tokens"]).perplexity for row in rows}

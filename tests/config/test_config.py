@@ -193,14 +193,20 @@ def test_the_plan_starts_nothing(tmp_path):
     assert not (tmp_path / "run" / "manifest.json").exists()
 
 
+SCHEMA = ("schema.py", "stages.py", "algorithm.py", "corpora.py", "base.py")
+
+
 def test_every_key_is_used():
-    from rl.config import schema, stages
+    from rl.config import algorithm, corpora, schema, stages
     from rl.config.base import Strict
 
     sources = [p for folder in ("rl", "cluster", "tools") for p in (CONF.parent / folder).rglob("*.py")]
-    code = "\n".join(p.read_text() for p in sources if p.name not in ("schema.py", "stages.py", "base.py"))
+    code = "\n".join(p.read_text() for p in sources if p.name not in SCHEMA)
     models = {
-        m for module in (schema, stages) for m in vars(module).values() if isinstance(m, type) and issubclass(m, Strict)
+        m
+        for module in (schema, stages, algorithm, corpora)
+        for m in vars(module).values()
+        if isinstance(m, type) and issubclass(m, Strict)
     }
     unused = {f"{m.__name__}.{f}" for m in models for f in m.model_fields if not re.search(rf"[.\"]{f}\b", code)}
     assert unused == {"AlgorithmConfig.preset"}, "which its own validator reads"

@@ -1,15 +1,19 @@
-"""What a curriculum keeps in mind: gates, the best weights, replay and difficulty, across every border between stages."""
+"""What a curriculum keeps in mind across the borders between stages: gates, best weights, replay, difficulty."""
 
 import json
+import math
 
 import pyarrow.parquet as pq
 import pytest
 from safetensors.numpy import load_file
 
+from curricula.corpora import statute_documents
 from curricula.gates import Verdict
+from curricula.pas import shares
 from rl.checkpoint import Checkpoints
 from rl.errors import UserError
 from rl.job import run
+from rl.perplexity import content_key, read_scores, scores_file
 from rl.stages.grpo import weights_after
 from tests.e2e.test_variants import config, lines
 
@@ -34,7 +38,18 @@ SFT = {
     "name": "sft", "kind": "sft", "steps": 24, "prompts_per_step": 8, "demonstrations": {"age": 30, "limitation": 30},
     "held_out": 8, "held_out_every": 6, "optim": {"lr": 5e-3},
 }  # fmt: skip
+CORPUS = [{"laws": ["反电信网络诈骗法"]}, {"laws": ["禁毒法"], "kind": "general", "weight": 0.5, "decay_weight": 0.1}]
+MID = [
+    {"name": "scores", "kind": "perplexity", "corpus": CORPUS, "window": 64},
+    {
+        "name": "mid", "kind": "mid_training", "steps": 10, "prompts_per_step": 8, "sequence_length": 128,
+        "corpus": CORPUS, "held_out": 5, "held_out_every": 6,
+        "pas": {"scores": "scores", "scale": "quantile", "borders": [0.4, 0.8, 0.95], "decay": [0.5, 0.5, 0.0]},
+        "optim": {"lr": 2e-3, "schedule": "wsd", "warmup_steps": 3, "decay_fraction": 0.3},
+    },
+]  # fmt: skip
 STAGES = [
+    *MID,
     SFT,
     evaluate("look"),
     grpo("left", steps=9, gates={"enter": [{"metric": "format", "above": 0}], "leave": [{**ALWAYS, "steps": 2}]}),
@@ -62,6 +77,45 @@ def unbroken(ray_cluster, models, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("gates")
     run(config(run_dir, models, STAGES))
     return run_dir
+
+
+def test_the_scores_are_those_of_transformers(unbroken, models):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    found = read_scores(scores_file(unbroken, "scores"))
+    assert len(found) == len({d.text for d in statute_documents(("反电信网络诈骗法", "禁毒法"))})
+    model = AutoModelForCausalLM.from_pretrained(models["untied"]).eval()
+    tokenizer = AutoTokenizer.from_pretrained(models["untied"])
+    for document in statute_documents(("禁毒法",))[:4]:
+        nll, count = 0.0, 0
+        ids = tokenizer.encode(document.text, add_special_tokens=False)
+        for start in range(0, len(ids), 64):
+            piece = torch.tensor([ids[start : start + 64]])
+            if piece.shape[1] > 1:
+                with torch.no_grad():
+                    log_probs = model(piece).logits[0, :-1].double().log_softmax(-1)
+                nll -= float(log_probs.gather(1, piece[0, 1:, None]).sum())
+                count += piece.shape[1] - 1
+        assert found[content_key(document.text)] == pytest.approx(math.exp(nll / count), rel=1e-5)
+
+
+def test_mid_training_follows_pas_and_leaves_a_card(unbroken):
+    found = lines(unbroken, "mid")
+    weights, strength = (0.2, 0.5, 0.3), 5.0
+    for line in found[:7]:
+        assert line["alpha"] == pytest.approx(min(1.0, (line["step"] + 1) / 4))
+        expected = shares(weights, strength, line["alpha"])
+        assert [line[f"share/{b}"] for b in ("low", "mid", "high")] == pytest.approx(expected)
+    assert [found[-1][f"share/{b}"] for b in ("low", "mid", "high")] == [0.5, 0.5, 0.0]
+    assert found[0]["drawn/low"] > 0.8 > found[-1]["drawn/low"]
+    measured = [line["step"] for line in found if "perplexity/legal" in line]
+    assert measured == [0, 6, 9] and found[-1]["perplexity/legal"] < found[0]["perplexity/legal"]
+    card = json.loads((unbroken / "corpus" / "mid.json").read_text())
+    assert [source["kind"] for source in card["sources"]] == ["legal", "general"]
+    assert sum(source["share_drawn"] for source in card["sources"]) == pytest.approx(1)
+    assert sum(card["perplexity"]["counts"]) == sum(sum(s["buckets"].values()) for s in card["sources"])
+    assert [phase["steps"] for phase in card["phases"]] == [3, 4, 3]
 
 
 def test_gates_end_skip_and_fall_back(unbroken):
@@ -108,7 +162,7 @@ def test_every_border_between_stages_can_be_crossed_by_another_process(unbroken,
 
 def test_a_stage_that_may_not_begin_stops_the_run_with_a_sentence(unbroken, ray_cluster, models, tmp_path):
     closed = grpo("closed", gates={"enter": [{"metric": "format", "above": 1.1}]})
-    with pytest.raises(UserError, match="stage closed may not begin: format ≥ 1.1 does not hold"):
+    with pytest.raises(UserError, match="stage closed may not begin: format ≥ 1"):
         run(config(tmp_path, models, [SFT | {"steps": 2}, evaluate("look"), closed]))
     assert stage_records(tmp_path)["look"]["done"] and "closed" not in stage_records(tmp_path)
 

@@ -26,7 +26,9 @@ def test_a_run_leaves_everything_it_promises(unbroken):
     run_dir, printed = unbroken
     assert "Held-out accuracy" in printed and "majority answer" in printed
     lines = metrics(run_dir)
-    assert [line["stage"] for line in lines] == ["mid"] * 3 + ["sft"] * 40 + ["grpo"] * 6 + ["eval"]
+    assert [line["stage"] for line in lines] == (
+        ["scores"] + ["mid"] * 3 + ["sft"] * 40 + ["look"] + ["grpo"] * 6 + ["eval"]
+    )
     losses = [line["loss"] for line in lines if line["stage"] == "sft"]
     assert losses[-1] < 0.5 * losses[0], "it learns"
     trained = [line for line in lines if line["stage"] == "grpo" and line["groups/trained"]]
@@ -43,7 +45,7 @@ def test_a_run_leaves_everything_it_promises(unbroken):
     )
     assert len(list((run_dir / "rollouts" / "grpo").glob("*.parquet"))) == 6
     assert len(list((run_dir / "checkpoints" / "sft").iterdir())) <= 3, "the last two and the best"
-    assert json.loads((run_dir / "results.json").read_text())[0]["after"] == "grpo"
+    assert json.loads((run_dir / "results.json").read_text())[-1]["after"] == "grpo"
 
 
 def test_the_export_is_the_policy(unbroken):
