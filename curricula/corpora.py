@@ -1,7 +1,6 @@
 """Sources of mid-training corpora."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from curricula.errors import DataError
 from curricula.records import Document, read_texts
@@ -24,14 +23,53 @@ def statute_documents(laws: Sequence[str] = (), split: Split | None = "train") -
     ]
 
 
-def read_corpus(path: str, laws: Sequence[str] = ()) -> list[Document]:
-    """The documents of a corpus source: ``statutes``, or a JSONL or Parquet file (see ``curricula.records``).
+def read_corpus(
+    path: str,
+    laws: Sequence[str] = (),
+    *,
+    subset: str | None = None,
+    split: str = "train",
+    column: str = "text",
+    limit: int | None = None,
+) -> list[Document]:
+    """The first ``limit`` documents of a source: ``statutes``, ``hf:name``, or a file or folder (``read_texts``).
+
+    ``subset``, ``split`` and ``column`` concern a dataset of the hub only.
 
     Raises:
         DataError: if the source is missing, malformed or empty.
     """
     if path == "statutes":
-        return statute_documents(laws)
+        return statute_documents(laws)[:limit]
     if laws:
         raise DataError(f"{path}: laws can be chosen from the statute corpus only")
-    return read_texts(Path(path))
+    if path.startswith("hf:"):
+        return _hub_documents(path.removeprefix("hf:"), subset, split, column, limit)
+    return read_texts(path, limit)
+
+
+def _hub_documents(name: str, subset: str | None, split: str, column: str, limit: int | None) -> list[Document]:
+    import datasets  # slow to import
+
+    found: list[Document] = []
+    try:
+        for row in datasets.load_dataset(name, subset, split=split, streaming=True):
+            if column not in row:
+                raise DataError(f"hf:{name}: no column {column}; it has {', '.join(sorted(row))}")
+            text = row[column]
+            if not isinstance(text, str | None):
+                raise DataError(f"hf:{name}: column {column} must be text, found {type(text).__name__}")
+            if text and text.strip():
+                found.append(Document(text, name))
+            if len(found) == limit:
+                break
+    except DataError:
+        raise
+    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise DataError(
+            f"hf:{name} (subset {subset}, split {split}) can't be read: {type(error).__name__}: {reason}"
+        ) from None
+    if not found:
+        raise DataError(f"hf:{name}: split {split} holds no text in column {column}")
+    return found

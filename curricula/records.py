@@ -3,7 +3,7 @@
     prompts          {"prompt": "…" or [{"role": …, "content": …}], "reference": "…",
                       "task": "…" (default: name of the file), "answer_kind": choice|article|charge|number|text}
     demonstrations   the same, with "demonstration": the whole completion (``reference`` may be left out)
-    corpora          {"text": "…", "source": "…" (default: name of the file)}
+    corpora          {"text": "…", "source": "…" (default: name of the file)}, or text files of one document each
 
 Other keys are an error. A message about a bad record names file and line (for Parquet: file and row).
 """
@@ -12,12 +12,15 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
 from curricula.errors import DataError
 from curricula.prompts import AnswerKind, Prompt
 
+RECORDS = (".jsonl", ".parquet")
+TEXTS = (*RECORDS, ".txt")
 PROMPT_KEYS = {"prompt", "reference", "task", "answer_kind", "demonstration"}
 
 
@@ -43,12 +46,34 @@ def read_demonstrations(path: str | Path) -> list[Prompt]:
     return [_prompt(record, where, Path(path), ("prompt", "demonstration")) for where, record in _records(Path(path))]
 
 
-def read_texts(path: str | Path) -> list[Document]:
-    """Documents of a corpus. Raises as :func:`read_prompts` does."""
-    found = []
-    for where, record in _records(Path(path)):
-        _require(record, where, ("text",), {"text", "source"})
-        found.append(Document(record["text"], str(record.get("source") or Path(path).stem)))
+def read_texts(path: str | Path, limit: int | None = None) -> list[Document]:
+    """The first ``limit`` documents of a corpus: a file of records, a text file (one document), or a folder of these.
+
+    A folder is read with its subfolders, in the order of the paths; hidden files and folders are left out.
+
+    Raises:
+        DataError: for a missing, empty or malformed file, naming the line; for a file of another type in a folder.
+    """
+    found: list[Document] = []
+    for file in corpus_files(Path(path)):
+        found += islice(_texts(file), None if limit is None else limit - len(found))
+        if len(found) == limit:
+            break
+    return found
+
+
+def corpus_files(path: Path) -> list[Path]:
+    """The files of a corpus, sorted by path: itself, or those of a folder. Raises as :func:`read_texts` does."""
+    if not path.is_dir():
+        _require_file(path, TEXTS)
+        return [path]
+    inside = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    found = [path / name for name in inside if not any(part.startswith(".") for part in name.parts)]
+    for file in found:
+        if file.suffix not in TEXTS:
+            raise DataError(f"{file}: none of {', '.join(TEXTS)}; convert it, or move it out of the corpus folder")
+    if not found:
+        raise DataError(f"{path}: the folder holds no file; put {', '.join(TEXTS)} there")
     return found
 
 
@@ -58,21 +83,38 @@ def is_file(name: str) -> bool:
 
 
 def fingerprint(path: str | Path) -> str:
-    """SHA-256 of a file's bytes.
+    """SHA-256 of a file's bytes; of a folder, over the relative path and the SHA-256 of each file of its corpus.
 
     Raises:
-        DataError: if the file is missing.
+        DataError: if the file is missing, or as :func:`corpus_files` does.
     """
-    _require_file(Path(path))
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digests = []
+    for part in corpus_files(Path(path)):
+        with part.open("rb") as file:
+            digests.append((part, hashlib.file_digest(file, "sha256").hexdigest()))
+    if not Path(path).is_dir():
+        return digests[0][1]
+    lines = [f"{part.relative_to(path).as_posix()}\n{digest}\n" for part, digest in digests]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _require_file(path: Path) -> None:
+def _require_file(path: Path, suffixes: tuple[str, ...] = RECORDS) -> None:
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    if path.suffix not in (".jsonl", ".parquet"):
-        raise DataError(f"{path}: neither .jsonl nor .parquet; convert it to one of them")
+    if path.suffix not in suffixes:
+        raise DataError(f"{path}: neither {' nor '.join(suffixes)}; convert it to one of them")
+
+
+def _texts(path: Path) -> Iterator[Document]:
+    if path.suffix == ".txt":
+        text = _decoded(path.read_bytes().removeprefix(b"\xef\xbb\xbf"), str(path))
+        if not text.strip():
+            raise DataError(f"{path}: the file holds no text")
+        yield Document(text.strip(), path.stem)
+        return
+    for where, record in _records(path):
+        _require(record, where, ("text",), {"text", "source"})
+        yield Document(record["text"], str(record.get("source") or path.stem))
 
 
 def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -95,25 +137,31 @@ def _jsonl(path: Path) -> Iterator[tuple[str, Any]]:
             if not line.strip():
                 continue
             try:
-                yield where, json.loads(line.decode("utf-8"))
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{where}: not UTF-8 ({error.reason} at byte {error.start}); save the file as UTF-8"
-                ) from None
+                yield where, json.loads(_decoded(line, where))
             except json.JSONDecodeError as error:
                 raise DataError(f"{where}: not valid JSON: {error.msg} at column {error.colno}") from None
+
+
+def _decoded(data: bytes, where: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not UTF-8 ({error.reason} at byte {error.start}); save the file as UTF-8") from None
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    number = 0
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(1024):
+                for record in batch.to_pylist():
+                    number += 1
+                    yield f"{path} row {number}", {key: value for key, value in record.items() if value is not None}
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file: {error}") from None
-    for number, record in enumerate(table.to_pylist(), start=1):
-        yield f"{path} row {number}", {key: value for key, value in record.items() if value is not None}
 
 
 def _require(record: dict[str, Any], where: str, needed: tuple[str, ...], known: set[str]) -> None:

@@ -11,8 +11,8 @@ class CorpusSource(Strict):
     """One source of a mid-training mixture."""
 
     path: str = "statutes"
-    """``statutes`` for the bundled statutes in force; a JSONL or Parquet file with a ``text`` column; a text file; a
-    folder of such files; or ``hf:name`` for a dataset on the hub, which is streamed."""
+    """``statutes`` for the bundled statutes in force; a JSONL or Parquet file with a ``text`` column; a text file (one
+    document); a folder of such files; or ``hf:name`` for a dataset on the hub, which is streamed."""
     laws: tuple[str, ...] = ()
     """Names of the laws to take from the statute corpus; empty takes every law in force."""
     kind: Literal["general", "legal", "synthetic"] = "legal"
@@ -48,12 +48,12 @@ class CleaningConfig(Strict):
     """Which documents are left out of a corpus."""
 
     near_duplicates: float = Field(0.8, ge=0, le=1)
-    """Jaccard similarity of character 5-grams (MinHash estimate) from which the later of two documents is dropped; 0
-    drops exact copies alone."""
+    """Jaccard similarity of character 5-grams (candidates by MinHash) from which the later of two documents is
+    dropped; 0 drops exact copies alone."""
     min_chars: int = Field(10, ge=0)
-    """Shortest document (characters)."""
+    """Shortest document (characters that are not white space)."""
     min_text: float = Field(0.6, ge=0, le=1)
-    """Least share of letters, ideographs and digits among the characters that are not white space."""
+    """Least share of letters, ideographs and digits outside of tags among the characters that are not white space."""
     min_chinese: float = Field(0.0, ge=0, le=1)
     """Least share of ideographs among letters and ideographs; 0.5 drops documents in another language."""
 

@@ -185,8 +185,14 @@ def check(config: RunConfig) -> None:
     path = config.model.path
     if path is not None and _looks_like_folder(path) and not Path(path).expanduser().is_dir():
         problems.append(f"model.path={path}: no such folder; give a Hugging Face folder or a hub name (owner/name)")
+    corpora = {
+        source.path
+        for stage in config.curriculum.stages
+        if isinstance(stage, MidTrainingStage | PerplexityStage)
+        for source in stage.corpus
+    }
     for file in data_files(config):
-        if not Path(file).is_file():
+        if not Path(file).is_file() and not (file in corpora and Path(file).is_dir()):
             problems.append(f"data file {file} does not exist (looked from {Path.cwd()})")
     for stage in config.curriculum.stages:
         problems += [f"stage {stage.name}: {problem}" for problem in _stage_problems(config, stage)]

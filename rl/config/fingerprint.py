@@ -43,7 +43,7 @@ def config_fingerprint(config: RunConfig) -> dict[str, Any]:
 
 
 def data_fingerprints(config: RunConfig) -> dict[str, str]:
-    """SHA-256 of the statutes and of every data file that the curriculum names."""
+    """SHA-256 of the statutes and of every data file or folder that the curriculum names."""
     found = {"statutes": load_statutes().fingerprint}
     for path in data_files(config):
         found[path] = fingerprint(path)
@@ -51,7 +51,7 @@ def data_fingerprints(config: RunConfig) -> dict[str, str]:
 
 
 def data_files(config: RunConfig) -> list[str]:
-    """Paths of the data files that the curriculum names."""
+    """Paths of the data files, and folders of corpora, that the curriculum names."""
     paths: list[str] = []
     for stage in config.curriculum.stages:
         if isinstance(stage, MidTrainingStage | PerplexityStage):

@@ -3,7 +3,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curricula.errors import DataError
@@ -34,6 +34,7 @@ def test_the_share_of_easy_documents(alpha, low):
     )
 
 
+@settings(deadline=None)
 @given(st.tuples(positive, positive, positive), st.floats(0.01, 1000), st.floats(0, 1), st.floats(0, 1))
 def test_shares_sum_to_one_and_fall_with_plasticity(weights, strength, one, other):
     less, more = sorted((one, other))
@@ -53,6 +54,7 @@ def test_impossible_weights(weights):
         shares(weights, 5, 0)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(0, 320), st.floats(0.01, 1))
 def test_phases_partition_the_steps_as_the_schedule_does(total, warmup, fraction):
     optim = OptimConfig(schedule="wsd", warmup_steps=warmup, decay_fraction=fraction)
@@ -92,6 +94,7 @@ def test_buckets():
         bucket_of(math.nan, (5, 15, 30))
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1, 1e6), min_size=1, max_size=200, unique=True))
 def test_quantiles_cut_the_documents_in_their_order(perplexities):
     n = len(perplexities)

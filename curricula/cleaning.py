@@ -1,0 +1,149 @@
+"""Leaves documents out of a corpus: what is no text, another language, and copies across all sources."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from curricula.errors import DataError
+from curricula.records import Document
+
+Reason = Literal["too_short", "not_text", "other_language", "exact_copy", "near_duplicate"]
+
+SHINGLE = 5
+"""Characters of the pieces whose sets are compared."""
+PERMUTATIONS = 64
+"""Length of a MinHash signature."""
+RECALL = 0.98
+"""Least chance with which a pair just as similar as the threshold is compared (LSH banding)."""
+
+_TAG = re.compile(r"</?[A-Za-z!][^<>]*>")
+_TEXT = re.compile(r"[^\W_]")
+_IDEOGRAPH = re.compile("[〇\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What is left out; see :func:`fault` and :class:`Duplicates`."""
+
+    near_duplicates: float = 0.8
+    """Jaccard similarity from which the later of two documents is dropped; 0 drops exact copies alone."""
+    min_chars: int = 10
+    """Shortest document (characters that are not white space)."""
+    min_text: float = 0.6
+    """Least share of letters, ideographs and digits outside of tags, among characters that are not white space."""
+    min_chinese: float = 0.0
+    """Least share of ideographs among letters and ideographs."""
+
+
+def clean(sources: Sequence[Sequence[Document]], rules: Cleaning) -> tuple[list[list[Document]], list[dict[str, int]]]:
+    """The documents of each source that are kept, in their order, and for each source how many were dropped and why.
+
+    Raises:
+        DataError: if nothing is left of a source.
+    """
+    duplicates = Duplicates(rules.near_duplicates)
+    kept: list[list[Document]] = []
+    dropped: list[dict[str, int]] = []
+    for number, documents in enumerate(sources, start=1):
+        left: list[Document] = []
+        reasons: Counter[str] = Counter()
+        for document in documents:
+            reason = fault(document.text, rules) or duplicates.add(document.text)
+            if reason is None:
+                left.append(document)
+            else:
+                reasons[reason] += 1
+        if not left:
+            why = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
+            raise DataError(f"source {number}: cleaning left none of its {len(documents)} documents ({why}); loosen it")
+        kept.append(left)
+        dropped.append(dict(sorted(reasons.items())))
+    return kept, dropped
+
+
+def fault(text: str, rules: Cleaning) -> Reason | None:
+    """Why a document is no good by itself, or None."""
+    dense = "".join(text.split())
+    if len(dense) < rules.min_chars:
+        return "too_short"
+    if len(_TEXT.findall(_TAG.sub("", text))) < rules.min_text * len(dense):
+        return "not_text"
+    # Counting is the slow part, so it is left out where it can't matter.
+    if rules.min_chinese and len(_IDEOGRAPH.findall(dense)) < rules.min_chinese * max(1, len(_LETTER.findall(dense))):
+        return "other_language"
+    return None
+
+
+class Duplicates:
+    """Documents seen so far, to tell later copies of them. White space makes no difference.
+
+    Candidates come from locality-sensitive hashing of MinHash signatures (Broder 1997); a pair is then decided by the
+    true Jaccard similarity of its sets of character 5-grams, so none is dropped by the error of an estimate. A pair at
+    the threshold is missed with a chance of 1 - ``RECALL`` at most, one above it more rarely.
+    """
+
+    def __init__(self, threshold: float) -> None:
+        self.threshold = threshold
+        self._digests: set[bytes] = set()
+        self._kept: list[str] = []
+        self._index: Any = None
+        if threshold:
+            from datasketch import MinHash, MinHashLSH  # slow to import
+
+            bands, rows = banding(threshold)
+            self._index = MinHashLSH(num_perm=PERMUTATIONS, params=(bands, rows))
+            self._empty = MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=int, scheme="affine32")
+
+    def add(self, text: str) -> Reason | None:
+        """Whether a document copies one seen before; if not, it is one of those from now on."""
+        dense = "".join(text.split())
+        digest = hashlib.blake2b(dense.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if digest in self._digests:
+            return "exact_copy"
+        self._digests.add(digest)
+        if self._index is None:
+            return None
+        pieces = shingles(dense)
+        signature = self._empty.copy()
+        signature.update_batch((pieces >> np.uint64(32)).tolist())
+        if any(
+            jaccard(pieces, shingles(self._kept[i])) >= self.threshold for i in sorted(self._index.query(signature))
+        ):
+            return "near_duplicate"
+        self._index.insert(len(self._kept), signature, check_duplication=False)
+        self._kept.append(dense)
+        return None
+
+
+def banding(threshold: float) -> tuple[int, int]:
+    """(bands, rows) of LSH: the most rows, hence the fewest candidates, that find a pair at the threshold with a
+    chance 1 - (1 - threshold^rows)^bands of at least ``RECALL``; one row if none does."""
+    for rows in range(PERMUTATIONS // 2, 1, -1):
+        bands = PERMUTATIONS // rows
+        if 1 - (1 - threshold**rows) ** bands >= RECALL:
+            return bands, rows
+    return PERMUTATIONS, 1
+
+
+def shingles(text: str) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Hashes (64 bits, sorted, each once) of the character 5-grams of a text; of the whole text if it is shorter."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
+    width = max(1, min(SHINGLE, len(codes)))
+    count = len(codes) - width + 1
+    hashes = np.zeros(max(0, count), dtype=np.uint64)
+    for offset in range(width):
+        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + codes[offset : offset + count]
+        hashes ^= hashes >> np.uint64(29)
+    return np.unique(hashes)
+
+
+def jaccard(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+    """Shared elements of two sets (sorted, each once) as a share of all of theirs; 0 for two empty sets."""
+    shared = len(np.intersect1d(one, other, assume_unique=True))
+    return shared / max(1, len(one) + len(other) - shared)
