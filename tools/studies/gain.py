@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +92,8 @@ def study(curriculum: str, overrides: Sequence[str], seeds: list[int], controls:
         found.append(
             Outcome("without mid-training", seed, result_after(folder, sft, "test"), result_after(folder, last, "test"))
         )
-        steps = equal_steps(whole, stages)
-        folder = run_variant(
-            values, out / f"{MORE_SFT}-seed{seed}", seed, lambda given, n=steps: with_more_sft(given, n)
-        )
+        more_sft = partial(with_more_sft, steps=equal_steps(whole, stages))
+        folder = run_variant(values, out / f"{MORE_SFT}-seed{seed}", seed, more_sft)
         found.append(
             Outcome("SFT for as long", seed, result_after(folder, sft, "test"), result_after(folder, MORE_SFT, "test"))
         )
