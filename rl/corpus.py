@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from curricula.cleaning import Cleaning, clean
-from curricula.corpora import read_corpus
 from curricula.records import Document
 from rl.config.corpora import CleaningConfig, CorpusSource
 
@@ -29,10 +28,7 @@ def load_corpus(sources: tuple[CorpusSource, ...], rules: CleaningConfig) -> Cor
     Raises:
         DataError: if a source is missing, malformed, or empty after cleaning.
     """
-    read = [
-        read_corpus(s.path, s.laws, subset=s.subset, split=s.split, column=s.column, limit=s.limit) for s in sources
-    ]
-    return Corpus(*clean(read, Cleaning(**rules.model_dump())))
+    return Corpus(*clean([source.read() for source in sources], Cleaning(**rules.model_dump())))
 
 
 def hold_out(documents: Sequence[Document], n: int) -> tuple[list[Document], list[Document]]:

@@ -11,7 +11,8 @@ from rl.errors import UserError
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as JSON to ``path`` in one move."""
+    """Write ``value`` as JSON to ``path`` in one move; the folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8") as file:
         json.dump(value, file, ensure_ascii=False, indent=1, sort_keys=True)

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from curricula.corpora import read_corpus
+from curricula.records import Document
 from rl.config.base import Strict
 
 
@@ -34,6 +36,16 @@ class CorpusSource(Strict):
     def local(self) -> bool:
         """Whether it is read from files or folders of this machine."""
         return self.path != "statutes" and not self.path.startswith("hf:")
+
+    def read(self) -> list[Document]:
+        """Its documents, before cleaning.
+
+        Raises:
+            DataError: if the source is missing, malformed or empty.
+        """
+        return read_corpus(
+            self.path, self.laws, subset=self.subset, split=self.split, column=self.column, limit=self.limit
+        )
 
     @model_validator(mode="after")
     def _possible(self) -> "CorpusSource":
@@ -83,6 +95,11 @@ class PASConfig(Strict):
     def _possible(self) -> "PASConfig":
         if not 0 < self.borders[0] < self.borders[1] < self.borders[2]:
             raise ValueError(f"borders={list(self.borders)} must rise from above 0")
+        if self.scale == "quantile" and self.borders[1] >= 1:
+            raise ValueError(
+                f"borders={list(self.borders)} are perplexities; with scale=quantile they are shares of the documents, "
+                f"such as [0.3, 0.8, 0.98]"
+            )
         for shares in (self.weights, self.decay or self.weights):
             if min(shares) < 0 or sum(shares) <= 0:
                 raise ValueError(f"shares {list(shares)} must not be negative, and not all 0")
