@@ -28,7 +28,13 @@ def load_corpus(sources: tuple[CorpusSource, ...], rules: CleaningConfig) -> Cor
     Raises:
         DataError: if a source is missing, malformed, or empty after cleaning.
     """
-    return Corpus(*clean([source.read() for source in sources], Cleaning(**rules.model_dump())))
+    wanted = Cleaning(
+        near_duplicates=rules.near_duplicates,
+        min_chars=rules.min_chars,
+        min_text=rules.min_text,
+        min_chinese=rules.min_chinese,
+    )
+    return Corpus(*clean([source.read() for source in sources], wanted))
 
 
 def hold_out(documents: Sequence[Document], n: int) -> tuple[list[Document], list[Document]]:

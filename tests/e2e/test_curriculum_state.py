@@ -108,7 +108,7 @@ def test_mid_training_follows_pas_and_leaves_a_card(unbroken):
         expected = shares(weights, strength, line["alpha"])
         assert [line[f"share/{b}"] for b in ("low", "mid", "high")] == pytest.approx(expected)
     assert [found[-1][f"share/{b}"] for b in ("low", "mid", "high")] == [0.5, 0.5, 0.0]
-    assert found[0]["drawn/low"] > 0.8 > found[-1]["drawn/low"]
+    assert found[0]["drawn/low"] > found[-1]["drawn/low"] > 0.4, "easy first"
     measured = [line["step"] for line in found if "perplexity/legal" in line]
     assert measured == [0, 6, 9] and found[-1]["perplexity/legal"] < found[0]["perplexity/legal"]
     card = json.loads((unbroken / "corpus" / "mid.json").read_text())
