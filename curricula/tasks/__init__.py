@@ -2,9 +2,14 @@
 
 from curricula.tasks import (  # noqa: F401  (registration)
     age,
+    application,
     charge,
     choice,
+    elements,
+    exam,
     governing_law,
+    grounded,
+    judgment,
     limitation,
     parole,
     recitation,

@@ -10,11 +10,14 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from rl.config.resolvers import register
 from rl.config.schema import RunConfig
 from rl.errors import UserError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 """The folder of configuration groups."""
+
+register()  # before Hydra resolves anything
 
 
 def groups() -> dict[str, list[str]]:
@@ -91,8 +94,12 @@ def load(composed: Any) -> RunConfig:
         UserError: one line for each problem, with its dotted path.
     """
     from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
-    values = OmegaConf.to_container(composed, resolve=True) if isinstance(composed, DictConfig) else dict(composed)
+    try:
+        values = OmegaConf.to_container(composed, resolve=True) if isinstance(composed, DictConfig) else dict(composed)
+    except OmegaConfBaseException as error:
+        raise UserError(f"the configuration can't be resolved: {error.full_key}: {error.msg}") from None
     if "curriculum" not in values:
         raise UserError(
             f"no curriculum is selected; add +curriculum=NAME with NAME one of {', '.join(groups()['curriculum'])}"
