@@ -8,7 +8,7 @@ from curricula.tasks.charge import CHARGES, GOODS, Charge
 from curricula.tasks.wording import person, phrase
 
 TIERS = ("数额较大", "数额巨大", "数额特别巨大")
-"""What the Criminal Law grades property crimes by. Which sum is which differs by province, so the facts name the grade."""
+"""Grades of property crimes. Which sum is which differs by province, so the facts name the grade itself."""
 
 CIRCUMSTANCES = {
     "自首": (67, "，后主动投案并如实供述"),

@@ -1,8 +1,8 @@
 """Examination questions after Unilaw-R1, half of whose demonstrations reason from a cited rule.
 
-Unilaw-R1 draws half of its RL questions from a pool of unselected chains of thought. The same mixture is made here: half
-of the demonstrations cite the rule and apply it (what its selection keeps), half give the conclusion alone. A policy
-trained on both has something to gain from a reward for legal validity.
+Unilaw-R1 draws half of its RL questions from a pool of unselected chains of thought. The same mixture is made here:
+half of the demonstrations cite the rule and apply it (what its selection keeps), half give the conclusion alone. A
+policy trained on both has something to gain from a reward for legal validity.
 """
 
 import random
@@ -53,7 +53,7 @@ def exam_charge(rng: random.Random, split: Split) -> Prompt:
 
 @task("exam_single")
 def exam_single(rng: random.Random, split: Split) -> Prompt:
-    """Which of four charges a case amounts to; reasoned demonstrations speak of every option. Held out as ``charge``."""
+    """Which of four charges fits a case; reasoned demonstrations speak of every option. Held out as ``charge``."""
     case = draw(rng, split)
     names = [case.charge.name, *rng.sample([c.name for c in CHARGES if c is not case.charge], len(LETTERS) - 1)]
     rng.shuffle(names)

@@ -11,7 +11,7 @@ from curricula.tasks.registry import task
 
 SPECIAL_PART = range(102, 452)
 """Articles of the Criminal Law that define crimes."""
-EXCERPT = 32
+EXCERPT = 28
 """Characters of an article in the prompt."""
 RETRIEVED = 2
 """Articles retrieved beside the right one."""
@@ -30,10 +30,10 @@ def nearest(number: int) -> tuple[Article, ...]:
     own = statutes.find("刑法", number)
     if own is None:
         return ()
-    query = bigrams(own.text[: EXCERPT])
+    query = bigrams(own.text[:EXCERPT])
 
     def likeness(article: Article) -> float:
-        other = bigrams(article.text[: EXCERPT])
+        other = bigrams(article.text[:EXCERPT])
         return len(query & other) / max(1, len(query | other))
 
     others = [a for n in SPECIAL_PART if n != number and (a := statutes.find("刑法", n)) is not None]

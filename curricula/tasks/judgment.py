@@ -22,7 +22,7 @@ CONDUCT = {
 
 @task("judgment")
 def judgment(rng: random.Random, split: Split) -> Prompt:
-    """Charge, article and range of the fixed term for facts that name the grade of the amount. Held out as ``charge``."""
+    """Charge, article and range of the fixed term; the facts name the grade of the amount. Held out as ``charge``."""
     case = draw(rng, split, tier=True)
     article, term = case.punishment
     think = five_steps(case.charge.mark + case.tier, "罪与刑", f"刑法第{article}条", f"处{term}", case.charge.name)
@@ -32,7 +32,7 @@ def judgment(rng: random.Random, split: Split) -> Prompt:
 
 @task("drafting")
 def drafting(rng: random.Random, split: Split) -> Prompt:
-    """The sentence of a judgment in which the court holds what the crime is, in official form. Held out as ``charge``."""
+    """The sentence of a judgment that holds what the crime is, in official form. Held out as ``charge``."""
     case = draw(rng, split, tier=True)
     number, _ = case.punishment
     article = load_statutes().find("刑法", number)

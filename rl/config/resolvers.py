@@ -1,6 +1,6 @@
 """What a preset says twice: once for a real model or a language-model judge, once for a machine without either.
 
-``${scaled:2000,12}`` is 2000 for a model given by ``model.path`` and 12 for the nano model that is built when it is empty.
+``${scaled:2000,12}`` is 2000 for a model given by ``model.path``, and 12 for the nano model, where that is empty.
 ``${judged:{rubric:1.0},{legal_validity:1.0}}`` is the first with ``judge.kind=llm`` and the second with ``statute``.
 Either side may be any value: a number, text in quotes, a list, a mapping, ``null``, another interpolation.
 """
