@@ -96,6 +96,15 @@ def test_a_preset_plans_without_network(preset, tmp_path):
     assert f"model {OWN_MODEL[preset]}" in answer.stdout
 
 
+def test_generated_questions_fit_the_nano_model():
+    from rl.models.nano import build_tokenizer
+    from rl.preflight import require_prompts_fit
+
+    tokenizer = build_tokenizer(config("model=nano").model.nano.vocab_size)
+    for preset in OWN_MODEL:
+        require_prompts_fit(config("model=nano", curriculum=preset), tokenizer)
+
+
 def resolved(**values):
     root = {"model": {"path": None}, "judge": {"kind": "statute"}} | values
     return OmegaConf.to_container(OmegaConf.create(root), resolve=True)["x"]
