@@ -243,6 +243,8 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
     elif isinstance(stage, EvaluateStage):
         problems += [p for task in stage.tasks for p in _complaint(find_task, task)]
         longest = stage.sampling.max_tokens + 1
+    if config.model.lora_rank and getattr(stage, "optim", None) and stage.optim.optimizer == "muon":  # type: ignore[union-attr]
+        problems.append("optim.optimizer=muon is meant for whole matrices, not for LoRA's factors; use adamw")
     if longest > config.model.max_length:
         problems.append(f"needs sequences of {longest} tokens, more than model.max_length={config.model.max_length}")
     if not isinstance(stage, EvaluateStage) and batch.max_tokens_per_microbatch < longest:

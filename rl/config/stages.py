@@ -10,10 +10,14 @@ from rl.config.corpora import CleaningConfig, CorpusSource, PASConfig
 
 
 class OptimConfig(Strict):
-    """AdamW and its schedule for one stage."""
+    """The optimizer of one stage and its schedule."""
 
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """``muon``: Muon for the matrices of the hidden layers and AdamW for the rest; learns more from few tokens."""
     lr: float = Field(1e-6, gt=0)
     """Peak learning rate."""
+    matrix_lr_ratio: float = Field(1.0, gt=0)
+    """With ``muon``: rate of the matrices, as a multiple of ``lr``."""
     schedule: Literal["constant", "cosine", "wsd"] = "constant"
     """After warm-up: constant; cosine to ``min_lr_ratio``; or warm-up, stable, linear decay (WSD)."""
     warmup_steps: int = Field(0, ge=0)

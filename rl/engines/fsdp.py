@@ -20,6 +20,7 @@ from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import OptimConfig
 from rl.engines import attention, head, layout
 from rl.engines.layout import MicroBatch
+from rl.engines.muon import Muon
 from rl.engines.sums import BatchSums
 from rl.samples import TokenBatch
 
@@ -46,6 +47,10 @@ class FSDPEngine(FSDPEngineWithLMHead):
     def _build_optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer | None:
         if self.stage_optim is None:  # a stage brings its own; verl would build one that nothing uses
             return None
+        optim = self.stage_optim
+        if optim.optimizer == "muon":
+            matrix_lr = optim.lr * optim.matrix_lr_ratio
+            return Muon(module.named_parameters(), optim.lr, matrix_lr, optim.betas, optim.weight_decay)
         return super()._build_optimizer(module)
 
     def _build_lr_scheduler(self, optimizer: torch.optim.Optimizer | None) -> Any:

@@ -1,7 +1,7 @@
 """Saving, loading and exporting a training engine, without pickle.
 
-Weights and Adam moments go through torch's distributed checkpoint (DCP) with its safetensors storage: every rank writes
-its shards, and a checkpoint loads at another world size. Numbers that are not tensors go to JSON beside them.
+Weights and the optimizer's moments go through torch's distributed checkpoint (DCP) with its safetensors storage: every
+rank writes its shards, and a checkpoint loads at another world size. What is not a tensor goes to JSON beside them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from safetensors.torch import load_file, save_file
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+
+from rl.engines.muon import Muon
 
 
 def save(engine: Any, folder: Path) -> None:
@@ -78,7 +80,7 @@ def export(engine: Any, folder: Path, source: str, trust_remote_code: bool) -> N
 
 
 def _tensors(engine: Any) -> dict[str, torch.Tensor]:
-    """Weights and, once the optimizer has them, Adam's moments, under flat names. The tensors are the live ones."""
+    """Weights and, once the optimizer has them, its moments, under flat names. The tensors are the live ones."""
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in engine.module.named_parameters():
         tensors[f"model.{name}"] = parameter.detach()
@@ -88,7 +90,10 @@ def _tensors(engine: Any) -> dict[str, torch.Tensor]:
 
 
 def _materialise_moments(engine: Any) -> None:
-    """Give a fresh AdamW its state, so that loading has tensors to fill."""
+    """Give a fresh optimizer its state, so that loading has tensors to fill."""
+    if isinstance(engine.optimizer, Muon):
+        engine.optimizer.materialise()
+        return
     for parameter in engine.module.parameters():
         if parameter.requires_grad:
             engine.optimizer.state[parameter] = {
