@@ -4,12 +4,15 @@ import random
 from functools import lru_cache
 
 from curricula.prompts import Prompt, ask
-from curricula.splits import Split, split_of
+from curricula.splits import Split
 from curricula.tasks.registry import task
-from curricula.tasks.wording import person, phrase
+from curricula.tasks.wording import cases_by_answer, person, phrase
 
 ACTS = {
-    "杀人": ("用刀刺死室友", "掐死邻居", "投毒毒死亲属", "将债主推下山崖摔死", "勒死同学", "砍死仇人"),
+    "杀人": (
+        "用刀刺死室友", "掐死邻居", "投毒毒死亲属", "将债主推下山崖摔死", "勒死同学", "砍死仇人", "用枪打死路人",
+        "将同伴推入河中淹死", "捂死婴儿", "用棍打死保安", "割喉杀死司机", "放火烧死全家", "用锤砸死店主", "活埋债主",
+    ),
     "八类": (
         "持刀抢劫行人", "劫取司机钱款", "贩卖冰毒", "出售海洛因", "放火烧毁民房", "点燃粮仓", "向水井投毒",
         "强奸妇女", "炸毁车站", "将人打成重伤", "持枪劫财", "砍人致重伤",
@@ -27,8 +30,14 @@ FRAMES: dict[Split, tuple[str, ...]] = {
         "被告人{who}现年{age}岁，{act}。",
         "经查，{age}岁的{who}{act}。",
         "{who}在{age}岁时{act}。",
+        "{who}（现年{age}岁）被控{act}。",
+        "检察机关认定，{who}{act}，时年{age}岁。",
+        "当日，{age}岁的{who}{act}。",
+        "据查，{who}{act}时{age}岁。",
+        "{who}：{age}岁，因{act}被抓获。",
+        "{act}的{who}案发时{age}岁。",
     ),
-    "dev": ("{who}年满{age}岁后{act}。",),
+    "dev": ("{who}年满{age}岁后{act}。", "经审查：{who}，{age}岁，{act}。", "昨晚，{who}（{age}周岁）{act}。"),
     "test": ("公诉机关指控：{who}，{age}岁，{act}。", "某日，{who}（{age}岁）{act}。"),
 }
 
@@ -58,14 +67,17 @@ def bracket(age: int) -> str:
 
 @lru_cache(maxsize=3)
 def cases(split: Split) -> dict[str, tuple[tuple[str, str, int], ...]]:
-    """(kind, act, age) of the split by the answer; an answer that a split has no case for is absent."""
-    found: dict[str, list[tuple[str, str, int]]] = {}
-    for kind, acts in ACTS.items():
-        for act in acts:
-            for years in range(8, 86):
-                if split_of("age", act, years) == split:
-                    found.setdefault(responsibility(kind, years), []).append((kind, act, years))
-    return {answer: tuple(rows) for answer, rows in sorted(found.items())}
+    """(kind, act, age) of the split by the answer."""
+    return cases_by_answer(
+        "age",
+        split,
+        (
+            (responsibility(kind, years), (kind, act, years))
+            for kind, acts in ACTS.items()
+            for act in acts
+            for years in range(8, 86)
+        ),
+    )
 
 
 @task("age")

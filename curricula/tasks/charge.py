@@ -58,8 +58,14 @@ FRAMES: dict[Split, tuple[str, ...]] = {
     "train": (
         "{who}{means}{goods}。", "据查{who}{means}{goods}，约{amount}万元。", "{who}{means}{goods}，价值{amount}万元。",
         "被告人{who}{means}{goods}。", "经查，{who}{means}{goods}，数额{amount}万元。",
+        "当日，{who}{means}{goods}，共{amount}万元。", "检察机关认定{who}{means}{goods}，值{amount}万元。",
+        "{who}（{amount}万元案）{means}{goods}。", "{who}因{means}{goods}被抓获，计{amount}万元。",
+        "{amount}万元的{goods}被{who}{means}。",
     ),
-    "dev": ("{who}于日前{means}{goods}，合计{amount}万元。",),
+    "dev": (
+        "{who}于日前{means}{goods}，合计{amount}万元。", "嫌疑人{who}被控{means}{goods}，估价{amount}万元。",
+        "上月，{who}{means}{amount}万元的{goods}。",
+    ),
     "test": ("公诉机关指控{who}{means}{goods}，总值{amount}万元。", "某日，{who}{means}{goods}，折合{amount}万元。"),
 }  # fmt: skip
 

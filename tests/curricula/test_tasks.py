@@ -1,15 +1,23 @@
+import random
+from collections import Counter
+
 import pytest
 
 from curricula.errors import DataError
 from curricula.splits import SPLITS
 from curricula.statutes import load_statutes
 from curricula.tasks import TASKS, find_task, make_prompts
+from curricula.tasks import age as age_task
+from curricula.tasks import charge as charge_task
+from curricula.tasks import limitation as limitation_task
+from curricula.tasks import parole as parole_task
 from curricula.tasks.age import ACTS, responsibility
 from curricula.tasks.charge import CHARGES
 from curricula.tasks.choice import CHAPTERS, chapter_of
-from curricula.tasks.limitation import MAXIMA
+from curricula.tasks.limitation import MAXIMA, period_of
 from curricula.tasks.parole import decision
 from curricula.tasks.sentence_terms import remaining
+from curricula.tasks.wording import SURNAMES, cases_by_answer
 
 STATUTE_TASKS = {
     "recitation",
@@ -82,6 +90,35 @@ def test_limitation_periods_are_article_87():
         assert f"经过{numeral}" in text
         assert period in MAXIMA
     assert "4年" in MAXIMA[5] and "5年" in MAXIMA[10] and "9年" in MAXIMA[10] and "10年" in MAXIMA[15]
+
+
+@pytest.mark.parametrize(("maximum", "period"), [("拘役", 5), ("5年", 10), ("15年", 15), ("无期徒刑", 20)])
+def test_limitation_period_of_a_maximum_punishment(maximum, period):
+    assert period_of(maximum) == period
+
+
+@pytest.mark.parametrize("module", [age_task, charge_task, limitation_task, parole_task])
+def test_no_frame_and_no_surname_stands_in_two_splits(module):
+    for said in (module.FRAMES, SURNAMES):
+        everything = [part for split in SPLITS for part in said[split]]
+        assert len(everything) == len(set(everything))
+
+
+@pytest.mark.parametrize("name", ["age", "limitation", "parole"])
+@pytest.mark.parametrize("split", SPLITS)
+def test_answers_are_drawn_equally_often(name, split):
+    module = {"age": age_task, "limitation": limitation_task, "parole": parole_task}[name]
+    answers = set(module.cases("train"))
+    assert set(module.cases(split)) == answers
+    drawn = Counter(TASKS[name].generate(random.Random(i), split).reference for i in range(200 * len(answers)))
+    assert all(150 <= drawn[answer] <= 250 for answer in answers), drawn
+
+
+def test_a_case_lies_in_one_split_whole():
+    cases = [(answer, (i,)) for i in range(200) for answer in "甲乙"]
+    found = {split: cases_by_answer("any", split, cases) for split in SPLITS}
+    assert all(found[split]["甲"] == found[split]["乙"] for split in SPLITS)
+    assert sorted(case for split in SPLITS for case in found[split]["甲"]) == [(i,) for i in range(200)]
 
 
 @pytest.mark.parametrize(
