@@ -74,5 +74,5 @@ def limitation(rng: random.Random, split: Split) -> Prompt:
     maximum, years = rng.choice(by_answer[answer])
     question = phrase(rng, FRAMES, split, who=person(rng, split), maximum=maximum, years=years) + "追诉时效？"
     period = period_of(maximum)
-    think = f"{maximum}期限{period}，{years}{'超' if years > period else '未超'}{period}"
+    think = f"期限{period}，{years}{'超' if years > period else '未超'}{period}"
     return ask("limitation", question, answer, "text", think)

@@ -18,7 +18,7 @@ from rl.engines import layout
 from rl.errors import UserError
 from rl.files import is_disk_full
 from rl.models.chat import load_tokenizer, opens_thinking, render_demonstration, render_prompt
-from rl.models.nano import SPECIAL_TOKENS, ensure_nano, resolve_model
+from rl.models.nano import SPECIAL_TOKENS, build_tokenizer, ensure_nano, resolve_model
 from rl.results import wilson
 from rl.samples import Completion, Group, policy_batch
 from rl.stages.sft import rows_at
@@ -173,6 +173,11 @@ def test_the_tokenizer_round_trips_and_keeps_special_tokens_whole(models):
         assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
     for token in SPECIAL_TOKENS:
         assert len(tokenizer.encode(token, add_special_tokens=False)) == 1
+
+
+def test_numbers_below_a_hundred_are_one_token():
+    tokenizer = build_tokenizer(NanoConfig().vocab_size)
+    assert all(len(tokenizer.encode(f"{n}年", add_special_tokens=False)) == 2 for n in range(100))
     assert tokenizer.eos_token == "<|im_end|>" and tokenizer.unk_token is None
 
 
