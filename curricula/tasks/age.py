@@ -24,6 +24,9 @@ ACTS = {
 }  # fmt: skip
 """Acts by what article 17 makes of them: killing; another of the eight crimes of its second paragraph; any other."""
 
+AGES = (*range(8, 28), *range(68, 86))
+"""Ages asked about, in whole years: those around the borders that the articles draw."""
+
 FRAMES: dict[Split, tuple[str, ...]] = {
     "train": (
         "{who}{age}岁，{act}。",
@@ -75,7 +78,7 @@ def cases(split: Split) -> dict[str, tuple[tuple[str, str, int], ...]]:
             (responsibility(kind, years), (kind, act, years))
             for kind, acts in ACTS.items()
             for act in acts
-            for years in range(8, 86)
+            for years in AGES
         ),
     )
 
