@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 from rl.config.derive import check, derive
 from rl.config.schema import RunConfig
@@ -37,10 +38,30 @@ def run(config: RunConfig) -> None:
     manifest = Manifest.open(run_dir, config)
     console.print(batch_table(plan))
     if any(not manifest.stage(stage.name).get("done") for stage in config.curriculum.stages):
-        _run_stages(config, manifest)
+        try:
+            _run_stages(config, manifest)
+        except Exception:
+            _report(run_dir)  # what was done is worth reading most when it did not end well
+            raise
+        _report(run_dir)
     results = read(run_dir / "results.json")
     console.print(table(results) if results else "no evaluation stage in this curriculum")
     console.print(f"run folder {run_dir} · metrics.jsonl, results.json, rollouts/, checkpoints/, exports/")
+
+
+def _report(run_dir: Path) -> None:
+    """Write the page of a run that has made a step, and that of the sweep it belongs to. A failure is told, no more."""
+    if not (run_dir / "metrics.jsonl").is_file():
+        return
+    try:
+        from rl.report.compare import write_comparison
+        from rl.report.page import write_report
+
+        console.print(f"report {escape(str(write_report(run_dir)))}", soft_wrap=True)
+        if (run_dir.parent / "multirun.yaml").is_file():
+            console.print(f"comparison of the sweep {escape(str(write_comparison(run_dir.parent)))}", soft_wrap=True)
+    except Exception as error:
+        console.print(f"[yellow]no report: {type(error).__name__}: {escape(str(error))}[/yellow]", soft_wrap=True)
 
 
 def _run_stages(config: RunConfig, manifest: Manifest) -> None:

@@ -32,6 +32,16 @@ class EvalResult:
         return sum(t["correct"] / max(1, t["n"]) for t in self.per_task.values()) / max(1, len(self.per_task))
 
     @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of :attr:`average`: the tasks' Wilson intervals put together (MOVER, Zou and Donner 2008)."""
+        below = above = 0.0
+        for task in self.per_task.values():
+            share, (low, high) = task["correct"] / max(1, task["n"]), wilson(task["correct"], task["n"])
+            below, above = below + (share - low) ** 2, above + (high - share) ** 2
+        n = max(1, len(self.per_task))
+        return self.average - math.sqrt(below) / n, self.average + math.sqrt(above) / n
+
+    @property
     def metrics(self) -> dict[str, float]:
         """``accuracy`` (average), ``format`` (average) and ``accuracy/<task>``, as gates name them."""
         tasks = self.per_task.items()

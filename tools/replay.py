@@ -28,8 +28,8 @@ from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage
 from rl.errors import UserError
 from rl.files import read_json
+from rl.rollouts import read_rows
 from rl.samples import Completion, Group
-from tools.rollouts import read_rows
 
 console = Console()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,30 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rl.errors import UserError
-
-
-def read_rows(run_dir: Path, stage: str | None, step: int | None) -> list[dict[str, Any]]:
-    """Completions of a run, one dict each, with ``stage``, ``step`` and the parts as a dict.
-
-    Raises:
-        UserError: if the folder has no rollout files of that stage and step.
-    """
-    import pyarrow.parquet as pq
-
-    pattern = f"{stage or '*'}/step-{'*' if step is None else f'{step:06d}'}.parquet"
-    files = sorted((run_dir / "rollouts").glob(pattern), key=lambda path: (path.stat().st_mtime, path.name))
-    if not files:
-        raise UserError(f"{run_dir} has no rollouts/{pattern}; is it a run folder, with tracker.dump_rollouts on?")
-    return [
-        {
-            **row,
-            "parts": json.loads(row["parts"]),
-            "stage": path.parent.name,
-            "step": int(path.stem.removeprefix("step-")),
-        }
-        for path in files
-        for row in pq.read_table(path).to_pylist()
-    ]
+from rl.rollouts import read_rows
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> Table:

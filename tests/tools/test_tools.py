@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from rl.config.schema import TrackerConfig
+from rl.rollouts import read_rows
 from rl.steps import rows
 from rl.tracking import Tracker
 from tools import doctor, reference, rollouts
@@ -49,7 +50,7 @@ def dumped(run_dir):
 
 def test_rollouts_are_readable(tmp_path, capsys):
     dumped(tmp_path)
-    found = rollouts.read_rows(tmp_path, None, None)
+    found = read_rows(tmp_path, None, None)
     assert [row["reward"] for row in found] == [1.0, 0.5, None] and found[0]["token_ids"] == [5, 6]
     assert rollouts.main([str(tmp_path), "--order", "best", "--limit", "1"]) == 0
     shown = capsys.readouterr().out

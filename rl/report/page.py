@@ -1,0 +1,188 @@
+"""The page of a run: ``report.html`` in its folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from rl.report.curves import gate_text, stage_charts
+from rl.report.diagnose import findings
+from rl.report.read import Run, Stage, read_run
+from rl.report.samples import evaluation_samples, training_samples
+from rl.report.tables import corpus_card, majority_average, result_charts, results_table, time_bars
+
+KINDS = {
+    "mid_training": "mid-training",
+    "perplexity": "perplexity",
+    "sft": "supervised fine-tuning",
+    "grpo": "reinforcement learning",
+    "evaluate": "evaluation",
+}
+BUCKETS = {"low": "#2f5f9e", "mid": "#7aa6d8", "high": "#d9a441", "dropped": "#c3cad2"}
+"""Perplexity buckets and their colours."""
+TRAINING = ("mid_training", "sft", "grpo")
+
+
+def environment() -> Environment:
+    """Templates that escape whatever they print: completions are text of untrusted origin."""
+    found = Environment(
+        loader=PackageLoader("rl.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    found.filters |= {"duration": duration, "count": count, "signed": lambda value: f"{value:+.1f}"}
+    found.globals |= {"kinds": KINDS, "bucket_colours": BUCKETS}
+    return found
+
+
+def write_report(run_dir: Path, out: Path | None = None) -> Path:
+    """Write the page of a run, by default to ``report.html`` in its folder; returns its path.
+
+    Raises:
+        UserError: if the folder is no run folder, or a file in it is damaged.
+    """
+    return write_page(out or run_dir / "report.html", render(read_run(run_dir)))
+
+
+def write_page(path: Path, text: str) -> Path:
+    """Write a page in one move."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+    return path
+
+
+def render(run: Run) -> str:
+    """The page of a run as HTML."""
+    training = run.of_kind(*TRAINING)
+    diagnoses = {stage.name: findings(run, stage) for stage in training}
+    cards = [corpus_card(run.stage(name), card) for name, card in run.corpora.items()]
+    evaluated = run.of_kind("evaluate")[-1:]
+    return environment().get_template("report.html.j2").render(
+        run=run,
+        state=state(run),
+        headline=headline(run),
+        training=[(stage, describe(run, stage)) for stage in training],
+        charts={stage.name: stage_charts(stage) for stage in training},
+        diagnoses=diagnoses,
+        results=results_table(run.results),
+        result_charts=result_charts(run.results),
+        time=time_bars(run),
+        corpora=cards,
+        samples={
+            **{stage.name: training_samples(run, stage) for stage in run.of_kind("grpo")},
+            **{stage.name: evaluation_samples(run, stage) for stage in evaluated},
+        },
+        settings=json.dumps(run.config, ensure_ascii=False, indent=1),
+    )  # fmt: skip
+
+
+def state(run: Run) -> str:
+    """How far a run has come, in words."""
+    for stage in run.stages:
+        if not (stage.record.get("done") or stage.record.get("skipped")):
+            steps = stage.config.get("steps")
+            where = f", step {len(stage.lines)} of {steps}" if steps else ""
+            return f"unfinished: stage {stage.name}{where}"
+    return "complete"
+
+
+def headline(run: Run) -> list[dict[str, str]]:
+    """The few figures that stand at the top."""
+    found = []
+    if run.results:
+        last, first = run.results[-1], run.results[0]
+        low, high = last.interval
+        found.append(
+            {
+                "label": f"held-out accuracy ({last.split})",
+                "value": f"{100 * last.average:.1f} %",
+                "note": f"95 % interval {100 * low:.0f}–{100 * high:.0f} · majority answer "
+                f"{100 * majority_average(last):.1f} %",
+            }
+        )
+        if len(run.results) > 1:
+            found.append(
+                {
+                    "label": f"since the first evaluation (after {first.after})",
+                    "value": f"{100 * (last.average - first.average):+.1f} points",
+                    "note": f"from {100 * first.average:.1f} % on {first.split}",
+                }
+            )
+    lines = [line for stage in run.stages for line in stage.lines]
+    sampled = sum(line.get("completion_tokens", 0) for line in lines)
+    read = sum(line.get("tokens", 0) for stage in run.of_kind("mid_training", "sft") for line in stage.lines)
+    found.append(
+        {
+            "label": "time in stages",
+            "value": duration(run.seconds),
+            "note": f"{len(lines)} steps, without starting actors",
+        }
+    )
+    found.append(
+        {
+            "label": "tokens sampled and trained on",
+            "value": count(sampled + read),
+            "note": f"{count(sampled)} in completions",
+        }
+    )
+    return found
+
+
+def duration(seconds: float) -> str:
+    """A duration in the two units that matter."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def count(number: float) -> str:
+    """A count with a unit of thousands or millions."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= size:
+            return f"{number / size:.1f}{unit}"
+    return f"{number:.0f}"
+
+
+def describe(run: Run, stage: Stage) -> list[tuple[str, str]]:
+    """What a training stage was asked to do, in a few pairs."""
+    config: dict[str, Any] = stage.config
+    optim = config.get("optim", {})
+    pairs = []
+    if config.get("tasks"):
+        pairs.append(("tasks", " · ".join(f"{name} {weight:g}" for name, weight in config["tasks"].items())))
+    if config.get("demonstrations"):
+        pairs.append(("demonstrations", " · ".join(f"{name} {n}" for name, n in config["demonstrations"].items())))
+    if stage.kind == "grpo":
+        weights = {name: part["weight"] for name, part in run.reward_parts(stage).items()}
+        pairs.append(("reward", " · ".join(f"{name} {weight:g}" for name, weight in weights.items())))
+        pairs.append(("algorithm", _algorithm(config["algorithm"])))
+    if config.get("data"):
+        pairs.append(("data", str(config["data"])))
+    if config.get("corpus"):
+        pairs.append(("corpus", " · ".join(_source(source) for source in config["corpus"])))
+    if optim:
+        pairs.append(("rate", f"{optim['lr']:g}, {optim['schedule']}"))
+    gates = config.get("gates") or {}
+    for name in ("enter", "leave", "fall_back"):
+        if gates.get(name):
+            pairs.append((name.replace("_", " "), ", ".join(gate_text(gate) for gate in gates[name])))
+    return pairs
+
+
+def _algorithm(config: dict[str, Any]) -> str:
+    name = config.get("preset") or f"{config['advantage']} advantages, {config['loss']} loss"
+    return f"{name}, KL {config['kl_coef']:g}" if config.get("kl_coef") else name
+
+
+def _source(source: dict[str, Any]) -> str:
+    laws = source.get("laws") or ()
+    what = "、".join(laws[:3]) + (f" and {len(laws) - 3} more laws" if len(laws) > 3 else "") or source["path"]
+    return f"{what} {source['weight']:g}"

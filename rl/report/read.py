@@ -1,0 +1,210 @@
+"""What a run folder says: manifest, metrics, results and corpus cards, as plain values."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rl.errors import UserError
+from rl.files import read_json
+from rl.results import EvalResult, read
+
+Line = dict[str, Any]
+"""One line of metrics.jsonl."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of a run: what was asked for, what is recorded of it, and what it logged."""
+
+    config: dict[str, Any]
+    """As in the manifest; see rl/config/stages.py."""
+    record: dict[str, Any]
+    """State in the manifest: ``done``, and where the stage has them ``skipped`` (the reason) and ``ended``."""
+    lines: list[Line]
+    """Its lines of metrics.jsonl, one a step."""
+
+    @property
+    def name(self) -> str:
+        """Name of the stage."""
+        return str(self.config["name"])
+
+    @property
+    def kind(self) -> str:
+        """Kind of the stage, such as ``grpo``."""
+        return str(self.config["kind"])
+
+    @property
+    def status(self) -> str:
+        """``done``, ``left early``, ``fell back``, ``skipped``, ``unfinished`` or ``not started``."""
+        if self.record.get("skipped"):
+            return "skipped"
+        kind = self.ended["kind"] if self.ended else None
+        if kind in ("leave", "fall_back"):
+            return "left early" if kind == "leave" else "fell back"
+        if self.record.get("done"):
+            return "done"
+        return "unfinished" if self.lines else "not started"
+
+    @property
+    def remark(self) -> str:
+        """Why it was skipped or ended early, and which weights it ended with; of a perplexity stage what it found."""
+        if self.record.get("skipped"):
+            return str(self.record["skipped"])
+        if self.kind == "perplexity" and (found := self.values("perplexity/median")):
+            return f"median perplexity {found[-1]:.1f} over {self.values('documents')[-1]:.0f} documents"
+        if not self.ended:
+            return ""
+        early = self.ended["kind"] != "best"
+        why = f"after step {self.ended['step']}: {self.ended['why']}" if early else str(self.ended["why"])
+        return f"{why}; {self.kept}" if self.kept else why
+
+    @property
+    def kept(self) -> str:
+        """In words, which weights it ended with, where these are not its last."""
+        after = self.ended.get("weights_after") if self.ended else None
+        if after is None:
+            return ""
+        return f"the weights of step {after} are kept" if after else "the weights from before the stage are kept"
+
+    @property
+    def ended(self) -> dict[str, Any] | None:
+        """How it ended otherwise than with its last step and weights: ``step`` (steps done), ``kind`` (``leave``,
+        ``fall_back`` or ``best``), ``why``, and ``weights_after`` (how many steps; 0 for its start, None for the last).
+        """
+        return self.record.get("ended")
+
+    @property
+    def steps(self) -> int | None:
+        """Steps asked for; None for a stage that has none."""
+        return self.config.get("steps")
+
+    @cached_property
+    def metrics(self) -> list[str]:
+        """Names of the metrics, in the order in which they first came."""
+        found = dict.fromkeys(name for line in self.lines for name in line)
+        return [name for name in found if name not in ("stage", "step", "time")]
+
+    def series(self, metric: str) -> tuple[list[int], list[float]]:
+        """Steps done (1 after the first step) and values of a metric, where it is a finite number."""
+        pairs = [(line["step"] + 1, line[metric]) for line in self.lines if is_number(line.get(metric))]
+        return [step for step, _ in pairs], [float(value) for _, value in pairs]
+
+    def values(self, metric: str) -> list[float]:
+        """Finite values of a metric, step after step."""
+        return self.series(metric)[1]
+
+    @property
+    def seconds(self) -> float:
+        """Time that its steps took."""
+        return math.fsum(line.get("time", {}).get("step", 0.0) for line in self.lines)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder."""
+
+    path: Path
+    manifest: dict[str, Any]
+    stages: list[Stage]
+    results: list[EvalResult]
+    corpora: dict[str, dict[str, Any]]
+    """Corpus card of each stage that wrote one."""
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.path.name
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The part of the configuration that decides results."""
+        config: dict[str, Any] = self.manifest["config"]
+        return config
+
+    @property
+    def seconds(self) -> float:
+        """Time that all steps took, without starting Ray and the actors."""
+        return math.fsum(stage.seconds for stage in self.stages)
+
+    def stage(self, name: str) -> Stage | None:
+        """The stage of a name; None if the curriculum has none."""
+        return next((stage for stage in self.stages if stage.name == name), None)
+
+    def of_kind(self, *kinds: str) -> list[Stage]:
+        """Stages of some kinds that logged something."""
+        return [stage for stage in self.stages if stage.kind in kinds and stage.lines]
+
+    def reward_parts(self, stage: Stage) -> dict[str, Any]:
+        """Configuration of a GRPO stage's rewards: its own where it sets them, else the run's."""
+        parts: dict[str, Any] = stage.config.get("reward") or self.config["reward"]["parts"]
+        return parts
+
+
+def read_run(path: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        UserError: if it is no run folder, or a file in it is damaged.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path} is not a folder; give the folder of a run, such as runs/legal-nano-seed0")
+    if not (path / "manifest.json").is_file():
+        raise UserError(f"{path} is not a run folder: it has no manifest.json; a run leaves one at its start")
+    manifest = read_json(path / "manifest.json")
+    try:
+        configs = manifest["config"]["curriculum"]["stages"]
+        records, _, _ = manifest["stages"], manifest["config"]["model"]["name"], manifest["seed"]
+        lines = _lines(path / "metrics.jsonl")
+        stages = [
+            Stage(config, records.get(config["name"], {}), [line for line in lines if line["stage"] == config["name"]])
+            for config in configs
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path}/manifest.json is not the manifest of a run ({type(error).__name__}: {error}); give a folder that "
+            f"python -m rl.main wrote"
+        ) from None
+    cards = {card.stem: read_json(card) for card in sorted((path / "corpus").glob("*.json"))}
+    return Run(path, manifest, stages, _results(path / "results.json"), cards)
+
+
+def runs_in(path: Path) -> list[Path]:
+    """Run folders directly inside a folder, in the order of their names."""
+    return sorted(found.parent for found in path.glob("*/manifest.json")) if path.is_dir() else []
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _lines(path: Path) -> list[Line]:
+    """The lines of metrics.jsonl; a last line that a crash cut short is left out."""
+    if not path.is_file():
+        return []
+    lines: list[Line] = []
+    texts = path.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
+    for number, text in enumerate(texts, 1):
+        try:
+            line = json.loads(text)
+            if not (isinstance(line, Mapping) and isinstance(line["stage"], str) and isinstance(line["step"], int)):
+                raise ValueError("no stage or no step")
+        except (ValueError, KeyError) as error:
+            if number == len(texts):
+                break
+            raise UserError(f"{path}:{number}: not a line of metrics ({error}); remove the line") from None
+        lines.append(dict(line))
+    return lines
+
+
+def _results(path: Path) -> list[EvalResult]:
+    try:
+        return read(path)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}); remove it, or restore it from a copy") from None

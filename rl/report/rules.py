@@ -1,0 +1,252 @@
+"""Rules that look for what holds a reward down: pure functions of a stage's metrics, with evidence and mend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rl.report.facts import Facts, Finding, Level, percent
+from rl.report.trend import LEAST_STEPS, trend
+
+IDLE_GROUPS = 0.5
+"""Share of groups without variance above which more than half of the sampling is for nothing."""
+MALFORMED = 0.2
+TRUNCATED = 0.2
+ERRORED = 0.05
+COLLAPSED = 0.15
+"""Share of its first entropy below which a policy no longer explores …"""
+DETERMINISTIC = 0.02
+"""… or an entropy (nats a token) below which the samples of a group are nearly one."""
+CLIPPED = 0.2
+"""Share of tokens whose ratio is clipped; PPO runs well at a few per cent."""
+KL_IN_LOSS = 0.01
+"""Smallest size at which the KL term (coefficient times divergence) can matter beside advantages of size one."""
+MISMATCH_KL = 0.01
+"""Divergence of sampler and trainer (nats a token) from which runs are seen to collapse; bf16 gives 1e-4 to 1e-3."""
+MULT_PROB_ERROR = 1.05
+"""Mean factor between a token's two probabilities; 1.0 is equal."""
+TINY_RATE = 1e-7
+"""Peak learning rates below this move no weight of a bf16 or fp32 model in a few hundred steps."""
+FORGOTTEN = 0.1
+"""Loss of a task's accuracy over a stage that counts as forgetting."""
+
+
+def course(facts: Facts) -> list[Finding]:
+    """Rises, falls, is flat, or too short to tell."""
+    found = facts.reward
+    if not found.tells:
+        text = f"Only {found.steps} steps: from fewer than {LEAST_STEPS} a trend can't be told from noise."
+        return [Finding("short", "note", text, "Raise the stage's steps.")]
+    figures = (
+        f"{found.first:.3f} in the first {found.window} steps, {found.last:.3f} in the last {found.window} "
+        f"({found.last - found.first:+.3f}; the slope is {abs(found.sigmas):.1f} standard errors from none)"
+    )
+    if found.rises:
+        return [Finding("rises", "good", f"The reward rises: {figures}.")]
+    if found.falls:
+        mend = "Lower optim.lr, or hold the policy near its start with algorithm.kl_coef."
+        return [Finding("falls", "problem", f"The reward falls: {figures}.", mend)]
+    text = f"The reward is flat: {figures}. A change of {found.visible:.3f} or more would have shown."
+    return [Finding("flat", "warning", text)]
+
+
+def zero_variance(facts: Facts) -> list[Finding]:
+    """Groups whose completions all got the same reward, and whether that is for all being wrong or all right."""
+    share = facts.late("groups/zero_variance")
+    if share is None or share < IDLE_GROUPS:
+        return []
+    what = f"In {facts.span} {percent(share)} of the groups had one reward for all completions and so no gradient"
+    level: Level = "problem" if share >= 0.8 and not facts.reward.rises else "warning"
+    right = facts.late(facts.accuracy) if facts.accuracy else None
+    if right is not None and right / share < 0.5:  # even if every right completion were in such a group
+        text = f"{what}; with {facts.accuracy} at {right:.2f}, most are wrong throughout."
+        mend = "Make tasks easier or put a longer SFT stage before; raise samples_per_prompt; or set difficulty: 1."
+        return [Finding("all_wrong", level, text, mend)]
+    if right is not None and (right - (1 - share)) / share > 0.5:  # even if all the others were right too
+        text = f"{what}; with {facts.accuracy} at {right:.2f}, most are right throughout: little is left to learn."
+        mend = "End the stage earlier with gates.leave, give it harder tasks, or set difficulty: 1."
+        return [Finding("all_right", "note", text, mend)]
+    mend = "Set algorithm.refills to replace them, raise samples_per_prompt, or set difficulty: 1."
+    return [Finding("zero_variance", level, f"{what}.", mend)]
+
+
+def malformed(facts: Facts) -> list[Finding]:
+    """Completions out of form, whose answer can't be found."""
+    form = facts.late("reward/format")
+    if form is None or 1 - form < MALFORMED:
+        return []
+    text = (
+        f"In {facts.span} {percent(1 - form)} of the completions were malformed (not <think>…</think><answer>…</answer>"
+        f" alone); where no answer block is found, accuracy is 0 whatever was meant."
+    )
+    mend = "Teach the form with an SFT stage before this one, or raise the weight of format in the stage's reward."
+    return [Finding("malformed", "problem" if 1 - form >= 0.5 else "warning", text, mend)]
+
+
+def truncated(facts: Facts) -> list[Finding]:
+    """Completions cut off at the longest length."""
+    share = facts.late("truncated")
+    if share is None or share < TRUNCATED:
+        return []
+    text = (
+        f"In {facts.span} {percent(share)} of the completions were cut off at sampling.max_tokens="
+        f"{facts.key('sampling.max_tokens')} before they came to an answer."
+    )
+    mend = "Raise sampling.max_tokens, or punish length softly with algorithm.overlong_buffer."
+    return [Finding("truncated", "problem" if share >= 0.5 else "warning", text, mend)]
+
+
+def errored(facts: Facts) -> list[Finding]:
+    """Verdicts that failed; their groups are dropped whole."""
+    failed, sampled = sum(facts.stage.values("groups/errored")), sum(facts.stage.values("groups/sampled"))
+    if not sampled or failed / sampled < ERRORED:
+        return []
+    text = f"{failed:.0f} of {sampled:.0f} groups ({percent(failed / sampled)}) were dropped because a verdict errored."
+    mend = (
+        "Read the errors with python -m tools.rollouts RUN --order errors; slow rewards want a longer "
+        "reward.verdict_timeout_s, a judge more judge.timeout_s or judge.fallback=statute."
+    )
+    return [Finding("errored", "problem" if failed / sampled >= 0.5 else "warning", text, mend)]
+
+
+def entropy(facts: Facts) -> list[Finding]:
+    """A policy that no longer explores, or that dissolves."""
+    values = facts.stage.values("entropy")
+    found = trend(values)
+    if not found.tells:
+        return []
+    figures = f"from {found.first:.3f} to {found.last:.3f} nats a token"
+    if found.last < max(COLLAPSED * found.first, DETERMINISTIC) and found.last < found.first:
+        learns = trend(facts.stage.values("reward")[len(values) // 2 :]).rises
+        mend = "Raise algorithm.clip_high or algorithm.entropy_coef, or lower optim.lr."
+        text = f"The entropy has collapsed {figures}: the samples of a group hardly differ, so nothing new is found."
+        return [Finding("entropy_collapsed", "note" if learns else "warning", text, mend)]
+    if found.rises and found.last > 2 * found.first and found.last > 1:
+        text = f"The entropy grows {figures}: the policy is dissolving into noise."
+        mend = "Lower optim.lr or algorithm.entropy_coef, or hold the policy with algorithm.kl_coef."
+        return [Finding("entropy_grows", "warning", text, mend)]
+    return []
+
+
+def unmoved(facts: Facts) -> list[Finding]:
+    """Steps without an update, and gradients of nothing."""
+    trained, norms = facts.stage.values("groups/trained"), facts.stage.values("grad_norm")
+    idle = sum(n == 0 for n in trained)
+    found = []
+    if trained and idle / len(trained) >= 0.3:
+        text = f"In {idle} of {len(trained)} steps no group carried a gradient, so the weights stayed as they were."
+        mend = "Set algorithm.refills to sample again, or raise prompts_per_step or samples_per_prompt."
+        found.append(Finding("no_update", "problem" if idle / len(trained) >= 0.8 else "warning", text, mend))
+    if norms and max(norms) < 1e-8:
+        text = f"The gradient norm is 0 in all {len(norms)} updates, though groups were trained on: nothing is learnt."
+        mend = "Look at algorithm.loss, algorithm.clip_low and clip_high (a clipped ratio has no gradient)."
+        found.append(Finding("no_gradient", "problem", text, mend))
+    return found
+
+
+def rate(facts: Facts) -> list[Finding]:
+    """A learning rate too small to matter, or that never got up."""
+    rates, peak = facts.stage.values("lr"), float(facts.key("optim.lr", 0.0))
+    if not rates or facts.reward.rises:
+        return []
+    warmup = int(facts.key("optim.warmup_steps", 0))
+    if max(rates) < 0.5 * peak and warmup >= len(rates):
+        text = f"The learning rate got to {max(rates):.1e} of optim.lr={peak:.1e}: {len(rates)} updates, all warm-up."
+        return [Finding("warmup", "warning", text, f"Lower optim.warmup_steps (now {warmup}) or raise steps.")]
+    if max(rates) < TINY_RATE:
+        text = f"The learning rate is at most {max(rates):.1e}, which moves nothing in {len(rates)} updates."
+        return [Finding("tiny_rate", "warning", text, f"Raise optim.lr (now {peak:.1e}).")]
+    spread = trend(facts.stage.values("entropy"))
+    still = facts.reward.flat and spread.flat and abs(spread.last - spread.first) <= 0.05 * abs(spread.first)
+    if still and max(facts.stage.values("grad_norm"), default=0.0) > 0:
+        text = (
+            f"The policy hardly moves: at optim.lr={peak:.1e} neither reward nor entropy "
+            f"({spread.first:.3f} → {spread.last:.3f} nats a token) has changed, though there are gradients."
+        )
+        return [Finding("still", "warning", text, f"Raise optim.lr (now {peak:.1e}) by a factor of 3 to 10.")]
+    return []
+
+
+def clipping(facts: Facts) -> list[Finding]:
+    """Too many tokens without a gradient because their ratio left the clip range."""
+    share = facts.late("clip_fraction")
+    # The sequence ratio of GSPO leaves its narrow range as a rule, and that is meant.
+    if share is None or share < CLIPPED or facts.key("algorithm.loss") == "gspo":
+        return []
+    text = f"In {facts.span} the ratio of {percent(share)} of the tokens was clipped: they carry no gradient."
+    mend = "Lower optim.lr or updates_per_step, lower rollout.max_staleness, or raise algorithm.clip_high."
+    return [Finding("clipped", "warning", text, mend)]
+
+
+def kl(facts: Facts) -> list[Finding]:
+    """A KL term that outweighs the reward's own gradient."""
+    divergence, coefficient = facts.late("kl"), float(facts.key("algorithm.kl_coef", 0.0))
+    if divergence is None or facts.reward.rises:
+        return []
+    term, policy = coefficient * divergence, abs(facts.late("policy_loss") or 0.0)
+    if term < max(KL_IN_LOSS, policy):
+        return []
+    text = (
+        f"The KL term weighs {term:.3f} in the loss (algorithm.kl_coef={coefficient:g} times a divergence of "
+        f"{divergence:.2f}), the policy term {policy:.3f}: the policy is held back more than it is pushed."
+    )
+    return [Finding("kl", "warning", text, "Lower algorithm.kl_coef; 0 takes the reference away.")]
+
+
+def mismatch(facts: Facts) -> list[Finding]:
+    """Sampler and trainer that disagree about the same tokens."""
+    divergence, factor = facts.late("mismatch_kl") or 0.0, facts.late("token_mult_prob_error") or 1.0
+    if divergence < MISMATCH_KL and factor < MULT_PROB_ERROR:
+        return []
+    stale = max(facts.stage.values("staleness_max"), default=0.0)
+    why = f"; completions are up to {stale:.0f} updates old" if stale else ""
+    text = (
+        f"Sampler and trainer disagree about the sampled tokens: mismatch_kl {divergence:.1e}, token_mult_prob_error "
+        f"{factor:.3f} (1 is equal){why}. The update is then made for another policy than the one that sampled."
+    )
+    mend = "Set algorithm.old_log_probs: recompute with algorithm.mismatch; " + (
+        "lower rollout.max_staleness." if stale else "check the sync with rollout.verify_sync=true."
+    )
+    return [Finding("mismatch", "problem" if divergence >= 10 * MISMATCH_KL else "warning", text, mend)]
+
+
+def not_finite(facts: Facts) -> list[Finding]:
+    """Updates that were skipped."""
+    bad = sum(value > 0 for value in facts.stage.values("bad_updates"))
+    if not bad:
+        return []
+    text = f"In {bad} of {len(facts.stage.lines)} steps loss or gradient was not finite: no update was made."
+    mend = "Lower optim.lr; train on such a step again with python -m tools.replay RUN --step N."
+    return [Finding("not_finite", "problem", text, mend)]
+
+
+def beside_the_point(facts: Facts) -> list[Finding]:
+    """A reward that rises by other parts than the one that counts."""
+    right = trend(facts.stage.values(facts.accuracy)) if facts.accuracy else None
+    if right is None or not facts.reward.rises or right.rises or right.last >= 0.9:
+        return []
+    grown = [(trend(facts.stage.values(f"reward/{name}")), name) for name in facts.parts]
+    names = [name for found, name in grown if found.rises]
+    text = (
+        f"The reward rises, but {facts.accuracy} does not ({right.first:.2f} → {right.last:.2f}): it is earned by "
+        f"{', '.join(names) or 'other parts'}."
+    )
+    return [Finding("other_parts", "warning", text, "Lower the weight of those parts in the stage's reward.")]
+
+
+def forgetting(facts: Facts) -> list[Finding]:
+    """Tasks that got worse over the stage."""
+    found = []
+    for metric in facts.stage.metrics:
+        one = trend(facts.stage.values(metric)) if metric.startswith("task/") else trend([])
+        if metric.endswith("/accuracy") and one.falls and one.first - one.last >= FORGOTTEN:
+            task = metric.removeprefix("task/").removesuffix("/accuracy")
+            text = f"The task {task} is being forgotten: its accuracy fell from {one.first:.2f} to {one.last:.2f}."
+            found.append(Finding("forgetting", "warning", text, f"Raise the weight of {task} in tasks, or set replay."))
+    return found
+
+
+RULES: tuple[Callable[[Facts], list[Finding]], ...] = (
+    course, not_finite, errored, malformed, truncated, zero_variance, unmoved, rate, clipping, kl, mismatch, entropy,
+    beside_the_point, forgetting,
+)  # fmt: skip
+"""Every rule, in the order of what to look at first."""

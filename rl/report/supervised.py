@@ -1,0 +1,73 @@
+"""What the loss of a mid-training or SFT stage says."""
+
+from __future__ import annotations
+
+from rl.report.facts import Finding
+from rl.report.read import Stage
+from rl.report.trend import LEAST_STEPS, trend
+
+OVERFIT = 0.02
+"""Rise of the held-out loss over its lowest, as a share of it, that is more than rounding."""
+FORGETS = 0.05
+"""Rise of a held-out perplexity, as a share of it, that counts as forgetting."""
+
+
+def supervised(stage: Stage) -> list[Finding]:
+    """What the metrics of a mid-training or SFT stage say: whether the loss falls, on held-out text too."""
+    if not stage.lines:
+        return [Finding("nothing", "note", "The stage has logged no step yet.")]
+    return _loss(stage) + _held_out(stage) + _perplexity(stage)
+
+
+def _loss(stage: Stage) -> list[Finding]:
+    found, lr = trend(stage.values("loss")), stage.config.get("optim", {}).get("lr", 0.0)
+    bad = sum(value > 0 for value in stage.values("bad_updates"))
+    findings = []
+    if bad:
+        text = f"In {bad} of {len(stage.lines)} steps loss or gradient was not finite: no update was made."
+        findings.append(Finding("not_finite", "problem", text, f"Lower optim.lr (now {lr:.1e})."))
+    figures = f"{found.first:.3f} in the first {found.window} steps, {found.last:.3f} in the last {found.window}"
+    if not found.tells:
+        text = f"Only {found.steps} steps: from fewer than {LEAST_STEPS} a trend can't be told from noise."
+        return [*findings, Finding("short", "note", text, "Raise the stage's steps.")]
+    if found.falls:
+        return [*findings, Finding("loss_falls", "good", f"The loss falls: {figures}.")]
+    if found.rises:
+        mend = f"Lower optim.lr (now {lr:.1e}) or raise optim.warmup_steps."
+        return [*findings, Finding("loss_rises", "problem", f"The loss rises: {figures}.", mend)]
+    mend = f"Raise optim.lr (now {lr:.1e}) by a factor of 3 to 10, unless the loss is as low as it gets."
+    return [*findings, Finding("loss_flat", "warning", f"The loss is flat: {figures}.", mend)]
+
+
+def _held_out(stage: Stage) -> list[Finding]:
+    steps, losses = stage.series("held_out_loss")
+    if len(losses) < 2:
+        return []
+    best, last = min(losses), losses[-1]
+    at = steps[losses.index(best)]
+    if last <= best * (1 + OVERFIT):
+        return [Finding("held_out", "good", f"The held-out loss ends at {last:.3f}, near its lowest ({best:.3f}).")]
+    kept = stage.kept
+    after = f"; {kept}" if kept else ""
+    text = (
+        f"The held-out loss was lowest after step {at} ({best:.3f}) and rose to {last:.3f}: the rest overfits{after}."
+    )
+    mend = "Lower steps or optim.lr, or give it more demonstrations."
+    return [Finding("overfit", "note" if kept else "warning", text, mend)]
+
+
+def _perplexity(stage: Stage) -> list[Finding]:
+    found = []
+    for metric in stage.metrics:
+        values = stage.values(metric) if metric.startswith("perplexity/") else []
+        if len(values) < 2:
+            continue
+        kind, first, last = metric.removeprefix("perplexity/"), values[0], values[-1]
+        figures = f"{first:.2f} before, {last:.2f} after the stage"
+        if last > first * (1 + FORGETS):
+            text = f"Held-out {kind} text got harder for the model (perplexity {figures}): it is being forgotten."
+            mend = f"Raise the weight of {kind} sources in corpus, or lower optim.lr."
+            found.append(Finding(f"forgets_{kind}", "warning", text, mend))
+        elif last < first:
+            found.append(Finding(f"learns_{kind}", "good", f"Held-out {kind} text got easier: perplexity {figures}."))
+    return found

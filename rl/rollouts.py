@@ -1,0 +1,50 @@
+"""Reading the rollout files of a run, ``rollouts/<stage>/step-000012.parquet``, one row a completion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rl.errors import UserError
+
+
+def rollout_files(run_dir: Path, stage: str | None, step: int | None) -> list[Path]:
+    """The rollout files of a stage and a step (0-based), or of all of them, in the order in which they were written."""
+    found = (run_dir / "rollouts").glob(_pattern(stage, step))
+    return sorted(found, key=lambda path: (path.stat().st_mtime, path.name))
+
+
+def _pattern(stage: str | None, step: int | None) -> str:
+    return f"{stage or '*'}/step-{'*' if step is None else f'{step:06d}'}.parquet"
+
+
+def read_file(path: Path, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """The completions of one file, one dict each, with ``stage``, ``step`` and the parts as a dict.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_table(path, columns=list(columns) if columns else None).to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path} can't be read as Parquet ({error}); remove it, or restore it from a copy") from None
+    place = {"stage": path.parent.name, "step": int(path.stem.removeprefix("step-"))}
+    return [{**row, "parts": json.loads(row["parts"]), **place} for row in rows]
+
+
+def read_rows(run_dir: Path, stage: str | None, step: int | None) -> list[dict[str, Any]]:
+    """Completions of a run, as :func:`read_file` gives them.
+
+    Raises:
+        UserError: if the folder has no rollout files of that stage and step.
+    """
+    files = rollout_files(run_dir, stage, step)
+    if not files:
+        where = f"{run_dir} has no rollouts/{_pattern(stage, step)}"
+        raise UserError(f"{where}; is it a run folder, with tracker.dump_rollouts on?")
+    return [row for path in files for row in read_file(path)]
