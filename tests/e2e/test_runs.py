@@ -46,6 +46,7 @@ def test_a_run_leaves_everything_it_promises(unbroken):
     assert len(list((run_dir / "rollouts" / "grpo").glob("*.parquet"))) == 6
     assert len(list((run_dir / "checkpoints" / "sft").iterdir())) <= 3, "the last two and the best"
     assert json.loads((run_dir / "results.json").read_text())[-1]["after"] == "grpo"
+    assert 'id="stage-grpo"' in (run_dir / "report.html").read_text(encoding="utf-8") and "report.html" in printed
 
 
 def test_the_export_is_the_policy(unbroken):
@@ -209,3 +210,4 @@ def test_a_multirun_gives_each_job_a_folder_on_one_ray(tmp_path):
     assert [json.loads((f / "manifest.json").read_text())["seed"] for f in folders] == [1, 2]
     assert metrics(folders[0]) != metrics(folders[1]) and len(metrics(folders[0])) == len(metrics(folders[1]))
     assert printed.count("Held-out accuracy") == 2
+    assert (tmp_path / "sweep" / "compare.html").is_file()

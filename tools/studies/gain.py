@@ -61,12 +61,6 @@ class Outcome:
         return 100 * (self.after.average - self.before.average)
 
 
-def interval(result: EvalResult) -> float:
-    """Half of the 95 % interval of an average over tasks, from the binomial errors of each (points)."""
-    shares = [(t["correct"] / t["n"], t["n"]) for t in result.per_task.values()]
-    return 100 * 1.96 * math.sqrt(sum(p * (1 - p) / n for p, n in shares)) / len(shares)
-
-
 def over_seeds(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean, and half of its 95 % interval by Student's t (None for one value)."""
     if len(values) < 2:
@@ -115,7 +109,7 @@ def table(found: Sequence[Outcome]) -> Table:
         shown.add_row(
             outcome.variant,
             str(outcome.seed),
-            f"{100 * before.average:.1f} ± {interval(before):.1f} → {100 * after.average:.1f} ± {interval(after):.1f}",
+            f"{_average(before)} → {_average(after)}",
             f"{outcome.gain:+.1f}",
             f"{100 * before.metrics['format']:.0f} → {100 * after.metrics['format']:.0f}",
             *(f"{_share(before, task):.1f} → {_share(after, task):.1f}" for task in tasks),
@@ -127,6 +121,11 @@ def table(found: Sequence[Outcome]) -> Table:
         "majority answer", "", f"{mean:.1f}", "", "", *(f"{100 * majority[t]:.1f}" for t in tasks), style="dim"
     )
     return shown
+
+
+def _average(result: EvalResult) -> str:
+    low, high = result.interval
+    return f"{100 * result.average:.1f} ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def _share(result: EvalResult, task: str) -> float:
@@ -142,11 +141,7 @@ def summary(found: Sequence[Outcome]) -> str:
         mean, half = over_seeds(gains)
         spread = "" if half is None else f" ± {half:.1f} (95 %, Student's t)"
         sentences.append(f"{variant}: {mean:+.1f}{spread} points over {len(gains)} seeds")
-    apart = [
-        100 * (o.after.average - o.before.average) > interval(o.before) + interval(o.after)
-        for o in found
-        if o.variant == "whole"
-    ]
+    apart = [o.before.interval[1] < o.after.interval[0] for o in found if o.variant == "whole"]
     sentences.append(f"before and after of the whole have intervals apart in {sum(apart)} of {len(apart)} runs")
     return "; ".join(sentences)
 
@@ -158,8 +153,8 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "seed": outcome.seed,
         "before": outcome.before.metrics,
         "after": outcome.after.metrics,
-        "interval_before": interval(outcome.before) / 100,
-        "interval_after": interval(outcome.after) / 100,
+        "interval_before": outcome.before.interval,
+        "interval_after": outcome.after.interval,
         "majority": outcome.after.majority,
     }
 
@@ -172,9 +167,9 @@ def plot_gain(found: Sequence[Outcome], path: Path) -> None:
     axes = figure.subplots()
     for place, outcome in enumerate(found):
         for result, colour in ((outcome.before, "tab:gray"), (outcome.after, "tab:blue")):
-            axes.errorbar(
-                100 * result.average, place, xerr=interval(result), fmt="o", color=colour, capsize=3, markersize=5
-            )
+            low, high = (100 * border for border in result.interval)
+            axes.plot((low, high), (place, place), color=colour, linewidth=2)
+            axes.plot(100 * result.average, place, "o", color=colour, markersize=5)
         axes.annotate(f"{outcome.gain:+.1f}", (100 * outcome.after.average, place - 0.28), ha="center", fontsize=8)
     majority = 100 * statistics.fmean(found[0].after.majority.values())
     axes.axvline(majority, color="tab:red", linestyle=":", label="majority answer")
