@@ -149,6 +149,7 @@ def test_replay_brings_back_the_tasks_of_the_stages_before(unbroken):
     assert "task/age/share" in lines(unbroken, "last")[-1]
 
 
+@pytest.mark.timeout(1200)
 def test_every_border_between_stages_can_be_crossed_by_another_process(unbroken, ray_cluster, models, tmp_path):
     """Each time the run is stopped after a stage and everything starts anew: in the end all numbers are equal."""
     for count in range(1, len(STAGES) + 1):
