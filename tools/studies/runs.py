@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from rl.job import open_cluster, run
 from rl.results import EvalResult, read
 
 Stages = list[dict[str, Any]]
-console = Console()
+console = Console() if sys.stdout.isatty() else Console(width=150)
 
 
 def composed(curriculum: str, overrides: Sequence[str]) -> dict[str, Any]:
