@@ -222,6 +222,8 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
     longest = config.model.max_length
     if isinstance(stage, GRPOStage):
         longest = stage.max_prompt_tokens + stage.sampling.max_tokens
+        if stage.data and not is_file(stage.data):
+            problems.append(f"data={stage.data} is neither .jsonl nor .parquet; convert it to one of them")
         problems += [p for task in stage.tasks if not is_file(task) for p in _complaint(find_task, task)]
         problems += _reward_problems(config, "reward", stage.reward or {})
         weighed = stage.reward or config.reward.parts

@@ -146,5 +146,6 @@ def measure(stage: MidTrainingStage, held_out: Sequence[Documents], runtime: Run
     found: dict[str, float] = {}
     for kind in dict.fromkeys(source.kind for source in stage.corpus):
         texts = [d.text for s, part in zip(stage.corpus, held_out, strict=True) if s.kind == kind for d in part]
-        found[f"perplexity/{kind}"] = corpus_perplexity(runtime, texts, stage.sequence_length, tokens)
+        if texts:  # a source of one document keeps none aside
+            found[f"perplexity/{kind}"] = corpus_perplexity(runtime, texts, stage.sequence_length, tokens)
     return found

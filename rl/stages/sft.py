@@ -26,7 +26,7 @@ class Best:
 
     def offer(self, loss: float, step: int) -> bool:
         """Take note of a measurement; whether it is the lowest so far."""
-        if loss >= self.loss:
+        if not loss < self.loss:  # which a loss that is no number is not
             return False
         self.loss, self.step = loss, step
         return True
@@ -71,7 +71,7 @@ def run(stage: SFTStage, runtime: Runtime) -> None:
 
 def conclude(step: Step, best: Best) -> None:
     """In the last step, let the stage end with the weights of the lowest held-out loss."""
-    if step.last and best.step <= step.number:
+    if step.last and 0 < best.step <= step.number:
         step.end_stage("best", f"held-out loss {best.loss:.4f} after step {best.step}", weights_after=best.step)
 
 

@@ -35,6 +35,7 @@ def grpo(name="rl", **fields):
         ),
         ([grpo(tasks={"agee": 1.0})], "did you mean age"),
         ([grpo(tasks={"my/cases.jsonl": 1.0})], "data file my/cases.jsonl does not exist"),
+        ([grpo(tasks={}, data="cases.csv")], "data=cases.csv is neither .jsonl nor .parquet"),
         ([MID], r"pas.scores=scores is no perplexity stage before this one \(there is none\)"),
         ([SCORES, MID | {"corpus": [{"laws": ["民法典"]}]}], "the source statutes is not scored by stage scores"),
         ([SCORES, MID | {"corpus": [{"laws": ["刑法"]}, {}]}], "is not scored"),

@@ -21,7 +21,7 @@ from rl.models.chat import load_tokenizer, opens_thinking, render_demonstration,
 from rl.models.nano import SPECIAL_TOKENS, build_tokenizer, ensure_nano, resolve_model
 from rl.results import wilson
 from rl.samples import Completion, Group, policy_batch
-from rl.stages.sft import rows_at
+from rl.stages.sft import Best, rows_at
 from rl.tracking import Tracker
 
 
@@ -240,3 +240,12 @@ def test_phases_and_metrics_are_ray_gauges(ray_cluster, tmp_path):
     lines = [line for line in found.splitlines() if line.startswith("ray_themis_")]
     assert any("themis_loss{" in line and line.endswith(" 2.5") for line in lines)
     assert any('phase="train"' in line and 0.01 <= float(line.split()[-1]) < 5 for line in lines)
+
+
+def test_the_best_loss_is_a_number_and_survives_a_resume():
+    best = Best()
+    assert not best.offer(float("nan"), 5) and best.state_dict() == {"loss": None, "step": 0}
+    assert best.offer(0.5, 10) and not best.offer(0.5, 20) and not best.offer(float("nan"), 25)
+    again = Best()
+    again.load_state_dict(best.state_dict())
+    assert (again.loss, again.step) == (0.5, 10) and again.offer(0.4, 30)
