@@ -1,1 +1,1 @@
-"""Inference: engines that answer, strategies that think longer, statutes that are looked up, documents that are read."""
+"""Inference: engines that answer, strategies that think longer, statutes looked up, documents read."""

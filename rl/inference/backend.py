@@ -1,4 +1,4 @@
-"""What answers questions: an engine on this machine, a served model, or any other thing that completes a conversation."""
+"""What answers questions: an engine on this machine or a served model."""
 
 from __future__ import annotations
 
