@@ -6,11 +6,14 @@ from typing import Any
 
 import regex
 
-from rewards.parsing import choice_letters, find_choice
+from rewards.parsing import choice_letters, find_choice, folded
 from rewards.parsing.text import scan
 from rewards.sets import f1
 from rl.evaluation.scoring import Scored
 
+_LISTED = regex.compile(r"(?:^|(?<=[,;。、\s]))(?P<letter>[A-H])\s?[:.、]\s?(?=\S)")
+_BLANKS = regex.compile(r"[ \t]+|\s*\n\s*(?=\n)")
+_JUDGED = regex.compile("正确|错误|当选|答案")
 _RUNS = regex.compile("[A-E]{1,5}")
 _SEPARATORS = str.maketrans("", "", "、.,;，和")
 _LETTERS = r"([ABCD,，、\s]+)"
@@ -44,6 +47,17 @@ def gold(reference: Any) -> frozenset[str]:
     return letters
 
 
+def chosen(text: str) -> frozenset[str] | None:
+    """The letters that a reply chooses; also those of options that it lists with their texts (A: …, C: …) and no more.
+    None when nothing is chosen."""
+    plain = _BLANKS.sub(" ", text.replace("</s>", "")).strip()
+    labels = [match["letter"] for match in scan(_LISTED, folded(plain))]
+    listed = frozenset(labels) if _LISTED.match(folded(plain)) and len(set(labels)) == len(labels) else None
+    if listed and len(listed) == len(plain.split("\n")) > 1 and not _JUDGED.search(plain):
+        return listed
+    return find_choice(plain) or listed
+
+
 def lexeval_letters(text: str) -> str:
     """LexEval's reading: up to the first 解析 or 分析; runs of A to E without repetition, each letter once."""
     plain = text.split("解析")[0].split("分析")[0].translate(_SEPARATORS)
@@ -61,16 +75,16 @@ def letter_set(prediction: str, reference: Any) -> Scored:
     """1 if exactly the right letters are chosen, in any order and writing (JEC-QA's rule); no answer key, no score."""
     if not reference:
         return None
-    chosen = find_choice(prediction)
-    return float(chosen == gold(reference)), chosen is None
+    given = chosen(prediction)
+    return float(given == gold(reference)), given is None
 
 
 def letter_f1(prediction: str, reference: Any) -> Scored:
     """F1 of the letters chosen and the right ones; no answer key, no score."""
     if not reference:
         return None
-    chosen, wanted = find_choice(prediction), gold(reference)
-    return (f1(len(chosen & wanted), len(chosen), len(wanted)) if chosen else 0.0), chosen is None
+    given, wanted = chosen(prediction), gold(reference)
+    return (f1(len(given & wanted), len(given), len(wanted)) if given else 0.0), given is None
 
 
 def disc_letters(text: str) -> frozenset[str]:
@@ -86,5 +100,5 @@ def disc_letters(text: str) -> frozenset[str]:
 
 def disc(prediction: str, reference: Any) -> Scored:
     """1 if DISC-Law-Eval's reading finds exactly the right letters."""
-    chosen = disc_letters(prediction)
-    return float(chosen == gold(reference)), not chosen
+    given = disc_letters(prediction)
+    return float(given == gold(reference)), not given
