@@ -81,7 +81,7 @@ def decided(document: str) -> Decision:
     reasoning, judgment = sections(document)
     terms = set(_terms(judgment) or _terms(document))
     fines = set(_fines(judgment) or _fines(document))
-    cited = _cited(reasoning) or _cited(document)
+    cited = _cited(reasoning if _CRIMINAL_LAW.search(reasoning) else document)
     named = _named(judgment) or _named(document)
     return Decision(_total(terms, _months), _total(fines, _yuan), named, cited, reasoning, judgment)
 
