@@ -12,6 +12,10 @@ from typing import Any
 from rl.errors import UserError
 
 
+class MissingData(UserError):
+    """A file of a benchmark that the user has not put where it is expected."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One entry of a data file."""
@@ -33,7 +37,7 @@ def find_file(title: str, source: str, folder: Path, *names: str) -> Path:
     """The first of ``names`` that exists in ``folder``; ``folder`` itself where it is a file.
 
     Raises:
-        UserError: naming the dataset, the expected path and where its authors publish it.
+        MissingData: naming the dataset, the expected path and where its authors publish it.
     """
     if folder.is_file():
         return folder
@@ -41,7 +45,7 @@ def find_file(title: str, source: str, folder: Path, *names: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     others = f" (or {', '.join(names[1:])} in that folder)" if names[1:] else ""
-    raise UserError(f"{title}: {folder / names[0]} is missing{others}; put the authors' file there, from {source}")
+    raise MissingData(f"{title}: {folder / names[0]} is missing{others}; put the authors' file there, from {source}")
 
 
 def entries(path: Path) -> list[Entry]:

@@ -35,13 +35,13 @@ class Prediction:
     reference: Any = None
 
 
-def read_predictions(path: Path, task: str) -> list[Prediction]:
-    """Predictions of a task, in the order of the file.
+def read_predictions(path: Path, task: str, *others: str) -> list[Prediction]:
+    """Predictions of a task, which the file may call by ``others`` as well, in the order of the file.
 
     Raises:
         UserError: naming file and entry, if the shape is none of the known ones or the file holds no prediction.
     """
-    found = _unwrapped(load(path), task, path)
+    found = _unwrapped(load(path), (task, *others), path)
     rows: dict[str, Prediction] = {}
     for key, entry in _rows(found, path):
         where = f"{path}, entry {key}"
@@ -103,19 +103,19 @@ def load(path: Path) -> Any:
         return [value for _, value in values(path, text)]
 
 
-def _unwrapped(found: Any, task: str, path: Path) -> Any:
+def _unwrapped(found: Any, names: Sequence[str], path: Path) -> Any:
     """The entries of a task, out of whatever holds them."""
     if isinstance(found, dict) and "tasks" in found:
         found = found["tasks"]
     if isinstance(found, dict) and "predictions" in found:
-        if found.get("task", task) != task:
-            raise UserError(f"{path} holds predictions of task {found['task']}, not of {task}")
+        if found.get("task", names[0]) not in names:
+            raise UserError(f"{path} holds predictions of task {found['task']}, not of {names[0]}")
         found = found["predictions"]
-    if isinstance(found, dict) and task in found:
-        found = found[task]
+    if isinstance(found, dict):
+        found = next((found[name] for name in names if name in found), found)
     if not isinstance(found, dict | list):
         raise UserError(
-            f"{path}: expected an object or a list of predictions of task {task}, found {type(found).__name__}"
+            f"{path}: expected an object or a list of predictions of task {names[0]}, found {type(found).__name__}"
         )
     return found
 

@@ -64,7 +64,7 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
     given = [answered(text) for text in predictions]
     pairs = list(zip(given, (question.reference for question in questions), strict=True))
     further = {f"bleu{n}": mean([bleu(one, other, n) for one, other in pairs]) for n in (1, 2, 3, 4)}
-    return score_each(questions, predictions, _rouge, further=lambda _: further)
+    return score_each(questions, given, _rouge, further=lambda _: further)
 
 
 def _rouge(prediction: str, reference: str) -> Scored:

@@ -13,7 +13,7 @@ from rl.evaluation.benchmark import Benchmark, Question, TaskScore
 from rl.evaluation.data import entries, find_file
 from rl.evaluation.metrics import overlap
 from rl.evaluation.metrics.choices import disc, letter_set
-from rl.evaluation.scoring import Scored, score_each
+from rl.evaluation.scoring import Scored, answered, score_each
 
 SOURCE = "https://github.com/FudanDISC/DISC-LawLLM (folder eval; Yue et al. 2023, arXiv 2309.11325)"
 EXAMS = {
@@ -76,7 +76,7 @@ def _open_questions(folder: Path, shots: int) -> list[Question]:
 def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) -> TaskScore:
     """Accuracy by the published patterns, ``fixed`` by the letters that the answer chooses; ROUGE-L for ``qa``."""
     if task == "qa":
-        return score_each(questions, predictions, _rouge)
+        return score_each(questions, [answered(text) for text in predictions], _rouge)
     return score_each(questions, predictions, disc, letter_set)
 
 

@@ -13,7 +13,7 @@ from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
 from rl.evaluation.data import Entry, entries, find_file
 from rl.evaluation.metrics.choices import gold, letter_set
-from rl.evaluation.scoring import mean, score_each
+from rl.evaluation.scoring import answered, mean, score_each
 
 SOURCE = "http://jecqa.thunlp.org (Zhong et al. 2020, arXiv 1911.12011; academic use only)"
 TASKS = {"kd": "knowledge-driven questions", "ca": "case analyses", "all": "all questions"}
@@ -72,7 +72,7 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
             found[f"{key}a"] = mean([one.score for one in chosen])
         return found
 
-    return score_each(questions, predictions, letter_set, further=further)
+    return score_each(questions, [answered(text) for text in predictions], letter_set, further=further)
 
 
 BENCHMARK = Benchmark("jecqa", "JEC-QA", SOURCE, TASKS, read, score)

@@ -83,7 +83,7 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
                     found[value] = mean(chosen)
         return found
 
-    return score_each(questions, predictions, letter_set, further=further)
+    return score_each(questions, [answered(text) for text in predictions], letter_set, further=further)
 
 
 BENCHMARK = Benchmark("unilaw", "Unilaw-R1-Eval", SOURCE, TASKS, read, score)
