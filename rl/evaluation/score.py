@@ -21,6 +21,7 @@ from rich.table import Table
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, TaskScore
 from rl.evaluation.benchmarks import ALIASES, find, folder_of
+from rl.evaluation.data import MissingData
 from rl.evaluation.predictions import Prediction, in_order, own_questions, read_predictions, tasks_in
 from rl.evaluation.scoring import mean
 from rl.evaluation.statistics import interval
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(argv)
     try:
         benchmark = find(chosen.benchmark)
+        if chosen.data and not chosen.data.exists():
+            raise UserError(f"{chosen.data} does not exist; --data names the benchmark's own file or folder")
         data = chosen.data or (folder_of(chosen.root, benchmark) if chosen.root else None)
         if chosen.task is None:
             scores = score_all(benchmark, chosen.predictions, data)
@@ -91,7 +94,12 @@ def _scored(benchmark: Benchmark, task: str, files: Sequence[Path], data: Path |
                 raise UserError(f"{path}, entry {one.id}: {files[0].parent} holds two predictions with this id")
             found[one.id] = one
     rows, where = list(found.values()), files[0] if len(files) == 1 else files[0].parent
-    questions = benchmark.read(data, task, 0) if data else own_questions(rows, where)
+    try:
+        questions = benchmark.read(data, task, 0) if data else own_questions(rows, where)
+    except MissingData:
+        if any(one.reference is None for one in rows):
+            raise
+        questions = own_questions(rows, where)
     return benchmark.score(task, questions, in_order(rows, questions, where)), len(questions)
 
 
@@ -143,8 +151,8 @@ def confidence(score: TaskScore) -> tuple[float, float] | None:
 
 def notes(benchmark: Benchmark, task: str) -> str:
     """What a reader of a score must know."""
-    told = [f"contains questions of {benchmark.contaminated[task]}"] if task in benchmark.contaminated else []
-    return "; ".join(told + (["an LLM judge's score is published"] if task in benchmark.judged else []))
+    told = [f"contains {benchmark.contaminated[task]}"] if task in benchmark.contaminated else []
+    return "; ".join(told + (["LLM judge published"] if task in benchmark.judged else []))
 
 
 def _print_one(benchmark: Benchmark, task: str, score: TaskScore, questions: int, as_json: bool) -> None:
@@ -175,7 +183,8 @@ def _print_all(benchmark: Benchmark, scores: dict[str, tuple[TaskScore, int]], a
         return
     table = Table(title=benchmark.title)
     for name in ("task", "", "n", "score", "95%", "fixed", "abstained", "note"):
-        table.add_column(name, justify="right" if name in ("n", "score", "95%", "fixed", "abstained") else "left")
+        number = name in ("n", "score", "95%", "fixed", "abstained")
+        table.add_column(name, justify="right" if number else "left", no_wrap=number or name == "task")
     for task, (one, questions) in scores.items():
         limits = confidence(one)
         table.add_row(
