@@ -57,7 +57,7 @@ def chosen(text: str) -> frozenset[str] | None:
     if listed and len(listed) == len(plain.split("\n")) > 1 and not _JUDGED.search(plain):
         return listed
     first = _FIRST.match(folded(plain))
-    if first and not _JUDGED.search(plain, first.end()):
+    if first and choice_letters(plain) is None and not _JUDGED.search(plain, first.end()):
         return choice_letters(first[0])
     return find_choice(plain) or listed
 

@@ -19,7 +19,7 @@ from rapidfuzz.distance import LCSseq
 
 from rewards.rouge import lcs_f1, segmenter
 
-DEEPEST = 989
+DEEPEST = 990
 """Deepest recursion over words that Python's limit of 1000 frames leaves to LexEval's script."""
 _PUNCTUATION = frozenset(
     string.punctuation
