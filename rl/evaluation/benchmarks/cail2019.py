@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import regex
 
@@ -66,7 +67,7 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
     return questions
 
 
-def _documents(path: Path) -> list[tuple[str, list[dict[str, object]]]]:
+def _documents(path: Path) -> list[tuple[str, list[dict[str, Any]]]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         first = json.loads(text.lstrip().split("\n", 1)[0])

@@ -42,7 +42,7 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
     if shots:
         raise UserError("STARD has no worked examples; ask for 0")
     path = find_file("STARD", SOURCE, folder, "data/queries.json", "queries.json")
-    questions = []
+    questions: list[Question] = []
     for entry in entries(path):
         names, numbers = entry.fields.get("match_name"), entry.fields.get("match_id", [])
         if not isinstance(names, list) or not isinstance(numbers, list) or not names:
