@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from rewards.parsing import final_answer
+from rewards.parsing import LONGEST, final_answer
 from rl.errors import UserError
 from rl.evaluation.benchmark import Question, QuestionScore, TaskScore
 
@@ -15,9 +15,24 @@ Metric = Callable[[str, Any], Scored]
 """(prediction, reference) -> score."""
 
 
+T = TypeVar("T")
+
+
 def answered(prediction: str) -> str:
-    """What a prediction answers, without its reasoning; empty if it never comes to an answer."""
-    return final_answer(prediction) or ""
+    """What a prediction answers, without its reasoning; empty if it never comes to an answer. A document that is longer
+    than the parsers look at is taken whole."""
+    rest = prediction.rpartition("</think>")[2].partition("<think>")[0]
+    if len(rest) > LONGEST and "answer>" not in rest:
+        return rest.strip()
+    return final_answer(rest) or ""
+
+
+def tried(read: Callable[[str], T], text: str, otherwise: T) -> T:
+    """What ``read`` finds in a text; ``otherwise`` if the text is so hostile that reading it takes too long."""
+    try:
+        return read(text)
+    except TimeoutError:
+        return otherwise
 
 
 def mean(numbers: Sequence[float]) -> float:

@@ -4,6 +4,7 @@ they are there (THEMIS_BENCHMARKS)."""
 import json
 import math
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from rl.evaluation.benchmarks.cail2019 import ELEMENTS
 from rl.evaluation.data import MissingData
 from rl.evaluation.metrics import choices, overlap
 from rl.evaluation.metrics.judgment import decided, decided_fixed, ratio, sections
+from rl.evaluation.scoring import answered
 
 ROOT = os.environ.get("THEMIS_BENCHMARKS")
 real = pytest.mark.skipif(ROOT is None, reason="THEMIS_BENCHMARKS names no folder of the authors' files")
@@ -384,6 +386,48 @@ def test_casegen_asks_with_the_parts_before(tmp_path):
     found = benchmark.score("judgement", [question], ["<think>想</think>合同无效的"])
     assert found.score == pytest.approx(4 / 5) and found.further["bleu1"] == pytest.approx(2 / 3)
     assert benchmark.judged == set(benchmark.tasks)
+    lines(tmp_path / "prompt" / "judgement.json", [{"id": "3", "type": "judgement", "prompt": "请判决"}])
+    assert benchmark.read(tmp_path, "judgement", 0)[0] == Question("3", "请判决", "合同无效")
+    (tmp_path / "CaseGen.json").unlink()
+    alone = benchmark.read(tmp_path, "judgement", 0)
+    assert alone == [Question("3", "请判决", "")]
+    with pytest.raises(UserError, match="hold no reference documents"):
+        benchmark.score("judgement", alone, ["驳回"])
+
+
+@pytest.mark.parametrize(
+    "hostile", ["A" * 50_000, "《刑法》第" * 10_000, " \t" * 30_000 + "B", "罚金一" * 9_000, "第一百" * 9_000]
+)
+def test_hostile_predictions_cost_little_and_score_nothing(hostile):
+    references = {
+        "lawbench": "正确答案：B。",
+        "lexeval": "B",
+        "jecqa": "B",
+        "unilaw": "B",
+        "disc": "B",
+        "cail2018": ["盗窃"],
+    }
+    references |= {"cail2019": ["DV1"], "judge_doc": DOCUMENT, "stard": {"names": ["民法典第一条"], "numbers": ["1"]}}
+    tasks = {
+        "lawbench": "1-2",
+        "lexeval": "1_2",
+        "jecqa": "kd",
+        "unilaw": "all",
+        "disc": "mult_nje",
+        "cail2018": "charge",
+    }
+    tasks |= {"cail2019": "divorce", "judge_doc": "document", "stard": "all"}
+    for name, reference in references.items():
+        started = time.process_time()
+        found = scored(name, tasks[name], [(hostile, reference)])
+        assert time.process_time() - started < 8, name
+        assert found.per_question[0].score == 0 or hostile.endswith("B"), name
+
+
+def test_a_long_document_is_not_cut():
+    document = "本院认为，" + "甲" * 20_000
+    assert answered(f"<think>想</think>{document}") == document
+    assert answered("<think>" + "想" * 20_000) == ""
 
 
 def _right(name, task, reference):

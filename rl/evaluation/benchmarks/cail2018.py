@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
 from rl.evaluation.data import Entry, entries, find_file
 from rl.evaluation.metrics.labels import CAIL2018_ARTICLES, CAIL2018_CHARGES, micro_macro, occurring, question_f1
-from rl.evaluation.scoring import Scored, answered, mean, score_each
+from rl.evaluation.scoring import Scored, answered, mean, score_each, tried
 
 SOURCE = "https://github.com/china-ai-law-challenge/CAIL2018 (link CAIL2018_ALL_DATA.zip; Xiao et al. 2018)"
 TASKS = {"charge": "charges", "article": "articles of the criminal law", "term": "prison term"}
@@ -113,7 +114,8 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
     if task == "term":
         return score_each(questions, predictions, term_score)
     labels = CAIL2018_CHARGES if task == "charge" else CAIL2018_ARTICLES
-    return label_score(questions, [read_labels(answered(text), task) for text in predictions], labels)
+    given = [tried(partial(read_labels, task=task), answered(text), set()) for text in predictions]
+    return label_score(questions, given, labels)
 
 
 def label_score(questions: Sequence[Question], given: Sequence[set[Any]], labels: Sequence[Any]) -> TaskScore:

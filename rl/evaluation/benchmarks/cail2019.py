@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, TaskScore
 from rl.evaluation.benchmarks.cail2018 import label_score
 from rl.evaluation.data import find_file, values
-from rl.evaluation.scoring import answered
+from rl.evaluation.scoring import answered, tried
 
 SOURCE = "https://github.com/china-ai-law-challenge/CAIL2019 (folder 要素识别)"
 TASKS = {"divorce": "marriage", "labor": "labour disputes", "loan": "loans"}
@@ -114,7 +115,7 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
         asked = [Question(q.id, q.prompt, [tag(str(label), task) for label in q.reference]) for q in questions]
     except ValueError as error:
         raise UserError(f"{error}; references are tags or names of elements") from None
-    return label_score(asked, [named(answered(text), task) for text in predictions], tags)
+    return label_score(asked, [tried(partial(named, task=task), answered(text), set()) for text in predictions], tags)
 
 
 BENCHMARK = Benchmark("cail2019", "CAIL2019 elements", SOURCE, TASKS, read, score)

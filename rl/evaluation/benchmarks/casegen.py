@@ -6,12 +6,12 @@ The published score is an LLM judge's mark; ``score`` is ROUGE-L here, with BLEU
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, TaskScore
-from rl.evaluation.data import Entry, entries, find_file
+from rl.evaluation.data import Entry, MissingData, entries, find_file
 from rl.evaluation.metrics.overlap import bleu, plain
 from rl.evaluation.scoring import Scored, answered, mean, score_each
 
@@ -34,22 +34,31 @@ TITLES = {
 
 
 def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
-    """Cases of ``data/CaseGen.json``, or ``prompt/TASK.json`` where prompts are kept with the references."""
+    """Cases of ``data/CaseGen.json``, asked with the authors' prompts of ``prompt/TASK.json`` where these are there.
+    Prompts alone give questions to generate for, not to score."""
     if shots:
         raise UserError("CaseGen has no worked examples; ask for 0")
-    names = ("data/CaseGen.json", "CaseGen.json", f"prompt/{task}.json", f"data/prompt/{task}.json")
-    return [
-        _question(entry, task, number)
-        for number, entry in enumerate(entries(find_file("CaseGen", SOURCE, folder, *names)))
-    ]
+    names = [f"prompt/{task}.json", f"data/prompt/{task}.json", f"generate/prompt/{task}_generate_prompt.json"]
+    prompts = next((folder / name for name in names if (folder / name).is_file()), None)
+    asked = {_key(entry, n): entry.text("prompt") for n, entry in enumerate(entries(prompts))} if prompts else {}
+    try:
+        path = find_file("CaseGen", SOURCE, folder, "data/CaseGen.json", "CaseGen.json")
+    except MissingData:
+        if not asked:
+            raise
+        return [Question(key, prompt, "") for key, prompt in asked.items()]
+    return [_question(entry, task, _key(entry, number), asked) for number, entry in enumerate(entries(path))]
 
 
-def _question(entry: Entry, task: str, number: int) -> Question:
-    key = str(entry.fields.get("id", number))
+def _key(entry: Entry, number: int) -> str:
+    return str(entry.fields.get("id", number))
+
+
+def _question(entry: Entry, task: str, key: str, asked: Mapping[str, str]) -> Question:
     reference = entry.text("judgment" if task == "judgement" and "judgement" not in entry.fields else task)
-    if "prompt" in entry.fields:
-        return Question(key, entry.text("prompt"), reference)
     instruction, parts = ASKED[task]
+    if key in asked:
+        return Question(key, asked[key], reference)
     told = (f"【{TITLES[part]}】\n{_text(entry, part)}" for part in parts)
     return Question(key, "\n\n".join((instruction, *told)), reference)
 
@@ -61,6 +70,8 @@ def _text(entry: Entry, part: str) -> str:
 
 def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) -> TaskScore:
     """ROUGE-L over words; ``bleu1`` to ``bleu4`` are precisions of single orders with brevity penalty."""
+    if not all(question.reference for question in questions):
+        raise UserError(f"CaseGen's prompts hold no reference documents; put CaseGen.json beside them, from {SOURCE}")
     given = [answered(text) for text in predictions]
     pairs = list(zip(given, (question.reference for question in questions), strict=True))
     further = {f"bleu{n}": mean([bleu(one, other, n) for one, other in pairs]) for n in (1, 2, 3, 4)}

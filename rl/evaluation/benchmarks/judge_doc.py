@@ -15,9 +15,9 @@ from rewards.sets import f1
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
 from rl.evaluation.data import entries, find_file
-from rl.evaluation.metrics.judgment import Decision, decided, decided_fixed, ratio
+from rl.evaluation.metrics.judgment import NOTHING, Decision, decided, decided_fixed, ratio
 from rl.evaluation.metrics.overlap import meteor
-from rl.evaluation.scoring import answered, mean
+from rl.evaluation.scoring import answered, mean, tried
 
 SOURCE = "https://github.com/oneal2000/JuDGE (data/test.json; Su et al. 2025, arXiv 2503.14258)"
 TASKS = {"document": "judgment document"}
@@ -44,8 +44,12 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
     """The published figures, and ``fixed`` from a reading without the known defects (see metrics/judgment.py)."""
     given = [answered(text) for text in predictions]
     wanted = [str(question.reference) for question in questions]
-    upstream, each = _figures([decided(text) for text in wanted], [decided(text) for text in predictions])
-    fixed, mended = _figures([decided_fixed(text) for text in wanted], [decided_fixed(text) for text in given])
+    upstream, each = _figures(
+        [decided(text) for text in wanted], [tried(decided, text, NOTHING) for text in predictions]
+    )
+    fixed, mended = _figures(
+        [decided_fixed(text) for text in wanted], [tried(decided_fixed, text, NOTHING) for text in given]
+    )
     scores = tuple(
         QuestionScore(question.id, one, not text.strip(), other)
         for question, one, other, text in zip(questions, each, mended, given, strict=True)

@@ -17,7 +17,7 @@ from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
 from rl.evaluation.data import entries, find_file
 from rl.evaluation.metrics.retrieval import recall_at, reciprocal_rank
-from rl.evaluation.scoring import answered, mean
+from rl.evaluation.scoring import answered, mean, tried
 
 SOURCE = "https://github.com/oneal2000/STARD (data/queries.json; Su et al. 2024, arXiv 2406.15313)"
 TASKS = {"all": "all queries", "dev": "queries of the published test split"}
@@ -53,8 +53,7 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
             reference = {"names": names, "numbers": [str(number) for number in numbers]}
             questions.append(Question(key, f"{INSTRUCTION}\n\n问题：{asked}", reference))
     if task == "dev":
-        home = path.parent if path.parent.name != "queries" else folder
-        split = find_file("STARD", SOURCE, home, "example/dev.query.txt", "dev.query.txt")
+        split = find_file("STARD", SOURCE, path.parent, "example/dev.query.txt", "dev.query.txt")
         kept = {line.split("\t")[0] for line in split.read_text(encoding="utf-8").splitlines()}
         questions = [question for question in questions if question.id in kept]
     return questions
@@ -88,7 +87,7 @@ def ranked(prediction: str) -> list[Article]:
 
 def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) -> TaskScore:
     """Recall among the first ten; ``recall@k``, ``mrr`` (of the first hundred) and ``hit@10`` (one_recall)."""
-    lists = [ranked(answered(text)) for text in predictions]
+    lists = [tried(ranked, answered(text), []) for text in predictions]
     wanted: list[set[Article]] = []
     for question, given in zip(questions, lists, strict=True):
         by_number = bool(given) and isinstance(given[0], str)

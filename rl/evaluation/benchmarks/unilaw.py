@@ -67,15 +67,12 @@ def _rows(path: Path) -> list[tuple[Any, ...]]:
 def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) -> TaskScore:
     """Share of questions with exactly the right options; ``f1`` is the mean F1 of the options, ``knowledge`` and
     ``case`` the accuracies of the two kinds, ``single`` and ``multiple`` those by the number of right options."""
-    f1s = [
-        scored[0]
-        for question, prediction in zip(questions, predictions, strict=True)
-        if (scored := letter_f1(answered(prediction), question.reference))
-    ]
+    given = [answered(text) for text in predictions]
+    f1 = score_each(questions, given, letter_f1).score
     facets = {question.id: question.facets for question in questions}
 
     def further(scores: Sequence[QuestionScore]) -> Mapping[str, float]:
-        found = {"f1": mean(f1s)}
+        found = {"f1": f1}
         for facet, values in {"options": ("single", "multiple"), "kind": ("knowledge", "case")}.items():
             for value in values:
                 chosen = [one.score for one in scores if facets[one.id].get(facet) == value]
@@ -83,7 +80,7 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
                     found[value] = mean(chosen)
         return found
 
-    return score_each(questions, [answered(text) for text in predictions], letter_set, further=further)
+    return score_each(questions, given, letter_set, further=further)
 
 
 BENCHMARK = Benchmark("unilaw", "Unilaw-R1-Eval", SOURCE, TASKS, read, score)

@@ -7,7 +7,7 @@ from typing import Any
 import regex
 
 from rewards.parsing import choice_letters, find_choice, folded
-from rewards.parsing.text import scan
+from rewards.parsing.text import TIME_LIMIT_S, scan
 from rewards.sets import f1
 from rl.evaluation.scoring import Scored
 
@@ -95,9 +95,9 @@ def disc_letters(text: str) -> frozenset[str]:
     """DISC-Law-Eval's reading: a short reply whole; else after the first cue, else every "A.", else before a cue."""
     if len(text) < 10:
         return frozenset(text) & set("ABCD")
-    found = next((match[1] for cue in _AFTER if (match := cue.search(text))), None)
+    found = next((match[1] for cue in _AFTER if (match := cue.search(text, timeout=TIME_LIMIT_S))), None)
     if found is None:
-        parts = (pattern.findall(text) for pattern in (_LABELS, *_BEFORE))
+        parts = (pattern.findall(text, timeout=TIME_LIMIT_S) for pattern in (_LABELS, *_BEFORE))
         found = next(("".join(part) for part in parts if part), text)
     return frozenset(found) & set("ABCD")
 

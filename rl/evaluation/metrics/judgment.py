@@ -61,6 +61,10 @@ class Decision:
     judgment: str
 
 
+NOTHING = Decision(-1, -1, frozenset(), frozenset(), "", "")
+"""What a document decides that decides nothing."""
+
+
 def sections(document: str) -> tuple[str, str]:
     """(reasoning, judgment) of a document."""
     text = regex.sub(r"(?<!\d),(?!\d)", "，", regex.sub("<[^<>]{0,200}>|&#xD;|\ufffd", "", document))

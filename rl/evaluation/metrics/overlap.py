@@ -62,6 +62,8 @@ def lexeval(prediction: str, reference: str) -> float:
     given, wanted = (" ".join(segmented(normalised(text))).split() for text in (prediction, reference))
     if not given or not wanted:
         return 0.0
+    if min(len(given), len(wanted)) > DEEPEST:
+        return 0.0
     common, depth = _path(wanted, given)
     return _balanced(len(common), len(set(given)), len(set(wanted))) if depth <= DEEPEST else 0.0
 
@@ -81,7 +83,7 @@ def _path(left: Sequence[str], right: Sequence[str]) -> tuple[set[str], int]:
     """Words on the longest common subsequence that rouge 1.0.1 finds, and the length of its way through the table."""
     codes: dict[str, int] = {}
     a, b = (np.array([codes.setdefault(word, len(codes)) for word in side]) for side in (left, right))
-    table = np.zeros((len(a) + 1, len(b) + 1), dtype=np.int32)
+    table = np.zeros((len(a) + 1, len(b) + 1), dtype=np.int16)
     for i, code in enumerate(a, start=1):
         diagonal = np.where(b == code, table[i - 1, :-1] + 1, 0)
         np.maximum.accumulate(np.maximum(table[i - 1, 1:], diagonal), out=table[i, 1:])
