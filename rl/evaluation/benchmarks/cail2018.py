@@ -114,7 +114,7 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
     if task == "term":
         return score_each(questions, predictions, term_score)
     labels = CAIL2018_CHARGES if task == "charge" else CAIL2018_ARTICLES
-    given = [tried(partial(read_labels, task=task), answered(text), set()) for text in predictions]
+    given: list[set[Any]] = [tried(partial(read_labels, task=task), answered(text), set()) for text in predictions]
     return label_score(questions, given, labels)
 
 

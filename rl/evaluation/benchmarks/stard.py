@@ -87,7 +87,8 @@ def ranked(prediction: str) -> list[Article]:
 
 def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) -> TaskScore:
     """Recall among the first ten; ``recall@k``, ``mrr`` (of the first hundred) and ``hit@10`` (one_recall)."""
-    lists = [tried(ranked, answered(text), []) for text in predictions]
+    nothing: list[Article] = []
+    lists = [tried(ranked, answered(text), nothing) for text in predictions]
     wanted: list[set[Article]] = []
     for question, given in zip(questions, lists, strict=True):
         by_number = bool(given) and isinstance(given[0], str)
