@@ -15,26 +15,26 @@ _FINAL = regex.compile(
 
 def thinking_of(completion: str) -> str:
     """The reasoning, or an empty text when none is marked. What a prompt opened for the policy counts as opened."""
-    text = completion[-LONGEST:]
-    before, closed, _ = text.rpartition("</think>")
+    before, closed, _ = completion.rpartition("</think>")
     if closed:
-        return before.removeprefix("<think>").strip()
-    _, opened, after = text.partition("<think>")
+        return before.removeprefix("<think>")[-LONGEST:].strip()
+    _, opened, after = completion.partition("<think>")
     if opened:
-        return after.strip()
+        return after[-LONGEST:].strip()
+    text = completion[-LONGEST:]
     mark = _last_mark(text)
     return text[: mark[0]].strip() if mark else ""
 
 
 def answer_of(completion: str) -> str | None:
     """Content of the last ``<answer>…</answer>``; None if there is none, or if it is part of the reasoning."""
-    return _block(_after_thinking(completion[-LONGEST:]))
+    return _block(_after_thinking(completion))
 
 
 def final_answer(completion: str) -> str | None:
     """What is answered in any of the writings: the answer block, else what follows [最终回答], else what follows the
     reasoning, else all of a completion that marks nothing. None when the reasoning never ends or nothing follows it."""
-    rest = _after_thinking(completion[-LONGEST:])
+    rest = _after_thinking(completion)
     block = _block(rest)
     if block is not None:
         return block.removesuffix("<eoa>").rstrip()
@@ -44,11 +44,11 @@ def final_answer(completion: str) -> str | None:
     return (rest[mark[1] :] if mark else rest).strip().removesuffix("<eoa>").strip() or None
 
 
-def _after_thinking(text: str) -> str:
-    _, closed, after = text.rpartition("</think>")
-    if closed:
-        return after
-    return text.partition("<think>")[0]
+def _after_thinking(completion: str) -> str:
+    """What follows the reasoning. Only then is it cut to length: reasoning whose beginning were cut off would pass for
+    the answer."""
+    _, closed, after = completion.rpartition("</think>")
+    return (after if closed else completion.partition("<think>")[0])[-LONGEST:]
 
 
 def _block(text: str) -> str | None:

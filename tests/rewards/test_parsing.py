@@ -64,6 +64,14 @@ def test_what_is_thought_and_what_is_answer(completion, thinking, answer):
     assert answer_of(completion) == (answer if answer and "<answer>" in completion else None)
 
 
+def test_reasoning_longer_than_parsers_look_at_is_never_taken_for_the_answer():
+    long = "据刑法。" * 10_000
+    assert final_answer("<think>" + long) is None
+    assert final_answer(f"<think>{long}</think>甲") == "甲"
+    assert answer_of(f"<think>{long}<answer>甲</answer>") is None
+    assert thinking_of("<think>" + long).endswith("据刑法。")
+
+
 # --- options ----------------------------------------------------------------------------------------------------------
 
 
