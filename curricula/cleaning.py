@@ -144,10 +144,10 @@ def banding(threshold: float) -> tuple[int, int]:
     return PERMUTATIONS, 1
 
 
-def shingles(text: str) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """Hashes (64 bits, sorted, each once) of the character 5-grams of a text; of the whole text if it is shorter."""
+def shingles(text: str, size: int = SHINGLE) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """Hashes (64 bits, sorted, each once) of a text's pieces of ``size`` characters; of all of it if it is shorter."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
-    width = max(1, min(SHINGLE, len(codes)))
+    width = max(1, min(size, len(codes)))
     count = len(codes) - width + 1
     hashes = np.zeros(max(0, count), dtype=np.uint64)
     for offset in range(width):

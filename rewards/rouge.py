@@ -26,7 +26,8 @@ def lcs_f1(left: Sequence[str], right: Sequence[str]) -> float:
 
 
 @lru_cache(maxsize=1)
-def _segmenter() -> Any:
+def segmenter() -> Any:
+    """jieba's tokenizer with its own dictionary, which is read once."""
     import jieba
 
     jieba.setLogLevel(logging.WARNING)
@@ -40,7 +41,7 @@ def _segmenter() -> Any:
 
 def words(text: str) -> list[str]:
     """Words of a Chinese text (jieba, without its model for unknown words, whose cost grows with hostile input)."""
-    return [word for word in _segmenter().cut(text[:LONGEST], HMM=False) if word.strip()]
+    return [word for word in segmenter().cut(text[:LONGEST], HMM=False) if word.strip()]
 
 
 def rouge_l(answer: str, reference: str) -> float:

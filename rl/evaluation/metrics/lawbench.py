@@ -12,16 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import cn2an
 import regex
 
 from rewards.money import single_amount
-from rewards.parsing import articles, charges, final_answer, find_choice, term
+from rewards.parsing import articles, charges, find_choice, term
 from rewards.parsing.charges import known_charges
 from rewards.sets import f1
-from rl.evaluation.predictions import Example
+from rl.evaluation.metrics import overlap
+from rl.evaluation.scoring import Metric, Scored
 
 DISPUTES = (
     "诉讼主体", "租金情况", "利息", "本金争议", "责任认定", "责任划分", "损失认定及处理", "原审判决是否适当",
@@ -59,17 +59,14 @@ NOT_ASKED = {
 """CAIL2018's charges that LawBench's list of 189 leaves out."""
 LONGEST = math.log(216)
 
-Scored = tuple[float, bool] | None
-"""(score, whether the model abstained); None leaves the question out."""
-
 
 @dataclass(frozen=True)
 class Task:
     """How one task is scored."""
 
     name: str
-    upstream: Callable[[str, str], Scored]
-    fixed: Callable[[str, str], Scored] | None = None
+    upstream: Metric
+    fixed: Metric | None = None
     """Where the published code has a known defect."""
     abstains: bool = True
     """Whether the published results report an abstention rate."""
@@ -105,14 +102,8 @@ def label_set(prediction: str, reference: str, options: Sequence[str], gold: Cal
 
 
 def rouge(prediction: str, reference: str, head: str = "") -> Scored:
-    """ROUGE-L over jieba's words, by the library that LawBench uses."""
-    import jieba
-    from rouge_chinese import Rouge
-
-    hypothesis = " ".join(jieba.cut(prediction))
-    given = hypothesis if hypothesis.strip() else "无内容"
-    wanted = " ".join(jieba.cut(reference.replace(head, "") if head else reference))
-    return float(Rouge().get_scores([given], [wanted])[0]["rouge-l"]["f"]), False
+    """ROUGE-L over jieba's words."""
+    return overlap.lawbench(prediction, reference.replace(head, "") if head else reference), False
 
 
 def characters_f1(prediction: str, reference: str) -> float:
@@ -277,45 +268,3 @@ def tasks() -> dict[str, Task]:
         "3-7": Task("crime amount", amount, amount_fixed),
         "3-8": Task("consultation", rouge, abstains=False),
     }
-
-
-def evaluate(task: str, examples: Sequence[Example]) -> dict[str, Any]:
-    """Score and abstention rate as published, and the score of the answers without reasoning and known defects.
-
-    Raises:
-        ValueError: for an unknown task, or a reference that is not of the task's form, naming the question.
-    """
-    known = tasks()
-    if task not in known:
-        hint = (
-            "2-1 needs ChERRANT, which is not part of this project" if task == "2-1" else f"tasks: {', '.join(known)}"
-        )
-        raise ValueError(f"LawBench has no task {task} here; {hint}")
-    chosen = known[task]
-    score, rate = _mean(chosen.upstream, examples)
-    return {
-        "score": score,
-        "abstention_rate": rate if chosen.abstains else 0.0,
-        "fixed": _mean(chosen.fixed or chosen.upstream, [_answered(example) for example in examples])[0],
-        "n": len(examples),
-    }
-
-
-def _answered(example: Example) -> Example:
-    """The example with what is answered alone."""
-    return Example(final_answer(example.prediction) or "", example.reference)
-
-
-def _mean(metric: Callable[[str, str], Scored], examples: Sequence[Example]) -> tuple[float, float]:
-    scores, abstained = [], 0
-    for number, example in enumerate(examples):
-        try:
-            found = metric(example.prediction, example.reference)
-        except TimeoutError:  # a hostile prediction says nothing
-            found = (0.0, True)
-        except ValueError as error:
-            raise ValueError(f"question {number}: {error}") from None
-        if found is not None:
-            scores.append(found[0])
-            abstained += found[1]
-    return sum(scores) / max(1, len(scores)), abstained / len(examples)

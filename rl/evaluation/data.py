@@ -1,0 +1,105 @@
+"""Files of a benchmark as its authors publish them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rl.errors import UserError
+
+
+class MissingData(UserError):
+    """A file of a benchmark that the user has not put where it is expected."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a data file."""
+
+    where: str
+    """File and entry, for messages."""
+    fields: dict[str, Any]
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """A field that must hold text. Raises UserError naming file, entry and field."""
+        found = self.fields.get(name, default)
+        if not isinstance(found, str):
+            present = ", ".join(map(str, self.fields)) or "nothing"
+            raise UserError(f"{self.where}: field {name} must be text; the entry holds {present}")
+        return found
+
+
+def find_file(title: str, source: str, folder: Path, *names: str) -> Path:
+    """The first of ``names`` that exists in ``folder``; ``folder`` itself where it is a file.
+
+    Raises:
+        MissingData: naming the dataset, the expected path and where its authors publish it.
+    """
+    if folder.is_file():
+        return folder
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    others = f" (or {', '.join(names[1:])} in that folder)" if names[1:] else ""
+    raise MissingData(f"{title}: {folder / names[0]} is missing{others}; put the authors' file there, from {source}")
+
+
+def entries(path: Path) -> list[Entry]:
+    """Entries of a JSON list, JSON Lines or CSV file, in order. Authors call JSON Lines ``.json``, too.
+
+    Raises:
+        UserError: naming file and entry, for a missing, damaged or empty file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} can't be read: {error}; fetch it again from its source") from None
+    found = []
+    for where, fields in _csv(path, text) if path.suffix == ".csv" else values(path, text):
+        if not isinstance(fields, dict):
+            raise UserError(f"{where}: expected an object with named fields, found {type(fields).__name__}")
+        found.append(Entry(where, fields))
+    if not found:
+        raise UserError(f"{path} holds no entry; fetch it again from its source")
+    return found
+
+
+def values(path: Path, text: str) -> list[tuple[str, Any]]:
+    """(where, value) of each line of JSON Lines, or of each element of a JSON list; one pair for another JSON value."""
+    if path.suffix != ".jsonl":
+        try:
+            whole = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            if len(text.splitlines()) < 2:
+                raise UserError(f"{path}: not valid JSON: {error}") from None
+        else:
+            return [
+                (f"{path}, entry {n}", value) for n, value in enumerate(whole if isinstance(whole, list) else [whole])
+            ]
+    return [
+        (f"{path}:{number}", _line(path, number, line))
+        for number, line in enumerate(text.split("\n"), start=1)
+        if line.strip()
+    ]
+
+
+def _line(path: Path, number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}:{number}: not valid JSON: {error}") from None
+
+
+def _csv(path: Path, text: str) -> Iterator[tuple[str, Any]]:
+    reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
+    try:
+        for number, row in enumerate(reader):
+            if None in row or None in row.values():
+                raise UserError(f"{path}, row {number}: another number of fields than the head of the table has")
+            yield f"{path}, row {number}", row
+    except csv.Error as error:
+        raise UserError(f"{path}, line {reader.line_num}: not valid CSV: {error}") from None

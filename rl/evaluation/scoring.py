@@ -1,0 +1,83 @@
+"""A task's score from a metric of one question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from rewards.parsing import LONGEST, final_answer
+from rl.errors import UserError
+from rl.evaluation.benchmark import Question, QuestionScore, TaskScore
+
+Scored = tuple[float, bool] | None
+"""(score, whether the model abstained); None leaves the question out."""
+Metric = Callable[[str, Any], Scored]
+"""(prediction, reference) -> score."""
+
+
+T = TypeVar("T")
+
+
+def answered(prediction: str) -> str:
+    """What a prediction answers, without its reasoning; empty if it never comes to an answer. A document that is longer
+    than the parsers look at is taken whole."""
+    rest = prediction.rpartition("</think>")[2].partition("<think>")[0]
+    if len(rest) > LONGEST and "answer>" not in rest:
+        return rest.strip()
+    return final_answer(rest) or ""
+
+
+def tried(read: Callable[[str], T], text: str, otherwise: T) -> T:
+    """What ``read`` finds in a text; ``otherwise`` if the text is so hostile that reading it takes too long."""
+    try:
+        return read(text)
+    except TimeoutError:
+        return otherwise
+
+
+def mean(numbers: Sequence[float]) -> float:
+    """Arithmetic mean; 0 of nothing."""
+    return sum(numbers) / max(1, len(numbers))
+
+
+def score_each(
+    questions: Sequence[Question],
+    predictions: Sequence[str],
+    upstream: Metric,
+    fixed: Metric | None = None,
+    abstains: bool = True,
+    further: Callable[[Sequence[QuestionScore]], Mapping[str, float]] | None = None,
+) -> TaskScore:
+    """Means over the questions: ``upstream`` of the predictions as they are, ``fixed`` of what they answer.
+
+    Without ``fixed``, the published metric is taken of what is answered. Questions that the published metric leaves
+    out count for the abstention rate alone, as in LawBench.
+
+    Raises:
+        UserError: naming the question, if its reference is not of the task's form.
+    """
+    if len(questions) != len(predictions):
+        raise ValueError(f"{len(questions)} questions and {len(predictions)} predictions")
+    scores, abstained = [], 0
+    for question, prediction in zip(questions, predictions, strict=True):
+        found = _scored(upstream, question, prediction)
+        mended = _scored(fixed or upstream, question, answered(prediction))
+        if found is not None:
+            scores.append(QuestionScore(question.id, found[0], found[1], None if mended is None else mended[0]))
+            abstained += found[1]
+    return TaskScore(
+        score=mean([one.score for one in scores]),
+        abstention_rate=abstained / max(1, len(questions)) if abstains else 0.0,
+        fixed=mean([one.fixed for one in scores if one.fixed is not None]),
+        per_question=tuple(scores),
+        further=dict(further(scores)) if further else {},
+    )
+
+
+def _scored(metric: Metric, question: Question, prediction: str) -> Scored:
+    try:
+        return metric(prediction, question.reference)
+    except TimeoutError:  # a hostile prediction says nothing
+        return 0.0, True
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"question {question.id}: {error}") from None
