@@ -4,6 +4,7 @@ python -m rl.evaluate score --benchmark lawbench --task 3-6 --predictions FILE [
 """
 
 import argparse
+import importlib
 import json
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,10 @@ BENCHMARKS = {"lawbench": lawbench.evaluate}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 with a sentence when something can't be read."""
+    command, *rest = [*(sys.argv[1:] if argv is None else argv), ""]
+    if command in ("run", "report"):
+        module = importlib.import_module({"run": "rl.evaluation.run", "report": "rl.evaluation.page"}[command])
+        return int(module.main(rest[:-1]))
     parser = argparse.ArgumentParser(prog="python -m rl.evaluate", description="Evaluation.")
     commands = parser.add_subparsers(dest="command", required=True)
     score = commands.add_parser("score", help="score a file of predictions")

@@ -170,10 +170,10 @@ class Client:
 
 
 def bare_answers(schema: dict[str, Any]) -> list[str]:
-    """The answers that a schema with one enumerated field allows, without a reason."""
-    fields = schema["properties"]
-    name = next(key for key, field in fields.items() if "enum" in field)
-    return [json.dumps({"reason": "", name: value}) for value in fields[name]["enum"]]
+    """The answers that a schema of enumerated fields allows, without a reason and the same in every field."""
+    fields = {name: field["enum"] for name, field in schema["properties"].items() if "enum" in field}
+    values = next(iter(fields.values()))
+    return [json.dumps({"reason": ""} | dict.fromkeys(fields, value)) for value in values]
 
 
 def fitting(text: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from rl.inference.thinking import parted
 
 KEY_ENV = "OPENAI_API_KEY"
 """Environment variable of the key that a server is given, unless another is named."""
+MOST_FAILED = 8
+"""After so many questions that had to be given up no further is begun: the fault is not with the questions."""
 PER_MESSAGE = 8
 """Tokens of a chat template around a message, by estimate."""
 
@@ -49,7 +51,7 @@ class ServedBackend:
         """Longest prompt and completion together (tokens); None where the server doesn't tell."""
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
-        """Complete all, ``settings.concurrency`` at a time. After one that had to be given up, no further is begun."""
+        """Complete all, ``settings.concurrency`` at a time."""
         failed = asyncio.run(self._all(asks, done))
         if failed:
             key, problem = failed[0]
@@ -64,13 +66,13 @@ class ServedBackend:
         waiting = list(reversed(asks))
 
         async def work() -> None:
-            while waiting and not failed:
+            while waiting and len(failed) < MOST_FAILED:
                 ask = waiting.pop()
                 try:
                     answers = await client.attempt(lambda attempt, ask=ask: self._complete(client, ask, attempt))
                 except JudgeError as error:
                     failed.append((ask.key, str(error)))
-                    return
+                    continue
                 done(ask, answers)
 
         try:
