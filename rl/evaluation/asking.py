@@ -15,7 +15,9 @@ class TooLong(ValueError):
 def conversation(question: Question, shots: int) -> Messages:
     """A question after its first ``shots`` worked examples."""
     head = (("system", question.system),) if question.system else ()
-    examples = [turn for user, assistant in question.shots[:shots] for turn in (("user", user), ("assistant", assistant))]
+    examples = [
+        turn for user, assistant in question.shots[:shots] for turn in (("user", user), ("assistant", assistant))
+    ]
     return (*head, *examples, ("user", question.prompt))
 
 

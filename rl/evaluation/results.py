@@ -28,13 +28,9 @@ def score(
     return found[0] if len(found) == 1 else _mean(found)
 
 
-def predictions(
-    questions: Sequence[Question], answers: Mapping[str, Sequence[Answer]], sample: int = 0
-) -> list[str]:
+def predictions(questions: Sequence[Question], answers: Mapping[str, Sequence[Answer]], sample: int = 0) -> list[str]:
     """What is scored of each answer, in the order of the questions."""
-    return [
-        prediction(answers[question.id][sample].text) if question.id in answers else "" for question in questions
-    ]
+    return [prediction(answers[question.id][sample].text) if question.id in answers else "" for question in questions]
 
 
 def _mean(found: Sequence[TaskScore]) -> TaskScore:
@@ -96,7 +92,11 @@ def as_json(
 
 
 def save_answers(
-    path: Path, questions: Sequence[Question], answers: Mapping[str, Sequence[Answer]], found: TaskScore, marks: Marks | None
+    path: Path,
+    questions: Sequence[Question],
+    answers: Mapping[str, Sequence[Answer]],
+    found: TaskScore,
+    marks: Marks | None,
 ) -> None:
     """Write what was predicted for each question, what is right, and how it was scored: a line each."""
     scores = {one.id: one for one in found.per_question}

@@ -16,7 +16,7 @@ from rl.files import read_json, write_json
 from rl.inference.backend import Answer, Ask, Backend
 
 BATCH = 32
-"""Answers that are written at once: what is lost at most when the process is killed, beside what was being generated."""
+"""Answers written at once: what is lost at most when the process is killed, beside what was being generated."""
 
 
 def digest_of(ask: Ask) -> str:
@@ -187,7 +187,9 @@ class OpenFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise UserError(f"{folder} is being written by another process; wait for it or give another --out") from None
+            raise UserError(
+                f"{folder} is being written by another process; wait for it or give another --out"
+            ) from None
         path = folder / "manifest.json"
         before = read_json(path) if path.is_file() else asked
         for name, value in asked.items():

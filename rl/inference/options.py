@@ -61,7 +61,9 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sampling")
     group.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (%(default)s)")
     group.add_argument("--top-p", type=float, default=1.0, help="nucleus mass (%(default)s)")
-    group.add_argument("--max-tokens", type=positive, default=1024, help="of an answer, thinking included (%(default)s)")
+    group.add_argument(
+        "--max-tokens", type=positive, default=1024, help="of an answer, thinking included (%(default)s)"
+    )
     group.add_argument("--samples", type=positive, default=1, help="answers to each question (%(default)s)")
     group.add_argument("--seed", type=int, default=0)
 

@@ -157,9 +157,7 @@ class EngineBackend:
         self.chat = Chat(settings.model, settings.trust_remote_code)
         self.max_length = longest(settings.model, settings.trust_remote_code, settings.max_length)
         spec = RolloutSpec(
-            ModelConfig(
-                path=settings.model, max_length=self.max_length, trust_remote_code=settings.trust_remote_code
-            ),
+            ModelConfig(path=settings.model, max_length=self.max_length, trust_remote_code=settings.trust_remote_code),
             RolloutConfig(
                 threads=settings.threads,
                 max_num_seqs=settings.max_num_seqs,

@@ -108,10 +108,8 @@ class ServedBackend:
         # Servers that part thinking and answer themselves call the thinking by either name.
         apart = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
         thinking, answer = (str(apart).strip(), text.strip()) if apart else parted(text, opened)
-        if used and samples == 1:
-            tokens = used.completion_tokens
-        else:  # the server counts all samples together
-            tokens = estimate(f"{apart or ''}{text}")
+        # The server counts the tokens of all samples together.
+        tokens = used.completion_tokens if used and samples == 1 else estimate(f"{apart or ''}{text}")
         return Answer(answer, thinking, tokens, prompt, choice.finish_reason == "length")
 
     def _opens(self, messages: Messages) -> bool:
@@ -167,7 +165,9 @@ def served_models(settings: JudgeSettings) -> dict[str, int | None]:
     except openai.AuthenticationError:
         raise UserError(f"the server at {settings.base_url} refused the key; set it in {KEY_ENV}") from None
     except (openai.OpenAIError, ValueError) as error:
-        raise UserError(f"the server at {settings.base_url} does not answer: {error}; start it, or mend --server") from None
+        raise UserError(
+            f"the server at {settings.base_url} does not answer: {error}; start it, or mend --server"
+        ) from None
     if settings.model not in found:
         raise UserError(f"the server at {settings.base_url} serves {', '.join(found)} and not {settings.model}")
     return found
