@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "list": "rl.evaluation.listing",
+    "report": "rl.evaluation.page",
+    "run": "rl.evaluation.run",
     "score": "rl.evaluation.score",
 }
 """Module of each command. A module is imported when its command is given, so that scoring loads no model."""
