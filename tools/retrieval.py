@@ -114,7 +114,7 @@ def _in_force(asked: list[dict[str, Any]], passages: Sequence[Passage]) -> list[
 
 
 def _split(name: str) -> tuple[str, str]:
-    """(law, number) of a name such as 建筑法第四十八条; the last number counts, for laws may have one in their names."""
+    """(law, number) of a name such as 建筑法第四十八条; the last number counts, for a law may have one in its name."""
     numbers = list(ARTICLE.finditer(name))
     return (name[: numbers[-1].start()], numbers[-1][0]) if numbers else (name, "")
 
