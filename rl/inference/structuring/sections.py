@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import regex
 
 SectionName = Literal["header", "procedure", "claims", "prior", "facts", "reasoning", "ruling", "tail"]
 
 _RULING = regex.compile(r"(?:判\s?决|裁\s?定|决\s?定)\s?如\s?下\s?:?")
-_OTHERS = regex.compile(r"(?:一审|原审|再审|仲裁|\p{Han}法)(?:法院|院|委|委员会)?[^。;\n]{0,30}$")
+_OTHERS = regex.compile(r"(?:一审|原审|仲裁)[^。;\n]{0,30}$")
 """Before 判决如下, whose ruling it is: not this court's."""
 _REASONING = regex.compile(r"(?:本院|合议庭)(?:经审查|经审理|综合)?认为")
 _FACTS = regex.compile(
@@ -68,7 +68,8 @@ def split(text: str) -> list[Section]:
     }
     order: list[SectionName] = ["procedure", "claims", "prior", "facts", "reasoning", "ruling", "tail"]
     places = sorted((at, order.index(name), name) for name, at in starts.items() if at is not None and at > 0)
-    found, at, current = [], 0, "header"
+    found: list[Section] = []
+    at, current = 0, cast(SectionName, "header")
     for place, _, name in places:
         if place > at:
             found.append(Section(current, at, place))
@@ -79,9 +80,14 @@ def split(text: str) -> list[Section]:
 
 
 def _last_ruling(text: str) -> int | None:
+    """Where this court's ruling begins: the last one, unless its reasoning only follows, or it is the court below's."""
     for match in reversed(list(_RULING.finditer(text))):
-        if not _OTHERS.search(text[max(0, match.start() - 40) : match.start()]):
-            return match.start()
+        place = match.start()
+        prior = _PRIOR.search(text, 0, place)
+        of_below = prior is not None and _REASONING.search(text, prior.end(), place) is None
+        if of_below or _REASONING.search(text, place) or _OTHERS.search(text[max(0, place - 40) : place]):
+            continue
+        return place
     return None
 
 
