@@ -49,8 +49,9 @@ class Benchmark:
     """Those of them that are among the passages."""
 
 
-def read_stard(folder: Path, corpus: str = "auto") -> Benchmark:
-    """STARD over its own corpus or over the statutes in force; questions none of whose articles is there are left out.
+def read_stard(folder: Path, corpus: str = "auto", laws: Sequence[str] = ()) -> Benchmark:
+    """STARD over its own corpus, or over the statutes in force or some laws of these; questions none of whose articles
+    is there are left out.
 
     Raises:
         UserError: if a file is missing or not as STARD has it.
@@ -66,7 +67,7 @@ def read_stard(folder: Path, corpus: str = "auto") -> Benchmark:
         if own is not None and corpus != "statutes":
             passages, wanted = _own_corpus(own, asked)
         else:
-            passages = statute_passages()
+            passages = tuple(p for p in statute_passages() if not laws or p.law in laws)
             wanted = _in_force(asked, passages)
         kept = [(str(q["问题"]), found) for q, found in zip(asked, wanted, strict=True) if found]
         named = sum(len(q["match_name"]) for q in asked)
@@ -126,7 +127,7 @@ def half_of(question: str) -> int:
 
 def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Figures of one retrieval method over the benchmark."""
-    data = read_stard(chosen.data, chosen.corpus)
+    data = read_stard(chosen.data, chosen.corpus, chosen.law)
     kept = [n for n, question in enumerate(data.questions) if chosen.half in (0, half_of(question))]
     if not kept:
         raise UserError(f"no question of {chosen.data} has an article in the corpus")
@@ -156,6 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--method", choices=METHODS, default="bm25")
     parser.add_argument("--model", type=Path, help="folder of a sentence-transformers model, for dense and hybrid")
     parser.add_argument("--corpus", choices=("auto", "stard", "statutes"), default="auto")
+    parser.add_argument("--law", action="append", default=[], help="a law of the statutes; may be given several times")
     parser.add_argument("--terms", choices=sorted(TERMS), default=BEST, help="what BM25 counts")
     parser.add_argument("--half", type=int, choices=(0, 1, 2), default=0, help="half of the questions; 0 is all")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of indexes and vectors")

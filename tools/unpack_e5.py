@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.models import Normalize, Pooling, Transformer
+from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -100,11 +100,11 @@ def unpack(data: bytes, folder: Path) -> None:
         intermediate_size=wide, max_position_embeddings=positions, type_vocab_size=types, layer_norm_eps=eps,
         pad_token_id=pad,
     )  # fmt: skip
-    model = BertModel(config)
+    model = BertModel(config, add_pooling_layer=False)
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     state = {long: torch.tensor(weights[short]).reshape(shapes[long]) for short, long in _names(layers).items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
-    if unexpected or any(not name.startswith(("pooler", "embeddings.position_ids")) for name in missing):
+    if unexpected or any(name != "embeddings.position_ids" for name in missing):
         raise ValueError(f"weights that do not fit: missing {missing}, unexpected {unexpected}")
     inner = folder / "unpacked"
     model.save_pretrained(inner)

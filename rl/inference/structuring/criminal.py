@@ -13,7 +13,10 @@ from rewards.parsing.charges import known_charges
 from rl.inference.structuring.elements import Element, number
 from rl.inference.structuring.text import steadily
 
-_WHO = r"(?:上诉人\(原审被告人\)|原审被告人|被告单位|被告人|上诉人)[ \t]?(?P<who>(?:[^,，。;、:()\s犯]|\([^()\n]{1,12}\)){1,40}?)"
+_WHO = (
+    r"(?:上诉人\(原审被告人\)|原审被告人|被告单位|被告人|上诉人)[ \t]?"
+    r"(?P<who>(?:[^,，。;、:()\s犯]|\([^()\n]{1,12}\)){1,40}?)"
+)
 CONVICTED = regex.compile(_WHO + r"(?:无罪(?=[。;,\n]|$)|犯(?P<charge>[^,。;:\n]{1,60}罪)(?=[,。;:\n]|$))")
 """被告人张某犯盗窃罪 or 被告人张某无罪, in a ruling."""
 _END = regex.compile(r"[。\n]|\((?:刑期|缓刑考验|管制期|罚金|已缴纳|上述)")
@@ -21,7 +24,7 @@ _TOGETHER = regex.compile(r"决定执行")
 _FURTHER = regex.compile(r"[;,]\s?犯(?P<charge>[^,。;\n]{1,60}罪)(?=[,。;\n])")
 _GUILTY = regex.compile(r"(?<!不)构成(?:了)?(?P<charge>[^,。;\n]{2,60}?罪)(?!所得|名|责|行)")
 _DENIED = regex.compile(
-    r"(?:不构成|不属于|不具有|不具备|不成立|不能认定|不应认定|不予认定|不是|并非|没有|未能|尚未|无|未)[^,，。;]{0,8}$"
+    r"(?:不构成|不属于|不具有|不具备|不成立|不能认定|不应认定|不予认定|不是|并非|没有|未能|尚未|无|未)[^,。;]{0,8}$"
 )
 _BETWEEN = regex.compile(r"(?<=罪)[、,和及](?!犯罪所得)")
 _REJECTED = regex.compile(r"不予采纳|不能成立|不予支持|不予认定|不予采信")

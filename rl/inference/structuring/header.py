@@ -29,7 +29,8 @@ _ROLES = (
     "委托诉讼代理人|委托代理人|诉讼代理人|法定代表人|法定代理人|指定辩护人|辩护人|负责人"
 )
 PARTY = regex.compile(
-    rf"(?:^|\n|(?<=[。;]))[ \t]*(?P<role>{_ROLES})(?:\((?P<formerly>[^()\n]{{2,40}})\))?[ \t]*(?:[一二三四五1-9](?=[:]))?[:、]?[ \t]*"
+    rf"(?:^|\n|(?<=[。;]))[ \t]*(?P<role>{_ROLES})(?:\((?P<formerly>[^()\n]{{2,40}})\))?"
+    r"[ \t]*(?:[一二三四五1-9](?=[:]))?[:、]?[ \t]*"
     r"(?P<name>(?:[^,，。;:、\n()\[\]\s]|\([^()\n]{1,12}\)(?=\p{Han})|(?<=\p{Han})[ \t](?=\p{Han}(?:,|\n))){1,60})"
 )
 _CAUSE = regex.compile(
@@ -37,12 +38,15 @@ _CAUSE = regex.compile(
 )
 _WORDS = regex.compile(r"^.*(?:有限公司|人民政府|之间|等人?|因|诉|[局委])(?=\p{Han}{3})")
 """What may stand before a cause where the parties are not known."""
+_TITLES = "|".join("[ \t]*".join(t) for t in ("审判长", "代理审判员", "审判员", "人民陪审员", "法官助理", "书记员"))
 _JUDGE = regex.compile(
-    r"(?:^|\n|(?<=[ \t。]))[ \t]*(?P<role>审[ \t]*判[ \t]*长|代[ \t]*理[ \t]*审[ \t]*判[ \t]*员|审[ \t]*判[ \t]*员|人[ \t]*民[ \t]*陪[ \t]*审[ \t]*员|"
-    r"法[ \t]*官[ \t]*助[ \t]*理|书[ \t]*记[ \t]*员)[ \t]*[:]?[ \t]*(?P<name>\p{Han}(?:[ \t]{0,4}[\p{Han}×]){1,3})(?=[ \t]*(?:\n|$)|[ \t]{2,})"
+    rf"(?:^|\n|(?<=[ \t。]))[ \t]*(?P<role>{_TITLES})[ \t]*[:]?[ \t]*"
+    r"(?P<name>\p{Han}(?:[ \t]{0,4}[\p{Han}×]){1,3})(?=[ \t]*(?:\n|$)|[ \t]{2,})"
 )
+_DAY = r"[\d一二三四五六七八九十]{1,3}"
 DATE = regex.compile(
-    r"(?<!\d)(?:\d{4}|[〇零一二三四五六七八九]{4})[ \t]?[年/.\-][ \t]?[\d一二三四五六七八九十]{1,3}[ \t]?[月/.\-][ \t]?[\d一二三四五六七八九十]{1,3}(?!\d)[ \t]?日?"
+    r"(?<!\d)(?:\d{4}|[〇零一二三四五六七八九]{4})[ \t]?[年/.\-]"
+    rf"[ \t]?{_DAY}[ \t]?[月/.\-][ \t]?{_DAY}(?!\d)[ \t]?日?"
 )
 MOST = 200
 """Elements of one name."""
@@ -67,7 +71,7 @@ def kind_of(text: str) -> Kind:
 
 
 def instance_of(text: str) -> Instance | None:
-    """First or second instance or retrial, by the case number, else by the words for the parties; None if neither tells."""
+    """First or second instance or retrial, by the case number, else by the words for the parties; None if unknown."""
     number = NUMBER.search(text, 0, 2_000)
     marks: dict[str, Instance] = {"终": "second", "初": "first", "再": "retrial"}
     for mark, instance in marks.items():
