@@ -99,11 +99,12 @@ def _resume(out: Path) -> dict[str, str]:
         return {}
     kept: dict[str, str] = {}
     done: dict[str, str] = {}
-    for number, line in enumerate(out.read_text(encoding="utf-8", errors="replace").split("\n"), start=1):
+    lines = out.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
         except ValueError:
-            continue
+            record = {"file": ""} if number == len(lines) else None  # the last one may be cut short, or nothing
         if not isinstance(record, dict) or "file" not in record:
             raise UserError(f"{out}:{number} is not a line of this command; give another --out")
         if "document" in record and isinstance(record.get("sha256"), str):

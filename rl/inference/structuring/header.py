@@ -21,7 +21,7 @@ NUMBER = regex.compile(
     r"[(\[〔【]\s?(?:19|20)\d{2}\s?[)\]〕】]\s?[\p{Han}\d]{2,20}?(?:第\s?)?\d{1,7}\s?号(?:之[一二三四五六七八九十\d]{1,3})?"
 )
 COURT = regex.compile(
-    r"(?:^|\n)\s*(?P<court>\p{Han}{2,40}(?:人民法院|专门法院|海事法院|知识产权法院|互联网法院|金融法院|铁路运输法院|军事法院))"
+    r"(?<!\S)(?P<court>\p{Han}{2,40}(?:人民法院|专门法院|海事法院|知识产权法院|互联网法院|金融法院|铁路运输法院|军事法院))"
 )
 _ROLES = (
     "附带民事诉讼原告人|附带民事诉讼被告人|被申请人|再审申请人|申请再审人|原审附带民事诉讼原告人|原审被告人|原审被告单位|原审被告|"
@@ -40,7 +40,7 @@ _WORDS = regex.compile(r"^.*(?:有限公司|人民政府|之间|等人?|因|诉|
 """What may stand before a cause where the parties are not known."""
 _TITLES = "|".join("[ \t]*".join(t) for t in ("审判长", "代理审判员", "审判员", "人民陪审员", "法官助理", "书记员"))
 _JUDGE = regex.compile(
-    rf"(?:^|\n|(?<=[ \t。]))[ \t]*(?P<role>{_TITLES})[ \t]*[:]?[ \t]*"
+    rf"(?<![^\s。])(?P<role>{_TITLES})[ \t]*[:]?[ \t]*"
     r"(?P<name>\p{Han}(?:[ \t]{0,4}[\p{Han}×]){1,3})(?=[ \t]*(?:\n|$)|[ \t]{2,})"
 )
 _DAY = r"[\d一二三四五六七八九十]{1,3}"
@@ -130,7 +130,9 @@ def date_elements(text: str, start: int, name: str) -> list[Element]:
     """Calendar dates from ``start`` on, as 2021-03-05; impossible ones are left out."""
     found = []
     for match in DATE.finditer(text, start):
+        if len(found) == MOST:
+            break
         day = steadily(dates, match[0], [])
-        if day and len(found) < MOST:
+        if day:
             found.append(Element(name, day[0].isoformat(), *match.span()))
     return found

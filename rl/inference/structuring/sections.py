@@ -30,7 +30,7 @@ _PROCEDURE = regex.compile(
 )
 _TAIL = regex.compile(
     r"如不服(?:本|上述)?(?:判决|裁定)?|本(?:判决|裁定)(?:为终审|送达后|自送达)|"
-    r"(?:^|\n|(?<=[。 ]))[ \t]*(?:审[ \t]*判[ \t]*长|(?:代理)?审[ \t]*判[ \t]*员)"
+    r"(?<![^\s。])(?:审[ \t]*判[ \t]*长|(?:代理)?审[ \t]*判[ \t]*员)"
     r"(?=[ \t:\n]|\p{Han}{2,4}[ \t]*(?:\n|$))"
 )
 
@@ -82,13 +82,15 @@ def split(text: str) -> list[Section]:
 
 def _last_ruling(text: str) -> int | None:
     """Where this court's ruling begins: the last one, unless its reasoning only follows, or it is the court below's."""
+    reasonings = [match.start() for match in _REASONING.finditer(text)]
+    prior = _PRIOR.search(text)
     for match in reversed(list(_RULING.finditer(text))):
         place = match.start()
-        prior = _PRIOR.search(text, 0, place)
-        of_below = prior is not None and _REASONING.search(text, prior.end(), place) is None
-        if of_below or _REASONING.search(text, place) or _OTHERS.search(text[max(0, place - 40) : place]):
-            continue
-        return place
+        if reasonings and reasonings[-1] > place:
+            return None
+        of_below = prior is not None and prior.end() <= place and not (reasonings and reasonings[-1] >= prior.end())
+        if not of_below and not _OTHERS.search(text[max(0, place - 40) : place]):
+            return place
     return None
 
 
