@@ -5,6 +5,9 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
+    "retrieve": "rl.inference.retrieval.command",
+    "verify": "rl.inference.retrieval.verify_command",
+    "structure": "rl.inference.structuring.command",
     "strategies": "rl.inference.strategies.command",
 }
 """Name of a command to the module whose ``main`` runs it."""
