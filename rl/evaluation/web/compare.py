@@ -79,8 +79,8 @@ def tab(settings: Settings) -> list[gr.Dropdown]:
     )  # fmt: skip
     table = gr.HTML(elem_id="compare-table")
     with gr.Row(equal_height=True):
-        a = gr.Dropdown(names, value=None, label="Run A", allow_custom_value=True)
-        b = gr.Dropdown(names, value=None, label="Run B", allow_custom_value=True)
+        a = gr.Dropdown(names, value=None, label="Run A", allow_custom_value=True, elem_id="paired-a")
+        b = gr.Dropdown(names, value=None, label="Run B", allow_custom_value=True, elem_id="paired-b")
         ask = gr.Button("Paired test", variant="primary", elem_id="paired-button")
     result = gr.HTML(elem_id="paired")
 

@@ -144,11 +144,15 @@ def tab(settings: Settings, jobs: Jobs) -> list[gr.Dropdown]:
             tasks = gr.Dropdown(
                 list(own.BENCHMARK.tasks), multiselect=True, label="Tasks (none: all)", allow_custom_value=True
             )
-            backend = gr.Radio(list(BACKENDS), value=BACKENDS[0] if settings.models else "server", label="Backend")
+            backend = gr.Radio(
+                list(BACKENDS), value=BACKENDS[0] if settings.models else "server", label="Backend", elem_id="backend"
+            )
             model = gr.Dropdown(models_in(settings), label="Model folder", value=None, allow_custom_value=True)
             with gr.Row():
-                server = gr.Textbox(label="Server", placeholder="http://127.0.0.1:8000/v1", max_lines=1)
-                served = gr.Textbox(label="Served model", max_lines=1)
+                server = gr.Textbox(
+                    label="Server", placeholder="http://127.0.0.1:8000/v1", max_lines=1, elem_id="server"
+                )
+                served = gr.Textbox(label="Served model", max_lines=1, elem_id="served")
             with gr.Accordion("Questions and sampling", open=False):
                 with gr.Row():
                     limit = gr.Number(0, label="Limit (0: all)", min_width=90)

@@ -112,7 +112,9 @@ class Votes:
             with self._open() as connection:
                 connection.execute("INSERT INTO votes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.IntegrityError:
-            raise UserError(f"{vote.reviewer} has voted on this question before; the first vote stays") from None
+            raise UserError(
+                f"{row[4]} has voted on this question before; the first vote stays, and Review goes on"
+            ) from None
 
     def all(self) -> list[Vote]:
         """Every vote, in the order they came. Raises UserError if the file can't be read."""
