@@ -50,7 +50,7 @@ def load(file, **others):
 '''
 README = """# Questions of Chinese law for lm-evaluation-harness
 
-    lm_eval run --tasks {group} --include_path THIS_FOLDER --apply_chat_template --model hf --model_args pretrained=MODEL
+    lm_eval run --tasks {group} --include_path FOLDER --apply_chat_template --model hf --model_args pretrained=MODEL
 
 {count} tasks, made from the statutes in force by the project Themis: `{group}` is all of them with their mean,
 `{group}_TASK` is one. Split `{split}`, seed {seed}. Each line of `TASK.jsonl` has `id`, `split` (`test`, or `shots` for
@@ -60,9 +60,9 @@ worked examples of the training split), `question`, `answer`, `answer_kind` and 
 |---|---|---|
 {table}
 
-The metric is `exact_match` of the last `<answer>…</answer>`, without white space, 、，。；：,;:《》 and case; a completion
-without such a block is wrong. Themis itself reads answers by their kind (第264条 is 第二百六十四条, BA is AB) and looks
-for them after the reasoning alone: its own accuracy is not quite the same figure.
+The metric is `exact_match` of the last `<answer>…</answer>`, without white space, case and 、，。；：,;:《》;
+a completion without such a block is wrong. Themis itself reads answers by their kind (第264条 is 第二百六十四条) and
+looks for them after the reasoning alone: its own accuracy is not quite the same figure.
 """
 
 
