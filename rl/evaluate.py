@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "list": "rl.evaluation.listing",
+    "report": "rl.evaluation.page",
+    "run": "rl.evaluation.run",
     "score": "rl.evaluation.score",
+    "serve": "rl.evaluation.web.serve",
 }
 """Module of each command. A module is imported when its command is given, so that scoring loads no model."""
 

@@ -1,4 +1,4 @@
-"""One question to an OpenAI-compatible server, asked until it is answered or given up."""
+"""Requests to an OpenAI-compatible server, each made until it is answered or given up."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import regex
 
 LONGEST_WAIT_S = 30.0
 """Longest pause between two attempts."""
+
+T = TypeVar("T")
 
 _THINK = regex.compile(r"^.*</think>", regex.DOTALL)
 
@@ -79,13 +82,26 @@ class Client:
 
         self.settings, self.bucket, self.counts = settings, bucket, counts
         # Retries are made here, so that each passes the rate limit and an answer that can't be read is asked for again.
-        self._client = AsyncOpenAI(
+        self.openai = AsyncOpenAI(
             base_url=settings.base_url, api_key=settings.api_key or "none", timeout=settings.timeout_s, max_retries=0
         )
         self._free = asyncio.Semaphore(settings.concurrency)
 
     async def ask(self, text: str, schema: dict[str, Any], seed: int) -> dict[str, Any]:
         """The answer as a JSON object that fits the schema.
+
+        Raises:
+            JudgeError: when every attempt failed, or one failed in a way that trying again can't mend.
+        """
+
+        async def once(attempt: int) -> dict[str, Any]:
+            return fitting(await self._complete(text, schema, seed + 1000 * attempt), schema)
+
+        return await self.attempt(once)
+
+    async def attempt(self, once: Callable[[int], Awaitable[T]]) -> T:
+        """What ``once(attempt)`` gives, tried again with growing pauses after a failure that may pass: the network, a
+        status of overload, a ValueError about the answer.
 
         Raises:
             JudgeError: when every attempt failed, or one failed in a way that trying again can't mend.
@@ -103,7 +119,7 @@ class Client:
                 started = time.monotonic()
                 try:
                     async with asyncio.timeout(self.settings.timeout_s):
-                        return fitting(await self._complete(text, schema, seed + 1000 * attempt), schema)
+                        return await once(attempt)
                 except TimeoutError:
                     problem = f"no answer within {self.settings.timeout_s:g} s"
                 except openai.APIConnectionError as error:
@@ -128,7 +144,7 @@ class Client:
             extra["extra_body"] = {"structured_outputs": {"choice": bare_answers(schema)}}
         elif settings.guided == "json":
             extra["response_format"] = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": schema}}
-        found = await self._client.chat.completions.create(
+        found = await self.openai.chat.completions.create(
             model=settings.model,
             messages=[{"role": "user", "content": text}],
             temperature=settings.temperature,
@@ -150,14 +166,14 @@ class Client:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self.openai.close()
 
 
 def bare_answers(schema: dict[str, Any]) -> list[str]:
-    """The answers that a schema with one enumerated field allows, without a reason."""
-    fields = schema["properties"]
-    name = next(key for key, field in fields.items() if "enum" in field)
-    return [json.dumps({"reason": "", name: value}) for value in fields[name]["enum"]]
+    """The answers that a schema of enumerated fields allows, without a reason and the same in every field."""
+    fields = {name: field["enum"] for name, field in schema["properties"].items() if "enum" in field}
+    values = next(iter(fields.values()))
+    return [json.dumps({"reason": ""} | dict.fromkeys(fields, value)) for value in values]
 
 
 def fitting(text: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -21,8 +21,21 @@ FOLDER = Path(__file__).parent / "templates"
 MOST_ARTICLES = 6
 LONGEST_ARTICLE = 500
 """Characters of one article that the judge is shown."""
-LOWEST = {"legal_validity": 0, "rubric": 1}
-HIGHEST = {"legal_validity": 2, "rubric": 10}
+DIMENSIONS: dict[str, tuple[str, ...]] = {
+    "rubric": (),
+    "summary": ("faithfulness", "completeness", "concision"),
+    "judicial_analysis": ("issues", "law", "logic", "completeness"),
+    "translation": ("accuracy", "terminology", "fluency"),
+    "consultation": ("accuracy", "completeness", "clarity"),
+    "casegen_defense": ("facts", "relations", "logic", "completeness"),
+    "casegen_fact": ("facts", "relevance", "logic", "completeness"),
+    "casegen_reasoning": ("issues", "relations", "logic", "completeness", "ethics"),
+    "casegen_judgement": ("outcome", "articles"),
+    "outcome": (),
+}
+"""Criteria of 1 to 10 points, with what is given points beside the whole. ``outcome`` shows no reference."""
+LOWEST = {"legal_validity": 0} | dict.fromkeys(DIMENSIONS, 1)
+HIGHEST = {"legal_validity": 2} | dict.fromkeys(DIMENSIONS, 10)
 """Fewest and most points of each criterion."""
 
 _FENCE = regex.compile(r"<<<|>>>")
@@ -106,13 +119,12 @@ def speaks_to_judge(completion: str) -> bool:
 
 def points_schema(name: str) -> dict[str, Any]:
     """JSON schema of the judge's answer; served models are held to it by guided decoding."""
+    points = {"type": "integer", "enum": list(range(LOWEST[name], HIGHEST[name] + 1))}
+    fields = [*DIMENSIONS.get(name, ()), "points"]
     return {
         "type": "object",
-        "properties": {
-            "reason": {"type": "string", "maxLength": 120},
-            "points": {"type": "integer", "enum": list(range(LOWEST[name], HIGHEST[name] + 1))},
-        },
-        "required": ["reason", "points"],
+        "properties": {"reason": {"type": "string", "maxLength": 120}} | dict.fromkeys(fields, points),
+        "required": ["reason", *fields],
         "additionalProperties": False,
     }
 

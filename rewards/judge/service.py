@@ -14,6 +14,7 @@ from typing import Any, Literal
 from rewards.cache import Cache, key_of
 from rewards.judge.client import Client, JudgeError, JudgeSettings, TokenBucket
 from rewards.judge.prompts import (
+    DIMENSIONS,
     HIGHEST,
     LOWEST,
     Language,
@@ -65,7 +66,7 @@ class JudgeService:
         return [weighted(parts, {name: by_name[name][i] for name in parts}) for i in range(len(samples))]
 
     def verdicts(self, name: str, samples: Sequence[Sample]) -> list[Verdict]:
-        """Points of one criterion (legal_validity or rubric), scaled to [0, 1]; the median where there are votes.
+        """Points of one criterion, scaled to [0, 1]; the median where there are votes. ``parts`` holds its dimensions.
 
         A completion that speaks to its judge gets the fewest points unasked. A sample without an answer to most of its
         votes is an error, or the statute judge's verdict where that is the fallback.
@@ -153,10 +154,12 @@ class JudgeService:
     def _verdict(self, name: str, sample: Sample, answers: list[dict[str, Any] | str]) -> Verdict:
         good = [answer for answer in answers if isinstance(answer, dict)]
         if 2 * len(good) > len(answers):
-            points = statistics.median(float(answer["points"]) for answer in good)
             low, high = LOWEST[name], HIGHEST[name]
-            nearest = min(good, key=lambda answer: abs(float(answer["points"]) - points))
-            return Verdict((points - low) / (high - low), reason=str(nearest["reason"])[:200])
+            fields = ("points", *DIMENSIONS.get(name, ()))
+            points = {field: statistics.median(float(answer[field]) for answer in good) for field in fields}
+            nearest = min(good, key=lambda answer: abs(float(answer["points"]) - points["points"]))
+            scores = {field: (found - low) / (high - low) for field, found in points.items()}
+            return Verdict(scores.pop("points"), parts=scores, reason=str(nearest["reason"])[:200])
         if self.fallback == "statute" and name == "legal_validity":
             self.counts["fallbacks"] += 1
             found = score(name, sample)

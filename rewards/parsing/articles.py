@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import regex
@@ -59,6 +59,10 @@ class ArticleRef:
     """第…项."""
     quote: str | None = None
     """Text in quotation marks after the number, before the next reference."""
+    start: int = field(default=0, compare=False)
+    """Where the number begins in the folded text."""
+    end: int = field(default=0, compare=False)
+    """Where it ends there, paragraph and item included."""
 
     @property
     def key(self) -> tuple[int, int]:
@@ -109,7 +113,8 @@ def article_refs(text: str) -> list[ArticleRef]:
         except ValueError:
             continue
         law = laws[law_at][1] if law_at >= 0 else None
-        found.append(ArticleRef(law, number, small["insertion"] or 0, small["paragraph"], small["item"], quote))
+        where = match.span()
+        found.append(ArticleRef(law, number, small["insertion"] or 0, small["paragraph"], small["item"], quote, *where))
     return found
 
 

@@ -6,13 +6,11 @@ from curricula.prompts import Prompt
 from curricula.records import read_prompts
 from curricula.tasks import make_prompts
 from rl.config.stages import EvaluateStage
+from rl.evaluation.own import EVALUATION_SEED
 from rl.results import EvalResult, save
 from rl.runtime import Runtime
 from rl.samples import Group
 from rl.steps import rows
-
-EVALUATION_SEED = 20_240_101
-"""Held-out questions are the same for every run, so that runs can be compared."""
 
 
 def questions(stage: EvaluateStage) -> list[Prompt]:

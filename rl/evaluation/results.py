@@ -1,0 +1,162 @@
+"""Scores of a run of a benchmark: each task with its interval, and the table."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
+from rl.evaluation.judging import Marks
+from rl.inference.backend import Answer
+from rl.inference.journal import write_lines
+from rl.inference.thinking import prediction
+
+
+def score(
+    benchmark: Benchmark, task: str, questions: Sequence[Question], answers: Mapping[str, Sequence[Answer]]
+) -> TaskScore:
+    """Scores of a task; with several samples of each question the mean over them. A question without an answer (it was
+    too long) counts as answered with nothing."""
+    count = max((len(answers.get(question.id, ())) for question in questions), default=1)
+    found = [benchmark.score(task, questions, predictions(questions, answers, sample)) for sample in range(count)]
+    return found[0] if len(found) == 1 else _mean(found)
+
+
+def predictions(questions: Sequence[Question], answers: Mapping[str, Sequence[Answer]], sample: int = 0) -> list[str]:
+    """What is scored of each answer, in the order of the questions."""
+    return [prediction(answers[question.id][sample].text) if question.id in answers else "" for question in questions]
+
+
+def _mean(found: Sequence[TaskScore]) -> TaskScore:
+    each: dict[str, list[QuestionScore]] = {}
+    for one in found:
+        for question in one.per_question:
+            each.setdefault(question.id, []).append(question)
+
+    def over(values: Sequence[float | None]) -> float | None:
+        present = [value for value in values if value is not None]
+        return statistics.fmean(present) if present else None
+
+    return TaskScore(
+        score=statistics.fmean(one.score for one in found),
+        abstention_rate=statistics.fmean(one.abstention_rate for one in found),
+        fixed=statistics.fmean(one.fixed for one in found),
+        per_question=tuple(
+            QuestionScore(
+                name,
+                statistics.fmean(one.score for one in scores),
+                all(one.abstained for one in scores),
+                over([one.fixed for one in scores]),
+            )
+            for name, scores in each.items()
+        ),
+        further={name: statistics.fmean(one.further[name] for one in found) for name in found[0].further},
+    )
+
+
+def interval_of(scores: Sequence[float], mean: float | None = None) -> tuple[float, float] | None:
+    """95 % bootstrap interval of a mean; None without scores, or where ``mean`` is not theirs."""
+    from rl.evaluation.statistics import interval
+
+    if not scores or (mean is not None and not math.isclose(statistics.fmean(scores), mean, abs_tol=1e-9)):
+        return None
+    return interval(scores)
+
+
+def as_json(
+    benchmark: Benchmark, task: str, found: TaskScore, answers: Mapping[str, Sequence[Answer]], marks: Marks | None
+) -> dict[str, Any]:
+    """A task's figures as they stand in scores.json."""
+    given = [answer for some in answers.values() for answer in some]
+    record: dict[str, Any] = {
+        "title": benchmark.tasks[task],
+        "score": found.score,
+        "interval": interval_of([one.score for one in found.per_question], found.score),
+        "fixed": found.fixed,
+        "abstention_rate": found.abstention_rate,
+        "further": found.further,
+        "contaminated": benchmark.contaminated.get(task),
+        "answered": len(answers),
+        "truncated": sum(answer.truncated for answer in given),
+        "completion_tokens": sum(answer.completion_tokens for answer in given),
+    }
+    if marks is not None:
+        record["judge"] = marks.to_json() | {"interval": interval_of(marks.scores)}
+    return record
+
+
+def save_answers(
+    path: Path,
+    questions: Sequence[Question],
+    answers: Mapping[str, Sequence[Answer]],
+    found: TaskScore,
+    marks: Marks | None,
+) -> None:
+    """Write what was predicted for each question, what is right, and how it was scored: a line each."""
+    scores = {one.id: one for one in found.per_question}
+    given = predictions(questions, answers)
+    rows = []
+    for place, question in enumerate(questions):
+        one = scores.get(question.id)
+        row: dict[str, Any] = {
+            "id": question.id,
+            "prediction": given[place],
+            "reference": question.reference,
+            "facets": question.facets,
+            "score": one.score if one else None,
+            "fixed": one.fixed if one else None,
+            "abstained": one.abstained if one else None,
+        }
+        if marks is not None:
+            row["verdict"] = marks.verdicts[place].to_json()
+        rows.append(row)
+    write_lines(path, rows)
+
+
+def table(scores: Mapping[str, Any]) -> Table:
+    """The tasks of a scores.json, in percent with 95 % intervals."""
+    tasks: dict[str, dict[str, Any]] = scores["tasks"]
+    shown = Table(title=f"{scores['title']}: {scores['model']} (%, 95 % interval)", box=box.SIMPLE_HEAD, pad_edge=False)
+    judged = any("judge" in task for task in tasks.values())
+    for name in ("task", "", "n", "score", "interval", "fixed", "abstained", *(("judge",) if judged else ()), "note"):
+        shown.add_column(name, justify="left" if name in ("task", "", "note") else "right", no_wrap=name == "task")
+    for name, task in tasks.items():
+        row = [
+            name, task["title"], str(task["n"]), f"{100 * task['score']:.1f}", between(task["interval"]),
+            f"{100 * task['fixed']:.1f}", f"{100 * task['abstention_rate']:.1f}",
+        ]  # fmt: skip
+        shown.add_row(*row, *([judged_cell(task)] if judged else ()), "; ".join(notes(task)))
+    shown.add_section()
+    average = f"{100 * scores['average']:.1f}"
+    shown.add_row("average", f"{len(tasks)} tasks", "", average, "", f"{100 * scores['average_fixed']:.1f}")
+    return shown
+
+
+def between(interval: Sequence[float] | None) -> str:
+    """An interval in percent; empty for None."""
+    return "" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
+
+
+def judged_cell(task: Mapping[str, Any]) -> str:
+    """The judge's mark of a task in percent."""
+    found = task.get("judge")
+    return "" if found is None else "none" if found["score"] is None else f"{100 * found['score']:.1f}"
+
+
+def notes(task: Mapping[str, Any]) -> list[str]:
+    """What a reader of a task's score must know."""
+    told = [f"contains {task['contaminated']}"] if task["contaminated"] else []
+    if task["too_long"]:
+        told.append(f"{task['too_long']} too long to be asked")
+    if task["shots_left_out"]:
+        told.append(f"{task['shots_left_out']} asked with fewer examples")
+    if task["truncated"]:
+        told.append(f"{task['truncated']} answers cut off")
+    errored = task.get("judge", {}).get("errored", 0)
+    return told + ([f"{errored} verdicts errored"] if errored else [])

@@ -1,0 +1,1 @@
+"""The web page of evaluations: start and watch them, compare runs, read answers, review them blindly."""

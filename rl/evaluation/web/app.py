@@ -1,0 +1,96 @@
+"""The page: four tabs, and the application that serves them to its own machine alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
+
+import gradio as gr
+from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rl.evaluation.web import answers, compare, evaluations, review
+from rl.evaluation.web.jobs import Jobs
+from rl.evaluation.web.runs import find_runs
+from rl.evaluation.web.settings import Settings
+
+TITLE = "Themis: evaluations"
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+FONTS = ["system-ui", "Segoe UI", "Noto Sans", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "sans-serif"]
+MONO = ["ui-monospace", "DejaVu Sans Mono", "Noto Sans Mono CJK SC", "monospace"]
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+"""Nothing comes from, or goes to, any other address, whatever an answer holds."""
+HEADERS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+class Guarded:
+    """An application whose answers carry :data:`HEADERS`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *HEADERS]
+            await send(message)
+
+        await self.app(scope, receive, guarded)
+
+
+def blocks(settings: Settings, jobs: Jobs) -> gr.Blocks:
+    """The tabs. Lists of runs are read again when the page or a tab is opened."""
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+        gr.Markdown("# Evaluations")
+        fresh: list[tuple[Any, Callable[[], list[str]], list[Any]]] = []
+        with gr.Tab("Evaluations") as first:
+            fresh.append((first, lambda: evaluations.names(settings, jobs), evaluations.tab(settings, jobs)))
+        with gr.Tab("Compare") as second:
+            fresh.append((second, lambda: compare.scored_runs(settings), compare.tab(settings)))
+        with gr.Tab("Answers") as third:
+            fresh.append((third, lambda: [run.name for run in find_runs(settings.runs)], answers.tab(settings)))
+        with gr.Tab("Review") as fourth:
+            fresh.append((fourth, lambda: [run.name for run in find_runs(settings.runs)], review.tab(settings)))
+        for tab, names, fields in fresh:
+            _refresh([page.load, tab.select], names, fields)
+    return page
+
+
+def _refresh(events: list[Any], names: Callable[[], list[str]], fields: list[Any]) -> None:
+    def again() -> Any:
+        found = names()
+        updates = [gr.Dropdown(found) for _ in fields]
+        return updates if len(updates) > 1 else updates[0]
+
+    gr.on(events, again, None, fields, api_name=False, show_progress="hidden")
+
+
+def application(settings: Settings, jobs: Jobs, host: str, port: int) -> FastAPI:
+    """The page as an ASGI application. On a loopback host, requests under another name are refused, so that no page
+    of the web can reach it by a name that it points here."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+
+    app.add_middleware(Guarded)
+    if host in LOOPBACK:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
+    theme = gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=FONTS, font_mono=MONO)
+    return gr.mount_gradio_app(
+        app, blocks(settings, jobs), "/", server_name=host, server_port=port, footer_links=[], run_history=False,
+        show_error=False, max_file_size="1kb", ssr_mode=False, enable_monitoring=False, pwa=False, mcp_server=False,
+        theme=theme, css=(Path(__file__).parent / "style.css").read_text(encoding="utf-8"),
+    )  # fmt: skip

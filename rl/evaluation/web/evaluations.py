@@ -1,0 +1,208 @@
+"""The tab that starts evaluations and watches them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import gradio as gr
+
+from rl.errors import UserError
+from rl.evaluation import own
+from rl.evaluation.benchmarks import BENCHMARKS
+from rl.evaluation.run import find_benchmark, read_tasks
+from rl.evaluation.web.jobs import LOG, Jobs, answers_kept, tail
+from rl.evaluation.web.markup import notice, show, told
+from rl.evaluation.web.runs import find_runs, inside
+from rl.evaluation.web.settings import Settings
+from rl.inference.backends.served import KEY_ENV
+
+BACKENDS = ("vllm", "transformers", "server")
+EVERY_S = 3.0
+"""Seconds between two looks at the folders."""
+NUMBERS = {
+    "shots": (0, 100), "limit": (0, 10**6), "temperature": (0, 10), "top_p": (0, 1), "max_tokens": (1, 10**6),
+    "samples": (1, 1000), "seed": (0, 2**31),
+}  # fmt: skip
+"""Least and greatest value of each field; a limit of 0 is none."""
+
+
+def models_in(settings: Settings) -> list[str]:
+    """Models below the folder of models, by path."""
+    if settings.models is None:
+        return []
+    found = (path.parent for path in settings.models.glob("**/config.json"))
+    return sorted(str(path.relative_to(settings.models)) for path in found)
+
+
+def options_of(
+    settings: Settings, benchmark: str, tasks: Sequence[str], backend: str, model: str, server: str, served: str,
+    numbers: dict[str, float | None],
+) -> tuple[list[str], int]:  # fmt: skip
+    """(options of ``python -m rl.evaluate run``, number of questions).
+
+    Raises:
+        UserError: for what is unknown, lies elsewhere or makes no sense.
+    """
+    if benchmark not in (own.NAME, *BENCHMARKS):
+        raise UserError(f"no benchmark {benchmark or '(none)'}; choose one of the list")
+    if backend not in BACKENDS:
+        raise UserError(f"no backend {backend or '(none)'}; there are {', '.join(BACKENDS)}")
+    options = [f"--benchmark={benchmark}", f"--backend={backend}", "--batch=4"]
+    if backend == "server":
+        options += [f"--server={_address(server)}", f"--served-model={_name(served)}"]
+    elif settings.models is None:
+        raise UserError("the page was started without --models, so that only a server can be evaluated")
+    else:
+        options.append(f"--model={inside(settings.models, model, 'the model')}")
+    values = {name: _number(name, value) for name, value in numbers.items()}
+    if values["temperature"] == 0 and values["samples"] > 1:
+        raise UserError("several samples at temperature 0 are the same answer every time; raise the temperature")
+    limit = int(values["limit"]) or None
+    options += [f"--{name.replace('_', '-')}={value:g}" for name, value in values.items() if name != "limit"]
+    options += [f"--limit={limit}"] if limit else []
+    options += [f"--root={settings.root}"] if settings.root else []
+    asked = read_tasks(find_benchmark(benchmark), tasks, settings.root, int(values["shots"]), limit)
+    return [*options, *(["--tasks", *tasks] if tasks else [])], sum(len(task.questions) for task in asked)
+
+
+def _address(text: str) -> str:
+    parts = urlsplit((text or "").strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise UserError(f"{text or '(none)'} is no address of a server; write it like http://127.0.0.1:8000/v1")
+    return parts.geturl()
+
+
+def _name(text: str) -> str:
+    if not (text or "").strip():
+        raise UserError("a server needs the name of the model that it serves; write it into the field Served model")
+    return text.strip()
+
+
+def _number(name: str, value: Any) -> float:
+    low, high = NUMBERS[name]
+    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+        raise UserError(f"{name.replace('_', ' ')} must be a number from {low} to {high:,}, not {value}")
+    if name == "top_p" and value == 0:
+        raise UserError("top p must be greater than 0")
+    if name not in ("temperature", "top_p") and value != int(value):
+        raise UserError(f"{name.replace('_', ' ')} must be a whole number, not {value}")
+    return value
+
+
+def environment_for(settings: Settings, server: str) -> dict[str, str]:
+    """The environment of an evaluation: the key of servers only for those that the command line trusts with it."""
+    trusted = {address.rstrip("/") for address in settings.servers}
+    known = (server or "").strip().rstrip("/") in trusted
+    return {name: value for name, value in os.environ.items() if name != KEY_ENV or known}
+
+
+def overview(settings: Settings, jobs: Jobs) -> str:
+    """The table of all runs with how far they are."""
+    rows = []
+    for run in find_runs(settings.runs):
+        job = jobs.find(run.name)
+        rows.append(
+            {
+                "name": run.name,
+                "benchmark": run.head["benchmark"],
+                "model": run.head["model"],
+                "state": job.state if job else "finished" if run.scores else "unfinished",
+                "kept": answers_kept(run.path),
+                "total": job.total if job else None,
+                "average": run.scores.get("average") if run.scores else None,
+            }
+        )
+    return show("overview", rows=rows, folder=str(settings.runs))
+
+
+def watched(settings: Settings, jobs: Jobs, name: str) -> str:
+    """Progress and log of one run; nothing where none is chosen."""
+    if not name:
+        return ""
+    path = inside(settings.runs, name, "the run")
+    job, kept = jobs.find(name), answers_kept(path)
+    state = job.state if job else "finished" if (path / "scores.json").is_file() else "unfinished"
+    return show("watched", name=name, state=state, kept=kept, total=job.total if job else None, log=tail(path / LOG))
+
+
+def names(settings: Settings, jobs: Jobs) -> list[str]:
+    """Runs to choose from, those that have only been started included."""
+    started = [path.name for path in Path(settings.runs).iterdir() if path.is_dir() and jobs.find(path.name)]
+    return sorted({*(run.name for run in find_runs(settings.runs)), *started})
+
+
+def tab(settings: Settings, jobs: Jobs) -> list[gr.Dropdown]:
+    """The tab's fields and what they do; returns those that list runs."""
+    with gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            name = gr.Textbox(label="Name of the run", placeholder="sft-lawbench", max_lines=1, elem_id="run-name")
+            benchmark = gr.Dropdown([own.NAME, *BENCHMARKS], value=own.NAME, label="Benchmark")
+            tasks = gr.Dropdown(
+                list(own.BENCHMARK.tasks), multiselect=True, label="Tasks (none: all)", allow_custom_value=True
+            )
+            backend = gr.Radio(
+                list(BACKENDS), value=BACKENDS[0] if settings.models else "server", label="Backend", elem_id="backend"
+            )
+            model = gr.Dropdown(models_in(settings), label="Model folder", value=None, allow_custom_value=True)
+            with gr.Row():
+                server = gr.Textbox(
+                    label="Server", placeholder="http://127.0.0.1:8000/v1", max_lines=1, elem_id="server"
+                )
+                served = gr.Textbox(label="Served model", max_lines=1, elem_id="served")
+            with gr.Accordion("Questions and sampling", open=False):
+                with gr.Row():
+                    limit = gr.Number(0, label="Limit (0: all)", min_width=90)
+                    shots = gr.Number(0, label="Shots", min_width=90)
+                    seed = gr.Number(0, label="Seed", min_width=90)
+                    samples = gr.Number(1, label="Samples", min_width=90)
+                with gr.Row():
+                    temperature = gr.Number(0, label="Temperature", min_width=90)
+                    top_p = gr.Number(1, label="Top p", min_width=90)
+                    max_tokens = gr.Number(1024, label="Max tokens", min_width=90)
+            with gr.Row():
+                begin = gr.Button("Start", variant="primary", elem_id="start")
+                stop = gr.Button("Stop", variant="stop", elem_id="stop")
+            message = gr.HTML(elem_id="evaluations-message")
+        with gr.Column(scale=3, min_width=420):
+            table = gr.HTML(overview(settings, jobs), elem_id="overview")
+            chosen = gr.Dropdown(names(settings, jobs), value=None, label="Watch", allow_custom_value=True)
+            progress = gr.HTML(elem_id="watched")
+
+    def titles(benchmark: str) -> Any:
+        known = find_benchmark(benchmark).tasks if benchmark in (own.NAME, *BENCHMARKS) else {}
+        choices = [(task if title in ("", task) else f"{task} {title}", task) for task, title in known.items()]
+        return gr.Dropdown(choices, value=[])
+
+    @told(lambda sentence: (sentence, gr.skip()))
+    def start(
+        name: str, benchmark: str, tasks: list[str] | None, backend: str, model: str, server: str, served: str,
+        *given: float | None,
+    ) -> tuple[str, Any]:  # fmt: skip
+        numbers = dict(zip(NUMBERS, given, strict=True))
+        options, total = options_of(settings, benchmark, tasks or [], backend, model or "", server, served, numbers)
+        name = (name or "").strip()
+        jobs.start(name, options, total, environment_for(settings, server))
+        return notice(f"{name} is started: {total} questions", "good"), gr.Dropdown(names(settings, jobs), value=name)
+
+    @told(lambda sentence: sentence)
+    def end(name: str) -> str:
+        jobs.stop(name or "")
+        return notice(f"{name} is being stopped; started again with the same settings it goes on", "good")
+
+    @told(lambda sentence: (gr.skip(), sentence))
+    def look(name: str) -> tuple[str, str]:
+        return overview(settings, jobs), watched(settings, jobs, name or "")
+
+    benchmark.input(titles, benchmark, tasks, api_name="tasks", show_progress="hidden")
+    numbers = {"shots": shots, "limit": limit, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+    numbers |= {"samples": samples, "seed": seed}
+    fields = [name, benchmark, tasks, backend, model, server, served, *(numbers[key] for key in NUMBERS)]
+    begin.click(start, fields, [message, chosen], api_name="start")
+    stop.click(end, chosen, message, api_name="stop")
+    chosen.change(look, chosen, [table, progress], api_name="look", show_progress="hidden")
+    gr.Timer(EVERY_S).tick(look, chosen, [table, progress], api_name=False, show_progress="hidden")
+    return [chosen]

@@ -1,0 +1,68 @@
+"""Pairs of answers to the same question, in an order that hides whose is whose."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from rl.errors import UserError
+from rl.evaluation.web.runs import Answered, Run, answered
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One question with two runs' answers, as it lies before a reviewer."""
+
+    first: str
+    second: str
+    """Names of the runs; ``first`` < ``second``."""
+    reviewer: str
+    question: Answered
+    """With the first run's answer."""
+    other: Answered
+    """The same question with the second run's answer."""
+    place: int
+    """Number of the pair, from 1."""
+    total: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(task, question)."""
+        return self.question.task, self.question.id
+
+    @property
+    def swapped(self) -> bool:
+        """Whether the second run's answer is A: a coin toss that falls the same way when the page is opened again."""
+        parts = "\x1f".join((self.first, self.second, self.reviewer, *self.key))
+        return bool(hashlib.sha256(parts.encode()).digest()[0] & 1)
+
+    @property
+    def sides(self) -> tuple[Answered, Answered]:
+        """(A, B)."""
+        return (self.other, self.question) if self.swapped else (self.question, self.other)
+
+
+def pairs(a: Run, b: Run, reviewer: str) -> list[Pair]:
+    """Every question that both runs were asked alike and answered.
+
+    Raises:
+        UserError: if the runs are one, there is none, or a file is damaged.
+    """
+    if a.name == b.name:
+        raise UserError("a review needs two different runs; choose another one")
+    one, two = sorted((a, b), key=lambda run: run.name)
+    if one.head["benchmark"] != two.head["benchmark"]:
+        raise UserError(f"{one.name} and {two.name} are runs of different benchmarks; choose two of the same")
+    both = []
+    for task in (task for task in one.tasks if task in two.tasks):
+        others = {other.id: other for other in answered(two, task)}
+        for question in answered(one, task):
+            other = others.get(question.id)
+            if other and question.answers and other.answers and question.prompt == other.prompt:
+                both.append((question, other))
+    if not both:
+        raise UserError(f"{one.name} and {two.name} share no answered question; choose two runs of the same tasks")
+    return [
+        Pair(one.name, two.name, reviewer, question, other, place, len(both))
+        for place, (question, other) in enumerate(both, 1)
+    ]

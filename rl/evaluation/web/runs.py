@@ -1,0 +1,153 @@
+"""Folders of ``python -m rl.evaluate run`` as the web page reads them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rl.errors import UserError
+from rl.files import read_json
+
+DEPTH = 3
+"""Folders are looked for so far below the folder of runs."""
+NAME = re.compile(r"[\w\-+=][\w\-+=.]{0,99}")
+"""Names of folders that the page makes: no path separators, no leading dot."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One evaluation."""
+
+    name: str
+    """Path below the folder of runs."""
+    path: Path
+    head: Mapping[str, Any]
+    """Its manifest: benchmark, model, backend, shots and sampling."""
+    scores: Mapping[str, Any] | None
+    """Its scores.json; None while it is unfinished."""
+
+    @property
+    def tasks(self) -> list[str]:
+        """Tasks that have answers, in the order of the benchmark where they are scored."""
+        scored = list(self.scores["tasks"]) if self.scores else []
+        there = sorted(path.stem for path in (self.path / "answers").glob("*.jsonl"))
+        return [*scored, *(task for task in there if task not in scored)]
+
+
+def find_runs(root: Path) -> list[Run]:
+    """Every evaluation below a folder, by name. Folders whose files are damaged are left out."""
+    found = []
+    for path in _folders(root, DEPTH):
+        if path != root and (path / "manifest.json").is_file():
+            try:
+                found.append(read_run(root, str(path.relative_to(root))))
+            except UserError:
+                continue
+    return found
+
+
+def _folders(folder: Path, depth: int) -> list[Path]:
+    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    deeper = [found for path in below for found in _folders(path, depth - 1)] if depth else []
+    return sorted({*below, *deeper})
+
+
+def inside(root: Path, name: str, what: str) -> Path:
+    """The folder of a name below ``root``.
+
+    Raises:
+        UserError: if there is none, or the name leads elsewhere.
+    """
+    path = (root / name).resolve()
+    if not name or not path.is_relative_to(root.resolve()) or not path.is_dir():
+        raise UserError(f"{what} {name or '(none)'} is not below {root}; choose one of the list")
+    return path
+
+
+def read_run(root: Path, name: str) -> Run:
+    """The evaluation of a name.
+
+    Raises:
+        UserError: if the folder is no evaluation, lies elsewhere, or is damaged.
+    """
+    path = inside(root, name, "the run")
+    head = read_json(path / "manifest.json")
+    if not isinstance(head, dict) or not {"benchmark", "model"} <= set(head):
+        raise UserError(f"{path} is no folder of an evaluation; python -m rl.evaluate run makes them")
+    scores = read_json(path / "scores.json") if (path / "scores.json").is_file() else None
+    if scores is not None and not (isinstance(scores, dict) and isinstance(scores.get("tasks"), dict)):
+        raise UserError(f"{path / 'scores.json'} is damaged; run the evaluation again, which keeps its answers")
+    return Run(name, path, head, scores)
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """Records of a file of JSON lines that may be being written: a half line at the end is left out.
+
+    Raises:
+        UserError: naming file and line, if another line is damaged.
+    """
+    if not path.is_file():
+        return []
+    content = path.read_bytes()
+    found = []
+    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            raise UserError(f"{path}, line {number} is no JSON object; restore the file from a copy")
+        found.append(record)
+    return found
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A question with what a run answered."""
+
+    task: str
+    id: str
+    prompt: str
+    answers: tuple[Mapping[str, Any], ...]
+    """One a sample: text, thinking, completion_tokens, truncated."""
+    scored: Mapping[str, Any]
+    """The line of ``scored/``; empty before scoring."""
+
+    @property
+    def text(self) -> str:
+        """The first answer."""
+        return str(self.answers[0].get("text", "")) if self.answers else ""
+
+    @property
+    def score(self) -> float | None:
+        """None where the question has none."""
+        return self.scored.get("score")
+
+
+def answered(run: Run, task: str) -> list[Answered]:
+    """A task's questions and answers, in the order of the questions.
+
+    Raises:
+        UserError: if the run has no such task, or a file is damaged.
+    """
+    if task not in run.tasks:
+        raise UserError(
+            f"{run.name} has no task {task or '(none)'}; its tasks are {', '.join(run.tasks) or 'none yet'}"
+        )
+    scored = {row.get("id"): row for row in lines(run.path / "scored" / f"{task}.jsonl")}
+    found = []
+    for row in lines(run.path / "answers" / f"{task}.jsonl"):
+        name = str(row.get("key", "")).partition("/")[2]
+        given = tuple(answer for answer in row.get("answers", ()) if isinstance(answer, dict))
+        found.append(Answered(task, name, str(row.get("prompt", "")), given, scored.get(name, {})))
+    return found
+
+
+def question_scores(run: Run, task: str) -> dict[str, float]:
+    """Score by question; questions that the metric leaves out are not there."""
+    rows = lines(run.path / "scored" / f"{task}.jsonl")
+    return {str(row["id"]): float(row["score"]) for row in rows if row.get("score") is not None}

@@ -1,0 +1,27 @@
+"""``python -m rl.inference NAME …``: commands that answer, look up and read without a training run."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "retrieve": "rl.inference.retrieval.command",
+    "verify": "rl.inference.retrieval.verify_command",
+    "structure": "rl.inference.structuring.command",
+    "strategies": "rl.inference.strategies.command",
+}
+"""Name of a command to the module whose ``main`` runs it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """What the command returns; 2 without one."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] not in COMMANDS:
+        print(f"usage: python -m rl.inference {{{','.join(COMMANDS)}}} …", file=sys.stderr)
+        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+    run: int = importlib.import_module(COMMANDS[arguments[0]]).main(arguments[1:])
+    return run
+
+
+if __name__ == "__main__":
+    sys.exit(main())

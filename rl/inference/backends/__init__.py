@@ -1,0 +1,1 @@
+"""Backends: vLLM engines on Ray, an OpenAI-compatible server, and transformers in this process."""

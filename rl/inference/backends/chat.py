@@ -1,0 +1,59 @@
+"""What backends that hold a tokenizer have in common: conversations as token ids, completions as answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rl.errors import UserError
+from rl.inference.backend import Answer, Messages
+from rl.inference.thinking import parted
+from rl.models.chat import load_tokenizer, opens_thinking, render_prompt
+
+
+class Chat:
+    """A model's tokenizer and chat template."""
+
+    def __init__(self, path: str, trust_remote_code: bool = False) -> None:
+        """Load them. Raises UserError if the tokenizer is missing, or has no chat template."""
+        self.tokenizer = load_tokenizer(path, trust_remote_code)
+
+    def encode(self, messages: Messages) -> list[int]:
+        """Token ids of a conversation up to where the assistant begins to write."""
+        return render_prompt(self.tokenizer, [{"role": role, "content": content} for role, content in messages])
+
+    def answer(self, prompt: Sequence[int], completion: Sequence[int], truncated: bool) -> Answer:
+        """The answer that completion ids hold, its stop token left out."""
+        ids = list(completion)
+        while ids and ids[-1] in (self.tokenizer.eos_token_id, self.tokenizer.pad_token_id):
+            ids.pop()
+        text = str(self.tokenizer.decode(ids, skip_special_tokens=False))
+        thinking, answer = parted(text, opens_thinking(self.tokenizer, prompt))
+        return Answer(answer, thinking, len(completion), len(prompt), truncated)
+
+
+def longest(path: str, trust_remote_code: bool, asked: int | None) -> int:
+    """Longest prompt and completion together (tokens): what is asked for, else what the model was made for.
+
+    Raises:
+        UserError: if more is asked for than that.
+    """
+    from transformers import AutoConfig
+
+    config: Any = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code).get_text_config()
+    made_for = getattr(config, "max_position_embeddings", None)
+    if asked is None:
+        return int(made_for or 4096)
+    if made_for is not None and asked > made_for:
+        raise UserError(f"--max-length {asked} is more than the {made_for} positions of {path}; give less")
+    return asked
+
+
+def require_model(path: str) -> None:
+    """Raise UserError if ``path`` is a folder that holds no model; names of the hub pass."""
+    folder = Path(path).expanduser()
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise UserError(f"--model {path} has no config.json; give the folder of a Hugging Face model")
+    if not folder.is_dir() and (path.startswith(("/", ".", "~")) or path.count("/") > 1):
+        raise UserError(f"--model {path} is no folder; give the folder of a Hugging Face model, or its hub name")

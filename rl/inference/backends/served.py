@@ -1,0 +1,173 @@
+"""An OpenAI-compatible server, asked many questions at once, each until it is answered or given up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import regex
+
+from rewards.judge.client import Client, JudgeError, JudgeSettings, TokenBucket
+from rl.errors import UserError
+from rl.generation import stable_seed
+from rl.inference.backend import Answer, Ask, Messages
+from rl.inference.thinking import parted
+
+KEY_ENV = "OPENAI_API_KEY"
+"""Environment variable of the key that a server is given, unless another is named."""
+MOST_FAILED = 8
+"""After so many questions that had to be given up no further is begun: the fault is not with the questions."""
+PER_MESSAGE = 8
+"""Tokens of a chat template around a message, by estimate."""
+
+_WORD = regex.compile(r"[\p{Latin}\d]+")
+
+
+class ServedBackend:
+    """Answers by a model that is served somewhere."""
+
+    def __init__(self, settings: JudgeSettings, tokenizer: str | None = None, max_length: int | None = None) -> None:
+        """Ask the server for its models.
+
+        Args:
+            settings: where it is and how it is asked; temperature and lengths come from each ask instead.
+            tokenizer: folder of the served model's tokenizer, for exact counts of tokens.
+            max_length: longest prompt and completion together (tokens); None asks the server.
+
+        Raises:
+            UserError: if it does not answer, refuses the key or does not serve the model.
+        """
+        self.settings = settings
+        self.chat = None
+        if tokenizer is not None:
+            from rl.inference.backends.chat import Chat
+
+            self.chat = Chat(tokenizer)
+        served = served_models(settings)
+        self.max_length = max_length or served[settings.model]
+        """Longest prompt and completion together (tokens); None where the server doesn't tell."""
+
+    def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
+        """Complete all, ``settings.concurrency`` at a time."""
+        failed = asyncio.run(self._all(asks, done))
+        if failed:
+            key, problem = failed[0]
+            raise UserError(
+                f"{len(failed)} of {len(asks)} questions have no answer from {self.settings.base_url}; {key}: "
+                f"{problem}. Mend that and run the same command again, which asks for what is missing"
+            )
+
+    async def _all(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> list[tuple[str, str]]:
+        client = Client(self.settings, TokenBucket(self.settings.requests_per_s), Counter())
+        failed: list[tuple[str, str]] = []
+        waiting = list(reversed(asks))
+
+        async def work() -> None:
+            while waiting and len(failed) < MOST_FAILED:
+                ask = waiting.pop()
+                try:
+                    answers = await client.attempt(lambda attempt, ask=ask: self._complete(client, ask, attempt))
+                except JudgeError as error:
+                    failed.append((ask.key, str(error)))
+                    continue
+                done(ask, answers)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.settings.concurrency, len(asks))):
+                    group.create_task(work())
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            await client.close()
+        return failed + [(ask.key, "not asked") for ask in reversed(waiting)]
+
+    async def _complete(self, client: Client, ask: Ask, attempt: int) -> list[Answer]:
+        found: Any = await client.openai.chat.completions.create(
+            model=self.settings.model,
+            messages=[{"role": role, "content": content} for role, content in ask.messages],  # type: ignore[misc]
+            n=ask.samples,
+            temperature=ask.temperature,
+            top_p=ask.top_p,
+            max_tokens=ask.max_tokens,
+            seed=stable_seed(ask.seed, ask.key) + attempt,
+        )
+        if len(found.choices or ()) != ask.samples:
+            raise ValueError(f"the server sent {len(found.choices or ())} of {ask.samples} completions")
+        opened = self.chat is not None and self._opens(ask.messages)
+        used = found.usage
+        prompt = used.prompt_tokens if used else self.count_tokens(ask.messages)
+        return [self._answer(choice, opened, prompt, used, ask.samples) for choice in found.choices]
+
+    def _answer(self, choice: Any, opened: bool, prompt: int, used: Any, samples: int) -> Answer:
+        message = choice.message
+        text = message.content or ""
+        # Servers that part thinking and answer themselves call the thinking by either name.
+        apart = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
+        thinking, answer = (str(apart).strip(), text.strip()) if apart else parted(text, opened)
+        # The server counts the tokens of all samples together.
+        tokens = used.completion_tokens if used and samples == 1 else estimate(f"{apart or ''}{text}")
+        return Answer(answer, thinking, tokens, prompt, choice.finish_reason == "length")
+
+    def _opens(self, messages: Messages) -> bool:
+        from rl.models.chat import opens_thinking
+
+        assert self.chat is not None
+        return opens_thinking(self.chat.tokenizer, self.chat.encode(messages))
+
+    def count_tokens(self, messages: Messages) -> int:
+        """Tokens of the prompt: exact with a tokenizer, else an estimate that is rather too high."""
+        if self.chat is not None:
+            return len(self.chat.encode(messages))
+        return sum(estimate(content) + PER_MESSAGE for _, content in messages)
+
+    def close(self) -> None:
+        """Nothing is held between calls."""
+
+
+def estimate(text: str) -> int:
+    """About how many tokens a text has: one a Chinese character or mark, one for three Latin letters or digits."""
+    words = _WORD.findall(text)
+    letters = sum(map(len, words))
+    return len(text) - letters + sum(-(-len(word) // 3) for word in words)
+
+
+def settings_of(
+    url: str, model: str, key_env: str = KEY_ENV, concurrency: int = 16, timeout_s: float = 600.0, retries: int = 4
+) -> JudgeSettings:
+    """How a server is asked, with its key from the environment."""
+    return JudgeSettings(
+        base_url=url.rstrip("/"),
+        model=model,
+        api_key=os.environ.get(key_env),
+        concurrency=concurrency,
+        timeout_s=timeout_s,
+        retries=retries,
+    )
+
+
+def served_models(settings: JudgeSettings) -> dict[str, int | None]:
+    """Longest length of each served model (tokens; None where the server doesn't tell).
+
+    Raises:
+        UserError: if the server does not answer, refuses the key or does not serve ``settings.model``.
+    """
+    import openai
+
+    try:
+        with openai.OpenAI(
+            base_url=settings.base_url, api_key=settings.api_key or "none", timeout=10, max_retries=1
+        ) as client:
+            found = {model.id: getattr(model, "max_model_len", None) for model in client.models.list()}
+    except openai.AuthenticationError:
+        raise UserError(f"the server at {settings.base_url} refused the key; set it in {KEY_ENV}") from None
+    except (openai.OpenAIError, ValueError) as error:
+        raise UserError(
+            f"the server at {settings.base_url} does not answer: {error}; start it, or mend --server"
+        ) from None
+    if settings.model not in found:
+        raise UserError(f"the server at {settings.base_url} serves {', '.join(found)} and not {settings.model}")
+    return found

@@ -1,0 +1,210 @@
+"""Answers kept as they come: append-only files from which an interrupted run goes on, record by record."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rl.errors import UserError
+from rl.files import read_json, write_json
+from rl.inference.backend import Answer, Ask, Backend
+
+BATCH = 32
+"""Answers written at once: what is lost at most when the process is killed, beside what was being generated."""
+
+
+def digest_of(ask: Ask) -> str:
+    """16 hexadecimal digits of what is asked: messages and sampling."""
+    content = {name: value for name, value in asdict(ask).items() if name != "key"}
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_lines(path: Path, notice: Callable[[str], None]) -> list[dict[str, Any]]:
+    """The records of a file of JSON lines. A last line that was half written is cut off, and told.
+
+    Raises:
+        UserError: naming file and line, if another line is damaged.
+    """
+    if not path.is_file():
+        return []
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        notice(f"{path}: the last line was half written and is dropped ({len(content) - end} bytes)")
+        os.truncate(path, end)
+    records = []
+    for number, line in enumerate(content[:end].splitlines(), 1):
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError(f"found {type(record).__name__}")
+        except ValueError as error:
+            raise UserError(
+                f"{path}, line {number} is no JSON object ({error}); remove the line, and what it held is done again"
+            ) from None
+        records.append(record)
+    return records
+
+
+class JsonLines:
+    """A file to which JSON lines are appended, a batch at a time, each batch synced to the disk before going on."""
+
+    def __init__(self, path: Path, batch: int) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self.batch = path, batch
+        self._pending: list[str] = []
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record; it is on the disk once its batch is full, or after :meth:`flush`."""
+        self._pending.append(json.dumps(record, ensure_ascii=False))
+        if len(self._pending) >= self.batch:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        if not self._pending:
+            return
+        with self.path.open("a", encoding="utf-8", errors="replace") as file:
+            file.write("\n".join(self._pending) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._pending.clear()
+
+
+def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Write a whole file of JSON lines in one move."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", errors="replace") as file:
+        file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+class Journal:
+    """A backend whose answers are kept in a folder: what has been answered is not asked again.
+
+    Keys are ``file/question``; each file is ``<folder>/<file>.jsonl``, with a line for each ask: ``key``, ``asked``
+    (the digest of messages and sampling), ``prompt`` (the user's last message) and ``answers``.
+    """
+
+    def __init__(
+        self, backend: Backend, folder: Path, batch: int = BATCH, notice: Callable[[str], None] = lambda text: None
+    ) -> None:
+        self.backend, self.folder, self.batch, self.notice = backend, folder, batch, notice
+        self._known: dict[str, dict[str, dict[str, Any]]] = {}
+        self._files: dict[str, JsonLines] = {}
+
+    def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
+        """As a backend's; known answers come first. In the end every file lies in the order of the asks.
+
+        Raises:
+            UserError: if a file holds another question or other sampling under the same key, or from the backend.
+        """
+        names = list(dict.fromkeys(ask.key.partition("/")[0] for ask in asks))
+        missing = []
+        for ask in asks:
+            record = self._records(ask.key.partition("/")[0]).get(ask.key)
+            if record is None:
+                missing.append(ask)
+                continue
+            if record["asked"] != digest_of(ask):
+                raise UserError(
+                    f"{self.folder} holds an answer to {ask.key} that was asked with another prompt or other sampling "
+                    f"(seed, samples, temperature, top_p, max_tokens); ask as before, or give another --out"
+                )
+            done(ask, [Answer(**answer) for answer in record["answers"]])
+
+        def keep(ask: Ask, answers: list[Answer]) -> None:
+            name = ask.key.partition("/")[0]
+            record = {
+                "key": ask.key,
+                "asked": digest_of(ask),
+                "prompt": ask.messages[-1][1],
+                "answers": [asdict(answer) for answer in answers],
+            }
+            self._known[name][ask.key] = record
+            self._file(name).append(record)
+            done(ask, answers)
+
+        try:
+            if missing:
+                self.backend.generate(missing, keep)
+        finally:
+            for file in self._files.values():
+                file.flush()
+        for name in names:
+            self._settle(name, [ask.key for ask in asks if ask.key.startswith(f"{name}/")])
+
+    def count_tokens(self, messages: Any) -> int:
+        """As the backend's."""
+        return self.backend.count_tokens(messages)
+
+    def close(self) -> None:
+        """Close the backend."""
+        self.backend.close()
+
+    def _records(self, name: str) -> dict[str, dict[str, Any]]:
+        if name not in self._known:
+            path = self._path(name)
+            self._known[name] = {record["key"]: record for record in read_lines(path, self.notice)}
+        return self._known[name]
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.jsonl"
+
+    def _file(self, name: str) -> JsonLines:
+        return self._files.setdefault(name, JsonLines(self._path(name), self.batch))
+
+    def _settle(self, name: str, keys: Sequence[str]) -> None:
+        """Put a complete file in order, so that it does not tell how it came about. What was not asked stays behind."""
+        records = self._known[name]
+        asked = set(keys)
+        order = [*keys, *(key for key in records if key not in asked)]
+        if list(records) != order:
+            write_lines(self._path(name), [records[key] for key in order])
+            self._known[name] = {key: records[key] for key in order}
+
+
+class OpenFolder:
+    """A results folder in use by this process alone, with a manifest of what was asked for."""
+
+    def __init__(self, folder: Path, asked: dict[str, Any]) -> None:
+        """Open a new folder, or an earlier one that was asked for the same.
+
+        Raises:
+            UserError: if another process uses it, or it holds answers of other settings.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (folder / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"{folder} is being written by another process; wait for it or give another --out"
+            ) from None
+        path = folder / "manifest.json"
+        before = read_json(path) if path.is_file() else asked
+        for name, value in asked.items():
+            if before.get(name) != value:
+                raise UserError(
+                    f"{folder} holds answers with {name}={_shown(before.get(name))}, and now {name}={_shown(value)} is "
+                    f"asked for; ask as before to go on, or give another --out"
+                )
+        if not path.is_file():
+            write_json(path, asked)
+
+    def close(self) -> None:
+        """Let others use the folder."""
+        self._lock.close()
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

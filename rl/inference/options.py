@@ -1,0 +1,168 @@
+"""Command-line options of everything that asks a model, and the backend that they choose."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from rl.errors import UserError
+from rl.inference.backend import Backend
+from rl.inference.backends.served import KEY_ENV
+
+MIB = 2**20
+
+
+class Sized(Backend, Protocol):
+    """A backend that knows how much fits."""
+
+    max_length: int | None
+    """Longest prompt and completion together (tokens); None where it can't be known."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How answers are drawn."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 1024
+    """Of one answer, thinking included."""
+    samples: int = 1
+    seed: int = 0
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a backend."""
+    group = parser.add_argument_group("model")
+    group.add_argument("--model", help="folder or hub name of a Hugging Face model")
+    group.add_argument("--server", metavar="URL", help="OpenAI-compatible server, such as http://127.0.0.1:8000/v1")
+    group.add_argument("--served-model", metavar="NAME", help="name of the model on the server")
+    group.add_argument("--key-env", default=KEY_ENV, help="environment variable of the server's key (%(default)s)")
+    group.add_argument("--tokenizer", metavar="FOLDER", help="tokenizer of the served model, to count tokens exactly")
+    group.add_argument("--backend", choices=("vllm", "transformers", "server"), help="default: vllm, or the server")
+    group.add_argument("--max-length", type=positive, help="prompt and answer together (tokens); default: the model's")
+    group.add_argument("--data-parallel", type=positive, default=1, help="engines (%(default)s)")
+    group.add_argument("--tensor-parallel", type=positive, default=1, help="devices of one engine (%(default)s)")
+    group.add_argument("--threads", type=positive, default=1, help="threads of one engine on a CPU (%(default)s)")
+    group.add_argument("--concurrency", type=positive, default=16, help="requests in flight at a server (%(default)s)")
+    group.add_argument("--max-num-seqs", type=positive, default=256, help="sequences at once (%(default)s)")
+    group.add_argument("--ray-address", help="a running Ray cluster; default: one on this machine for the time")
+    group.add_argument("--trust-remote-code", action="store_true", help="let the model's folder bring code of its own")
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """Add the options of sampling."""
+    group = parser.add_argument_group("sampling")
+    group.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (%(default)s)")
+    group.add_argument("--top-p", type=float, default=1.0, help="nucleus mass (%(default)s)")
+    group.add_argument(
+        "--max-tokens", type=positive, default=1024, help="of an answer, thinking included (%(default)s)"
+    )
+    group.add_argument("--samples", type=positive, default=1, help="answers to each question (%(default)s)")
+    group.add_argument("--seed", type=int, default=0)
+
+
+def positive(text: str) -> int:
+    """A number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
+
+
+def sampling_of(chosen: argparse.Namespace) -> Sampling:
+    """The sampling that was asked for.
+
+    Raises:
+        UserError: if it makes no sense.
+    """
+    if chosen.temperature < 0 or not 0 < chosen.top_p <= 1:
+        raise UserError(f"--temperature {chosen.temperature} --top-p {chosen.top_p}: at least 0, and in (0, 1]")
+    if chosen.temperature == 0 and chosen.samples > 1:
+        raise UserError(f"--samples {chosen.samples} with --temperature 0 gives the same answer every time; raise it")
+    return Sampling(chosen.temperature, chosen.top_p, chosen.max_tokens, chosen.samples, chosen.seed)
+
+
+def kind_of(chosen: argparse.Namespace) -> str:
+    """Which backend is meant.
+
+    Raises:
+        UserError: if the options contradict each other.
+    """
+    kind = chosen.backend or ("server" if chosen.server else "vllm")
+    if kind == "server" and not (chosen.server and chosen.served_model):
+        raise UserError("a served model needs --server URL and --served-model NAME")
+    if kind != "server" and (chosen.server or not chosen.model):
+        raise UserError(f"--backend {kind} needs --model FOLDER and no --server")
+    return str(kind)
+
+
+def identity(chosen: argparse.Namespace) -> str:
+    """What is asked: the served model's name, or the model's name and a digest of its weights."""
+    if kind_of(chosen) == "server":
+        return str(chosen.served_model)
+    folder = Path(chosen.model).expanduser()
+    return f"{folder.resolve().name} {weights_digest(folder)}" if folder.is_dir() else str(chosen.model)
+
+
+def weights_digest(folder: Path) -> str:
+    """12 hexadecimal digits of a model's folder: its small files whole, and of its weights size, first and last MiB,
+    since the largest models take minutes to read."""
+    found = hashlib.sha256()
+    for path in sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.jinja")):
+        size = path.stat().st_size
+        found.update(f"{path.name} {size}\n".encode())
+        with path.open("rb") as file:
+            found.update(file.read(MIB))
+            file.seek(max(0, size - MIB))
+            found.update(file.read(MIB))
+    return found.hexdigest()[:12]
+
+
+@contextmanager
+def open_backend(chosen: argparse.Namespace) -> Iterator[Sized]:
+    """The backend that the options choose, for the time of a ``with`` block.
+
+    Raises:
+        UserError: if the model can't be loaded or the server can't be asked.
+        ClusterError: if Ray or its devices can't be had.
+    """
+    kind = kind_of(chosen)
+    backend: Any
+    with ExitStack() as stack:
+        if kind == "server":
+            from rl.inference.backends.served import ServedBackend, settings_of
+
+            settings = settings_of(chosen.server, chosen.served_model, chosen.key_env, chosen.concurrency)
+            backend = ServedBackend(settings, chosen.tokenizer, chosen.max_length)
+        elif kind == "transformers":
+            from rl.inference.backends.hf import TransformersBackend
+
+            backend = TransformersBackend(
+                chosen.model, chosen.max_length, chosen.threads, trust_remote_code=chosen.trust_remote_code
+            )
+        else:
+            from cluster.ray_cluster import connect
+            from rl.inference.backends.engine import EngineBackend, EngineSettings
+
+            cores = None if chosen.ray_address else max(os.cpu_count() or 1, chosen.data_parallel)
+            stack.enter_context(connect(chosen.ray_address, cores, 100, None))
+            backend = EngineBackend(
+                EngineSettings(
+                    model=chosen.model,
+                    max_length=chosen.max_length,
+                    data_parallel=chosen.data_parallel,
+                    tensor_parallel=chosen.tensor_parallel,
+                    threads=chosen.threads,
+                    max_num_seqs=chosen.max_num_seqs,
+                    trust_remote_code=chosen.trust_remote_code,
+                )
+            )
+        stack.callback(backend.close)
+        yield backend

@@ -1,0 +1,1 @@
+"""Statutes for questions: searched, put into prompts, and checked in answers."""

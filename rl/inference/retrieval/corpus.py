@@ -1,0 +1,56 @@
+"""What is searched: articles of law, each a passage."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+from curricula.numerals import ARTICLE, article_key
+from curricula.statutes import Article, load_statutes
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One article of law as it is searched and shown."""
+
+    law: str
+    """Name of the law without 中华人民共和国."""
+    number: str
+    """As printed, such as 第二百六十四条."""
+    text: str
+    """Its text without the number."""
+
+    @property
+    def place(self) -> str:
+        """《刑法》第二百六十四条."""
+        return f"《{self.law}》{self.number}"
+
+    @property
+    def searched(self) -> str:
+        """What is indexed: the law's name, which tells of whom and what an article speaks, and the text."""
+        return f"{self.law} {self.text}"
+
+    @property
+    def key(self) -> tuple[str, tuple[int, int]]:
+        """(law, (article, insertion)), such as ("刑法", (17, 1))."""
+        return self.law, article_key(self.number)
+
+
+@lru_cache(maxsize=1)
+def statute_passages() -> tuple[Passage, ...]:
+    """Every article of a law in force that can be cited: 23,599; the items of amendments and decisions have no number.
+
+    Raises:
+        DataError: if the statute database is not installed.
+    """
+    found: tuple[Article, ...] = load_statutes().articles()
+    return tuple(Passage(a.short, a.number, a.text) for a in found if ARTICLE.fullmatch(a.number))
+
+
+def fingerprint(texts: tuple[str, ...]) -> str:
+    """SHA-256 over texts, in order."""
+    found = hashlib.sha256()
+    for text in texts:
+        found.update(f"{len(text)}\x1f{text}".encode("utf-8", "surrogatepass"))
+    return found.hexdigest()

@@ -1,0 +1,162 @@
+"""Prompts that carry the articles that may apply, and answers whose citations are checked (LexPro-1.0 grounds its
+answers in retrieved statutes)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import regex
+
+from rewards.citations import article_of, check, law_in_force, quotes
+from rewards.parsing import ArticleRef, article_refs
+from rl.errors import UserError
+from rl.inference.backend import Answer, Ask, Backend, Messages
+from rl.inference.retrieval.corpus import Passage
+from rl.inference.retrieval.retriever import Retriever
+
+SYSTEM = (
+    "你是法律助手。依据下列法条回答问题；引用时写明法律名称和条号，例如《民法典》第五百七十七条；"
+    "引号内的文字须与法条原文一致。所列法条不足以回答的，请如实说明。"
+)
+MOST = 40
+"""Distinct citations of an answer that are looked up."""
+
+_OTHER_NORMS = regex.compile(r"解释|规定|条例|办法|细则|批复|纪要|意见|规则|规范|通知|公约")
+"""Norms below a law; the statutes hold laws and decisions only, so that nothing can be said of these."""
+
+
+@dataclass(frozen=True)
+class Grounded:
+    """A question with the articles that its prompt holds."""
+
+    messages: Messages
+    articles: tuple[Passage, ...]
+    left_out: int
+    """Articles that did not fit into the budget."""
+
+
+def ground(
+    question: str, passages: Sequence[Passage], budget: int, count: Callable[[Messages], int], system: str = SYSTEM
+) -> Grounded:
+    """The prompt of a question with as many of the articles, best first, as ``budget`` tokens hold.
+
+    An article is given whole or not at all; one that does not fit leaves its place to a shorter one after it.
+
+    Raises:
+        UserError: if the question alone is over the budget.
+    """
+    kept: list[Passage] = []
+    messages = _prompt(question, kept, system)
+    alone = count(messages)
+    if alone > budget:
+        raise UserError(f"the question {question[:20]!r} alone has {alone} tokens, over --budget={budget}; raise it")
+    for passage in passages:
+        longer = _prompt(question, [*kept, passage], system)
+        if count(longer) <= budget:
+            messages = longer
+            kept.append(passage)
+    return Grounded(messages, tuple(kept), len(passages) - len(kept))
+
+
+def _prompt(question: str, passages: Sequence[Passage], system: str) -> Messages:
+    listed = "\n\n".join(f"{passage.place}\n{passage.text}" for passage in passages)
+    asked = f"法条：\n{listed}\n\n问题：{question}" if passages else f"问题：{question}"
+    return ("system", system), ("user", asked)
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A citation of an answer, checked."""
+
+    law: str | None
+    """As the answer names it, abbreviations written out; None where it names none."""
+    article: str
+    """第264条."""
+    in_force: bool | None
+    """Whether the law is in force; None where that can't be known: no law is named, or a norm below a law."""
+    exists: bool | None
+    """Whether the law has the article; None as above."""
+    quote_matches: bool | None
+    """Whether what is quoted is its text; None without a quotation or an article."""
+    retrieved: bool
+    """Whether the article was in the prompt."""
+    reason: str
+    """What is wrong, in words; empty if nothing is, or nothing is known to be."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether law and article exist and what is quoted is the text."""
+        return bool(self.in_force and self.exists and self.quote_matches is not False)
+
+
+def verify(answer: str, given: Sequence[Passage]) -> list[Citation]:
+    """Every distinct citation of an answer, in order, checked against the statutes in force and the articles given.
+
+    A given article is known by its text there, too, so that corpora other than the statutes can be cited.
+    """
+    refs = {(ref.law, ref.key, ref.quote): ref for ref in article_refs(answer)}
+    quoted = {(ref.law, ref.key) for ref in refs.values() if ref.quote}
+    kept = [ref for ref in refs.values() if ref.quote or (ref.law, ref.key) not in quoted]
+    places = {passage.key: passage for passage in given}
+    return [_verified(ref, places) for ref in kept[:MOST]]
+
+
+def _verified(ref: ArticleRef, given: dict[tuple[str, tuple[int, int]], Passage]) -> Citation:
+    own = given.get((ref.law or "", ref.key))
+    article = article_of(ref)
+    if article is not None:
+        own = given.get((article.short, article.key), own)
+        fault = check(ref)
+        matches = None if ref.quote is None else not fault.fault
+        return Citation(ref.law, ref.place, True, True, matches, own is not None, fault.reason)
+    if own is not None:
+        matches = None if ref.quote is None else quotes(ref.quote, own.text)
+        reason = f"the quotation of {own.place} is inexact" if matches is False else ""
+        return Citation(ref.law, ref.place, True, True, matches, True, reason)
+    if ref.law is None:
+        return Citation(None, ref.place, None, None, None, False, "")
+    if law_in_force(ref.law) is None and _OTHER_NORMS.search(ref.law):
+        return Citation(ref.law, ref.place, None, None, None, False, "")
+    return Citation(ref.law, ref.place, law_in_force(ref.law) is not None, False, None, False, check(ref).reason)
+
+
+def record(question: str, grounded: Grounded, answer: Answer) -> dict[str, Any]:
+    """One answered question as JSON values."""
+    citations = verify(answer.text, grounded.articles)
+    return {
+        "question": question,
+        "articles": [passage.place for passage in grounded.articles],
+        "answer": answer.text,
+        "truncated": answer.truncated,
+        "citations": [asdict(citation) | {"holds": citation.holds} for citation in citations],
+    }
+
+
+def answer(
+    questions: Sequence[str],
+    retriever: Retriever,
+    backend: Backend,
+    done: Callable[[int, dict[str, Any]], None],
+    k: int = 5,
+    budget: int = 3_000,
+    laws: Sequence[str] = (),
+    max_tokens: int = 1_024,
+) -> None:
+    """Answer questions from retrieved articles; ``done`` gets the place of a question and its :func:`record`.
+
+    Raises:
+        UserError: if a question alone is over the budget, or the backend fails.
+    """
+    found: dict[str, Grounded] = {}
+    asks = []
+    for place, question in enumerate(questions):
+        hits = retriever.search(question, k, laws)
+        found[str(place)] = ground(question, [hit.passage for hit in hits], budget, backend.count_tokens)
+        asks.append(Ask(str(place), found[str(place)].messages, max_tokens=max_tokens))
+
+    def answered(ask: Ask, answers: list[Answer]) -> None:
+        done(int(ask.key), record(questions[int(ask.key)], found[ask.key], answers[0]))
+
+    backend.generate(asks, answered)

@@ -1,0 +1,92 @@
+"""A judgment as JSON (LexPro-1.0, figure 1): its sections, and its elements with units, origin and place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rl.inference.structuring.civil import (
+    article_elements,
+    claim_elements,
+    fee_elements,
+    outcome_element,
+    payment_elements,
+)
+from rl.inference.structuring.criminal import charge_elements, circumstance_elements, sentence_elements
+from rl.inference.structuring.elements import Element
+from rl.inference.structuring.header import (
+    NUMBER,
+    TITLE,
+    cause_element,
+    date_elements,
+    header_elements,
+    instance_of,
+    kind_of,
+    tail_elements,
+)
+from rl.inference.structuring.sections import split
+from rl.inference.structuring.text import aligned
+
+ACCUSED = ("被告人", "原审被告人", "被告单位", "原审被告单位")
+_SIDES = ("委托", "法定", "诉讼代理人", "辩护人", "负责人", "指定", "公诉机关", "抗诉机关", "被害人")
+"""How the roles begin of those who are not parties themselves."""
+
+
+def structure(text: str) -> dict[str, Any]:
+    """Sections and elements of a judgment, by rules, in the shape of ``elements.SCHEMA``. Never raises.
+
+    Places are characters of ``text``. A text that is no judgment (fewer than two of title, case number, 本院认为 and
+    判决如下) has no elements; ``complete`` tells whether it has a ruling with a judge or a date after it.
+    """
+    plain = aligned(text)
+    sections = split(plain)
+    places = {section.name: (section.start, section.end) for section in sections}
+    signs = (TITLE.search(plain, 0, 2_000), NUMBER.search(plain, 0, 2_000), "reasoning" in places, "ruling" in places)
+    judgment = sum(map(bool, signs)) >= 2
+    kind, instance = (kind_of(plain), instance_of(plain)) if judgment else ("other", None)
+    found = _elements(plain, places, kind, instance) if judgment else []
+    elements: dict[str, list[dict[str, Any]]] = {}
+    for element in found:
+        elements.setdefault(element.name, []).append(element.to_json())
+    ends = "judge" in elements or "judgment_date" in elements
+    return {
+        "kind": kind,
+        "judgment": judgment,
+        "instance": instance,
+        "complete": judgment and "ruling" in places and ends,
+        "length": len(text),
+        "sections": [{"name": s.name, "start": s.start, "end": s.end} for s in sections],
+        "elements": elements,
+    }
+
+
+def _elements(text: str, places: dict[str, tuple[int, int]], kind: str, instance: str | None) -> list[Element]:
+    size = len(text)
+    header = places.get("header", (0, 0))[1]
+    found = header_elements(text, header)
+    parties = [e for e in found if e.name == "party" and not e.value["role"].startswith(_SIDES)]
+    names = [str(e.value["name"]) for e in parties]
+    ruling, reasoning, tail = places.get("ruling"), places.get("reasoning"), places.get("tail")
+    if kind == "criminal":
+        accused = [e.value["name"] for e in parties if e.value["role"] in ACCUSED or e.value["formerly"] in ACCUSED]
+        found += charge_elements(text, ruling, reasoning)
+        found += sentence_elements(text, *ruling) if ruling else []
+        found += circumstance_elements(text, *reasoning, accused) if reasoning else []
+    else:
+        found += cause_element(text, 0, places.get("facts", places.get("reasoning", (size, size)))[0], names)
+        found += claim_elements(text, *places["claims"]) if "claims" in places else []
+        found += fee_elements(text, ruling[0], size) if ruling else []
+    basis = reasoning or ruling  # what a ruling cites besides are the rules on interest for delay
+    found += article_elements(text, *basis) if basis else []
+    if ruling:
+        found += payment_elements(text, *ruling, names)
+        found += outcome_element(text, *ruling, kind, instance)
+        found += tail_elements(text, tail[0] if tail else ruling[0])
+    return _once(found) + date_elements(text, 0, "date")
+
+
+def _once(elements: list[Element]) -> list[Element]:
+    seen: dict[tuple[str, str], Element] = {}
+    for element in elements:
+        repeated = element.name in ("article", "charge", "judge", "party")
+        seen.setdefault((element.name, repr(element.value) if repeated else f"{element.start}-{element.end}"), element)
+    return list(seen.values())

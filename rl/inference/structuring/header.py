@@ -1,0 +1,138 @@
+"""Court, case number, kind of document, parties, judges and dates: what stands at both ends of a judgment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import regex
+
+from rewards.parsing import dates
+from rl.inference.structuring.elements import Element
+from rl.inference.structuring.text import steadily
+
+Kind = Literal["criminal", "civil", "administrative", "other"]
+Instance = Literal["first", "second", "retrial"]
+
+TITLE = regex.compile(
+    r"(?P<kind>刑\s?事|民\s?事|行\s?政)\s?(?:附\s?带\s?民\s?事\s?)?(?P<document>判\s?决|裁\s?定|调\s?解|决\s?定)\s?书"
+)
+NUMBER = regex.compile(
+    r"[(\[〔【]\s?(?:19|20)\d{2}\s?[)\]〕】]\s?[\p{Han}\d]{2,20}?(?:第\s?)?\d{1,7}\s?号(?:之[一二三四五六七八九十\d]{1,3})?"
+)
+COURT = regex.compile(
+    r"(?<!\S)(?P<court>\p{Han}{2,40}(?:人民法院|专门法院|海事法院|知识产权法院|互联网法院|金融法院|铁路运输法院|军事法院))"
+)
+_ROLES = (
+    "附带民事诉讼原告人|附带民事诉讼被告人|被申请人|再审申请人|申请再审人|原审附带民事诉讼原告人|原审被告人|原审被告单位|原审被告|"
+    "原审原告|原审第三人|被上诉人|上诉人|公诉机关|抗诉机关|被告单位|被告人|原告人|原告|被告|第三人|申请人|被害人|"
+    "委托诉讼代理人|委托代理人|诉讼代理人|法定代表人|法定代理人|指定辩护人|辩护人|负责人"
+)
+PARTY = regex.compile(
+    rf"(?:^|\n|(?<=[。;]))[ \t]*(?P<role>{_ROLES})(?:\((?P<formerly>[^()\n]{{2,40}})\))?"
+    r"[ \t]*(?:[一二三四五1-9](?=[:]))?[:、]?[ \t]*"
+    r"(?P<name>(?:[^,，。;:、\n()\[\]\s]|\([^()\n]{1,12}\)(?=\p{Han})|(?<=\p{Han})[ \t](?=\p{Han}(?:,|\n))){1,60})"
+)
+_CAUSE = regex.compile(
+    r"(?P<cause>[\p{Han}()、]{2,90}?(?:纠纷|争议|侵权|确权|处罚|赔偿|确认|复议|许可|公开))(?:\([^()\n]{1,30}\))?(?:一案|二审案件|再审案件)"
+)
+_WORDS = regex.compile(r"^.*(?:有限公司|人民政府|之间|等人?|因|诉|[局委])(?=\p{Han}{3})")
+"""What may stand before a cause where the parties are not known."""
+_TITLES = "|".join("[ \t]*".join(t) for t in ("审判长", "代理审判员", "审判员", "人民陪审员", "法官助理", "书记员"))
+_JUDGE = regex.compile(
+    rf"(?<![^\s。])(?P<role>{_TITLES})[ \t]*[:]?[ \t]*"
+    r"(?P<name>\p{Han}(?:[ \t]{0,4}[\p{Han}×]){1,3})(?=[ \t]*(?:\n|$)|[ \t]{2,})"
+)
+_DAY = r"[\d一二三四五六七八九十]{1,3}"
+DATE = regex.compile(
+    r"(?<!\d)(?:\d{4}|[〇零一二三四五六七八九]{4})[ \t]?[年/.\-]"
+    rf"[ \t]?{_DAY}[ \t]?[月/.\-][ \t]?{_DAY}(?!\d)[ \t]?日?"
+)
+MOST = 200
+"""Elements of one name."""
+_KINDS: dict[str, Kind] = {"刑事": "criminal", "民事": "civil", "行政": "administrative"}
+_MARKS: dict[str, Kind] = {"刑": "criminal", "民": "civil", "行": "administrative"}
+
+
+def kind_of(text: str) -> Kind:
+    """Kind of the case, by the document's title, its number, or the words for the parties."""
+    title = TITLE.search(text, 0, 2_000)
+    if title:
+        return _KINDS["".join(title["kind"].split())]
+    number = NUMBER.search(text, 0, 2_000)
+    marks = [mark for mark in _MARKS if number and mark in number[0]]
+    if marks:
+        return _MARKS[marks[0]]
+    if "公诉机关" in text or "被告人" in text:
+        return "criminal"
+    if regex.search(r"(?:原告|上诉人|申请人)[:\p{Han}]", text):
+        return "administrative" if regex.search(r"行政(?:行为|处罚|复议|机关|许可)", text) else "civil"
+    return "other"
+
+
+def instance_of(text: str) -> Instance | None:
+    """First or second instance or retrial, by the case number, else by the words for the parties; None if unknown."""
+    number = NUMBER.search(text, 0, 2_000)
+    marks: dict[str, Instance] = {"终": "second", "初": "first", "再": "retrial"}
+    for mark, instance in marks.items():
+        if number and mark in number[0]:
+            return instance
+    if "再审申请人" in text[:2_000]:
+        return "retrial"
+    if "上诉人" in text[:2_000]:
+        return "second"
+    return "first" if regex.search(r"(?:^|\n)[ \t]*(?:公诉机关|原告)", text) else None
+
+
+def header_elements(text: str, end: int) -> list[Element]:
+    """Court, number, document and parties of the header, which ends at ``end``."""
+    found = []
+    court, number, title = COURT.search(text, 0, end), NUMBER.search(text, 0, end), TITLE.search(text, 0, end)
+    if court:
+        found.append(Element("court", court["court"], *court.span("court")))
+    if number:
+        found.append(Element("case_number", "".join(number[0].split()), *number.span()))
+    if title:
+        found.append(Element("document", "".join(title["document"].split()) + "书", *title.span()))
+    for party in list(PARTY.finditer(text, 0, end))[:MOST]:
+        name = "".join(party["name"].split())
+        formerly = party["formerly"]
+        value = {"role": party["role"], "name": name, "formerly": formerly and "".join(formerly.split())}
+        if name and not name.startswith(("人民检察院指控", "与", "因")):
+            found.append(Element("party", value, *party.span("name")))
+    return found
+
+
+def cause_element(text: str, start: int, end: int, names: Sequence[str]) -> list[Element]:
+    """What a civil or administrative case is about: 买卖合同纠纷 before 一案, without the parties' names."""
+    match = _CAUSE.search(text, start, end)
+    if match is None:
+        return []
+    written = match["cause"]
+    cut = max((written.rfind(name) + len(name) for name in names if name in written), default=0)
+    cut = max([cut, *(m.end() for m in _WORDS.finditer(written))])
+    begin = match.start("cause") + cut
+    cause = text[begin : match.end("cause")]
+    return [Element("cause", cause, begin, match.end("cause"))] if len(cause) >= 4 else []
+
+
+def tail_elements(text: str, start: int) -> list[Element]:
+    """Judges and the date of the judgment, from ``start`` to the end."""
+    found = []
+    for judge in list(_JUDGE.finditer(text, start))[:MOST]:
+        value = {"role": "".join(judge["role"].split()), "name": "".join(judge["name"].split())}
+        found.append(Element("judge", value, *judge.span("name")))
+    days = date_elements(text, start, "judgment_date")
+    return found + days[-1:]
+
+
+def date_elements(text: str, start: int, name: str) -> list[Element]:
+    """Calendar dates from ``start`` on, as 2021-03-05; impossible ones are left out."""
+    found = []
+    for match in DATE.finditer(text, start):
+        if len(found) == MOST:
+            break
+        day = steadily(dates, match[0], [])
+        if day:
+            found.append(Element(name, day[0].isoformat(), *match.span()))
+    return found

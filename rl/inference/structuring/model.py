@@ -1,0 +1,109 @@
+"""What the rules did not find, asked of a model: its answer is held to the schema, and to quotations from the text."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rewards.elements_f1 import read_elements
+from rl.errors import UserError
+from rl.inference.backend import Answer, Ask, Backend, Messages
+from rl.inference.structuring.elements import VALUES, Element, fault
+from rl.inference.structuring.text import aligned
+
+WANTED: dict[str, tuple[str, ...]] = {
+    "criminal": ("court", "case_number", "party", "charge", "article", "sentence", "circumstance", "judgment_date"),
+    "civil": ("court", "case_number", "party", "cause", "article", "claim", "payment", "outcome", "judgment_date"),
+    "administrative": ("court", "case_number", "party", "cause", "article", "outcome", "judgment_date"),
+}
+"""Elements that a judgment of a kind should have."""
+MOST = 50
+"""Findings of one name that are taken from an answer."""
+
+_SYSTEM = (
+    '你从裁判文书中提取要素，只输出一个JSON对象。每个键的值是列表，每项为{"value":…,"quote":…}：'
+    "value须符合所给的JSON Schema（刑期以月计，金额以元计，罚金与赔偿分开），"
+    "quote是文书中的原文片段。文书中没有的要素给空列表。"
+)
+
+
+def missing(document: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the elements that a judgment of its kind should have and the rules did not find."""
+    return tuple(name for name in WANTED.get(document["kind"], ()) if not document["elements"].get(name))
+
+
+def question(text: str, names: Sequence[str]) -> Messages:
+    """The prompt that asks for elements of a text."""
+    schemas = json.dumps({name: VALUES[name] for name in names}, ensure_ascii=False)
+    return ("system", _SYSTEM), ("user", f"要素及其Schema：{schemas}\n\n文书：\n{text}")
+
+
+def read_answer(answer: str, text: str, names: Sequence[str]) -> tuple[list[Element], list[str]]:
+    """The elements of a model's answer that hold, and what is wrong with the others.
+
+    An element holds if it was asked for, its value is as the schema has it, and its quotation stands in the text, up to
+    the writing of letters and punctuation; its place is that of the quotation.
+    """
+    found: list[Element] = []
+    faults: list[str] = []
+    given = read_elements(answer)
+    if given is None:
+        return [], ["the answer holds no JSON object"]
+    plain = aligned(text)
+    for name, items in given.items():
+        if name not in names or not isinstance(items, list):
+            faults.append(f"{str(name)[:40]} was not asked for or is no list")
+            continue
+        for item in items[:MOST]:
+            if not isinstance(item, dict) or not isinstance(item.get("quote"), str) or not item["quote"].strip():
+                faults.append(f"{name}: an item lacks value or quote")
+                continue
+            quote = aligned(item["quote"].strip())
+            place, wrong = plain.find(quote), fault(name, item.get("value"))
+            if wrong is not None:
+                faults.append(wrong)
+            elif place < 0:
+                faults.append(f"{name}: {item['quote'][:30]!r} does not stand in the text")
+            else:
+                found.append(Element(name, item["value"], place, place + len(quote), "model"))
+    return found, faults
+
+
+def complete(
+    texts: Sequence[str], documents: Sequence[dict[str, Any]], backend: Backend, budget: int, max_tokens: int = 1_024
+) -> list[tuple[dict[str, Any], list[str]]]:
+    """Each document with what a model adds to it, and what was wrong in the model's answer.
+
+    Only elements of which the rules found none are asked for; a text whose prompt is over ``budget`` tokens keeps the
+    document that it has, with a note.
+
+    Raises:
+        UserError: if texts and documents are not as many, or the backend fails.
+    """
+    if len(texts) != len(documents):
+        raise UserError(f"{len(texts)} texts and {len(documents)} documents; give one document a text")
+    results: list[tuple[dict[str, Any], list[str]]] = [(document, []) for document in documents]
+    asks: list[Ask] = []
+    for place, (text, document) in enumerate(zip(texts, documents, strict=True)):
+        names = missing(document)
+        messages = question(text, names)
+        if not names:
+            continue
+        if backend.count_tokens(messages) > budget:
+            results[place] = document, [f"the prompt is over {budget} tokens; the model was not asked"]
+        else:
+            asks.append(Ask(str(place), messages, max_tokens=max_tokens))
+
+    def done(ask: Ask, answers: list[Answer]) -> None:
+        place = int(ask.key)
+        found, faults = read_answer(answers[0].text, texts[place], missing(documents[place]))
+        document = copy.deepcopy(documents[place])
+        for element in found:
+            document["elements"].setdefault(element.name, []).append(element.to_json())
+        results[place] = document, faults
+
+    if asks:
+        backend.generate(asks, done)
+    return results

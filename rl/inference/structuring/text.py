@@ -1,0 +1,87 @@
+"""Text of a judgment, read from a file and folded so that every place stays where it was."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from rewards.parsing.text import folded
+from rl.errors import UserError
+
+LONGEST = 500_000
+"""Characters of a document."""
+UNREADABLE = "□"
+"""Stands for a character that has no folded form of one character."""
+_TRIES = 3
+
+Parsed = TypeVar("Parsed")
+
+
+class _Fold(dict[int, str]):
+    """A character's folded form: NFKC where that is one character."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = found = _fold(chr(code))
+        return found
+
+
+def _fold(character: str) -> str:
+    plain = "〇" if character == "○" else unicodedata.normalize("NFKC", character)
+    if plain in "\n\t":
+        return plain
+    kind = unicodedata.category(character)
+    if kind in ("Cc", "Cf", "Zl", "Zp"):
+        return " "
+    joins = kind[0] in "MC" or "\u1100" <= character <= "\u11ff"  # what composes with its neighbours
+    return UNREADABLE if joins or len(plain) != 1 or unicodedata.category(plain)[0] in "MC" else plain
+
+
+_FOLD = _Fold()
+
+
+def aligned(text: str) -> str:
+    """The text in one writing, as ``rewards.parsing`` folds it, but of the same length: a place in it is a place in the
+    text."""
+    return text.translate(_FOLD)
+
+
+def steadily(parse: Callable[[str], Parsed], piece: str, otherwise: Parsed) -> Parsed:
+    """What a parser of ``rewards.parsing`` makes of a piece of aligned text; its time limit is a clock's, which a busy
+    machine can miss, so it is tried again. ``otherwise`` if it never ends, or would see other places than we do."""
+    if folded(piece) != piece:
+        return otherwise
+    for _ in range(_TRIES):
+        try:
+            return parse(piece)
+        except TimeoutError:
+            continue
+    return otherwise
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8 or GB18030, line ends as \\n.
+
+    Raises:
+        UserError: if it can't be read, is neither, is empty or is longer than ``LONGEST`` characters.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error.strerror})") from None
+    for encoding in ("utf-8-sig", "gb18030"):
+        try:
+            text = data.decode(encoding)
+            break
+        except UnicodeDecodeError:
+            continue
+    else:
+        raise UserError(f"{path} is neither UTF-8 nor GB18030 text; save it in one of them")
+    if "\0" in text:
+        raise UserError(f"{path} holds zero bytes and is no text; save it as UTF-8")
+    if not text.strip():
+        raise UserError(f"{path} is empty")
+    if len(text) > LONGEST:
+        raise UserError(f"{path} has {len(text)} characters, more than {LONGEST}; split it into its judgments")
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,0 +1,391 @@
+"""The web page of evaluations: what its functions say, its votes, and a browser that uses it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from rl.errors import UserError
+from rl.evaluate import main
+from rl.evaluation.web import answers, compare, evaluations, review
+from rl.evaluation.web.jobs import Jobs, tail
+from rl.evaluation.web.pairs import pairs
+from rl.evaluation.web.runs import answered, find_runs, read_run
+from rl.evaluation.web.settings import Settings
+from rl.evaluation.web.votes import Vote, Votes, tallies
+from rl.inference.backends.served import KEY_ENV
+from rl.results import wilson
+from tests.conftest import ROOT
+from tests.rl.browser import chromium
+from tests.rl.evaluations import HOSTILE, evaluation
+
+NUMBERS = {
+    "shots": 0, "limit": 2, "temperature": 0, "top_p": 1, "max_tokens": 64, "samples": 1, "seed": 0,
+}  # fmt: skip
+SERVED = {
+    "benchmark": "held_out", "tasks": ["age"], "backend": "server", "model": "", "server": "http://127.0.0.1:9/v1",
+    "served": "m", "numbers": NUMBERS,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """Two runs on the same 12 questions: one right on the even ones, the other wrong on every third."""
+    folder = tmp_path_factory.mktemp("page")
+    evaluation(folder / "runs" / "sft", "qwen-sft", lambda n: n % 2 == 0)
+    evaluation(folder / "runs" / "grpo", "qwen-grpo", lambda n: n % 3 != 0)
+    for name in ("models/small", "models/deep/large", "elsewhere"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "config.json").write_text("{}")
+    return Settings(folder / "runs", folder / "models")
+
+
+def vote(question, choice, reviewer="a", task="t", first="x", second="y"):
+    return Vote(first, second, task, question, reviewer, choice)
+
+
+WRITER = """
+import pathlib, sys
+from rl.evaluation.web.votes import Vote, Votes
+votes = Votes(pathlib.Path(sys.argv[1]))
+for number in range(20):
+    votes.add(Vote("x", "y", "t", str(number), sys.argv[2], "first"))
+"""
+
+
+def test_votes_of_concurrent_writers_are_all_kept(tmp_path):
+    path = tmp_path / "votes.sqlite"
+    names = [f"r{n}" for n in range(3)]
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), name], cwd=ROOT) for name in names]
+    assert [writer.wait(300) for writer in writers] == [0, 0, 0]
+    found = Votes(path).all()
+    assert len(found) == 60 and len(set(found)) == 60
+    assert all(Votes(path).done("x", "y", name) == {("t", str(i)) for i in range(20)} for name in names)
+
+
+def test_each_pair_once_per_reviewer_and_the_first_vote_stays(tmp_path):
+    votes = Votes(tmp_path / "v.sqlite")
+    votes.add(vote("1", "tie"))
+    with pytest.raises(UserError, match="a has voted on this question before"):
+        votes.add(vote("1", "first", " a "))
+    votes.add(vote("1", "second", "b"))
+    assert [(one.reviewer, one.choice) for one in votes.all()] == [("a", "tie"), ("b", "second")]
+    for wrong in (vote("2", "best"), vote("2", "tie", " "), vote("2", "tie", first="y", second="x")):
+        with pytest.raises(UserError):
+            votes.add(wrong)
+    with pytest.raises(UserError, match="more than 100 characters"):
+        votes.add(vote("2", "tie", "r" * 101))
+    (tmp_path / "bad.sqlite").write_text("no database, " * 100)
+    with pytest.raises(UserError, match="can't be used"):
+        Votes(tmp_path / "bad.sqlite")
+
+
+def test_win_rates_and_agreement_by_hand(tmp_path):
+    given = [
+        vote("1", "first"), vote("1", "first", "b"), vote("1", "second", "c"),  # 1 of 3 pairs of votes agrees
+        vote("2", "tie"), vote("2", "bad", "b"), vote("3", "first", task="u"),
+    ]  # fmt: skip
+    both, first, second = tallies(given)
+    assert (both.task, first.task, second.task) == ("", "t", "u")
+    assert (both.votes, both.counts["first"], both.counts["bad"]) == (6, 3, 1)
+    assert both.rate() == pytest.approx((3 + 2 / 2) / 6) and both.rate() + both.rate("second") == pytest.approx(1)
+    assert (both.agreed, both.pairs, second.pairs) == (1, 4, 0)
+    votes = Votes(tmp_path / "v.sqlite")
+    for one in given:
+        votes.add(one)
+    low, high = wilson(4, 6)
+    shown = " ".join(review.win_table(votes).split())
+    assert f"66.7 %<small>{100 * low:.1f}–{100 * high:.1f}</small>" in shown
+    assert "25.0 %<small>of 4 pairs of votes</small>" in shown
+
+
+def test_a_review_is_blind_and_goes_on_where_it_was_left(settings, tmp_path):
+    both = [read_run(settings.runs, name) for name in ("sft", "grpo")]
+    found = pairs(*both, "王")
+    assert len(found) == 12 and (found[0].first, found[0].second) == ("grpo", "sft")
+    assert found == pairs(*reversed(both), "王"), "the order of the runs changes nothing"
+    swapped = [pair.swapped for pair in found]
+    assert {True, False} == set(swapped) and swapped != [pair.swapped for pair in pairs(*both, "李")]
+    for pair in found:
+        page = review.shown(pair)
+        assert "sft" not in page and "grpo" not in page
+        assert pair.sides[pair.swapped] is pair.question
+    votes = Votes(tmp_path / "v.sqlite")
+    for pair in found[:2]:
+        votes.add(Vote(pair.first, pair.second, *pair.key, "王", "tie"))
+    assert review.next_pair(settings, votes, "sft", "grpo", "王").place == 3
+    assert review.next_pair(settings, votes, "sft", "grpo", "李").place == 1
+    for pair in found[2:]:
+        votes.add(Vote(pair.first, pair.second, *pair.key, "王", "bad"))
+    assert review.next_pair(settings, votes, "sft", "grpo", "王") is None and "thank you" in review.shown(None)
+    with pytest.raises(UserError, match="two different runs"):
+        review.next_pair(settings, votes, "sft", "sft", "王")
+
+
+def test_a_ballot_means_the_run_that_was_shown():
+    meant = [review.choice_of(ballot, swapped) for swapped in (False, True) for ballot in review.BALLOT]
+    assert meant == ["first", "second", "tie", "bad", "second", "first", "tie", "bad"]
+    with pytest.raises(UserError, match="no vote is chosen"):
+        review.choice_of(None, False)
+
+
+def test_runs_are_found_and_nothing_beyond_them(settings, tmp_path):
+    assert [run.name for run in find_runs(settings.runs)] == ["grpo", "sft"]
+    for name in ("../elsewhere", "/etc", "", "none"):
+        with pytest.raises(UserError, match="is not below"):
+            read_run(settings.runs, name)
+    with pytest.raises(UserError, match="has no task \\.\\./x"):
+        answered(read_run(settings.runs, "sft"), "../x")
+    (tmp_path / "r" / "answers").mkdir(parents=True)
+    (tmp_path / "r" / "manifest.json").write_text('{"benchmark": "held_out", "model": "m"}')
+    (tmp_path / "r" / "answers" / "age.jsonl").write_text('{"key": "age/1", "prompt": "p", "answers": []}\n{"key": ')
+    assert [one.id for one in answered(read_run(tmp_path, "r"), "age")] == ["1"], "half a line is being written"
+    assert not (tmp_path / "r" / "answers" / "age.jsonl").read_text().endswith("\n"), "and is left alone"
+
+
+def test_runs_side_by_side_and_tested(settings):
+    runs = [read_run(settings.runs, name) for name in ("sft", "grpo")]
+    table = compare.side_by_side(runs)
+    assert "qwen-sft" in table and "50.0<small>" in table and "66.7<small>" in table
+    runs[0].scores["tasks"]["age"]["contaminated"] = "JEC-QA"
+    assert "contamination: contains JEC-QA" in compare.side_by_side(runs)
+    tested = compare.paired(*runs)
+    assert "-16.7" in tested and "mcnemar" in tested
+    assert compare.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert compare.holm([0.5, 0.9]) == [1.0, 1.0]
+
+
+def test_answers_are_filtered_escaped_and_their_citations_checked(settings):
+    found = answered(read_run(settings.runs, "sft"), "age")
+    assert [answers.fits(one, "right", "") for one in found] == [True, False] * 3
+    assert [answers.fits(one, "cut off", "") for one in found] == [False, False, False, True, False, False]
+    assert [answers.fits(one, "all", "第二百六十四条") for one in found] == [True, False] * 3
+    cited = answers.citations(found[0])
+    assert [one["fault"] for one in cited] == ["", answers.FAULTS["unknown article"], answers.FAULTS["unknown law"]]
+    assert cited[0]["name"] == "中华人民共和国刑法 第二百六十四条" and cited[0]["text"].startswith("盗窃公私财物")
+    page = answers.page(found, 1)
+    assert HOSTILE not in page and "<script" not in page and "<img" not in page and "&lt;script&gt;" in page
+    with pytest.raises(UserError, match="no page 2"):
+        answers.page(found, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"benchmark": "../x.yaml"}, "no benchmark"),
+        ({"tasks": ["agee"]}, "has no task agee"),
+        ({"tasks": ["--model=/etc"]}, "has no task --model"),
+        ({"backend": "shell"}, "no backend shell"),
+        ({"server": "file:///etc/passwd"}, "no address of a server"),
+        ({"server": "http://user:secret@host/"}, "no address of a server"),
+        ({"served": " "}, "needs the name of the model"),
+        ({"backend": "vllm", "model": "../elsewhere"}, "is not below"),
+        ({"backend": "vllm", "model": ""}, "the model \\(none\\)"),
+        ({"numbers": NUMBERS | {"max_tokens": 0}}, "max tokens must be a number from 1"),
+        ({"numbers": NUMBERS | {"limit": None}}, "limit must be a number"),
+        ({"numbers": NUMBERS | {"seed": 0.5}}, "seed must be a whole number"),
+        ({"numbers": NUMBERS | {"samples": 4}}, "raise the temperature"),
+    ],
+)
+def test_what_makes_no_sense_is_a_sentence_before_anything_starts(settings, change, message):
+    with pytest.raises(UserError, match=message):
+        evaluations.options_of(settings, **(SERVED | change))
+
+
+def test_options_are_those_of_the_command(settings, monkeypatch):
+    from rl.evaluation.run import _parser
+
+    assert evaluations.models_in(settings) == ["deep/large", "small"]
+    options, total = evaluations.options_of(settings, **SERVED)
+    chosen = _parser().parse_args([*options, "--out=x"])
+    assert (chosen.server, chosen.served_model, chosen.limit, chosen.tasks, total) == (
+        SERVED["server"], "m", 2, ["age"], 2,
+    )  # fmt: skip
+    options, _ = evaluations.options_of(settings, **(SERVED | {"backend": "transformers", "model": "small"}))
+    assert _parser().parse_args([*options, "--out=x"]).model == str(settings.models / "small")
+    monkeypatch.setenv(KEY_ENV, "secret")
+    trusting = Settings(settings.runs, servers=("https://api.example/v1/",))
+    assert KEY_ENV not in evaluations.environment_for(trusting, SERVED["server"])
+    assert evaluations.environment_for(trusting, "https://api.example/v1")[KEY_ENV] == "secret"
+
+
+def test_an_evaluation_is_started_watched_and_stopped(tmp_path):
+    code = (
+        "import pathlib, sys, time\n"
+        "out = pathlib.Path(sys.argv[-1].removeprefix('--out='))\n"
+        "print('第一题', sys.argv[1:-1], flush=True)\n"
+        "try:\n    time.sleep(600 if '--wait' in sys.argv else 0)\n"
+        "except KeyboardInterrupt:\n    sys.exit(130)\n"
+        "sys.exit('--fail' in sys.argv)\n"
+    )
+    jobs = Jobs(tmp_path, (sys.executable, "-c", code))
+    job = jobs.start("long", ["--wait", "$(touch x); `ls`"], 5, {})
+    end = time.monotonic() + 60
+    while "第一题" not in tail(tmp_path / "long" / "log.txt") and time.monotonic() < end:
+        time.sleep(0.1)
+    assert "$(touch x); `ls`" in tail(tmp_path / "long" / "log.txt") and job.state == "running"
+    with pytest.raises(UserError, match="long is running"):
+        jobs.start("long", [], 5, {})
+    jobs.stop("long")
+    job.process.wait(60)
+    assert job.state == "stopped"
+    for name, options, state in (("good", [], "finished"), ("poor", ["--fail"], "failed")):
+        jobs.start(name, options, 5, {}).process.wait(60)
+        assert jobs.find(name).state == state
+    for name in ("../x", "", ".lock", "a/b", "a b", "x" * 101):
+        with pytest.raises(UserError, match="no name of a run"):
+            jobs.start(name, [], 5, {})
+    with pytest.raises(UserError, match="is not running here"):
+        jobs.stop("good")
+
+
+def test_a_missing_folder_or_a_taken_port_is_a_sentence(tmp_path, capsys):
+    assert main(["serve", "--runs", str(tmp_path), "--models", str(tmp_path / "none")]) == 2
+    assert "is no folder" in capsys.readouterr().err
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(["serve", "--runs", str(tmp_path), "--port", str(taken.getsockname()[1])]) == 2
+    assert "can't be listened on" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def address(settings):
+    """The page as it is served."""
+    command = [sys.executable, "-m", "rl.evaluate", "serve", "--runs", str(settings.runs), "--port", "0"]
+    process = subprocess.Popen(
+        [*command, "--models", str(settings.models)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield process.stdout.readline().strip()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def tab(address, tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("profile")) as tab:
+        tab.call("Page.navigate", url=address)
+        tab.says("#overview", "qwen-sft")
+        yield tab
+        beyond = [url for url in tab.requests if not url.startswith((address, "data:", "blob:", "about:"))]
+        assert not beyond, "the page asks nothing of any network"
+        assert tab.run("document.title") == "Themis: evaluations", "untrusted text stays text"
+        assert not tab.console
+
+
+def test_only_its_own_machine_reaches_the_page(address):
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        answer = client.get(address)
+        assert answer.status_code == 200 and "default-src 'self'" in answer.headers["content-security-policy"]
+        assert client.get(address, headers={"Host": "evil.example"}).status_code == 400
+        for path in ("config.json", "manifest.json"):
+            assert client.get(f"{address}/gradio_api/file={ROOT}/{path}").status_code != 200
+        assert client.get(f"{address}/gradio_api/file={Path(__file__)}").status_code == 403
+
+
+def test_a_browser_starts_an_evaluation(tab, settings):
+    tab.tab("Evaluations")
+    tab.click("#start")
+    tab.says("#evaluations-message", "is no address of a server" if not settings.models else "is not below")
+    tab.click("#backend label:nth-of-type(3) input")
+    tab.type("#server input, #server textarea", "http://127.0.0.1:9/v1")
+    tab.type("#served input, #served textarea", "m")
+    tab.type("#run-name input, #run-name textarea", "by hand")
+    tab.click("#start")
+    tab.says("#evaluations-message", "by hand is no name of a run")
+    tab.type("#run-name input, #run-name textarea", "by-hand")
+    tab.click("#start")
+    tab.says("#evaluations-message", "by-hand is started: ")
+    tab.says("#watched", "failed")  # nothing listens there
+    assert "http://127.0.0.1:9/v1" in tab.text("#watched") and "Traceback" not in tab.text("#watched")
+    manifest = json.loads((settings.runs / "by-hand" / "manifest.json").read_text())
+    assert (manifest["benchmark"], manifest["model"]) == ("held_out", "m")
+    tab.says("#overview", "by-hand")
+
+
+def test_a_browser_compares_runs(tab):
+    tab.tab("Compare")
+    for name in ("sft", "grpo"):
+        tab.type("#compare-runs input", name)
+    tab.says("#compare-table", "qwen-grpo")
+    assert "held_out" in tab.text("#compare-table") and "–" in tab.text("#compare-table")
+    tab.click("#paired-button")
+    tab.says("#paired", "Choose two different runs")
+    tab.type("#paired-a input", "sft")
+    tab.type("#paired-b input", "grpo")
+    tab.click("#paired-button")
+    tab.says("#paired", "mcnemar")
+
+
+def test_a_browser_shows_answers(tab):
+    tab.tab("Answers")
+    tab.type("#answers-run input", "sft")
+    tab.says("#answers", "12 answers fit · page 1 of 2")
+    tab.click("#answers details summary")
+    shown = tab.text("#answers details")
+    assert HOSTILE in shown and "${document.title='taken'} {{constructor.name}}" in shown
+    assert "盗窃公私财物，数额较大的" in shown and "this article does not exist" in shown
+    assert "想一想" not in shown, "thinking is folded"
+    tab.click("#answers .thinking summary")
+    assert "想一想" in tab.text("#answers details")
+    tab.type("#answers-search input, #answers-search textarea", "第九千九百条")
+    tab.says("#answers", "6 answers fit")
+    tab.type("#answers-outcome input", "wrong")
+    tab.says("#answers", "0 answers fit")
+
+
+def test_a_browser_reviews_blindly(tab, settings):
+    tab.tab("Review")
+    tab.type("#review-a input", "sft")
+    tab.type("#review-b input", "grpo")
+    tab.click("#review-start")
+    tab.says("#review-message", "needs the reviewer's name")
+    tab.type("#reviewer input, #reviewer textarea", "王律师")
+    tab.click("#review-start")
+    tab.says("#pair", "Pair 1 of 12")
+    tab.click("#vote")
+    tab.says("#review-message", "no vote is chosen")
+    assert "sft" not in tab.text("#pair") and "grpo" not in tab.text("#pair")
+    tab.click("#ballot label input")
+    tab.type("#comment textarea", "理由充分")
+    tab.click("#vote")
+    tab.says("#pair", "Pair 2 of 12")
+    (kept,) = Votes(settings.votes).all()
+    first = pairs(read_run(settings.runs, "sft"), read_run(settings.runs, "grpo"), "王律师")[0]
+    assert (kept.reviewer, kept.comment.strip(), kept.choice) == (
+        "王律师", "理由充分", "second" if first.swapped else "first",
+    )  # fmt: skip
+    assert (kept.task, kept.question) == first.key
+    tab.click("#wins-fold button")
+    tab.click("#count")
+    tab.says("#wins", "grpo against sft")
+
+
+def test_chinese_is_drawn_with_glyphs(tab, tmp_path):
+    if not subprocess.run(["fc-list", ":lang=zh-cn"], capture_output=True).stdout:
+        pytest.skip("no Chinese font is installed; Debian's package is fonts-noto-cjk")
+    from PIL import Image, ImageChops
+
+    boxes = []
+    for character in ("盗", "窃", "\ue123"):
+        style = "position:fixed;z-index:9;left:0;top:0;width:90px;height:90px;background:#fff;color:#000;font-size:60px"
+        tab.run(
+            "(d => { d.id = 'probe'; d.className = 'text'; d.lang = 'zh-Hans'; "
+            f"d.style = {json.dumps(style)}; d.innerText = {json.dumps(character)}; "
+            "document.getElementById('probe')?.remove(); document.querySelector('.gradio-container').append(d); })"
+            "(document.createElement('div'))"
+        )
+        tab.shot(tmp_path / "probe.png")
+        boxes.append(Image.open(tmp_path / "probe.png").convert("L").crop((0, 0, 90, 90)))
+    tab.run("document.getElementById('probe').remove()")
+    for left, right in ((0, 1), (0, 2), (1, 2)):
+        difference = ImageChops.difference(boxes[left], boxes[right])
+        assert sum(value > 100 for value in difference.getdata()) > 300, "they look different"

@@ -1,0 +1,205 @@
+"""``python -m tools.export_lm_eval``: our questions as tasks of EleutherAI's lm-evaluation-harness.
+
+    python -m tools.export_lm_eval --out DIR [--tasks age charge] [--questions 500] [--split test]
+    lm_eval run --tasks themis --include_path DIR --model hf --model_args pretrained=MODEL --apply_chat_template
+
+The folder holds a YAML and a JSON Lines file for each task, a group of all of them, the function that reads the data
+from where the folder lies, and a README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from curricula.errors import DataError
+from curricula.splits import SPLITS, Split
+from curricula.tasks import TASKS, find_task, make_prompts
+from rl.evaluation.own import EVALUATION_SEED
+from rl.inference.journal import write_lines
+
+GROUP = "themis"
+VERSION = 1
+"""Of the tasks; a change of questions, of the pattern or of the metric raises it."""
+ANSWER = r"(?s)<answer>((?:(?!<answer>).)*?)</answer>"
+"""An answer block; the last one of a completion counts."""
+IGNORED = [r"[\s、，。；：,;:《》]"]
+"""What an answer and its reference are compared without; a point stays, as 1.5 is not 15."""
+HINT = "请先思考，再把最终答案写在<answer>和</answer>之间。"
+MAX_TOKENS = 1024
+SHOTS = 8
+"""Worked examples of each task."""
+DATA = '''"""The questions, read from the folder that this file lies in, wherever the harness is started."""
+
+from pathlib import Path
+
+import datasets
+
+
+def load(file, **others):
+    """Both splits of a task; ``others`` are settings of the harness that concern no data."""
+    found = datasets.Dataset.from_json(str(Path(__file__).parent / file))
+    return datasets.DatasetDict(
+        {name: found.filter(lambda row, name=name: row["split"] == name) for name in ("shots", "test")}
+    )
+'''
+README = """# Questions of Chinese law for lm-evaluation-harness
+
+    lm_eval run --tasks {group} --include_path FOLDER --apply_chat_template --model hf --model_args pretrained=MODEL
+
+{count} tasks, made from the statutes in force by the project Themis: `{group}` is all of them with their mean,
+`{group}_TASK` is one. Split `{split}`, seed {seed}. Each line of `TASK.jsonl` has `id`, `split` (`test`, or `shots` for
+worked examples of the training split), `question`, `answer`, `answer_kind` and `demonstration` (a worked completion).
+
+| task | questions | what is asked |
+|---|---|---|
+{table}
+
+The metric is `exact_match` of the last `<answer>…</answer>`, without white space, case and 、，。；：,;:《》;
+a completion without such a block is wrong. Themis itself reads answers by their kind (第264条 is 第二百六十四条) and
+looks for them after the reasoning alone: its own accuracy is not quite the same figure.
+"""
+
+
+class _Block(yaml.SafeDumper):
+    """YAML that knows the harness's reference to a function."""
+
+
+class _Function(str):
+    """``file.function``."""
+
+
+_Block.add_representer(_Function, lambda dumper, value: dumper.represent_scalar("!function", str(value)))
+
+
+def task_config(task: str) -> dict[str, Any]:
+    """A task as the harness describes one (its docs/task_guide.md)."""
+    return {
+        "task": f"{GROUP}_{task}",
+        "task_alias": task,
+        "custom_dataset": _Function("questions.load"),
+        "dataset_kwargs": {"file": f"{task}.jsonl"},
+        "test_split": "test",
+        "fewshot_split": "shots",
+        "fewshot_config": {"sampler": "first_n", "doc_to_target": "{{demonstration}}"},
+        "output_type": "generate_until",
+        "doc_to_text": "{{question}}\n" + HINT,
+        "doc_to_target": "{{answer}}",
+        "target_delimiter": "\n",
+        "generation_kwargs": {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": MAX_TOKENS},
+        "filter_list": [
+            {
+                "name": "answer",
+                "filter": [
+                    {"function": "regex", "regex_pattern": ANSWER, "group_select": -1, "fallback": "[none]"},
+                    {"function": "take_first"},
+                ],
+            }
+        ],
+        "metric_list": [
+            {
+                "metric": "exact_match",
+                "aggregation": "mean",
+                "higher_is_better": True,
+                "ignore_case": True,
+                "ignore_punctuation": False,
+                "regexes_to_ignore": IGNORED,
+            }
+        ],
+        "metadata": {"version": VERSION},
+    }
+
+
+def group_config(tasks: Sequence[str]) -> dict[str, Any]:
+    """All tasks as one, with the mean over tasks."""
+    mean = {"metric": "exact_match", "aggregation": "mean", "weight_by_size": False, "filter_list": "answer"}
+    return {
+        "group": GROUP,
+        "task": [f"{GROUP}_{task}" for task in tasks],
+        "aggregate_metric_list": [mean],
+        "metadata": {"version": VERSION},
+    }
+
+
+def rows(task: str, split: Split, questions: int) -> list[dict[str, Any]]:
+    """The lines of a task's file: worked examples, then the questions (fewer where a task has no more).
+
+    Raises:
+        DataError: for an unknown task, or one without questions in the split.
+    """
+    drawn = [("shots", prompt) for prompt in make_prompts(task, "train", SHOTS, EVALUATION_SEED, fewer_ok=True)]
+    drawn += [("test", prompt) for prompt in make_prompts(task, split, questions, EVALUATION_SEED, fewer_ok=True)]
+    return [
+        {
+            "id": prompt.uid,
+            "split": name,
+            "question": prompt.messages[-1]["content"],
+            "answer": prompt.reference,
+            "answer_kind": prompt.answer_kind,
+            "demonstration": prompt.demonstration or f"<answer>{prompt.reference}</answer>",
+        }
+        for name, prompt in drawn
+    ]
+
+
+def export(out: Path, tasks: Sequence[str], split: Split = "test", questions: int = 500) -> dict[str, int]:
+    """Write the folder; returns how many questions each task has.
+
+    Raises:
+        DataError: for an unknown task, or a folder that holds something else.
+    """
+    described = {task: find_task(task).description for task in tasks}
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out} is a file; give the folder that the tasks are to be written into")
+    strange = [path.name for path in out.glob("*.yaml") if not path.name.startswith(GROUP)]
+    if strange:
+        raise DataError(f"{out} holds {strange[0]}, which is not of this export; give an empty folder")
+    for path in out.glob(f"{GROUP}*.yaml"):  # tasks of an earlier export
+        path.unlink()
+    counts = {}
+    for task in tasks:
+        found = rows(task, split, questions)
+        write_lines(out / f"{task}.jsonl", found)
+        _write(out / f"{GROUP}_{task}.yaml", task_config(task))
+        counts[task] = sum(row["split"] == "test" for row in found)
+    _write(out / f"{GROUP}.yaml", group_config(tasks))
+    (out / "questions.py").write_text(DATA, encoding="utf-8")
+    table = "\n".join(f"| `{GROUP}_{task}` | {counts[task]} | {described[task]} |" for task in tasks)
+    text = README.format(group=GROUP, count=len(tasks), split=split, seed=EVALUATION_SEED, table=table)
+    (out / "README.md").write_text(text, encoding="utf-8")
+    return counts
+
+
+def _write(path: Path, config: dict[str, Any]) -> None:
+    path.write_text(yaml.dump(config, Dumper=_Block, allow_unicode=True, sort_keys=False, width=120), encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0, or 2 with a sentence when the tasks can't be exported."""
+    parser = argparse.ArgumentParser(prog="python -m tools.export_lm_eval", description="Tasks for lm_eval.")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the tasks, such as themis_tasks")
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), help="default: all")
+    parser.add_argument("--questions", type=int, default=500, help="most questions of a task (%(default)s)")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="(%(default)s)")
+    chosen = parser.parse_args(argv)
+    try:
+        if chosen.questions < 1:
+            raise DataError(f"--questions {chosen.questions}: at least 1")
+        counts = export(chosen.out, list(dict.fromkeys(chosen.tasks)), chosen.split, chosen.questions)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {chosen.out} can't be written ({error.strerror}); give another --out", file=sys.stderr)
+        return 2
+    print(f"{chosen.out}: {len(counts)} tasks, {sum(counts.values())} questions")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
