@@ -13,7 +13,7 @@ from rich.console import Console
 
 from rl.errors import UserError
 from rl.evaluation.judging import text_of
-from rl.evaluation.results import notes
+from rl.evaluation.results import notes, percent
 from rl.files import read_json
 from rl.inference.journal import read_lines
 
@@ -68,6 +68,7 @@ def write(folders: Sequence[Path], out: Path) -> Path:
         .get_template("evaluation.html.j2")
         .render(
             runs=runs,
+            percent=percent,
             benchmarks=[section(name, [run for run in runs if run.scores["benchmark"] == name]) for name in benchmarks],
         )
     )
@@ -85,7 +86,7 @@ def read(folder: Path) -> Evaluated:
 def section(name: str, runs: Sequence[Evaluated]) -> dict[str, Any]:
     """What the page shows of one benchmark: a row for each task, a cell for each run, and single answers."""
     tasks = list(dict.fromkeys(task for run in runs for task in run.tasks))
-    best = {task: max(run.tasks[task]["score"] for run in runs if task in run.tasks) for task in tasks}
+    best = {task: max(run.tasks[task]["score"] or 0.0 for run in runs if task in run.tasks) for task in tasks}
     return {
         "name": name,
         "title": runs[0].scores["title"],

@@ -114,7 +114,8 @@ def score_benchmarks(stage: EvaluateStage, found: Tasks, run_dir: Path, after: s
         (out / "scores.json").unlink(missing_ok=True)
         scores = assess(benchmark, tasks, out, head, None)
         for name, figures in scores["tasks"].items():
-            metrics[f"benchmark/{benchmark.name}/{name}"] = figures["score"]
+            if figures["score"] is not None:
+                metrics[f"benchmark/{benchmark.name}/{name}"] = figures["score"]
             records.append({"stage": stage.name, "after": after, "benchmark": benchmark.name, "task": name, **figures})
     path = run_dir / "benchmarks.json"
     kept = [record for record in read_json(path) if record["stage"] != stage.name] if path.is_file() else []
