@@ -82,7 +82,7 @@ def read_tasks(
     limit: int | None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> list[TaskRun]:
-    """The questions of tasks. Where none are named: of the task ``all``, or else of every task, and those whose data are
+    """The questions of tasks. Where none are named: of the task ``all``, or else of every task; those whose data are
     missing are left out and told.
 
     Raises:

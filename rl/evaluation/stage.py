@@ -6,6 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich import box
+from rich.table import Table
+
 from curricula.prompts import Prompt
 from rl.config.stages import EvaluateStage
 from rl.files import read_json, write_json
@@ -121,6 +124,22 @@ def score_benchmarks(stage: EvaluateStage, found: Tasks, run_dir: Path, after: s
     kept = [record for record in read_json(path) if record["stage"] != stage.name] if path.is_file() else []
     write_json(path, kept + records)
     return metrics
+
+
+def stage_table(run_dir: Path) -> Table | None:
+    """The scores in ``benchmarks.json`` in percent, a row for each task and stage; None if there are none."""
+    path = run_dir / "benchmarks.json"
+    if not path.is_file():
+        return None
+    from rl.evaluation.results import between, notes, percent
+
+    shown = Table(title="Benchmarks (%, 95 % interval)", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("after", "benchmark", "task", "n", "score", "interval", "fixed", "note"):
+        shown.add_column(name, justify="right" if name in ("n", "score", "interval", "fixed") else "left")
+    for one in read_json(path):
+        figures = percent(one["score"]), between(one["interval"]), percent(one["fixed"])
+        shown.add_row(one["after"], one["benchmark"], one["task"], str(one["n"]), *figures, "; ".join(notes(one)))
+    return shown
 
 
 def _turns(messages: Messages) -> list[dict[str, str]]:

@@ -9,10 +9,14 @@ import time
 
 import pytest
 
+from rl import job
+from rl.evaluate import main as evaluate
 from rl.inference.backend import Ask
 from rl.inference.backends.engine import EngineBackend, EngineSettings
 from rl.inference.backends.hf import TransformersBackend
-from tests.e2e.runs import ROOT, left_over
+from rl.inference.journal import read_lines
+from tests.e2e.runs import ROOT, left_over, metrics
+from tests.e2e.test_variants import config
 
 BATCH = 4
 TASKS = ("age", "limitation")
@@ -70,9 +74,10 @@ def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(nano, tmp_path):
         assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()[-4000:]
         time.sleep(0.02)
     family = psutil.Process(process.pid).children(recursive=True)
+    engines = [one for one in family if "EngineActor" in one.name()]
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
-    assert not left_over(family, 60), "Ray and the engine end with the process that started them"
+    assert engines and not left_over(engines, 60), "engines end with the process that started them"
     kept = lines_so_far(broken)
     assert 0 < kept < 2 * 24 and kept % BATCH == 0, "whole batches are on the disk"
     with (broken / "answers" / "age.jsonl").open("a") as file:
@@ -110,6 +115,41 @@ def test_every_strategy_runs_on_a_nano_model(nano, tmp_path):
     assert len((tmp_path / "rounds.jsonl").read_text().splitlines()) == 4 * 24
     assert {path.stem for path in (tmp_path / "chains").glob("*.jsonl")} >= {"cot", "samples", "assess-1"}
     assert (tmp_path / "strategies.svg").is_file()
+
+
+@pytest.mark.timeout(600)
+def test_a_stage_asks_the_engines_of_its_run(ray_cluster, models, tmp_path, capsys):
+    tasks, sampling = ["age", "exam_single"], {"temperature": 0, "max_tokens": 16}
+    stage = {"name": "look", "kind": "evaluate", "sampling": sampling}
+    benchmarks = {"held_out": tasks, "limit": 5, "shots": 1}
+    job.run(config(tmp_path, models, [stage | {"benchmarks": benchmarks}]))
+    assert "held_out" in capsys.readouterr().out
+    records = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert [(one["task"], one["n"], one["after"]) for one in records] == [
+        ("age", 5, "base"),
+        ("exam_single", 5, "base"),
+    ]
+    assert {"benchmark/held_out/age", "benchmark/held_out/exam_single"} <= metrics(tmp_path)[0].keys()
+    assert (
+        evaluate(["report", str(tmp_path / "benchmarks" / "look" / "held_out"), "--out", str(tmp_path / "p.html")]) == 0
+    )
+    same = [
+        "run",
+        "--benchmark",
+        "held_out",
+        "--tasks",
+        "age",
+        "exam_single",
+        "--model",
+        str(models["untied"]),
+        "--shots",
+    ]
+    same += ["1", "--limit", "5", "--max-tokens", "16", "--backend", "transformers", "--out", str(tmp_path / "alone")]
+    assert evaluate(same) == 0
+    for task in ("age", "exam_single"):
+        stage_answers = read_lines(tmp_path / "benchmarks" / "look" / "held_out" / "answers" / f"{task}.jsonl", print)
+        alone = read_lines(tmp_path / "alone" / "answers" / f"{task}.jsonl", print)
+        assert [one["answers"] for one in stage_answers] == [one["answers"] for one in alone]
 
 
 @pytest.mark.timeout(600)

@@ -5,12 +5,14 @@ import shutil
 
 import pytest
 
+from rl.config.stages import EvaluateStage
 from rl.errors import UserError
 from rl.evaluate import main as evaluate
 from rl.evaluation.asking import TooLong, fitted
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
 from rl.evaluation.judging import CRITERIA, judge, service
 from rl.evaluation.run import TaskRun, assess
+from rl.evaluation.stage import read_benchmarks
 from rl.inference.__main__ import main as inference
 from rl.inference.backend import Answer, Ask
 from rl.inference.backends.hf import TransformersBackend
@@ -454,6 +456,27 @@ def test_a_run_is_scored_and_goes_on_without_asking_again(models, tmp_path, caps
     text = page.read_text()
     assert "exam single" in text and "clarity" in text and "&lt;script&gt;" in text and "<script" not in text
     assert evaluate(["report", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("benchmarks", "message"),
+    [
+        ({"lexeval": [11]}, r"task 11 was read as a number; put its name in quotes"),
+        ({"root": "x"}, r"give tasks, data or benchmarks; all are empty"),
+        ({"held_out": "age"}, r"benchmarks.held_out='age': root is text, shots and limit numbers, the rest lists"),
+    ],
+)
+def test_benchmarks_of_a_stage_are_checked_by_form(benchmarks, message):
+    with pytest.raises(ValueError, match=message):
+        EvaluateStage(name="look", kind="evaluate", benchmarks=benchmarks)
+
+
+def test_benchmarks_of_a_stage_are_read_before_anything_starts():
+    stage = EvaluateStage(name="look", kind="evaluate", benchmarks={"held_out": ["age"], "limit": 3, "shots": 2})
+    ((benchmark, (task,)),) = read_benchmarks(stage)
+    assert benchmark.name == "held_out" and len(task.questions) == 3 and len(task.questions[0].shots) == 2
+    with pytest.raises(UserError, match="has no task agee"):
+        read_benchmarks(EvaluateStage(name="look", kind="evaluate", benchmarks={"held_out": ["agee"]}))
 
 
 @pytest.mark.parametrize(
