@@ -31,6 +31,7 @@ def run(config: RunConfig) -> None:
         print_plan(config, plan, console)
         return
 
+    from rl.evaluation.stage import stage_table
     from rl.manifest import Manifest
     from rl.results import read, table
 
@@ -44,8 +45,13 @@ def run(config: RunConfig) -> None:
             _report(run_dir)  # what was done is worth reading most when it did not end well
             raise
         _report(run_dir)
-    results = read(run_dir / "results.json")
-    console.print(table(results) if results else "no evaluation stage in this curriculum")
+    results, benchmarks = read(run_dir / "results.json"), stage_table(run_dir)
+    if results:
+        console.print(table(results))
+    if benchmarks is not None:
+        console.print(benchmarks)
+    if not results and benchmarks is None:
+        console.print("no evaluation stage in this curriculum")
     console.print(f"run folder {run_dir} · metrics.jsonl, results.json, rollouts/, checkpoints/, exports/")
 
 

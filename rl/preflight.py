@@ -13,6 +13,7 @@ from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, Perplex
 from rl.corpus import load_corpus
 from rl.demonstrations import demonstrations
 from rl.errors import UserError
+from rl.evaluation.stage import read_benchmarks
 from rl.models.chat import render_demonstration, render_prompt
 
 PROBED = 100
@@ -23,7 +24,7 @@ def require_prompts_fit(config: RunConfig, tokenizer: Any) -> None:
     """Read every data file and measure prompts and demonstrations.
 
     Raises:
-        UserError: if a prompt or a demonstration is longer than its stage allows.
+        UserError: if a prompt or a demonstration is longer than its stage allows, or a benchmark can't be read.
         DataError: if a data file is missing, malformed or empty.
     """
     for stage in config.curriculum.stages:
@@ -41,9 +42,10 @@ def require_prompts_fit(config: RunConfig, tokenizer: Any) -> None:
                 length = len(render_prompt(tokenizer, prompt.messages))
                 what = f"{where}: prompt {prompt.uid} (task {prompt.task})"
                 _require(length, stage.max_prompt_tokens, what, "max_prompt_tokens")
-        elif isinstance(stage, EvaluateStage) and stage.data:
+        elif isinstance(stage, EvaluateStage):
+            read_benchmarks(stage)
             limit = config.model.max_length - stage.sampling.max_tokens
-            for prompt in read_prompts(stage.data):
+            for prompt in read_prompts(stage.data) if stage.data else ():
                 length = len(render_prompt(tokenizer, prompt.messages))
                 _require(length, limit, f"{where}: prompt {prompt.uid}", "model.max_length less sampling.max_tokens")
 

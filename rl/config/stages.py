@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rl.config.algorithm import AlgorithmConfig
 from rl.config.base import Strict
@@ -268,13 +268,29 @@ class EvaluateStage(StageBase):
     """Held-out split of the generated tasks."""
     questions: int = Field(100, ge=1)
     """Questions of each task."""
+    benchmarks: dict[str, str | int | tuple[str, ...]] = Field(default_factory=dict)
+    """Benchmarks and their tasks, such as ``{root: DIR, lawbench: [3-6]}``, an empty list being all tasks. ``root``
+    (folder of their data), ``shots`` (worked examples) and ``limit`` (questions of each task) are no benchmarks."""
     sampling: SamplingConfig = SamplingConfig(temperature=0.0)
     """Validation sampling; greedy unless set."""
 
+    @field_validator("benchmarks", mode="before")
+    @classmethod
+    def _names(cls, given: Any) -> Any:
+        for name, tasks in given.items() if isinstance(given, dict) else ():
+            for task in tasks if isinstance(tasks, list | tuple) else ():
+                if not isinstance(task, str):
+                    raise ValueError(f"{name}: task {task} was read as a number; put its name in quotes, such as '1_1'")
+        return given
+
     @model_validator(mode="after")
     def _has_data(self) -> "EvaluateStage":
-        if not self.tasks and not self.data:
-            raise ValueError("give tasks or data; both are empty")
+        settings = {"root": str, "shots": int, "limit": int}
+        for name, value in self.benchmarks.items():
+            if not isinstance(value, settings.get(name, tuple)):
+                raise ValueError(f"benchmarks.{name}={value!r}: root is text, shots and limit numbers, the rest lists")
+        if not self.tasks and not self.data and not self.benchmarks.keys() - settings:
+            raise ValueError("give tasks, data or benchmarks; all are empty")
         return self
 
 

@@ -73,22 +73,33 @@ def as_json(
     benchmark: Benchmark, task: str, found: TaskScore, answers: Mapping[str, Sequence[Answer]], marks: Marks | None
 ) -> dict[str, Any]:
     """A task's figures as they stand in scores.json."""
-    given = [answer for some in answers.values() for answer in some]
     record: dict[str, Any] = {
-        "title": benchmark.tasks[task],
         "score": found.score,
         "interval": interval_of([one.score for one in found.per_question], found.score),
         "fixed": found.fixed,
         "abstention_rate": found.abstention_rate,
         "further": found.further,
+    }
+    if marks is not None:
+        record["judge"] = marks.to_json() | {"interval": interval_of(marks.scores)}
+    return record | _about(benchmark, task, answers)
+
+
+def unscored(benchmark: Benchmark, task: str, answers: Mapping[str, Sequence[Answer]], problem: str) -> dict[str, Any]:
+    """The same for a task whose answers can't be scored here."""
+    none = dict.fromkeys(("score", "interval", "fixed", "abstention_rate"))
+    return {**none, "further": {}, "problem": problem, **_about(benchmark, task, answers)}
+
+
+def _about(benchmark: Benchmark, task: str, answers: Mapping[str, Sequence[Answer]]) -> dict[str, Any]:
+    given = [answer for some in answers.values() for answer in some]
+    return {
+        "title": benchmark.tasks[task],
         "contaminated": benchmark.contaminated.get(task),
         "answered": len(answers),
         "truncated": sum(answer.truncated for answer in given),
         "completion_tokens": sum(answer.completion_tokens for answer in given),
     }
-    if marks is not None:
-        record["judge"] = marks.to_json() | {"interval": interval_of(marks.scores)}
-    return record
 
 
 def save_answers(
@@ -128,14 +139,20 @@ def table(scores: Mapping[str, Any]) -> Table:
         shown.add_column(name, justify="left" if name in ("task", "", "note") else "right", no_wrap=name == "task")
     for name, task in tasks.items():
         row = [
-            name, task["title"], str(task["n"]), f"{100 * task['score']:.1f}", between(task["interval"]),
-            f"{100 * task['fixed']:.1f}", f"{100 * task['abstention_rate']:.1f}",
+            name, task["title"], str(task["n"]), percent(task["score"]), between(task["interval"]),
+            percent(task["fixed"]), percent(task["abstention_rate"]),
         ]  # fmt: skip
         shown.add_row(*row, *([judged_cell(task)] if judged else ()), "; ".join(notes(task)))
     shown.add_section()
-    average = f"{100 * scores['average']:.1f}"
-    shown.add_row("average", f"{len(tasks)} tasks", "", average, "", f"{100 * scores['average_fixed']:.1f}")
+    shown.add_row(
+        "average", f"{len(tasks)} tasks", "", percent(scores["average"]), "", percent(scores["average_fixed"])
+    )
     return shown
+
+
+def percent(value: float | None) -> str:
+    """A share in percent; empty for None."""
+    return "" if value is None else f"{100 * value:.1f}"
 
 
 def between(interval: Sequence[float] | None) -> str:
@@ -146,12 +163,13 @@ def between(interval: Sequence[float] | None) -> str:
 def judged_cell(task: Mapping[str, Any]) -> str:
     """The judge's mark of a task in percent."""
     found = task.get("judge")
-    return "" if found is None else "none" if found["score"] is None else f"{100 * found['score']:.1f}"
+    return "" if found is None else percent(found["score"]) or "none"
 
 
 def notes(task: Mapping[str, Any]) -> list[str]:
     """What a reader of a task's score must know."""
-    told = [f"contains {task['contaminated']}"] if task["contaminated"] else []
+    told = [task["problem"]] if "problem" in task else []
+    told += [f"contains {task['contaminated']}"] if task["contaminated"] else []
     if task["too_long"]:
         told.append(f"{task['too_long']} too long to be asked")
     if task["shots_left_out"]:

@@ -26,7 +26,7 @@ from rl.errors import UserError
 from rl.evaluation import judging, own
 from rl.evaluation.asking import TooLong, fitted
 from rl.evaluation.benchmark import Benchmark, Question
-from rl.evaluation.results import as_json, predictions, save_answers, score, table
+from rl.evaluation.results import as_json, predictions, save_answers, score, table, unscored
 from rl.files import read_json, write_json
 from rl.inference.backend import Answer, Ask
 from rl.inference.journal import BATCH, Journal, OpenFolder
@@ -75,18 +75,41 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def read_tasks(
-    benchmark: Benchmark, tasks: Sequence[str], root: Path | None, shots: int, limit: int | None
+    benchmark: Benchmark,
+    tasks: Sequence[str],
+    root: Path | None,
+    shots: int,
+    limit: int | None,
+    notice: Callable[[str], None] = lambda text: None,
 ) -> list[TaskRun]:
-    """The questions of tasks; of all for which there are data where none are named.
+    """The questions of tasks. Where none are named: of the task ``all``, or else of every task; those whose data are
+    missing are left out and told.
 
     Raises:
-        UserError: for an unknown task, or data that are missing or damaged.
+        UserError: for an unknown task, or data that are missing (of all of them, where none are named) or damaged.
     """
     unknown = [task for task in tasks if task not in benchmark.tasks]
     if unknown:
         raise UserError(f"{benchmark.title} has no task {unknown[0]}; its tasks are {', '.join(benchmark.tasks)}")
     folder = _folder(benchmark, root)
-    return [TaskRun(task, benchmark.read(folder, task, shots)[:limit]) for task in tasks or benchmark.tasks]
+    every = ["all"] if "all" in benchmark.tasks else list(benchmark.tasks)
+    found: list[TaskRun] = []
+    missing: list[UserError] = []
+    for task in tasks or every:
+        try:
+            found.append(TaskRun(task, benchmark.read(folder, task, shots)[:limit]))
+        except UserError as error:
+            if tasks:
+                raise
+            from rl.evaluation.data import MissingData
+
+            if not isinstance(error, MissingData):
+                raise
+            missing.append(error)
+            notice(f"task {task} is left out: {error}")
+    if not found:
+        raise missing[0]
+    return found
 
 
 def _folder(benchmark: Benchmark, root: Path | None) -> Path:
@@ -141,25 +164,27 @@ def assess(
     path = out / "scores.json"
     found: dict[str, dict[str, Any]] = read_json(path)["tasks"] if path.is_file() else {}
     for task in tasks:
-        scored = score(benchmark, task.name, task.questions, task.answers)
+        counts = {"n": len(task.questions), "too_long": task.too_long, "shots_left_out": task.shots_left_out}
+        try:
+            scored = score(benchmark, task.name, task.questions, task.answers)
+        except UserError as error:  # the answers are kept, and the other tasks have their scores
+            found[task.name] = unscored(benchmark, task.name, task.answers, str(error)) | counts
+            continue
         marks = None
         if judge is not None and task.name in benchmark.judged:
             given = predictions(task.questions, task.answers)
             marks = judging.judge(benchmark, task.name, task.questions, given, judge)
             judging.save(out / "verdicts" / f"{task.name}.jsonl", task.questions, marks)
         save_answers(out / "scored" / f"{task.name}.jsonl", task.questions, task.answers, scored, marks)
-        found[task.name] = as_json(benchmark, task.name, scored, task.answers, marks) | {
-            "n": len(task.questions),
-            "too_long": task.too_long,
-            "shots_left_out": task.shots_left_out,
-        }
+        found[task.name] = as_json(benchmark, task.name, scored, task.answers, marks) | counts
     ordered = {name: found[name] for name in benchmark.tasks if name in found}
+    known = [task for task in ordered.values() if task["score"] is not None]
     scores = {
         **head,
         "title": benchmark.title,
         "tasks": ordered,
-        "average": sum(task["score"] for task in ordered.values()) / len(ordered),
-        "average_fixed": sum(task["fixed"] for task in ordered.values()) / len(ordered),
+        "average": sum(task["score"] for task in known) / len(known) if known else None,
+        "average_fixed": sum(task["fixed"] for task in known) / len(known) if known else None,
     }
     write_json(path, scores)
     return scores
@@ -203,7 +228,8 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
     if bool(chosen.judge) != bool(chosen.judge_model):
         raise UserError("a judge needs both --judge URL and --judge-model NAME")
     benchmark = find_benchmark(chosen.benchmark)
-    tasks = read_tasks(benchmark, chosen.tasks, chosen.root, chosen.shots, chosen.limit)
+    notice = _notice(console)
+    tasks = read_tasks(benchmark, chosen.tasks, chosen.root, chosen.shots, chosen.limit, notice)
     head = {
         "benchmark": benchmark.name,
         "model": identity(chosen),
@@ -214,7 +240,6 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
     }
     folder = OpenFolder(chosen.out, head)
     try:
-        notice = _notice(console)
         with open_backend(chosen) as backend:
             meter = _answer_all(tasks, backend, chosen, sampling, console, notice)
         if meter.answered:

@@ -151,7 +151,7 @@ def open_backend(chosen: argparse.Namespace) -> Iterator[Sized]:
             from cluster.ray_cluster import connect
             from rl.inference.backends.engine import EngineBackend, EngineSettings
 
-            cores = None if chosen.ray_address else max(os.cpu_count() or 1, chosen.data_parallel)
+            cores = None if chosen.ray_address else max(os.cpu_count() or 1, 2 * chosen.data_parallel)
             stack.enter_context(connect(chosen.ray_address, cores, 100, None))
             backend = EngineBackend(
                 EngineSettings(

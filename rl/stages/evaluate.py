@@ -7,6 +7,7 @@ from curricula.records import read_prompts
 from curricula.tasks import make_prompts
 from rl.config.stages import EvaluateStage
 from rl.evaluation.own import EVALUATION_SEED
+from rl.evaluation.stage import answer_benchmarks, score_benchmarks
 from rl.results import EvalResult, save
 from rl.runtime import Runtime
 from rl.samples import Group
@@ -24,17 +25,26 @@ def questions(stage: EvaluateStage) -> list[Prompt]:
 
 
 def run(stage: EvaluateStage, runtime: Runtime) -> None:
-    """Answer every question once and record accuracy, format and the majority answer's share for each task."""
+    """Answer every question once and record accuracy, format and the majority answer's share for each task, and the
+    scores of benchmarks."""
     prompts = questions(stage)
+    groups: list[Group] = []
     with runtime.tracker.stage(stage.name, total=1, start=0):
         with runtime.tracker.phase("rollout"):
-            groups = runtime.answer(stage, prompts)
+            if prompts:
+                groups = runtime.answer(stage, prompts)
+            found = answer_benchmarks(stage, runtime)
         with runtime.tracker.phase("reward"):
-            groups = runtime.score(groups, {"accuracy": 1.0, "format": 0.0})
-    result = summarise(stage, groups, runtime.weights_from or "base")
-    save(runtime.run_dir / "results.json", result)
-    runtime.tracker.log(stage.name, 0, result.metrics)
-    if runtime.config.tracker.dump_rollouts:
+            if prompts:
+                groups = runtime.score(groups, {"accuracy": 1.0, "format": 0.0})
+    after = runtime.weights_from or "base"
+    metrics = score_benchmarks(stage, found, runtime.run_dir, after)
+    if prompts:
+        result = summarise(stage, groups, after)
+        save(runtime.run_dir / "results.json", result)
+        metrics = result.metrics | metrics
+    runtime.tracker.log(stage.name, 0, metrics)
+    if groups and runtime.config.tracker.dump_rollouts:
         runtime.tracker.dump_groups(stage.name, 0, [row for group in groups for row in rows(group, 0)])
 
 

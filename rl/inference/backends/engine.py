@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.errors import ClusterError
 from cluster.health import Supervised
 from cluster.placement import reserve
 from rl.actors import rollout
@@ -107,8 +108,6 @@ class EngineActor:
         Returns:
             (key, a pair of token ids and whether they end at the longest length for each sample).
         """
-        import time
-
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -196,7 +195,7 @@ class EngineBackend:
             ),
             "runtime_env": {"env_vars": rollout.environment(spec)},
         }
-        return Supervised(f"engine/{os.getpid()}/{number}", EngineActor, (spec, width), options, MAX_RESTARTS)
+        return Supervised(f"engine/{uuid.uuid4().hex[:8]}/{number}", EngineActor, (spec, width), options, MAX_RESTARTS)
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
         """Complete all, longest prompts first; each engine takes its next requests from one queue as it has room."""
@@ -282,6 +281,3 @@ class EngineBackend:
         for actor in self.actors:
             actor.stop()
         ray.util.remove_placement_group(self.placement)
-
-
-__all__ = ["ClusterError", "EngineActor", "EngineBackend", "EngineSettings"]

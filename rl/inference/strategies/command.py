@@ -104,7 +104,7 @@ def _settings(chosen: argparse.Namespace) -> Settings:
 def _run(chosen: argparse.Namespace, console: Console) -> None:
     settings = _settings(chosen)
     benchmark = find_benchmark(own.NAME if chosen.task else chosen.benchmark)
-    tasks = read_tasks(benchmark, chosen.task or chosen.tasks, chosen.root, 0, chosen.limit)
+    tasks = read_tasks(benchmark, chosen.task or chosen.tasks, chosen.root, 0, chosen.limit, console.print)
     helper = _helper(chosen)
     head = {
         "benchmark": benchmark.name,

@@ -104,7 +104,7 @@ def table(title: str, scores: Sequence[Score]) -> Table:
     for one in scores:
         figures = [_percent(value) for value in (one.single, one.multiple, one.multiple_f1)] if choices else []
         between = f"{100 * one.interval[0]:.1f}–{100 * one.interval[1]:.1f}" if one.interval else ""
-        happened = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in one.counts.items())
+        happened = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in one.counts.items() if count)
         shown.add_row(
             one.name, *figures, _percent(one.average), between, f"{one.tokens:,.0f}", f"{one.prompt_tokens:,.0f}",
             happened,

@@ -13,9 +13,17 @@ def _months(text: str) -> Hashable | None:
     return None if found is None else (found.kind, found.months)
 
 
+def _number(text: str) -> Hashable | None:
+    found = quantity(text)
+    if found is not None:
+        return found
+    sentence = term(text)
+    return None if sentence is None or sentence.months is None else (sentence.months, "月")
+
+
 KINDS: dict[str, Callable[[str], Hashable | None]] = {
     "choice": find_choice,
-    "number": lambda text: quantity(text) or _months(text),
+    "number": _number,
     "term": _months,
     "article": lambda text: articles(text) or None,
     "charge": lambda text: (charges(text), articles(text)) if charges(text) else None,

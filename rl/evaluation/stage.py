@@ -1,0 +1,146 @@
+"""Benchmarks within a run: asked of the rollout engines that it has, at an evaluation stage of its curriculum."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+
+from curricula.prompts import Prompt
+from rl.config.stages import EvaluateStage
+from rl.files import read_json, write_json
+from rl.models.chat import opens_thinking, render_prompt
+
+if TYPE_CHECKING:
+    from rl.evaluation.benchmark import Benchmark
+    from rl.evaluation.run import TaskRun
+    from rl.inference.backend import Messages
+    from rl.runtime import Runtime
+
+SETTINGS = ("root", "shots", "limit")
+"""Keys of ``benchmarks`` that name no benchmark."""
+Tasks = list[tuple["Benchmark", list["TaskRun"]]]
+
+
+def read_benchmarks(stage: EvaluateStage) -> Tasks:
+    """The benchmarks of a stage with the questions of their tasks.
+
+    Raises:
+        UserError: for an unknown benchmark or task, or data that are missing or damaged.
+    """
+    if not stage.benchmarks:
+        return []
+    from rl.evaluation.run import find_benchmark, read_tasks
+
+    given: dict[str, Any] = stage.benchmarks
+    root = Path(given["root"]).expanduser() if "root" in given else None
+    found = []
+    for name in given:
+        if name not in SETTINGS:
+            benchmark = find_benchmark(name)
+            tasks = read_tasks(benchmark, given[name], root, given.get("shots", 0), given.get("limit"))
+            found.append((benchmark, tasks))
+    return found
+
+
+def answer_benchmarks(stage: EvaluateStage, runtime: Runtime) -> Tasks:
+    """The benchmarks of a stage with the policy's answers; a question that is too long has none."""
+    found = read_benchmarks(stage)
+    if not found:
+        return []
+    from rl.evaluation.asking import TooLong, fitted
+    from rl.inference.backend import Answer
+    from rl.inference.thinking import parted
+
+    def count(messages: Messages) -> int:
+        return len(render_prompt(runtime.tokenizer, _turns(messages)))
+
+    asked: list[tuple[TaskRun, str, Prompt]] = []
+    for benchmark, tasks in found:
+        for task in tasks:
+            for question in task.questions:
+                try:
+                    room = runtime.config.model.max_length
+                    messages, shots = fitted(question, count, room, stage.sampling.max_tokens)
+                except TooLong:
+                    task.too_long += 1
+                    continue
+                task.shots_left_out += shots < len(question.shots)
+                prompt = Prompt(f"{benchmark.name}/{task.name}", tuple(_turns(messages)), question.id)
+                asked.append((task, question.id, prompt))
+    groups = runtime.answer(stage, [prompt for _, _, prompt in asked]) if asked else []
+    for (task, name, _), group in zip(asked, groups, strict=True):
+        completion = group.completions[0]
+        thinking, text = parted(
+            completion.text.removesuffix(runtime.tokenizer.eos_token),
+            opens_thinking(runtime.tokenizer, group.prompt_ids),
+        )
+        cut = completion.finish_reason == "length"
+        task.answers[name] = [Answer(text, thinking, len(completion.token_ids), len(group.prompt_ids), cut)]
+    return found
+
+
+def score_benchmarks(stage: EvaluateStage, found: Tasks, run_dir: Path, after: str) -> dict[str, float]:
+    """Score the answers; metrics ``benchmark/<name>/<task>``.
+
+    A summary goes to ``benchmarks.json`` of the run, in place of an earlier one of the same stage; answers and scores
+    to ``benchmarks/<stage>/<benchmark>``, as ``python -m rl.evaluate run`` leaves them.
+    """
+    if not found:
+        return {}
+    from rl.evaluation.run import assess
+    from rl.inference.journal import write_lines
+
+    metrics: dict[str, float] = {}
+    records: list[dict[str, Any]] = []
+    for benchmark, tasks in found:
+        out = run_dir / "benchmarks" / stage.name / benchmark.name
+        head = {
+            "benchmark": benchmark.name,
+            "model": f"{run_dir.name} after {after}",
+            "shots": stage.benchmarks.get("shots", 0),
+            "samples": 1,
+            **stage.sampling.model_dump(),
+        }
+        for task in tasks:
+            prompts = {question.id: question.prompt for question in task.questions}
+            write_lines(
+                out / "answers" / f"{task.name}.jsonl",
+                (
+                    {"key": f"{task.name}/{name}", "prompt": prompts[name], "answers": [asdict(one) for one in answers]}
+                    for name, answers in task.answers.items()
+                ),
+            )
+        (out / "scores.json").unlink(missing_ok=True)
+        scores = assess(benchmark, tasks, out, head, None)
+        for name, figures in scores["tasks"].items():
+            if figures["score"] is not None:
+                metrics[f"benchmark/{benchmark.name}/{name}"] = figures["score"]
+            records.append({"stage": stage.name, "after": after, "benchmark": benchmark.name, "task": name, **figures})
+    path = run_dir / "benchmarks.json"
+    kept = [record for record in read_json(path) if record["stage"] != stage.name] if path.is_file() else []
+    write_json(path, kept + records)
+    return metrics
+
+
+def stage_table(run_dir: Path) -> Table | None:
+    """The scores in ``benchmarks.json`` in percent, a row for each task and stage; None if there are none."""
+    path = run_dir / "benchmarks.json"
+    if not path.is_file():
+        return None
+    from rl.evaluation.results import between, notes, percent
+
+    shown = Table(title="Benchmarks (%, 95 % interval)", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("after", "benchmark", "task", "n", "score", "interval", "fixed", "note"):
+        shown.add_column(name, justify="right" if name in ("n", "score", "interval", "fixed") else "left")
+    for one in read_json(path):
+        figures = percent(one["score"]), between(one["interval"]), percent(one["fixed"])
+        shown.add_row(one["after"], one["benchmark"], one["task"], str(one["n"]), *figures, "; ".join(notes(one)))
+    return shown
+
+
+def _turns(messages: Messages) -> list[dict[str, str]]:
+    return [{"role": role, "content": content} for role, content in messages]

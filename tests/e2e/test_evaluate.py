@@ -1,0 +1,173 @@
+"""Evaluation end to end: real Ray and real vLLM in processes of their own; killed and gone on with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rl import job
+from rl.evaluate import main as evaluate
+from rl.inference.backend import Ask
+from rl.inference.backends.engine import EngineBackend, EngineSettings
+from rl.inference.backends.hf import TransformersBackend
+from rl.inference.journal import read_lines
+from tests.e2e.runs import ROOT, left_over, metrics
+from tests.e2e.test_variants import config
+
+BATCH = 4
+TASKS = ("age", "limitation")
+
+
+@pytest.fixture(scope="module")
+def nano(tmp_path_factory):
+    """A nano model with room for the Assessor's prompts. Its weights are random, so that it answers at full length."""
+    from rl.config.schema import NanoConfig
+    from rl.models.nano import ensure_nano
+
+    shape = {"vocab_size": 1500, "hidden_size": 64, "layers": 2, "heads": 2, "kv_heads": 1, "intermediate_size": 128}
+    return str(ensure_nano(NanoConfig(**shape), 0, 2048, tmp_path_factory.mktemp("nano")))
+
+
+def start(module, *arguments):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(nano, out, limit=24):
+    return start(
+        "rl.evaluate", "run", "--benchmark", "held_out", "--tasks", *TASKS, "--model", nano, "--out", str(out),
+        "--limit", str(limit), "--batch", str(BATCH), "--max-tokens", "40", "--max-length", "256",
+        "--max-num-seqs", "4", "--temperature", "0.8",
+    )  # fmt: skip
+
+
+def finish(process):
+    printed, _ = process.communicate(timeout=800)
+    assert process.returncode == 0, printed[-4000:]
+    return printed
+
+
+def lines(out):
+    found = [path.read_text().splitlines() for path in sorted((out / "answers").glob("*.jsonl"))]
+    return [json.loads(line) for some in found for line in some]
+
+
+@pytest.mark.timeout(1800)
+def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(nano, tmp_path):
+    import psutil
+
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    process = run(nano, broken)
+    deadline = time.monotonic() + 600
+    while not (broken / "answers").is_dir() or not lines_so_far(broken):
+        assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()[-4000:]
+        time.sleep(0.02)
+    family = psutil.Process(process.pid).children(recursive=True)
+    engines = [one for one in family if "EngineActor" in one.name()]
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert engines and not left_over(engines, 60), "engines end with the process that started them"
+    kept = lines_so_far(broken)
+    assert 0 < kept < 2 * 24 and kept % BATCH == 0, "whole batches are on the disk"
+    with (broken / "answers" / "age.jsonl").open("a") as file:
+        file.write('{"key": "age/hal')  # as a crash within a write leaves it
+    printed = finish(run(nano, broken))
+    assert f"{2 * 24 - kept} answers" in printed and "half written" in printed, (
+        "what was on the disk is not asked again"
+    )
+    finish(run(nano, whole))
+    for task in TASKS:
+        for folder in ("answers", "scored"):
+            name = f"{folder}/{task}.jsonl"
+            assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+    assert len(lines(broken)) == 48
+
+
+def lines_so_far(out):
+    return sum(path.read_bytes().count(b"\n") for path in (out / "answers").glob("*.jsonl"))
+
+
+@pytest.mark.timeout(1200)
+def test_every_strategy_runs_on_a_nano_model(nano, tmp_path):
+    printed = finish(
+        start(
+            "rl.inference", "strategies", "--task", "exam_single", "exam_multi", "--model", nano, "--limit", "4",
+            "--out", str(tmp_path), "--chains", "3", "--max-tokens", "24", "--assess-tokens", "24",
+            "--outcome", "reward:format",
+        )
+    )  # fmt: skip
+    assert "SC acc" in printed and "MC F1" in printed
+    found = json.loads((tmp_path / "strategies.json").read_text())["methods"]
+    names = ["zero-shot CoT", "best of n", "majority", *(f"iterative, round {n}" for n in (1, 2, 3))]
+    assert [one["name"] for one in found] == names
+    assert found[3]["counts"]["assessed"] == 2 * 4 * 3 and found[3]["tokens"] > found[2]["tokens"] > found[0]["tokens"]
+    assert len((tmp_path / "rounds.jsonl").read_text().splitlines()) == 4 * 24
+    assert {path.stem for path in (tmp_path / "chains").glob("*.jsonl")} >= {"cot", "samples", "assess-1"}
+    assert (tmp_path / "strategies.svg").is_file()
+
+
+@pytest.mark.timeout(1200)
+def test_a_stage_asks_the_engines_of_its_run(ray_cluster, models, tmp_path, capsys):
+    tasks, sampling = ["age", "exam_single"], {"temperature": 0, "max_tokens": 16}
+    stage = {"name": "look", "kind": "evaluate", "sampling": sampling}
+    benchmarks = {"held_out": tasks, "limit": 5, "shots": 1}
+    job.run(config(tmp_path, models, [stage | {"benchmarks": benchmarks}]))
+    assert "held_out" in capsys.readouterr().out
+    records = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert [(one["task"], one["n"], one["after"]) for one in records] == [
+        ("age", 5, "base"),
+        ("exam_single", 5, "base"),
+    ]
+    assert {"benchmark/held_out/age", "benchmark/held_out/exam_single"} <= metrics(tmp_path)[0].keys()
+    assert (
+        evaluate(["report", str(tmp_path / "benchmarks" / "look" / "held_out"), "--out", str(tmp_path / "p.html")]) == 0
+    )
+    same = [
+        "run",
+        "--benchmark",
+        "held_out",
+        "--tasks",
+        "age",
+        "exam_single",
+        "--model",
+        str(models["untied"]),
+        "--shots",
+    ]
+    same += ["1", "--limit", "5", "--max-tokens", "16", "--backend", "transformers", "--out", str(tmp_path / "alone")]
+    assert evaluate(same) == 0
+    for task in ("age", "exam_single"):
+        stage_answers = read_lines(tmp_path / "benchmarks" / "look" / "held_out" / "answers" / f"{task}.jsonl", print)
+        alone = read_lines(tmp_path / "alone" / "answers" / f"{task}.jsonl", print)
+        assert [one["answers"] for one in stage_answers] == [one["answers"] for one in alone]
+
+
+@pytest.mark.timeout(1200)
+def test_engines_answer_as_transformers_does_and_a_lost_one_is_replaced(ray_cluster, nano):
+    asks = [Ask(f"t/{n}", (("user", "盗窃" * (1 + n)),), max_tokens=16) for n in range(24)]
+    expected, found = {}, {}
+    TransformersBackend(nano).generate(asks, lambda ask, answers: expected.update({ask.key: answers}))
+    backend = EngineBackend(EngineSettings(nano, max_length=256, data_parallel=2, max_num_seqs=2))
+    try:
+        victim = backend.actors[0].call("ready", timeout_s=60)
+
+        def done(ask, answers):
+            if not found:
+                os.kill(victim, signal.SIGKILL)
+            assert ask.key not in found
+            found[ask.key] = answers
+
+        backend.generate(asks, done)
+        assert found == expected and backend.actors[0].restarts == 1
+    finally:
+        backend.close()
