@@ -23,7 +23,7 @@ def score(
 ) -> TaskScore:
     """Scores of a task; with several samples of each question the mean over them. A question without an answer (it was
     too long) counts as answered with nothing."""
-    count = max((len(answers.get(question.id, ())) for question in questions), default=1)
+    count = max((len(some) for some in answers.values()), default=1)
     found = [benchmark.score(task, questions, predictions(questions, answers, sample)) for sample in range(count)]
     return found[0] if len(found) == 1 else _mean(found)
 

@@ -11,6 +11,7 @@ import pytest
 
 from rl import job
 from rl.evaluate import main as evaluate
+from rl.inference.__main__ import main as inference
 from rl.inference.backend import Ask
 from rl.inference.backends.engine import EngineBackend, EngineSettings
 from rl.inference.backends.hf import TransformersBackend
@@ -32,10 +33,10 @@ def nano(tmp_path_factory):
     return str(ensure_nano(NanoConfig(**shape), 0, 2048, tmp_path_factory.mktemp("nano")))
 
 
-def start(module, *arguments):
+def start(*arguments):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", "rl.evaluate", *arguments],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -44,10 +45,10 @@ def start(module, *arguments):
     )
 
 
-def run(nano, out, limit=24):
-    return start(
-        "rl.evaluate", "run", "--benchmark", "held_out", "--tasks", *TASKS, "--model", nano, "--out", str(out),
-        "--limit", str(limit), "--batch", str(BATCH), "--max-tokens", "40", "--max-length", "256",
+def arguments(nano, out):
+    return (
+        "run", "--benchmark", "held_out", "--tasks", *TASKS, "--model", nano, "--out", str(out), "--limit", "24",
+        "--batch", str(BATCH), "--max-tokens", "40", "--max-length", "256",
         "--max-num-seqs", "4", "--temperature", "0.8",
     )  # fmt: skip
 
@@ -64,11 +65,11 @@ def lines(out):
 
 
 @pytest.mark.timeout(1800)
-def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(nano, tmp_path):
+def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(nano, tmp_path, request):
     import psutil
 
     broken, whole = tmp_path / "broken", tmp_path / "whole"
-    process = run(nano, broken)
+    process = start(*arguments(nano, broken))
     deadline = time.monotonic() + 600
     while not (broken / "answers").is_dir() or not lines_so_far(broken):
         assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()[-4000:]
@@ -82,11 +83,12 @@ def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(nano, tmp_path):
     assert 0 < kept < 2 * 24 and kept % BATCH == 0, "whole batches are on the disk"
     with (broken / "answers" / "age.jsonl").open("a") as file:
         file.write('{"key": "age/hal')  # as a crash within a write leaves it
-    printed = finish(run(nano, broken))
+    printed = finish(start(*arguments(nano, broken)))
     assert f"{2 * 24 - kept} answers" in printed and "half written" in printed, (
         "what was on the disk is not asked again"
     )
-    finish(run(nano, whole))
+    request.getfixturevalue("ray_cluster")
+    assert evaluate(arguments(nano, whole)) == 0
     for task in TASKS:
         for folder in ("answers", "scored"):
             name = f"{folder}/{task}.jsonl"
@@ -99,14 +101,16 @@ def lines_so_far(out):
 
 
 @pytest.mark.timeout(1200)
-def test_every_strategy_runs_on_a_nano_model(nano, tmp_path):
-    printed = finish(
-        start(
-            "rl.inference", "strategies", "--task", "exam_single", "exam_multi", "--model", nano, "--limit", "4",
-            "--out", str(tmp_path), "--chains", "3", "--max-tokens", "24", "--assess-tokens", "24",
+def test_every_strategy_runs_on_a_nano_model(ray_cluster, nano, tmp_path, capsys):
+    found = inference(
+        (
+            "strategies", "--task", "exam_single", "exam_multi", "--model", nano, "--out", str(tmp_path),
+            "--limit", "4", "--chains", "3", "--max-tokens", "24", "--assess-tokens", "24",
             "--outcome", "reward:format",
         )
     )  # fmt: skip
+    printed = capsys.readouterr().out
+    assert found == 0
     assert "SC acc" in printed and "MC F1" in printed
     found = json.loads((tmp_path / "strategies.json").read_text())["methods"]
     names = ["zero-shot CoT", "best of n", "majority", *(f"iterative, round {n}" for n in (1, 2, 3))]

@@ -479,6 +479,14 @@ def test_benchmarks_of_a_stage_are_read_before_anything_starts():
         read_benchmarks(EvaluateStage(name="look", kind="evaluate", benchmarks={"held_out": ["agee"]}))
 
 
+def test_questions_that_are_too_long_count_as_not_answered(models, tmp_path, capsys):
+    arguments = ["run", "--benchmark", "held_out", "--tasks", "age", "--model", str(models["tied"]), "--limit", "2"]
+    arguments += ["--backend", "transformers", "--max-length", "16", "--out", str(tmp_path)]
+    assert evaluate(arguments) == 0 and "2 too long to be asked" in " ".join(capsys.readouterr().out.split())
+    task = json.loads((tmp_path / "scores.json").read_text())["tasks"]["age"]
+    assert (task["score"], task["abstention_rate"], task["answered"]) == (0.0, 1.0, 0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
