@@ -197,7 +197,9 @@ def tab(settings: Settings, jobs: Jobs) -> list[gr.Dropdown]:
     def look(name: str) -> tuple[str, str]:
         return overview(settings, jobs), watched(settings, jobs, name or "")
 
-    benchmark.input(titles, benchmark, tasks, api_name="tasks", show_progress="hidden")
+    benchmark.input(
+        titles, benchmark, tasks, api_name="tasks", show_progress="hidden", trigger_mode="always_last"
+    )  # fmt: skip
     numbers = {"shots": shots, "limit": limit, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
     numbers |= {"samples": samples, "seed": seed}
     fields = [name, benchmark, tasks, backend, model, server, served, *(numbers[key] for key in NUMBERS)]
