@@ -155,9 +155,11 @@ def test_runs_are_found_and_nothing_beyond_them(settings, tmp_path):
 def test_runs_side_by_side_and_tested(settings):
     runs = [read_run(settings.runs, name) for name in ("sft", "grpo")]
     table = compare.side_by_side(runs)
-    assert "qwen-sft" in table and "50.0<small>" in table and "66.7<small>" in table
+    assert "qwen-sft" in table and "50.0\n<small>" in table and "66.7\n<small>" in table
     runs[0].scores["tasks"]["age"]["contaminated"] = "JEC-QA"
-    assert "contamination: contains JEC-QA" in compare.side_by_side(runs)
+    runs[0].scores["tasks"]["age"]["judge"] = {"score": 0.712, "errored": 2}
+    table = compare.side_by_side(runs)
+    assert "contamination: contains JEC-QA" in table and "judge 71.2" in table and "2 verdicts errored" in table
     tested = compare.paired(*runs)
     assert "-16.7" in tested and "mcnemar" in tested
     assert compare.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
