@@ -1,10 +1,14 @@
 """The web page of evaluations: what its functions say, its votes, and a browser that uses it."""
 
+import contextlib
+import itertools
 import json
 import signal
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -151,9 +155,11 @@ def test_runs_are_found_and_nothing_beyond_them(settings, tmp_path):
 def test_runs_side_by_side_and_tested(settings):
     runs = [read_run(settings.runs, name) for name in ("sft", "grpo")]
     table = compare.side_by_side(runs)
-    assert "qwen-sft" in table and "50.0<small>" in table and "66.7<small>" in table
+    assert "qwen-sft" in table and "50.0\n<small>" in table and "66.7\n<small>" in table
     runs[0].scores["tasks"]["age"]["contaminated"] = "JEC-QA"
-    assert "contamination: contains JEC-QA" in compare.side_by_side(runs)
+    runs[0].scores["tasks"]["age"]["judge"] = {"score": 0.712, "errored": 2}
+    table = compare.side_by_side(runs)
+    assert "contamination: contains JEC-QA" in table and "judge 71.2" in table and "2 verdicts errored" in table
     tested = compare.paired(*runs)
     assert "-16.7" in tested and "mcnemar" in tested
     assert compare.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
@@ -291,24 +297,76 @@ def test_only_its_own_machine_reaches_the_page(address):
         assert client.get(f"{address}/gradio_api/file={Path(__file__)}").status_code == 403
 
 
-def test_a_browser_starts_an_evaluation(tab, settings):
+@pytest.fixture
+def served():
+    """(address, event) of a model that answers four questions, and the others once the event is set."""
+    going, answered = threading.Event(), itertools.count()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.give({"object": "list", "data": [{"id": "m", "object": "model", "created": 0, "owned_by": "test"}]})
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            if next(answered) >= 4:
+                going.wait(300)
+            message = {"role": "assistant", "content": "<answer>不负责任</answer>"}
+            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
+            head = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
+            self.give({**head, "choices": [choice], "usage": usage})
+
+        def give(self, value):
+            body = json.dumps(value).encode()
+            with contextlib.suppress(OSError):  # who asked has been stopped
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/v1", going
+    going.set()
+    server.shutdown()
+
+
+def test_a_browser_starts_watches_and_stops_an_evaluation(tab, settings, served):
+    server, going = served
     tab.tab("Evaluations")
     tab.click("#start")
-    tab.says("#evaluations-message", "is no address of a server" if not settings.models else "is not below")
+    tab.says("#evaluations-message", "is not below")
     tab.click("#backend label:nth-of-type(3) input")
-    tab.type("#server input, #server textarea", "http://127.0.0.1:9/v1")
+    tab.type("#tasks input", "age")
+    tab.type("#server input, #server textarea", "ftp://here")
     tab.type("#served input, #served textarea", "m")
+    tab.click("#start")
+    tab.says("#evaluations-message", "is no address of a server")
+    tab.type("#server input, #server textarea", server)
     tab.type("#run-name input, #run-name textarea", "by hand")
     tab.click("#start")
     tab.says("#evaluations-message", "by hand is no name of a run")
     tab.type("#run-name input, #run-name textarea", "by-hand")
+    tab.click("#sampling button")
+    tab.type("#limit input", "6")
     tab.click("#start")
-    tab.says("#evaluations-message", "by-hand is started: ")
-    tab.says("#watched", "failed")  # nothing listens there
-    assert "http://127.0.0.1:9/v1" in tab.text("#watched") and "Traceback" not in tab.text("#watched")
-    manifest = json.loads((settings.runs / "by-hand" / "manifest.json").read_text())
-    assert (manifest["benchmark"], manifest["model"]) == ("held_out", "m")
-    tab.says("#overview", "by-hand")
+    tab.says("#evaluations-message", "by-hand is started: 6 questions")
+    tab.says("#watched", "4 of 6 questions answered")
+    assert "running" in tab.text("#watched") and "by-hand" in tab.text("#overview")
+    tab.click("#stop")
+    tab.says("#watched", "stopped")
+    assert "the same command goes on" in tab.text("#watched") and "Traceback" not in tab.text("#watched")
+    going.set()
+    tab.click("#start")
+    tab.says("#watched", "finished")
+    assert "6 of 6 questions answered" in tab.text("#watched")
+    scores = json.loads((settings.runs / "by-hand" / "scores.json").read_text())
+    assert (scores["model"], scores["tasks"]["age"]["n"], scores["tasks"]["age"]["answered"]) == ("m", 6, 6)
 
 
 def test_a_browser_compares_runs(tab):

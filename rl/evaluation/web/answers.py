@@ -127,10 +127,8 @@ def tab(settings: Settings) -> list[gr.Dropdown]:
         return 1, look(run, task, wanted, search, 1)
 
     filters = [run, task, wanted, search]
-    run.input(choose, run, [task, number, shown], api_name="run", show_progress="hidden")
-    gr.on(
-        [task.input, wanted.input, search.submit, search.blur], filtered, filters, [number, shown],
-        api_name="answers", show_progress="hidden",
-    )  # fmt: skip
-    number.input(turned, [*filters, number], shown, api_name="page", show_progress="hidden")
+    last: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden"}  # what is chosen meanwhile counts
+    run.input(choose, run, [task, number, shown], api_name="run", **last)
+    gr.on([task.input, wanted.input, search.input], filtered, filters, [number, shown], api_name="answers", **last)
+    number.input(turned, [*filters, number], shown, api_name="page", **last)
     return [run]

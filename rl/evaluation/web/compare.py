@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from rl.errors import UserError
-from rl.evaluation.results import notes
+from rl.evaluation.results import judged_cell, notes
 from rl.evaluation.statistics import compare
 from rl.evaluation.web.markup import notice, show, told
 from rl.evaluation.web.runs import Run, find_runs, question_scores, read_run
@@ -35,10 +35,16 @@ def side_by_side(runs: Sequence[Run]) -> str:
             raise UserError(f"{run.name} is not scored yet; let it finish first")
         for task, figures in run.scores["tasks"].items():
             key = str(run.head["benchmark"]), task
-            new = {"title": figures.get("title", ""), "notes": [], "cells": [None] * len(runs)}
-            row = rows.setdefault(key, new)
-            row["cells"][place] = figures
-            row["notes"] += [note for note in notes(figures) if note not in row["notes"]]
+            row = rows.setdefault(
+                key,
+                {
+                    "title": figures.get("title", ""),
+                    "contains": figures.get("contaminated"),
+                    "cells": [None] * len(runs),
+                },
+            )
+            told = notes({**figures, "contaminated": None})
+            row["cells"][place] = {**figures, "judged": judged_cell(figures), "notes": told}
     return show("compare", runs=runs, rows=sorted(rows.items(), key=lambda row: row[0]))
 
 

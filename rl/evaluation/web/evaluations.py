@@ -142,20 +142,27 @@ def tab(settings: Settings, jobs: Jobs) -> list[gr.Dropdown]:
             name = gr.Textbox(label="Name of the run", placeholder="sft-lawbench", max_lines=1, elem_id="run-name")
             benchmark = gr.Dropdown([own.NAME, *BENCHMARKS], value=own.NAME, label="Benchmark")
             tasks = gr.Dropdown(
-                list(own.BENCHMARK.tasks), multiselect=True, label="Tasks (none: all)", allow_custom_value=True
+                list(own.BENCHMARK.tasks),
+                multiselect=True,
+                label="Tasks (none: all)",
+                allow_custom_value=True,
+                elem_id="tasks",
             )
             backend = gr.Radio(
                 list(BACKENDS), value=BACKENDS[0] if settings.models else "server", label="Backend", elem_id="backend"
             )
-            model = gr.Dropdown(models_in(settings), label="Model folder", value=None, allow_custom_value=True)
-            with gr.Row():
+            folder = bool(settings.models)
+            model = gr.Dropdown(
+                models_in(settings), label="Model folder", value=None, allow_custom_value=True, visible=folder
+            )
+            with gr.Row(visible=not folder) as address:
                 server = gr.Textbox(
                     label="Server", placeholder="http://127.0.0.1:8000/v1", max_lines=1, elem_id="server"
                 )
                 served = gr.Textbox(label="Served model", max_lines=1, elem_id="served")
-            with gr.Accordion("Questions and sampling", open=False):
+            with gr.Accordion("Questions and sampling", open=False, elem_id="sampling"):
                 with gr.Row():
-                    limit = gr.Number(0, label="Limit (0: all)", min_width=90)
+                    limit = gr.Number(0, label="Limit (0: all)", min_width=90, elem_id="limit")
                     shots = gr.Number(0, label="Shots", min_width=90)
                     seed = gr.Number(0, label="Seed", min_width=90)
                     samples = gr.Number(1, label="Samples", min_width=90)
@@ -177,6 +184,9 @@ def tab(settings: Settings, jobs: Jobs) -> list[gr.Dropdown]:
         choices = [(task if title in ("", task) else f"{task} {title}", task) for task, title in known.items()]
         return gr.Dropdown(choices, value=[])
 
+    def fields_of(backend: str) -> tuple[Any, Any]:
+        return gr.Dropdown(models_in(settings), visible=backend != "server"), gr.Row(visible=backend == "server")
+
     @told(lambda sentence: (sentence, gr.skip()))
     def start(
         name: str, benchmark: str, tasks: list[str] | None, backend: str, model: str, server: str, served: str,
@@ -197,7 +207,10 @@ def tab(settings: Settings, jobs: Jobs) -> list[gr.Dropdown]:
     def look(name: str) -> tuple[str, str]:
         return overview(settings, jobs), watched(settings, jobs, name or "")
 
-    benchmark.input(titles, benchmark, tasks, api_name="tasks", show_progress="hidden")
+    benchmark.input(
+        titles, benchmark, tasks, api_name="tasks", show_progress="hidden", trigger_mode="always_last"
+    )  # fmt: skip
+    backend.change(fields_of, backend, [model, address], api_name=False, show_progress="hidden")
     numbers = {"shots": shots, "limit": limit, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
     numbers |= {"samples": samples, "seed": seed}
     fields = [name, benchmark, tasks, backend, model, server, served, *(numbers[key] for key in NUMBERS)]

@@ -51,8 +51,8 @@ def settings_of(chosen: argparse.Namespace) -> Settings:
         chosen.runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--runs {chosen.runs} can't be made ({error.strerror}); give another folder") from None
-    folders = [folder.resolve() if folder else None for folder in (chosen.models, root)]
-    return Settings(chosen.runs.resolve(), *folders, tuple(chosen.servers))
+    models, root = (folder.resolve() if folder else None for folder in (chosen.models, root))
+    return Settings(chosen.runs.resolve(), models, root, tuple(chosen.servers))
 
 
 def _serve(settings: Settings, host: str, port: int) -> None:
