@@ -1,8 +1,8 @@
 """``python -m tools.static_model --out FOLDER``: a small embedding model made of the statutes, where none is at hand.
 
 Latent semantic indexing (Deerwester et al. 1990) as a sentence-transformers folder: a byte-pair tokenizer and one
-vector a token, from the truncated SVD of the articles' tf-idf, averaged over a text. It learns from the statutes alone, and
-knows of a word what its company there tells: a stand-in, not a rival of a pretrained model.
+vector a token, from the truncated SVD of the articles' tf-idf, averaged over a text. It learns from the statutes alone
+and knows of a word what its company there tells: a stand-in, not a rival of a pretrained model.
 """
 
 import argparse
