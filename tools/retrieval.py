@@ -111,7 +111,7 @@ def _in_force(asked: list[dict[str, Any]], passages: Sequence[Passage]) -> list[
 
     texts = {name: text for question in asked for name, text in question["相关法规"].items()}
     found = {name: find(name, text) for name, text in texts.items()}
-    return [frozenset(at for n in question["match_name"] if (at := found.get(n)) is not None) for question in asked]
+    return [frozenset(a for name in q["match_name"] if (a := found.get(name)) is not None) for q in asked]
 
 
 def _split(name: str) -> tuple[str, str]:

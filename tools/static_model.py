@@ -1,8 +1,8 @@
 """``python -m tools.static_model --out FOLDER``: a small embedding model made of the statutes, where none is at hand.
 
-Latent semantic indexing (Deerwester et al. 1990) as a sentence-transformers folder: a unigram tokenizer and one vector
-a token, from the truncated SVD of the articles' tf-idf, averaged over a text. It learns from the statutes alone, and
-knows of a word what its company there tells: a stand-in, not a rival of a pretrained model.
+Latent semantic indexing (Deerwester et al. 1990) as a sentence-transformers folder: a byte-pair tokenizer and one
+vector a token, from the truncated SVD of the articles' tf-idf, averaged over a text. It learns from the statutes alone
+and knows of a word what its company there tells: a stand-in, not a rival of a pretrained model.
 """
 
 import argparse
@@ -21,15 +21,17 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 from rl.inference.retrieval.corpus import statute_passages
 
 VOCABULARY, DIMENSIONS = 10_000, 256
+UNKNOWN = "[UNK]"
+"""Stands for characters that the statutes do not have."""
 
 
 def tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
-    """A unigram tokenizer (Kudo 2018) of texts; pieces do not reach across punctuation."""
-    found = Tokenizer(models.Unigram())
+    """A byte-pair tokenizer (Sennrich et al. 2016) of texts over characters; pieces do not reach across punctuation."""
+    found = Tokenizer(models.BPE(unk_token=UNKNOWN))
     found.normalizer = normalizers.NFKC()
     found.pre_tokenizer = pre_tokenizers.Split(Regex(r"[^\p{L}\p{N}]+"), behavior="removed")
-    trainer = trainers.UnigramTrainer(
-        vocab_size=vocabulary, special_tokens=["[UNK]"], unk_token="[UNK]", max_piece_length=4, show_progress=False
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=[UNKNOWN], max_token_length=4, show_progress=False
     )
     found.train_from_iterator(texts, trainer)
     return found
@@ -51,7 +53,7 @@ def vectors(texts: Sequence[str], pieces: Tokenizer, dimensions: int) -> np.ndar
     weighted = csr_matrix(weighted.multiply(1 / np.maximum(lengths, 1e-12)[:, None]))
     _, _, right = randomized_svd(weighted, dimensions, n_iter=3, random_state=0)
     found = np.ascontiguousarray(right.T * idf[:, None], dtype=np.float32)
-    found[0] = 0  # what the tokenizer does not know
+    found[pieces.token_to_id(UNKNOWN)] = 0
     return found
 
 

@@ -168,6 +168,12 @@ def test_no_text_crashes_it_and_places_stay_in_bounds(text):
     assert "".join(text[s["start"] : s["end"]] for s in document["sections"]) == text
 
 
+@pytest.mark.parametrize("unit", [" ", "\n", "被告人张某犯", "一、支付5万元，", "判决如下：", "审判长 "])
+def test_long_hostile_text_is_read_in_time_that_grows_with_its_length(unit):
+    text = judgments.CRIMINAL + "本院认为，" + unit * (100_000 // len(unit))  # hours, were a pattern quadratic in it
+    check_document(structure(text))
+
+
 class Scripted:
     """A backend that answers what it is told."""
 

@@ -27,7 +27,7 @@ def article_elements(text: str, start: int, end: int) -> list[Element]:
     """Articles that are cited with their law; the same place of a law once."""
     found: dict[tuple[object, ...], Element] = {}
     for begin, piece in _blocks(text, start, end):
-        for ref in steadily(article_refs, piece, []):
+        for ref in steadily(article_refs, piece) or []:
             if ref.law is None or not 2 <= len(ref.law) <= 200:
                 continue
             for paragraph, first, last in [(ref.paragraph, ref.start, ref.end), *_further(piece, ref.end)]:
@@ -64,7 +64,7 @@ def _sums(text: str, start: int, end: int) -> list[tuple[int, int, int | float, 
     """(start, end, yuan, about) of the sums of money in a stretch."""
     found = []
     for begin, piece in _blocks(text, start, end):
-        for amount in steadily(amounts, piece, []):
+        for amount in steadily(amounts, piece) or []:
             at = begin + amount.start
             tail = _SUM_END.match(text, at, end)
             found.append((at, tail.end() if tail else at, number(amount.yuan), amount.about))

@@ -51,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 out.flush()
                 errors += [line["error"]] if "error" in line else []
             progress.advance(task)
-    for error in errors[:SHOWN]:
-        print(f"error: {error}", file=sys.stderr)
+    for said in errors[:SHOWN]:
+        print(f"error: {said}", file=sys.stderr)
     if len(errors) > SHOWN:
         print(f"… and {len(errors) - SHOWN} more, in {chosen.out}", file=sys.stderr)
     print(f"{len(files) - len(errors)} of {len(files)} files structured, in {chosen.out}")

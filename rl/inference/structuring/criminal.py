@@ -85,8 +85,8 @@ def charge_names(written: str) -> list[str]:
 
 
 def _sentence(clause: str, acquitted: bool) -> dict[str, Any] | None:
-    sentence = None if acquitted else steadily(term, clause, None)
-    sum_ = None if acquitted else steadily(fine, clause, None)
+    sentence = None if acquitted else steadily(term, clause)
+    sum_ = None if acquitted else steadily(fine, clause)
     money = None if sum_ is None or "罚金" not in clause else number(sum_.yuan)
     if sentence is None and money is None and not acquitted:
         return None

@@ -39,7 +39,7 @@ def structure(text: str) -> dict[str, Any]:
     """
     plain = aligned(text)
     sections = split(plain)
-    places = {section.name: (section.start, section.end) for section in sections}
+    places: dict[str, tuple[int, int]] = {section.name: (section.start, section.end) for section in sections}
     signs = (TITLE.search(plain, 0, 2_000), NUMBER.search(plain, 0, 2_000), "reasoning" in places, "ruling" in places)
     judgment = sum(map(bool, signs)) >= 2
     kind, instance = (kind_of(plain), instance_of(plain)) if judgment else ("other", None)

@@ -128,11 +128,11 @@ def tail_elements(text: str, start: int) -> list[Element]:
 
 def date_elements(text: str, start: int, name: str) -> list[Element]:
     """Calendar dates from ``start`` on, as 2021-03-05; impossible ones are left out."""
-    found = []
+    found: list[Element] = []
     for match in DATE.finditer(text, start):
         if len(found) == MOST:
             break
-        day = steadily(dates, match[0], [])
+        day = steadily(dates, match[0])
         if day:
             found.append(Element(name, day[0].isoformat(), *match.span()))
     return found

@@ -47,17 +47,17 @@ def aligned(text: str) -> str:
     return text.translate(_FOLD)
 
 
-def steadily(parse: Callable[[str], Parsed], piece: str, otherwise: Parsed) -> Parsed:
+def steadily(parse: Callable[[str], Parsed], piece: str) -> Parsed | None:
     """What a parser of ``rewards.parsing`` makes of a piece of aligned text; its time limit is a clock's, which a busy
-    machine can miss, so it is tried again. ``otherwise`` if it never ends, or would see other places than we do."""
+    machine can miss, so it is tried again. None if it never ends, or would see other places than we do."""
     if folded(piece) != piece:
-        return otherwise
+        return None
     for _ in range(_TRIES):
         try:
             return parse(piece)
         except TimeoutError:
             continue
-    return otherwise
+    return None
 
 
 def read_text(path: Path) -> str:
