@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,10 @@ def conversations(count: int) -> list[tuple[tuple[str, str], ...]]:
     """Held-out questions of all tasks, in turn."""
     questions = [question.prompt for task in own.BENCHMARK.tasks for question in own.read(Path(), task)[:count]]
     return [(("user", questions[number * len(questions) // count]),) for number in range(count)]
+
+
+def _keep(answers: dict[str, Answer], ask: Ask, found: list[Answer]) -> None:
+    answers[ask.key] = found[0]
 
 
 def cpu_seconds(*pids: int) -> float:
@@ -133,7 +138,7 @@ def measure(path: str, chosen: argparse.Namespace, folder: Path) -> dict[str, An
             if side == "ours":
                 answers: dict[str, Answer] = {}
                 journal = Journal(backend, folder / str(number))
-                journal.generate(asks, lambda ask, some, found=answers: found.update({ask.key: some[0]}))
+                journal.generate(asks, partial(_keep, answers))
             else:
                 ids = [render_prompt(tokenizer, [{"role": r, "content": c} for r, c in one]) for one in asked]
                 texts = [tokenizer.decode(one) for one in ids]

@@ -123,7 +123,7 @@ class Votes:
                 "SELECT first, second, task, question, reviewer, choice, swapped, comment FROM votes "
                 "ORDER BY written, rowid"
             ).fetchall()
-        return [Vote(*named, bool(swapped), comment) for *named, swapped, comment in rows]
+        return [Vote(a, b, t, q, who, how, bool(swapped), comment) for a, b, t, q, who, how, swapped, comment in rows]
 
     def done(self, first: str, second: str, reviewer: str) -> set[tuple[str, str]]:
         """(task, question) of what a reviewer has voted on of two runs. Raises UserError if the file can't be read."""
