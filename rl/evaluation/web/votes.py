@@ -119,11 +119,12 @@ class Votes:
     def all(self) -> list[Vote]:
         """Every vote, in the order they came. Raises UserError if the file can't be read."""
         with self._open() as connection:
+            connection.row_factory = sqlite3.Row
             rows = connection.execute(
                 "SELECT first, second, task, question, reviewer, choice, swapped, comment FROM votes "
                 "ORDER BY written, rowid"
             ).fetchall()
-        return [Vote(a, b, t, q, who, how, bool(swapped), comment) for a, b, t, q, who, how, swapped, comment in rows]
+        return [Vote(**{**row, "swapped": bool(row["swapped"])}) for row in map(dict, rows)]
 
     def done(self, first: str, second: str, reviewer: str) -> set[tuple[str, str]]:
         """(task, question) of what a reviewer has voted on of two runs. Raises UserError if the file can't be read."""
