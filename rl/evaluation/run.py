@@ -94,7 +94,7 @@ def read_tasks(
     folder = _folder(benchmark, root)
     every = ["all"] if "all" in benchmark.tasks else list(benchmark.tasks)
     found: list[TaskRun] = []
-    missing: list[UserError] = []
+    missing: dict[str, UserError] = {}
     for task in tasks or every:
         try:
             found.append(TaskRun(task, benchmark.read(folder, task, shots)[:limit]))
@@ -105,10 +105,12 @@ def read_tasks(
 
             if not isinstance(error, MissingData):
                 raise
-            missing.append(error)
-            notice(f"task {task} is left out: {error}")
+            missing[task] = error
     if not found:
-        raise missing[0]
+        raise next(iter(missing.values()))
+    if missing:
+        first = next(iter(missing.values()))
+        notice(f"left out, since their data are missing: tasks {', '.join(missing)}; {first}")
     return found
 
 
