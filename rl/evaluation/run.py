@@ -195,7 +195,7 @@ def assess(
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 with a sentence when something is missing or does not fit."""
     chosen = _parser().parse_args(argv)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=120)
     try:
         _run(chosen, console)
     except (UserError, DataError, ClusterError) as error:

@@ -243,7 +243,9 @@ class EngineBackend:
         """Keep one engine full until nothing waits. A lost engine is replaced and given again what it was doing."""
         running: dict[str, Request] = {}
         restarts = actor.restarts
-        room = 2 * self.settings.max_num_seqs
+        # Enough waits within the engine to keep it full while it hands over, and enough here for the other engines.
+        width = self.settings.max_num_seqs
+        room = max(width, min(4 * width, len(waiting) // (2 * len(self.actors))))
         try:
             while not stop.is_set():
                 new = []
@@ -256,7 +258,7 @@ class EngineBackend:
                     new.append(request)
                 if not running:
                     break
-                at_least = max(1, len(running) // 8)
+                at_least = max(1, min(len(running), width // 2))
                 timeout_s = self.settings.timeout_s
                 found = actor.call("advance", new, at_least, CALL_S, timeout_s=timeout_s)
                 if actor.restarts != restarts:  # the new one knows of the last requests alone

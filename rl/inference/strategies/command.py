@@ -9,6 +9,7 @@ The same command goes on where it was interrupted.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -37,7 +38,7 @@ METHODS = ("cot", "best-of-n", "majority", "iterative")
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 with a sentence when something is missing or does not fit."""
     chosen = _parser().parse_args(argv)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=120)
     try:
         _run(chosen, console)
     except (UserError, DataError, ClusterError) as error:

@@ -100,7 +100,8 @@ def table(title: str, scores: Sequence[Score]) -> Table:
     choices = any(one.single is not None or one.multiple is not None for one in scores)
     columns = ["SC acc", "MC acc", "MC F1"] if choices else []
     for name in ("method", *columns, "average", "interval", "tokens", "prompt tokens", "what happened"):
-        shown.add_column(name, justify="left" if name in ("method", "what happened") else "right")
+        last = name == "what happened"
+        shown.add_column(name, justify="left" if last or name == "method" else "right", no_wrap=not last)
     for one in scores:
         figures = [_percent(value) for value in (one.single, one.multiple, one.multiple_f1)] if choices else []
         between = f"{100 * one.interval[0]:.1f}–{100 * one.interval[1]:.1f}" if one.interval else ""
