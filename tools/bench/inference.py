@@ -127,13 +127,18 @@ def measure(path: str, chosen: argparse.Namespace, folder: Path) -> dict[str, An
     wall: dict[str, list[float]] = {"ours": [], "bare": []}
     cpu: dict[str, list[float]] = {"ours": [], "bare": []}
     tokens = different = 0
+    answers: dict[str, Answer] = {}
+
+    def keep(ask: Ask, some: list[Answer]) -> None:
+        answers[ask.key] = some[0]
+
     for number in range(chosen.rounds + 1):
         for side in ("ours", "bare") if number % 2 else ("bare", "ours"):
             started, used = time.perf_counter(), cpu_seconds(pids[side], me)
             if side == "ours":
-                answers: dict[str, Answer] = {}
+                answers = {}
                 journal = Journal(backend, folder / str(number))
-                journal.generate(asks, lambda ask, some, found=answers: found.update({ask.key: some[0]}))
+                journal.generate(asks, keep)
             else:
                 ids = [render_prompt(tokenizer, [{"role": r, "content": c} for r, c in one]) for one in asked]
                 texts = [tokenizer.decode(one) for one in ids]

@@ -126,7 +126,7 @@ class EngineActor:
             )
             self.llm.llm_engine.add_request(request.key, {"prompt_token_ids": request.prompt}, params)
             self.running.add(request.key)
-        found = []
+        found: list[tuple[str, list[tuple[list[int], bool]]]] = []
         deadline = time.monotonic() + patience_s
         while self.running and len(found) < at_least and time.monotonic() < deadline:
             for output in self.llm.llm_engine.step():

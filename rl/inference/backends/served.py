@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import regex
@@ -69,7 +70,7 @@ class ServedBackend:
             while waiting and len(failed) < MOST_FAILED:
                 ask = waiting.pop()
                 try:
-                    answers = await client.attempt(lambda attempt, ask=ask: self._complete(client, ask, attempt))
+                    answers = await client.attempt(partial(self._complete, client, ask))
                 except JudgeError as error:
                     failed.append((ask.key, str(error)))
                     continue
