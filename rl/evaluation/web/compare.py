@@ -97,10 +97,10 @@ def tab(settings: Settings) -> list[gr.Dropdown]:
         return side_by_side([read_run(settings.runs, name) for name in chosen]) if chosen else ""
 
     @told(lambda sentence: sentence)
-    def test(a: str, b: str) -> str:
-        if a == b:
+    def test(a: str | None, b: str | None) -> str:
+        if not a or not b or a == b:
             return notice("Choose two different runs")
-        return paired(read_run(settings.runs, a or ""), read_run(settings.runs, b or ""))
+        return paired(read_run(settings.runs, a), read_run(settings.runs, b))
 
     chosen.change(lay, chosen, table, api_name="compare", show_progress="hidden")
     ask.click(test, [a, b], result, api_name="paired")
