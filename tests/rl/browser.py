@@ -86,6 +86,7 @@ class Tab:
         key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, **key)
+        time.sleep(0.3)  # a field tells the page of its value a moment after the key
 
     def shot(self, path: Path, width=1400, height=1000):
         """A picture of the window."""

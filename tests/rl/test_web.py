@@ -315,6 +315,12 @@ def test_a_browser_compares_runs(tab):
         tab.type("#compare-runs input", name)
     tab.says("#compare-table", "qwen-grpo")
     assert "held_out" in tab.text("#compare-table") and "–" in tab.text("#compare-table")
+    tab.click("#paired-button")
+    tab.says("#paired", "Choose two different runs")
+    tab.type("#paired-a input", "sft")
+    tab.type("#paired-b input", "grpo")
+    tab.click("#paired-button")
+    tab.says("#paired", "mcnemar")
 
 
 def test_a_browser_shows_answers(tab):
