@@ -16,6 +16,23 @@ import pytest
 from websockets.sync.client import connect
 
 
+def browser():
+    """Path of a browser that works. Where there is none the test is skipped: it is no requirement of ours, and CI
+    installs one."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    if path is None or subprocess.run([path, "--version"], capture_output=True, timeout=120).returncode:
+        pytest.skip("no working chromium on PATH; Debian's package is chromium")
+    return path
+
+
+def needs_chinese_font():
+    """Skip the test where no font has Chinese glyphs, so that none could be drawn; CI installs one."""
+    listed = shutil.which("fc-list") and subprocess.run(["fc-list", ":lang=zh-cn"], capture_output=True).stdout
+    if not listed:
+        pytest.skip("no Chinese font is installed; Debian's package is fonts-noto-cjk")
+
+
 class Tab:
     """One page."""
 
@@ -98,12 +115,8 @@ class Tab:
 @contextmanager
 def chromium(profile: Path):
     """A browser's tab; skips the test where there is no browser."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next((found for name in names if (found := shutil.which(name))), None)
-    if path is None or subprocess.run([path, "--version"], capture_output=True, timeout=120).returncode:
-        pytest.skip("no working chromium on PATH; Debian's package is chromium")
     command = [
-        path, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-port=0",
+        browser(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-port=0",
         "--remote-allow-origins=*", "--disable-background-networking", f"--user-data-dir={profile}", "about:blank",
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -20,6 +20,7 @@ from rl.report.read import read_run
 from rl.report.samples import training_samples
 from rl.results import EvalResult, read, wilson
 from tests.conftest import ROOT
+from tests.rl.browser import browser, needs_chinese_font
 from tests.rl.folders import HOSTILE, LEFT_AFTER, run_folder
 from tools import report
 
@@ -259,12 +260,8 @@ def test_figures_are_readable():
 @pytest.fixture(scope="module")
 def browse(tmp_path_factory):
     """Runs headless Chromium; gives what it printed and what pages wrote to its console."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next((found for name in names if (found := shutil.which(name))), None)
-    if path is None or subprocess.run([path, "--version"], capture_output=True, timeout=120).returncode:
-        pytest.skip("no working chromium on PATH; Debian's package is chromium")
     profile = tmp_path_factory.mktemp("profile")
-    command = [path, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr"]
+    command = [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr"]
 
     def run(*arguments):
         answer = subprocess.run(
@@ -290,9 +287,7 @@ def test_a_browser_shows_the_pages_without_complaint(browse, sweep, page, tmp_pa
 
 def test_chinese_is_drawn_as_chinese(browse, page, tmp_path):
     """Different characters look different, and unlike the box of a character that no font has; in charts too."""
-    listed = shutil.which("fc-list") and subprocess.run(["fc-list", ":lang=zh-cn"], capture_output=True).stdout
-    if not listed:
-        pytest.skip("no Chinese font is installed; Debian's package is fonts-noto-cjk")
+    needs_chinese_font()
     from PIL import Image, ImageChops
 
     head = page[: page.index("<body>")]

@@ -24,7 +24,7 @@ from rl.evaluation.web.settings import Settings
 from rl.evaluation.web.votes import Vote, Votes
 from rl.inference.backends.served import KEY_ENV
 from tests.conftest import ROOT
-from tests.rl.browser import chromium
+from tests.rl.browser import chromium, needs_chinese_font
 from tests.rl.evaluations import HOSTILE, evaluation
 
 NUMBERS = {
@@ -368,8 +368,7 @@ def test_a_browser_reviews_blindly(tab, settings):
 
 
 def test_chinese_is_drawn_with_glyphs(tab, tmp_path):
-    if not subprocess.run(["fc-list", ":lang=zh-cn"], capture_output=True).stdout:
-        pytest.skip("no Chinese font is installed; Debian's package is fonts-noto-cjk")
+    needs_chinese_font()
     from PIL import Image, ImageChops
 
     boxes = []
