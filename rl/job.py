@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from rl.config.derive import check, derive
 from rl.config.schema import RunConfig
+from rl.config.stages import EvaluateStage, GRPOStage
 from rl.plan import batch_table, print_plan
 
 if TYPE_CHECKING:
@@ -101,8 +102,10 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     console.print(f"Ray is up{f' · dashboard {dashboard}' if dashboard else ''}")
     tracker.start_wandb(config.model_dump(mode="json"), manifest.content.get("wandb_id"))
     manifest.content["wandb_id"] = tracker.wandb_id
-    with console.status("starting trainer, rollout and reward actors"):
-        runtime = Runtime(config, tokenizer, manifest, checkpoints, tracker, Fleet(config, model_path))
+    to_do = [stage for stage in config.curriculum.stages if not manifest.stage(stage.name).get("done")]
+    samples = any(isinstance(stage, GRPOStage | EvaluateStage) for stage in to_do)
+    with console.status(f"starting trainer{', rollout and reward' if samples else ''} actors"):
+        runtime = Runtime(config, tokenizer, manifest, checkpoints, tracker, Fleet(config, model_path, samples))
     try:
         console.print(f"actors are ready after {time.monotonic() - started:.0f} s")
         run_curriculum(runtime)

@@ -72,7 +72,7 @@ class WeightSync:
     def connect(self) -> None:
         """Where weights go over NCCL: join the first trainer rank and every rollout engine in one group."""
         fleet = self.fleet
-        if fleet.backend != "nccl":
+        if fleet.backend != "nccl" or not fleet.rollouts:
             return
         address, port = ray.get(fleet.trainer.actors[0].rendezvous.remote())
         size = 1 + len(fleet.rollouts)

@@ -7,6 +7,7 @@ runs the same checks at the smallest shapes, to see that the script itself works
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import subprocess
@@ -65,6 +66,70 @@ def run(device: str) -> dict[str, Any]:
         "token_mult_prob_error": max(line["token_mult_prob_error"] for line in steps),
         "sync_s": sorted(line["time"]["sync"] for line in steps)[len(steps) // 2],
     }
+
+
+def supervised(device: str) -> dict[str, Any]:
+    """Perplexity, mid-training and SFT on the real actors, in one go and with a new start after each stage."""
+    from tools.studies.runs import composed, lines, on_one_ray, run_variant
+
+    quiet = ["tracker.wandb=disabled", "cluster.dashboard=false", "trainer.threads=1", f"trainer.device={device}"]
+    values = composed("smoke", [*quiet, "resume=force"])
+    folder = Path(tempfile.mkdtemp())
+
+    def first(count: int, name: str) -> Path:
+        return run_variant(values, folder / name, 0, lambda stages: stages[:count])
+
+    def both() -> None:
+        first(3, "whole")
+        for count in (1, 2, 3):
+            first(count, "broken")
+
+    with contextlib.redirect_stdout(sys.stderr):
+        on_one_ray(both)
+    whole, broken = lines(folder / "whole"), lines(folder / "broken")
+    if [line["step"] for line in whole] != [line["step"] for line in broken]:
+        raise RuntimeError("the run that was started anew after each stage did not take the same steps")
+    pairs = [(a["loss"], b["loss"]) for a, b in zip(whole, broken, strict=True) if "loss" in a]
+    difference = max(abs(a - b) for a, b in pairs)
+    if difference > (0 if device == "cpu" else 1e-2):
+        raise RuntimeError(f"losses differ by up to {difference:.1e} after a new start")
+    return {
+        "steps": len(pairs),
+        "loss": f"{pairs[0][0]:.2f} → {pairs[-1][0]:.2f}",
+        "difference_after_restart": difference,
+    }
+
+
+def handles(device: str) -> dict[str, Any]:
+    """Another process opens the weights that the trainer publishes for an engine on its GPU (CUDA IPC)."""
+    import torch
+    from torch import multiprocessing
+
+    from rl.weights import ipc_info
+
+    actor, _, _ = _engine("0.6b", device, sequences=1, length=64)
+    started = time.perf_counter()
+    info, kept = ipc_info(actor.engine.full_weights())
+    torch.cuda.synchronize()
+    published = time.perf_counter() - started
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    reader = context.Process(target=_sums, args=([next(iter(h.values())) for h in info["ipc_handles"]], answers))
+    reader.start()
+    found = answers.get(timeout=120)
+    reader.join()
+    expected = [float(tensor.double().abs().sum()) for tensor in kept]
+    if found != expected:
+        raise RuntimeError("another process reads other weights than were published")
+    size = sum(tensor.numel() * tensor.element_size() for tensor in kept)
+    return {"tensors": len(kept), "gib": round(size / 2**30, 2), "publish_s": round(published, 3)}
+
+
+def _sums(handles: list[Any], answers: Any) -> None:
+    """In another process: the sums of absolute values of tensors behind CUDA IPC handles."""
+    from torch.multiprocessing.reductions import rebuild_cuda_tensor
+
+    answers.put([float(rebuild_cuda_tensor(*arguments).double().abs().sum()) for arguments in handles])
 
 
 def precision(device: str) -> dict[str, Any]:
@@ -143,12 +208,17 @@ def log_probs(device: str) -> dict[str, Any]:
 CHECKS: dict[str, Callable[[str], dict[str, Any]]] = {
     "packages": packages,
     "run": run,
+    "supervised": supervised,
     "precision": precision,
+    "handles": handles,
     "training-nano": training("nano"),
     "training-0.6b": training("0.6b"),
     "training-1.7b": training("1.7b"),
     "log-probs": log_probs,
 }
+
+
+CUDA_ONLY = ("handles", "training-0.6b", "training-1.7b")
 
 
 def _memory() -> int:
@@ -199,7 +269,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen.device == "cuda" and not torch.cuda.is_available():
         Console(stderr=True).print("no GPU is visible to torch here; --device cpu tries the script itself")
         return 2
-    names = chosen.only or [n for n in CHECKS if chosen.device == "cuda" or n not in ("training-0.6b", "training-1.7b")]
+    names = chosen.only or [n for n in CHECKS if chosen.device == "cuda" or n not in CUDA_ONLY]
     table, found = Table(title=f"GPU check ({chosen.device})", box=box.SIMPLE_HEAD), {}
     for column in ("check", "status", "found"):
         table.add_column(column)
