@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SLICE_BYTES = 64 * 2**20
-"""Largest piece of logits that is held at once (bytes of fp32)."""
+SLICE_BYTES = {"cpu": 64 * 2**20, "cuda": 2**30}
+"""Largest piece of logits that is held at once, by kind of device (bytes of fp32): what a CPU's cache likes, and rows
+enough to fill a GPU."""
 
 
 class _LogProbs(torch.autograd.Function):
@@ -46,7 +47,8 @@ class _LogProbs(torch.autograd.Function):
         hidden, weight, targets, normaliser, entropy, kept = ctx.saved_tensors
         with_entropy = bool(for_entropy.any())
         to_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        to_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        # In bf16 the sum over slices would lose what the later ones add.
+        to_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         for part in _slices(len(targets), ctx.size):
             log_p = kept
             if log_p is None:
@@ -62,8 +64,11 @@ class _LogProbs(torch.autograd.Function):
             if to_hidden is not None:
                 to_hidden[part] = to_logits @ weight
             if to_weight is not None:
-                to_weight.addmm_(to_logits.T, hidden[part])
-        return to_hidden, to_weight, None, None, None
+                if weight.dtype == torch.float32:
+                    to_weight.addmm_(to_logits.T, hidden[part])
+                else:
+                    to_weight += to_logits.T @ hidden[part]
+        return to_hidden, None if to_weight is None else to_weight.to(weight.dtype), None, None, None
 
 
 def _slices(tokens: int, size: int) -> list[slice]:
@@ -76,7 +81,7 @@ def _logits(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
 
 
 def log_probs_and_entropy(
-    hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float = 1.0, slice_bytes: int = SLICE_BYTES
+    hidden: Tensor, weight: Tensor, targets: Tensor, temperature: float = 1.0, slice_bytes: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """Log-probs of the targets and entropies (float32 [S], nats) under softmax(hidden · weightᵀ / temperature).
 
@@ -85,9 +90,9 @@ def log_probs_and_entropy(
         weight: [V, d].
         targets: int64 [S].
         temperature: divides the logits.
-        slice_bytes: most bytes of logits that exist at once.
+        slice_bytes: most bytes of logits that exist at once (default: :data:`SLICE_BYTES`).
     """
-    size = max(1, slice_bytes // (4 * weight.shape[0]))
+    size = max(1, (slice_bytes or SLICE_BYTES[weight.device.type]) // (4 * weight.shape[0]))
     found: tuple[Tensor, Tensor] = _LogProbs.apply(hidden, weight, targets, temperature, size)
     return found
 

@@ -42,6 +42,20 @@ def test_values_and_gradients_equal_autograd(slices, temperature):
             assert torch.allclose(a, b, atol=2e-5), (a - b).abs().max()
 
 
+def test_in_bf16_many_slices_lose_no_more_than_one():
+    generator = torch.Generator().manual_seed(0)
+    hidden, weight = (torch.randn(rows, 16, generator=generator).bfloat16() for rows in (512, 64))
+    targets = torch.randint(64, (512,), generator=generator)
+    exact = weight.double().requires_grad_()
+    plain(hidden.double(), exact, targets, 1.0)[0].sum().backward()
+    errors = []
+    for slice_bytes in (1, 2**26):
+        found = weight.clone().requires_grad_()
+        log_probs_and_entropy(hidden, found, targets, slice_bytes=slice_bytes)[0].sum().backward()
+        errors.append(float((found.grad.double() - exact.grad).norm() / exact.grad.norm()))
+    assert errors[0] < 1.5 * errors[1] < 0.01, errors
+
+
 def test_a_frozen_output_layer_gets_no_gradient():
     hidden, weight = torch.randn(3, 4, requires_grad=True), torch.randn(9, 4)
     log_probs_and_entropy(hidden, weight, torch.tensor([1, 2, 3]))[0].sum().backward()
