@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rl.errors import UserError
+from rl.evaluation import own
 from rl.evaluation.benchmark import Benchmark
 from rl.evaluation.benchmarks import BENCHMARKS, find, folder_of
 from rl.evaluation.data import MissingData
@@ -26,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     chosen = parser.parse_args(argv)
     try:
-        benchmarks = [find(name) for name in chosen.benchmark or BENCHMARKS]
+        names = chosen.benchmark or [*BENCHMARKS, own.NAME]
+        benchmarks = [own.BENCHMARK if name == own.NAME else find(name) for name in names]
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -43,11 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def state(benchmark: Benchmark, task: str, root: Path | None) -> str:
-    """``N questions`` where the data is there, else why not; empty without a root."""
-    if root is None:
+    """``N questions`` where the data is there, else why not; empty without a root, but for our own questions, which
+    need no data."""
+    if root is None and benchmark.name != own.NAME:
         return ""
     try:
-        return f"{len(benchmark.read(folder_of(root, benchmark), task, 0))} questions"
+        return f"{len(benchmark.read(folder_of(root, benchmark) if root else Path(), task, 0))} questions"
     except MissingData:
         return "missing"
     except UserError as error:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
+    "answer": "rl.inference.retrieval.answer_command",
     "retrieve": "rl.inference.retrieval.command",
     "verify": "rl.inference.retrieval.verify_command",
     "structure": "rl.inference.structuring.command",

@@ -76,13 +76,22 @@ class JsonLines:
             os.fsync(file.fileno())
         self._pending.clear()
 
+    def close(self) -> None:
+        """Write what is pending; for ``contextlib.closing``."""
+        self.flush()
+
 
 def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """Write a whole file of JSON lines in one move."""
+    write_texts(path, (json.dumps(record, ensure_ascii=False) for record in records))
+
+
+def write_texts(path: Path, lines: Iterable[str]) -> None:
+    """Write a whole file of lines in one move."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8", errors="replace") as file:
-        file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        file.writelines(line + "\n" for line in lines)
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)

@@ -56,15 +56,18 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--trust-remote-code", action="store_true", help="let the model's folder bring code of its own")
 
 
-def add_sampling(parser: argparse.ArgumentParser) -> None:
-    """Add the options of sampling."""
+def add_sampling(parser: argparse.ArgumentParser, several: bool = True) -> None:
+    """Add the options of sampling; without ``several`` one answer a question is drawn."""
     group = parser.add_argument_group("sampling")
     group.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (%(default)s)")
     group.add_argument("--top-p", type=float, default=1.0, help="nucleus mass (%(default)s)")
     group.add_argument(
         "--max-tokens", type=positive, default=1024, help="of an answer, thinking included (%(default)s)"
     )
-    group.add_argument("--samples", type=positive, default=1, help="answers to each question (%(default)s)")
+    if several:
+        group.add_argument("--samples", type=positive, default=1, help="answers to each question (%(default)s)")
+    else:
+        parser.set_defaults(samples=1)
     group.add_argument("--seed", type=int, default=0)
 
 
@@ -123,6 +126,13 @@ def weights_digest(folder: Path) -> str:
             file.seek(max(0, size - MIB))
             found.update(file.read(MIB))
     return found.hexdigest()[:12]
+
+
+def prompt_room(backend: Sized, max_tokens: int) -> int | None:
+    """Tokens that a prompt may have beside an answer of ``max_tokens``, which is given half of the model's length where
+    it would take more; None where the length is not known."""
+    length = backend.max_length
+    return None if length is None else length - min(max_tokens, length // 2)
 
 
 @contextmanager

@@ -178,8 +178,11 @@ def test_list_tells_which_data_is_there(capsys, data):
     found = json.loads(out)
     assert code == 0 and found["lexeval"]["1_2"] == "3 questions" and found["lexeval"]["1_1"] == "missing"
     assert found["lexeval"]["1_3"].startswith("damaged: ") and set(found["lawbench"].values()) == {"missing"}
+    assert found["held_out"]["age"] == "400 questions", "our own are made from the statutes, wherever the root"
     code, out, _ = run(capsys, "list", "--benchmark", "lawbench")
     assert code == 0 and "open-compass/LawBench" in out and "lexeval" not in out
+    code, out, _ = run(capsys, "list", "--benchmark", "held_out")
+    assert code == 0 and "made from the statutes" in out and "400 questions" in out
 
 
 TAX = """

@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rl.inference.__main__ import main
-from rl.inference.backend import Answer
 from rl.inference.structuring.document import structure
 from rl.inference.structuring.elements import check_document
 from rl.inference.structuring.model import complete, missing, read_answer
 from rl.inference.structuring.text import aligned
 from tests.rl import judgments
+from tests.rl.scripted import Scripted
+from tests.rl.server import Server
 
 ALL = (
     judgments.CRIMINAL, judgments.CIVIL, judgments.ADMINISTRATIVE, judgments.SECOND, judgments.TRUNCATED,
@@ -174,24 +175,6 @@ def test_long_hostile_text_is_read_in_time_that_grows_with_its_length(unit):
     check_document(structure(text))
 
 
-class Scripted:
-    """A backend that answers what it is told."""
-
-    def __init__(self, text):
-        self.text, self.asked = text, []
-
-    def generate(self, asks, done):
-        self.asked += asks
-        for ask in asks:
-            done(ask, [Answer(self.text)])
-
-    def count_tokens(self, messages):
-        return sum(len(content) for _, content in messages)
-
-    def close(self):
-        pass
-
-
 def test_a_model_is_asked_for_what_rules_missed_and_held_to_the_text():
     text = judgments.TRUNCATED + "。综上，对张某甲判三年，罚一万五。"
     document = structure(text)
@@ -206,8 +189,14 @@ def test_a_model_is_asked_for_what_rules_missed_and_held_to_the_text():
         ],
         "charge": [{"value": "抢劫", "quote": "盗窃"}],
     }
-    backend = Scripted("```json\n" + json.dumps(answer, ensure_ascii=False) + "\n```")
-    ((found, faults),) = complete([text], [document], backend, budget=100_000)
+    backend = Scripted(lambda ask: "```json\n" + json.dumps(answer, ensure_ascii=False) + "\n```")
+    told = {}
+
+    def done(name, document, faults):
+        told[name] = document, faults
+
+    complete({"a": text}, {"a": document}, backend, 100_000, done)
+    found, faults = told.pop("a")
     check_document(found)
     (kept,) = found["elements"]["sentence"]
     assert kept["origin"] == "model" and kept["value"] == sentence
@@ -215,8 +204,8 @@ def test_a_model_is_asked_for_what_rules_missed_and_held_to_the_text():
     assert len(faults) == 3 and any("does not stand" in fault for fault in faults)
     assert values(found, "charge") == values(document, "charge")
     assert "sentence" not in document["elements"]  # what was given is left as it was
-    ((_, notes),) = complete([text], [document], backend, budget=10)
-    assert "was not asked" in notes[0] and len(backend.asked) == 1
+    complete({"b": text}, {"b": document}, backend, 10, done)
+    assert told["b"][0] == document and "was not asked" in told["b"][1][0] and len(backend.asked) == 1
     assert read_answer("no", text, ("sentence",)) == ([], ["the answer holds no JSON object"])
 
 
@@ -243,3 +232,62 @@ def test_the_command_goes_on_after_errors_and_where_it_stopped(tmp_path, capsys)
         assert main(["structure", str(folder), "--out", str(other)]) == 2
         assert other.read_text(encoding="utf-8") == content
     assert main(["structure", str(tmp_path / "none"), "--out", str(out)]) == 2
+
+
+def test_the_command_has_a_served_model_complete_what_rules_began(tmp_path, capsys):
+    folder, out = tmp_path / "docs", tmp_path / "out.jsonl"
+    folder.mkdir()
+    said = "对张某甲判三年"
+    texts = {
+        "a": judgments.CRIMINAL, "b": f"{judgments.TRUNCATED}。综上，{said}。", "c": f"{judgments.TRUNCATED}。另案。",
+        "d": judgments.TRUNCATED,
+    }  # fmt: skip
+    for name, text in texts.items():
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+    sentence = {"defendant": "张某甲", "charges": [], "kind": "fixed", "months": 36, "probation_months": None,
+                "reprieve_months": None, "fine_yuan": None}  # fmt: skip
+    answer = {
+        "sentence": [{"value": sentence, "quote": said}, {"value": sentence | {"months": "三年"}, "quote": said}],
+        "charge": [{"value": "抢劫", "quote": "盗窃"}],
+    }
+    broken = ["另案"]
+
+    def reply(body):
+        asked = body["messages"][-1]["content"]
+        if any(one in asked for one in broken):
+            return 400
+        return json.dumps(answer, ensure_ascii=False) if said in asked else "我不知道"
+
+    def lines():
+        return [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+
+    command = ["structure", str(folder), "--out", str(out)]
+    assert main(command) == 0
+    rules = out.read_bytes()
+    asking = [*command, "--served-model", "m", "--server"]
+    assert main([*asking, "http://127.0.0.1:9/v1"]) == 2 and "does not answer" in capsys.readouterr().err
+    assert out.read_bytes() == rules, "what there is stays where the model can't be asked"
+    with Server(reply, length=8_000) as server:
+        assert main([*asking, server.url]) == 1
+        told = capsys.readouterr().err
+        assert f"error: {folder}/c.txt has no answer of the model" in told and "HTTP 400" in told
+        assert f"not taken from the model: {folder}/b.txt: sentence: " in told and "d.txt: the answer holds no" in told
+        first = lines()
+        assert [line["file"][-5:] for line in first] == ["a.txt", "b.txt", "c.txt", "d.txt"]
+        assert first[0]["document"] == structure(texts["a"]) and first[0]["faults"] == [], "nothing was left open"
+        assert "error" in first[2] and len(server.asked) == 3
+        made, bare = lines()[1]["document"], structure(texts["b"])
+        check_document(made)
+        (kept,) = made["elements"].pop("sentence")
+        assert (kept["value"], kept["origin"]) == (sentence, "model") and made == bare, "rules are not overwritten"
+        assert texts["b"][kept["start"] : kept["end"]] == said and len(first[1]["faults"]) == 2
+        broken.clear()
+        (folder / "d.txt").write_text(judgments.CIVIL, encoding="utf-8")
+        assert main([*asking, server.url]) == 0
+        assert len(server.asked) == 4, "what failed is asked again; what is done, or by now whole by the rules, is not"
+        second = lines()
+        assert second[:2] == first[:2] and "document" in second[2] and second[3]["document"]["kind"] == "civil"
+        whole = out.read_bytes()
+        assert main([*asking, server.url]) == main(command) == 0 and out.read_bytes() == whole
+    out.write_bytes(whole.replace(b'"model": "m"', b'"model": "other"'))
+    assert main([*asking, server.url]) == 2 and "was completed by other, not m" in capsys.readouterr().err

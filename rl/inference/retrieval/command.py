@@ -20,10 +20,14 @@ from rich.progress import Progress
 from curricula.errors import DataError
 from rl.errors import UserError
 from rl.inference.backend import Messages
+from rl.inference.options import positive
 from rl.inference.retrieval.corpus import statute_passages
 from rl.inference.retrieval.grounding import ground
 from rl.inference.retrieval.questions import read_records
 from rl.inference.retrieval.retriever import CACHE, METHODS, Hit, Retriever, retriever
+
+BUDGET = 3_000
+"""Tokens of a prompt, unless another number is asked for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,25 +35,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rl.inference retrieve", description="Statutes for questions.")
     parser.add_argument("question", nargs="?", help="the question, unless --input holds them")
     parser.add_argument("--input", type=Path, help='JSONL file of lines {"question": …}')
-    parser.add_argument("--k", type=int, default=5, help="articles for a question")
-    parser.add_argument("--law", action="append", default=[], help="search this law alone; may be given several times")
-    parser.add_argument("--method", choices=METHODS, default="bm25")
-    parser.add_argument("--model", type=Path, help="folder of a sentence-transformers model, for dense and hybrid")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of indexes and vectors")
+    add_search(parser, "--model")
     parser.add_argument("--prompts", type=Path, help="write the grounded prompts to this JSONL file")
-    parser.add_argument("--budget", type=int, default=3000, help="tokens of a prompt")
+    parser.add_argument("--budget", type=int, default=BUDGET, help="tokens of a prompt (%(default)s)")
     parser.add_argument(
         "--tokenizer", type=Path, help="folder of the tokenizer that counts; without it a character is one"
     )
     parser.add_argument("--json", action="store_true", help="print JSON alone, one line a question")
     chosen = parser.parse_args(argv)
     try:
-        if chosen.k < 1:
-            raise UserError(f"--k={chosen.k} must be at least 1")
         if (chosen.question is None) == (chosen.input is None):
             raise UserError("give either a question or --input FILE")
         asked = [{"question": chosen.question}] if chosen.input is None else read_records(chosen.input, ("question",))
-        found = _retriever(chosen)
+        found = open_retriever(chosen)
         hits = [found.search(record["question"], chosen.k, chosen.law) for record in asked]
         if chosen.prompts is not None:
             _write_prompts(chosen, asked, hits)
@@ -61,7 +59,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _retriever(chosen: argparse.Namespace) -> Retriever:
+def add_search(parser: argparse._ActionsContainer, model: str) -> None:
+    """Add the options of retrieval; ``model`` is the one that names the folder of an embedding model."""
+    parser.add_argument("--k", type=positive, default=5, help="articles for a question (%(default)s)")
+    parser.add_argument("--law", action="append", default=[], help="search this law alone; may be given several times")
+    parser.add_argument("--method", choices=METHODS, default="bm25", help="(%(default)s)")
+    parser.add_argument(
+        model, type=Path, dest="embedder", metavar="FOLDER", help="sentence-transformers model, for dense and hybrid"
+    )
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of indexes and vectors (%(default)s)")
+
+
+def open_retriever(chosen: argparse.Namespace) -> Retriever:
+    """The retriever that the options choose.
+
+    Raises:
+        UserError: if dense retrieval is asked for without a model, or the model can't be loaded.
+        DataError: if the statute database is not installed.
+    """
     passages = statute_passages()
     progress = Progress(console=Console(stderr=True), transient=True) if chosen.method != "bm25" else None
     with progress or nullcontext():
@@ -71,7 +86,7 @@ def _retriever(chosen: argparse.Namespace) -> Retriever:
             if progress is not None and task is not None:
                 progress.update(task, completed=done)
 
-        return retriever(passages, chosen.method, chosen.model, chosen.cache, advance=advance)
+        return retriever(passages, chosen.method, chosen.embedder, chosen.cache, advance=advance)
 
 
 def _write_prompts(chosen: argparse.Namespace, asked: list[dict[str, str]], hits: list[list[Hit]]) -> None:

@@ -13,6 +13,7 @@ from rewards.citations import article_of, check, law_in_force, quotes
 from rewards.parsing import ArticleRef, article_refs
 from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Backend, Messages
+from rl.inference.options import Sampling
 from rl.inference.retrieval.corpus import Passage
 from rl.inference.retrieval.retriever import Retriever
 
@@ -20,6 +21,7 @@ SYSTEM = (
     "你是法律助手。依据下列法条回答问题；引用时写明法律名称和条号，例如《民法典》第五百七十七条；"
     "引号内的文字须与法条原文一致。所列法条不足以回答的，请如实说明。"
 )
+GREEDY = Sampling()
 MOST = 40
 """Distinct citations of an answer that are looked up."""
 
@@ -51,7 +53,10 @@ def ground(
     messages = _prompt(question, kept, system)
     alone = count(messages)
     if alone > budget:
-        raise UserError(f"the question {question[:20]!r} alone has {alone} tokens, over --budget={budget}; raise it")
+        raise UserError(
+            f"the question {question[:20]!r} alone has {alone} tokens, over --budget={budget}; shorten it, or raise "
+            f"the budget if the model has the room"
+        )
     for passage in passages:
         longer = _prompt(question, [*kept, passage], system)
         if count(longer) <= budget:
@@ -128,6 +133,8 @@ def record(question: str, grounded: Grounded, answer: Answer) -> dict[str, Any]:
     return {
         "question": question,
         "articles": [passage.place for passage in grounded.articles],
+        "left_out": grounded.left_out,
+        "thinking": answer.thinking,
         "answer": answer.text,
         "truncated": answer.truncated,
         "citations": [asdict(citation) | {"holds": citation.holds} for citation in citations],
@@ -142,21 +149,33 @@ def answer(
     k: int = 5,
     budget: int = 3_000,
     laws: Sequence[str] = (),
-    max_tokens: int = 1_024,
+    sampling: Sampling = GREEDY,
 ) -> None:
-    """Answer questions from retrieved articles; ``done`` gets the place of a question and its :func:`record`.
+    """Answer questions from retrieved articles; ``done`` gets the place of a question and its :func:`record`, or
+    ``{"question", "error"}`` for one that alone is over the budget and is not asked.
 
     Raises:
-        UserError: if a question alone is over the budget, or the backend fails.
+        UserError: for a law that is none, or if the backend fails.
     """
     found: dict[str, Grounded] = {}
     asks = []
     for place, question in enumerate(questions):
         hits = retriever.search(question, k, laws)
-        found[str(place)] = ground(question, [hit.passage for hit in hits], budget, backend.count_tokens)
-        asks.append(Ask(str(place), found[str(place)].messages, max_tokens=max_tokens))
+        key = f"questions/{place}"
+        try:
+            found[key] = ground(question, [hit.passage for hit in hits], budget, backend.count_tokens)
+        except UserError as error:
+            done(place, {"question": question, "error": str(error)})
+            continue
+        asks.append(
+            Ask(
+                key, found[key].messages, 1, sampling.temperature, sampling.max_tokens, sampling.top_p, sampling.seed
+            )
+        )  # fmt: skip
 
     def answered(ask: Ask, answers: list[Answer]) -> None:
-        done(int(ask.key), record(questions[int(ask.key)], found[ask.key], answers[0]))
+        place = int(ask.key.partition("/")[2])
+        done(place, record(questions[place], found[ask.key], answers[0]))
 
-    backend.generate(asks, answered)
+    if asks:
+        backend.generate(asks, answered)

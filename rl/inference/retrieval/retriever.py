@@ -129,6 +129,8 @@ def retriever(
         indexes.append(Bm25Index(texts, cache, **({} if terms is None else {"terms": terms})))
     if method != "bm25":
         if model is None:
-            raise UserError(f"--method {method} needs --model, a folder of a sentence-transformers model")
+            raise UserError(
+                f"--method {method} needs a folder of a sentence-transformers model (--model; answer: --embedder)"
+            )
         indexes.append(Encoder(model).index(texts, cache or CACHE, advance))
     return Retriever(passages, indexes)

@@ -1,77 +1,173 @@
 """``python -m rl.inference structure FILES|FOLDER --out FILE.jsonl``: judgments as JSON, one line a file.
 
-A line is {"file", "sha256", "document"} or {"file", "error"}. What an earlier run has done is not done again, unless
-the file has changed or failed.
+python -m rl.inference structure judgments/ --out judgments.jsonl
+python -m rl.inference structure judgments/ --out judgments.jsonl --server URL --served-model NAME
+
+A line is {"file", "sha256", "document"} or {"file", "error"}. With a model, which is asked for what the rules did not
+find, it also has {"model", "faults"}. What an earlier run has done is not done again, unless the file has changed or
+failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cluster.errors import ClusterError
 from rl.errors import UserError
 from rl.files import digest
+from rl.inference.journal import BATCH, JsonLines, write_texts
+from rl.inference.options import Sized, add_model, identity, open_backend, positive, prompt_room
 from rl.inference.structuring.document import structure
 from rl.inference.structuring.elements import check_document
+from rl.inference.structuring.model import complete, missing
 from rl.inference.structuring.text import read_text
 
 SHOWN = 20
-"""Errors that are printed; all of them are in the file."""
+"""Errors, and faults of a model's answers, that are printed; all of them are in the file."""
+AT_ONCE = 256
+"""Documents that a model is asked about together."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A line of an earlier run."""
+
+    line: str
+    sha256: str | None
+    """Of the file as it was; None for an error."""
+    model: str | None
+    """The model that completed it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 when every file is structured, 1 when some could not be, 2 when nothing could be begun."""
-    parser = argparse.ArgumentParser(prog="python -m rl.inference structure", description="Judgments as JSON.")
-    parser.add_argument("paths", type=Path, nargs="+", help="text files (UTF-8 or GB18030), or folders with .txt files")
-    parser.add_argument("--out", type=Path, required=True, help="JSONL file; an earlier one is gone on with")
-    chosen = parser.parse_args(argv)
-    console = Console(stderr=True)
+    """0 when every file is structured, 1 when some could not be, 2 when nothing could be begun or the model fails."""
+    chosen = _parser().parse_args(argv)
     try:
+        model = identity(chosen) if chosen.model or chosen.server or chosen.backend else None
         files = _files(chosen.paths)
-        done = _resume(chosen.out)
-    except (UserError, OSError) as error:
+        earlier = _earlier(chosen.out, model)
+        lines = _run(chosen, files, earlier, model)
+    except (UserError, ClusterError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    errors: list[str] = []
-    columns = (TextColumn("structuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with chosen.out.open("a", encoding="utf-8") as out, Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(files))
-        for path in files:
-            line = _line(path, done)
-            if line is not None:
-                out.write(json.dumps(line, ensure_ascii=False) + "\n")
-                out.flush()
-                errors += [line["error"]] if "error" in line else []
-            progress.advance(task)
-    for said in errors[:SHOWN]:
-        print(f"error: {said}", file=sys.stderr)
-    if len(errors) > SHOWN:
-        print(f"… and {len(errors) - SHOWN} more, in {chosen.out}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"interrupted; the same command goes on from what {chosen.out} holds", file=sys.stderr)
+        return 130
+    errors = [line["error"] for line in lines if "error" in line]
+    faults = [f"{line['file']}: {fault}" for line in lines for fault in line.get("faults", ())]
+    for said in (errors, [f"not taken from the model: {fault}" for fault in faults]):
+        for one in said[:SHOWN]:
+            print(one if said is not errors else f"error: {one}", file=sys.stderr)
+        if len(said) > SHOWN:
+            print(f"… and {len(said) - SHOWN} more, in {chosen.out}", file=sys.stderr)
     print(f"{len(files) - len(errors)} of {len(files)} files structured, in {chosen.out}")
     return 1 if errors else 0
 
 
-def _line(path: Path, done: dict[str, str]) -> dict[str, Any] | None:
-    """The line of a file; None if an earlier run has it."""
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m rl.inference structure", description="Judgments as JSON.")
+    parser.add_argument("paths", type=Path, nargs="+", help="text files (UTF-8 or GB18030), or folders with .txt files")
+    parser.add_argument("--out", type=Path, required=True, help="JSONL file; an earlier one is gone on with")
+    add_model(parser)
+    parser.add_argument("--max-tokens", type=positive, default=1024, help="of a model's answer (%(default)s)")
+    return parser
+
+
+def _run(
+    chosen: argparse.Namespace, files: Sequence[Path], earlier: dict[str, Earlier], model: str | None
+) -> list[dict[str, Any]]:
+    """Structure what is not done yet; returns the new lines. In the end the file has one line a document, in order."""
+    todo = [path for path in files if not _done(path, earlier.get(str(path)), model)]
+    found: dict[str, dict[str, Any]] = {}
+    columns = (TextColumn("structuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    opened: AbstractContextManager[Sized | None] = open_backend(chosen) if model and todo else nullcontext()
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    with closing(JsonLines(chosen.out, 1 if model else BATCH)) as out, opened as backend, bar as progress:
+        task = progress.add_task("", total=len(files), completed=len(files) - len(todo))
+
+        def keep(line: dict[str, Any]) -> None:
+            out.append(line)
+            found[line["file"]] = line
+            progress.advance(task)
+
+        for start in range(0, len(todo), AT_ONCE):
+            texts: dict[str, str] = {}
+            lines: dict[str, dict[str, Any]] = {}
+            for path in todo[start : start + AT_ONCE]:
+                line, text = _line(path)
+                if backend is None or "error" in line:
+                    keep(line)
+                else:
+                    texts[line["file"]], lines[line["file"]] = text, line
+            if backend is not None and lines:
+                _complete(texts, lines, backend, str(model), chosen.max_tokens, keep)
+    kept = {name: one.line for name, one in earlier.items()}
+    kept |= {name: json.dumps(line, ensure_ascii=False) for name, line in found.items()}
+    order = dict.fromkeys([*(str(path) for path in files), *kept])
+    write_texts(chosen.out, (kept[name] for name in order))
+    return list(found.values())
+
+
+def _done(path: Path, earlier: Earlier | None, model: str | None) -> bool:
+    """Whether an earlier run has structured the file as it is now, and asked the model if one is to be asked."""
+    if earlier is None or earlier.sha256 is None or (model is not None and earlier.model != model):
+        return False
     try:
-        found = digest(path)
-        if done.get(str(path)) == found:
-            return None
-        document = structure(read_text(path))
+        return digest(path) == earlier.sha256
+    except OSError:
+        return False
+
+
+def _line(path: Path) -> tuple[dict[str, Any], str]:
+    """(line, text) of a file by the rules."""
+    try:
+        found, text = digest(path), read_text(path)
+        document = structure(text)
         check_document(document)
     except UserError as error:
-        return {"file": str(path), "error": str(error)}
+        return {"file": str(path), "error": str(error)}, ""
     except Exception as error:  # a batch goes on after a document that trips a rule
-        return {"file": str(path), "error": f"{path} can't be structured ({type(error).__name__}: {error})"}
-    return {"file": str(path), "sha256": found, "document": document}
+        return {"file": str(path), "error": f"{path} can't be structured ({type(error).__name__}: {error})"}, ""
+    return {"file": str(path), "sha256": found, "document": document}, text
+
+
+def _complete(
+    texts: Mapping[str, str],
+    lines: Mapping[str, dict[str, Any]],
+    backend: Sized,
+    model: str,
+    max_tokens: int,
+    keep: Callable[[dict[str, Any]], None],
+) -> None:
+    """Ask the model for what the rules did not find. A document that it gives no answer to is an error.
+
+    Raises:
+        UserError: if it gives none at all.
+    """
+    documents = {name: line["document"] for name, line in lines.items()}
+    waiting = dict(lines)
+
+    def done(name: str, document: dict[str, Any], faults: list[str]) -> None:
+        check_document(document)
+        keep(waiting.pop(name) | {"document": document, "model": model, "faults": faults})
+
+    try:
+        complete(texts, documents, backend, prompt_room(backend, max_tokens), done, max_tokens)
+    except UserError as error:
+        if all(name in waiting for name in documents if missing(documents[name])):
+            raise
+        for name in waiting:
+            keep({"file": name, "error": f"{name} has no answer of the model: {error}"})
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
@@ -88,29 +184,29 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _resume(out: Path) -> dict[str, str]:
-    """SHA-256 of the files that an earlier run has done; its errors and a line cut short are taken out.
+def _earlier(out: Path, model: str | None) -> dict[str, Earlier]:
+    """The last line of each file that an earlier run left; a line cut short is taken out.
 
     Raises:
-        UserError: if ``out`` is a file of another kind.
+        UserError: if ``out`` is a file of another kind, or holds documents that another model has completed.
     """
     if not out.exists():
-        out.parent.mkdir(parents=True, exist_ok=True)
         return {}
-    kept: dict[str, str] = {}
-    done: dict[str, str] = {}
+    found: dict[str, Earlier] = {}
     lines = out.read_text(encoding="utf-8", errors="replace").split("\n")
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
         except ValueError:
-            record = {"file": ""} if number == len(lines) else None  # the last one may be cut short, or nothing
+            if number == len(lines):  # the last one may be cut short, or nothing
+                break
+            record = None
         if not isinstance(record, dict) or "file" not in record:
             raise UserError(f"{out}:{number} is not a line of this command; give another --out")
-        if "document" in record and isinstance(record.get("sha256"), str):
-            kept[str(record["file"])] = line
-            done[str(record["file"])] = record["sha256"]
-    partial = out.with_name(f"{out.name}.partial")
-    partial.write_text("".join(line + "\n" for line in kept.values()), encoding="utf-8")
-    os.replace(partial, out)
-    return done
+        if model is not None and record.get("model") not in (None, model):
+            raise UserError(f"{out}:{number} was completed by {record['model']}, not {model}; give another --out")
+        sha256 = record.get("sha256") if "document" in record else None
+        found[str(record["file"])] = Earlier(line, sha256, record.get("model"))
+    if lines[-1]:
+        write_texts(out, lines[:-1])
+    return found

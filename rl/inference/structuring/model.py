@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rewards.elements_f1 import read_elements
-from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Backend, Messages
 from rl.inference.structuring.elements import VALUES, Element, fault
 from rl.inference.structuring.text import aligned
@@ -72,38 +71,39 @@ def read_answer(answer: str, text: str, names: Sequence[str]) -> tuple[list[Elem
 
 
 def complete(
-    texts: Sequence[str], documents: Sequence[dict[str, Any]], backend: Backend, budget: int, max_tokens: int = 1_024
-) -> list[tuple[dict[str, Any], list[str]]]:
-    """Each document with what a model adds to it, and what was wrong in the model's answer.
+    texts: Mapping[str, str],
+    documents: Mapping[str, dict[str, Any]],
+    backend: Backend,
+    budget: int | None,
+    done: Callable[[str, dict[str, Any], list[str]], None],
+    max_tokens: int = 1_024,
+) -> None:
+    """Ask a model for the elements of which the rules found none, in texts and documents by name.
 
-    Only elements of which the rules found none are asked for; a text whose prompt is over ``budget`` tokens keeps the
-    document that it has, with a note.
+    ``done`` is called once for each document, with its name, the document with what the model adds to it, and what was
+    wrong in the answer. What the rules found is left as it is. A text whose prompt is over ``budget`` tokens (None: no
+    limit) keeps the document that it has, with a note.
 
     Raises:
-        UserError: if texts and documents are not as many, or the backend fails.
+        UserError: from the backend, after what it did answer has been handed to ``done``.
     """
-    if len(texts) != len(documents):
-        raise UserError(f"{len(texts)} texts and {len(documents)} documents; give one document a text")
-    results: list[tuple[dict[str, Any], list[str]]] = [(document, []) for document in documents]
     asks: list[Ask] = []
-    for place, (text, document) in enumerate(zip(texts, documents, strict=True)):
+    for name, document in documents.items():
         names = missing(document)
-        messages = question(text, names)
+        messages = question(texts[name], names)
         if not names:
-            continue
-        if backend.count_tokens(messages) > budget:
-            results[place] = document, [f"the prompt is over {budget} tokens; the model was not asked"]
+            done(name, document, [])
+        elif budget is not None and backend.count_tokens(messages) > budget:
+            done(name, document, [f"the prompt is over {budget} tokens; the model was not asked"])
         else:
-            asks.append(Ask(str(place), messages, max_tokens=max_tokens))
+            asks.append(Ask(name, messages, max_tokens=max_tokens))
 
-    def done(ask: Ask, answers: list[Answer]) -> None:
-        place = int(ask.key)
-        found, faults = read_answer(answers[0].text, texts[place], missing(documents[place]))
-        document = copy.deepcopy(documents[place])
+    def answered(ask: Ask, answers: list[Answer]) -> None:
+        document = copy.deepcopy(documents[ask.key])
+        found, faults = read_answer(answers[0].text, texts[ask.key], missing(document))
         for element in found:
             document["elements"].setdefault(element.name, []).append(element.to_json())
-        results[place] = document, faults
+        done(ask.key, document, faults)
 
     if asks:
-        backend.generate(asks, done)
-    return results
+        backend.generate(asks, answered)
