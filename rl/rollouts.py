@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ def _pattern(stage: str | None, step: int | None) -> str:
 
 
 def read_file(path: Path, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """The completions of one file, one dict each, with ``stage``, ``step`` and the parts as a dict.
+    """The completions of one file, one dict each, with ``stage``, ``step``, the parts as a dict and the reason of each
+    part that has one as ``reasons``.
 
     Raises:
         UserError: if the file is damaged.
@@ -30,11 +32,19 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> list[dict[str
     import pyarrow.parquet as pq
 
     try:
-        rows = pq.read_table(path, columns=list(columns) if columns else None).to_pylist()
+        there = pq.read_schema(path).names  # files of earlier versions have no reasons
+        rows = pq.read_table(path, columns=[name for name in columns or there if name in there]).to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} can't be read as Parquet ({error}); remove it, or restore it from a copy") from None
     place = {"stage": path.parent.name, "step": int(path.stem.removeprefix("step-"))}
-    return [{**row, "parts": json.loads(row["parts"]), **place} for row in rows]
+    found = [{**row, "parts": json.loads(row["parts"]), **place} for row in rows]
+    return [{**row, "reasons": reasons_of(row.get("reason") or "", row["parts"])} for row in found]
+
+
+def reasons_of(reason: str, parts: Iterable[str]) -> dict[str, str]:
+    """The reason of each part in that of a weighted verdict, ``accuracy: …; format: …``."""
+    pieces = re.split(rf"(?:^|; )({'|'.join(map(re.escape, parts))}): ", reason)
+    return dict(zip(pieces[1::2], pieces[2::2], strict=True))
 
 
 def read_rows(run_dir: Path, stage: str | None, step: int | None) -> list[dict[str, Any]]:

@@ -338,4 +338,5 @@ def _with_verdicts(group: Group, verdicts: list[Verdict]) -> Group:
     scores = [float(verdict.score) for verdict in verdicts if verdict.score is not None]
     if not all(math.isfinite(score) for score in scores):
         return replace(group, error="a reward is not a finite number")
-    return replace(group, rewards=scores, parts=[dict(verdict.parts) for verdict in verdicts])
+    reasons = [verdict.reason for verdict in verdicts]
+    return replace(group, rewards=scores, parts=[dict(verdict.parts) for verdict in verdicts], reasons=reasons)

@@ -43,6 +43,8 @@ class Group:
     error: str | None = None
     index: int = 0
     """Number of the prompt in its stage's stream."""
+    reasons: list[str] = field(default_factory=list)
+    """Why each completion has its rewards, as its verdict says it: ``accuracy: …; format: …``."""
 
     @property
     def admissible(self) -> bool:

@@ -205,6 +205,7 @@ def rows(group: Group, part: int) -> list[dict[str, Any]]:
             "weight_version": completion.weight_version,
             "finish_reason": completion.finish_reason,
             "error": group.error,
+            "reason": group.reasons[i] if scored and group.reasons else "",
         }
         for i, completion in enumerate(group.completions)
     ]

@@ -48,11 +48,13 @@ def _mean(values: Sequence[float]) -> str:
 def panel(row: dict[str, Any]) -> Panel:
     """One completion to read."""
     verdict = f"error: {row['error']}" if row["error"] else f"reward {row['reward']:.3f}  {row['parts']}"
+    why = "".join(f"\n{name}: {reason}" for name, reason in row["reasons"].items())
     text = Text.assemble(
         (row["prompt"] + "\n", "bold"),
         (row["completion"] + "\n", "cyan"),
         (f"reference: {row['reference']}\n", "dim"),
         verdict,
+        (why, "dim"),
     )
     return Panel(text, title=f"{row['stage']} step {row['step']} · {row['task']} · {row['uid']}", title_align="left")
 

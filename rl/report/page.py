@@ -13,7 +13,7 @@ from rl.report.curves import gate_text, stage_charts
 from rl.report.diagnose import findings
 from rl.report.read import Run, Stage, read_run
 from rl.report.samples import evaluation_samples, training_samples
-from rl.report.tables import corpus_card, majority_average, result_charts, results_table, time_bars
+from rl.report.tables import benchmark_table, corpus_card, majority_average, result_charts, results_table, time_bars
 
 KINDS = {
     "mid_training": "mid-training",
@@ -33,7 +33,7 @@ def environment() -> Environment:
         loader=PackageLoader("rl.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    found.filters |= {"duration": duration, "count": count, "signed": lambda value: f"{value:+.1f}"}
+    found.filters |= {"duration": duration, "count": count, "signed": lambda value: f"{value:+.1f}", "percent": percent}
     found.globals |= {"kinds": KINDS, "bucket_colours": BUCKETS}
     return found
 
@@ -71,6 +71,7 @@ def render(run: Run) -> str:
         diagnoses=diagnoses,
         results=results_table(run.results),
         result_charts=result_charts(run.results),
+        benchmarks=benchmark_table(run.benchmarks),
         time=time_bars(run),
         corpora=cards,
         samples={
@@ -141,6 +142,11 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] in percent, without its sign."""
+    return f"{100 * share:.1f}"
 
 
 def count(number: float) -> str:

@@ -115,6 +115,8 @@ class Run:
     results: list[EvalResult]
     corpora: dict[str, dict[str, Any]]
     """Corpus card of each stage that wrote one."""
+    benchmarks: list[dict[str, Any]]
+    """Records of benchmarks.json: the scores of a task in an evaluation stage, see rl/evaluation/stage.py."""
 
     @property
     def name(self) -> str:
@@ -171,7 +173,8 @@ def read_run(path: Path) -> Run:
             f"python -m rl.main wrote"
         ) from None
     cards = {card.stem: read_json(card) for card in sorted((path / "corpus").glob("*.json"))}
-    return Run(path, manifest, stages, _results(path / "results.json"), cards)
+    benchmarks = _benchmarks(path / "benchmarks.json")
+    return Run(path, manifest, stages, _results(path / "results.json"), cards, benchmarks)
 
 
 def runs_in(path: Path) -> list[Path]:
@@ -208,3 +211,12 @@ def _results(path: Path) -> list[EvalResult]:
         return read(path)
     except (ValueError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}); remove it, or restore it from a copy") from None
+
+
+def _benchmarks(path: Path) -> list[dict[str, Any]]:
+    found = read_json(path) if path.is_file() else []
+    needed = {"stage", "after", "benchmark", "task", "title", "n", "score", "interval", "fixed", "contaminated"}
+    needed |= {"too_long", "shots_left_out", "truncated"}
+    if not (isinstance(found, list) and all(isinstance(one, dict) and needed <= set(one) for one in found)):
+        raise UserError(f"{path} is not as an evaluation stage writes it; remove it, or restore it from a copy")
+    return found

@@ -13,7 +13,7 @@ from rewards.registry import REWARDS, Part
 from rl.report.read import Run, Stage
 from rl.rollouts import read_file, rollout_files
 
-COLUMNS = ("uid", "task", "prompt", "completion", "reference", "reward", "parts", "finish_reason", "error")
+COLUMNS = ("uid", "task", "prompt", "completion", "reference", "reward", "parts", "finish_reason", "error", "reason")
 LONGEST = 4000
 """Characters of a completion that are shown."""
 PER_EVALUATION = 8
@@ -28,6 +28,8 @@ class PartScore:
     score: float
     weighted: float
     meaning: str
+    reason: str
+    """Why, where the reward tells."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,13 @@ def _weights(parts: Mapping[str, Any]) -> dict[str, Part]:
 
 def _shown(why: str, row: dict[str, Any], weights: Mapping[str, Part], shaped: bool = False) -> Shown:
     scores = [
-        PartScore(name, score, weights[name].of(score) if name in weights else 0.0, meaning(name))
+        PartScore(
+            name,
+            score,
+            weights[name].of(score) if name in weights else 0.0,
+            meaning(name),
+            row["reasons"].get(name, ""),
+        )
         for name, score in row["parts"].items()
     ]
     taken = sum(part.weighted for part in scores) - row["reward"] if shaped and row["reward"] is not None else 0.0

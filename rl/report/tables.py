@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,24 @@ def results_table(results: list[EvalResult]) -> dict[str, Any]:
         for split, found in last.items()
     ]
     return {"tasks": tasks, "rows": rows, "majority": majority}
+
+
+def benchmark_table(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One row a task of a benchmark, one column an evaluation stage; shares as they are, in [0, 1]."""
+    if not records:
+        return {"columns": [], "rows": []}
+    from rl.evaluation.results import notes
+
+    columns = list(dict.fromkeys((one["stage"], one["after"]) for one in records))
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for one in records:
+        row = rows.setdefault(
+            (one["benchmark"], one["task"]),
+            {"title": one["title"], "contains": one["contaminated"], "cells": [None] * len(columns)},
+        )
+        told = notes({**one, "contaminated": None})
+        row["cells"][columns.index((one["stage"], one["after"]))] = {**one, "notes": told}
+    return {"columns": columns, "rows": sorted(rows.items(), key=lambda row: row[0][0])}
 
 
 def result_charts(results: list[EvalResult]) -> list[Chart]:

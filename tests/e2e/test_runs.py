@@ -80,6 +80,13 @@ def test_the_same_command_again_does_nothing_and_shows_the_table(unbroken):
     assert metrics(run_dir) == before and time.monotonic() - started < 20
 
 
+def completions(run_dir):
+    """What the rollout files hold, whatever the parts in which the groups of a step came."""
+    rows = [{**row, "part": None} for row in read_rows(run_dir, None, None)]
+    assert any(row["reasons"] for row in rows)
+    return sorted(rows, key=lambda row: (row["stage"], row["step"], row["uid"]))
+
+
 def test_a_driver_killed_in_every_stage_resumes_bit_identically(unbroken, tmp_path):
     run_dir = tmp_path / "run"
     for stage, step in (("mid", 2), ("sft", 21), ("grpo", 2)):
@@ -95,6 +102,7 @@ def test_a_driver_killed_in_every_stage_resumes_bit_identically(unbroken, tmp_pa
     process.wait()
     finish(run_dir)
     assert metrics(run_dir) == metrics(unbroken[0])
+    assert completions(run_dir) == completions(unbroken[0]), "verdicts and their reasons, too"
     first, second = (json.loads((d / "results.json").read_text()) for d in (run_dir, unbroken[0]))
     assert first == second
 

@@ -110,6 +110,7 @@ def test_a_group_with_an_errored_verdict_is_dropped_whole(ray_cluster, models, t
             if not row["error"]:
                 found = score("legal_validity", Sample("", row["completion"], ""))
                 assert json.loads(row["parts"])["legal_validity"] == found.score
+                assert f"legal_validity: {found.reason}" in row["reason"] or not found.reason
         assert len(errored) == 4 and all("can't be read as number" in row["error"] for row in errored)
         assert all(row["reward"] is None for row in errored)
 

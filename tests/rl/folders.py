@@ -21,7 +21,12 @@ from rewards.registry import compose
 from rewards.verdict import Sample
 from rl.config.derive import BatchNumbers
 from rl.config.schema import RunConfig, TrackerConfig
+from rl.evaluation.benchmark import Benchmark, Question
+from rl.evaluation.benchmarks.lexeval import BENCHMARK as LEXEVAL
+from rl.evaluation.run import TaskRun
+from rl.evaluation.stage import score_benchmarks
 from rl.files import write_json
+from rl.inference.backend import Answer
 from rl.manifest import Manifest
 from rl.results import save
 from rl.samples import Completion, Group
@@ -84,6 +89,8 @@ def run_folder(run_dir: Path, seed: int = 0, skill: float = 1.0, hostile: bool =
     for name in ("again", "test"):
         _evaluate(tracker, stages[name], "grpo", 0.9 * skill, rng)
         manifest.record(name, done=True)
+    for name, after, right in (("look", "sft", 4), ("test", "grpo", 7)):
+        score_benchmarks(stages[name], [_benchmark(right)], run_dir, after)
     (run_dir / "corpus").mkdir(exist_ok=True)
     write_json(run_dir / "corpus" / "mid.json", card())
     return run_dir
@@ -116,7 +123,8 @@ def answered(uid: str, prompt: Prompt, texts: list[str], rng: random.Random, for
         Completion(np.arange(rng.randint(8, 32)), -np.ones(4, np.float32), text, _reason(text), 3) for text in texts
     ]
     rewards = [float(verdict.score) for verdict in verdicts if verdict.score is not None]
-    return Group(uid, prompt, [1, 2, 3], completions, rewards, [verdict.parts for verdict in verdicts], index=index)
+    parts, reasons = [verdict.parts for verdict in verdicts], [verdict.reason for verdict in verdicts]
+    return Group(uid, prompt, [1, 2, 3], completions, rewards, parts, index=index, reasons=reasons)
 
 
 def _reason(text: str) -> str:
@@ -177,6 +185,18 @@ def _grpo(tracker: Tracker, stage: Any, rng: random.Random, skill: float, hostil
                     pass
             tracker.log(stage.name, step, found, sampler_busy_s=0.0)
             tracker.dump_groups(stage.name, step, [row for group in update.groups for row in rows(group, 0)])
+
+
+def _benchmark(right: int) -> tuple[Benchmark, list[TaskRun]]:
+    """LexEval's 3_4, which consists of another benchmark's questions, with ``right`` of ten answered as they should
+    be, the last cut off; and 1_2, of which two questions are too long."""
+    tasks = []
+    for name, count in (("1_2", 8), ("3_4", 10)):
+        task = TaskRun(name, [Question(str(n), f"问{n}", "A") for n in range(10)], too_long=10 - count)
+        for n in range(count):
+            task.answers[str(n)] = [Answer("A" if n < right else "B", "", 3, 9, truncated=n == 9)]
+        tasks.append(task)
+    return LEXEVAL, tasks
 
 
 def _evaluate(tracker: Tracker, stage: Any, after: str, chance: float, rng: random.Random) -> None:

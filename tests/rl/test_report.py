@@ -13,6 +13,7 @@ import pytest
 
 from curricula.pas import PHASES
 from rl.errors import UserError
+from rl.evaluation.statistics import interval
 from rl.report.charts import Curve, Estimate, Rule, interval_chart, line_chart, smooth, thin
 from rl.report.compare import flatten, variants, write_comparison
 from rl.report.page import count, duration, render, write_report
@@ -81,11 +82,29 @@ def test_the_page_has_every_section_and_its_figures(sweep, page):
         "The reward rises", "Held-out accuracy rose from", "The held-out loss was lowest after step 15",
         "Held-out general text got harder", "waiting for completions", "complete", "何罪何条？",
         "刑法", "near duplicate", *PHASES, "1 if the answer agrees with the reference, else 0.",
+        "'不明' is not",
     ):  # fmt: skip
         assert text in found.text, text
     for title in ("Reward", "Accuracy by task", "Lost samples", "Entropy", "KL", "Gradient norm", "Learning rate"):
         assert f'aria-label="{title}"' in page, title
     assert 'aria-label="Staleness"' not in page, "nothing is stale in this run"
+
+
+def test_benchmarks_stand_beside_their_contamination(sweep, page, tmp_path):
+    rows = {row.split()[0]: " ".join(row.split()) for row in Page(page).rows if row.startswith(("1_2 ", "3_4 "))}
+    low, high = interval([1.0] * 4 + [0.0] * 6)
+    assert f" 40.0 {100 * low:.1f}–{100 * high:.1f} · n 10 1 answers cut off 70.0 " in rows["3_4"]
+    assert " 1 answers cut off contamination: contains JEC-QA " in rows["3_4"] and "contamination" not in rows["1_2"]
+    assert rows["1_2"].count("2 too long to be asked") == 2
+    head = next(row for row in Page(page).rows if row.startswith("task "))
+    assert " ".join(head.split()) == "task sft look grpo test note"
+    shutil.copytree(sweep / "seed=0", tmp_path / "run")
+    (tmp_path / "run" / "results.json").unlink()
+    text = Page(write_report(tmp_path / "run").read_text()).text
+    assert "contains JEC-QA" in text and "No evaluation" not in text
+    (tmp_path / "run" / "benchmarks.json").write_text('[{"stage": "look"}]')
+    with pytest.raises(UserError, match=r"benchmarks\.json is not as an evaluation stage writes it"):
+        write_report(tmp_path / "run")
 
 
 def test_untrusted_text_stays_text(page):
@@ -118,7 +137,7 @@ def test_samples_are_the_best_the_worst_and_the_odd(sweep):
 
 def test_a_run_that_has_only_begun_has_a_page(sweep, tmp_path):
     shutil.copytree(sweep / "seed=0", tmp_path / "run")
-    for name in ("results.json", "rollouts", "corpus", "report.html"):
+    for name in ("results.json", "benchmarks.json", "rollouts", "corpus", "report.html"):
         path = tmp_path / "run" / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     lines = (sweep / "seed=0" / "metrics.jsonl").read_text().splitlines()

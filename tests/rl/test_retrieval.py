@@ -10,7 +10,8 @@ import pytest
 
 from rl.errors import UserError
 from rl.inference.__main__ import main
-from rl.inference.backend import Answer
+from rl.inference.backend import Answer, Ask
+from rl.inference.backends.hf import TransformersBackend
 from rl.inference.retrieval import dense
 from rl.inference.retrieval.bm25 import K1, B, Bm25Index
 from rl.inference.retrieval.corpus import Passage, statute_passages
@@ -19,6 +20,7 @@ from rl.inference.retrieval.grounding import answer, ground, verify
 from rl.inference.retrieval.measure import averages, of_question
 from rl.inference.retrieval.retriever import FUSED, Retriever, retriever
 from rl.inference.retrieval.tokens import TERMS, bigrams, words
+from tests.rl.server import Server
 from tools.retrieval import main as measure_command
 from tools.retrieval import read_stard
 from tools.static_model import build
@@ -37,6 +39,12 @@ def model(tmp_path_factory, criminal):
     folder = tmp_path_factory.mktemp("model")
     build([p.searched for p in criminal], folder, vocabulary=1500, dimensions=48)
     return folder
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """Folder of indexes that the commands share, since that of all statutes takes its time."""
+    return tmp_path_factory.mktemp("cache")
 
 
 def test_terms():
@@ -143,7 +151,7 @@ def test_a_model_is_read_without_pickle_or_code_of_its_own(tmp_path, model):
 
 
 def test_hybrid_needs_a_model_and_finds_articles(criminal, model, tmp_path):
-    with pytest.raises(UserError, match="--method hybrid needs --model"):
+    with pytest.raises(UserError, match="--method hybrid needs a folder"):
         retriever(criminal, "hybrid", cache=tmp_path)
     hits = retriever(criminal, "hybrid", model, tmp_path).search("故意杀人怎么处罚", 3)
     assert MURDER in [hit.passage.number for hit in hits]
@@ -212,9 +220,9 @@ class Scripted:
 
 def test_questions_are_answered_by_a_backend(criminal):
     found = {}
-    questions = ["故意杀人怎么处罚", "刑法第264条"]
+    questions = ["故意杀人怎么处罚", "刑法第264条", "问" * 3_001]
     answer(questions, retriever(criminal, "bm25", cache=None), Scripted(), found.__setitem__, k=2)
-    assert [found[n]["question"] for n in range(2)] == questions
+    assert [found[n]["question"] for n in range(3)] == questions and "over --budget=3000" in found[2]["error"]
     assert f"《刑法》{MURDER}" in found[0]["articles"] and found[1]["articles"][0] == f"《刑法》{THEFT}"
     assert all(c["holds"] and c["retrieved"] for n in range(2) for c in found[n]["citations"])
 
@@ -231,8 +239,8 @@ def test_measures_by_hand():
     assert (low, high) == pytest.approx((0.5 - 1.96 * 0.025, 0.5 + 1.96 * 0.025), abs=0.01)
 
 
-def test_commands(tmp_path, capsys):
-    arguments = ["--law", "刑法", "--cache", str(tmp_path / "cache")]
+def test_commands(cache, tmp_path, capsys):
+    arguments = ["--law", "刑法", "--cache", str(cache)]
     assert main(["retrieve", "故意杀人怎么处罚", "--k", "2", "--json", *arguments]) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found["articles"]) == 2 and found["articles"][0]["article"] == MURDER
@@ -250,10 +258,58 @@ def test_commands(tmp_path, capsys):
     assert citation["holds"] and citation["retrieved"]
     assert main(["retrieve", *arguments]) == 2
     assert main(["retrieve", "问", "--method", "dense"]) == 2
-    assert "needs --model" in capsys.readouterr().err
+    assert "needs a folder" in capsys.readouterr().err
     asked.write_text('{"question": 1}\n', encoding="utf-8")
     assert main(["retrieve", "--input", str(asked)]) == 2
     assert "asked.jsonl:1 lacks question" in capsys.readouterr().err
+
+
+def test_grounded_answers_from_the_command_line(models, cache, tmp_path, capsys):
+    searching = ["--law", "刑法", "--k", "2", "--cache", str(cache)]
+
+    def run(*arguments):
+        code = main(["answer", *searching, *map(str, arguments)])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    local = ["--model", models["tied"], "--backend", "transformers", "--max-tokens", "8"]
+    code, out, _ = run("--question", "刑法第17条之一", *local, "--json")
+    found = json.loads(out)
+    assert code == 0 and found["articles"][0] == "《刑法》第十七条之一" and found["citations"] == []
+    backend, alone = TransformersBackend(str(models["tied"])), {}
+    given = [p for place in found["articles"] for p in statute_passages() if p.place == place]
+    messages = ground("刑法第17条之一", given, 248, backend.count_tokens).messages
+    backend.generate([Ask("q", messages, max_tokens=8)], alone.setdefault)
+    assert [(one.text, one.thinking) for one in alone.popitem()[1]] == [(found["answer"], found["thinking"])]
+
+    asked, folder = tmp_path / "asked.jsonl", tmp_path / "out"
+    lines = [{"question": "故意杀人怎么处罚", "id": 7}, {"question": "问" * 900}, {"question": "刑法第264条"}]
+    asked.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+    said = "<think>第1条</think>依照《刑法》第232条“故意杀人的，处死刑”，不适用《刑法》第9999条和《解释》第二条。"
+    with Server(lambda body: said, length=1_200) as server:
+        served = ["--server", server.url, "--served-model", "m", "--input", asked]
+        code, out, err = run(*served)
+        assert (code, out) == (2, "") and "--input needs --out" in err
+        code, out, err = run(*served, "--out", folder, "--law", "刑罚法")
+        assert (code, len(server.asked)) == (2, 0) and "no law in force is named 刑罚法" in err
+        code, out, _ = run(*served, "--out", folder)
+        assert code == 1 and len(server.asked) == 2 and "not asked" in out and "over --budget=600" in out
+        for text in ("刑法第232条", "holds", "has no 第9999条", "nothing is known"):
+            assert text in out, text
+        asked.write_text(asked.read_text() + "\n" + json.dumps({"question": "抢劫怎么处罚"}), encoding="utf-8")
+        code, out, _ = run(*served, "--out", folder, "--json")
+        assert code == 1 and len(server.asked) == 3, "what is answered is not asked again"
+        code, _, err = run(*served, "--out", folder, "--temperature", "1")
+        assert code == 2 and "holds answers with temperature=0" in err
+    records = [json.loads(line) for line in out.splitlines()]
+    assert records == [json.loads(line) for line in (folder / "grounded.jsonl").read_text().splitlines()]
+    first = records[0]
+    assert (first["id"], first["thinking"], first["answer"]) == (7, "第1条", said.partition("</think>")[2])
+    assert [(c["article"], c["holds"], c["retrieved"]) for c in first["citations"]] == [
+        ("第232条", True, True), ("第9999条", False, False), ("第2条", False, False),
+    ]  # fmt: skip
+    assert list(records[1]) == ["question", "error"] and not records[2]["citations"][0]["retrieved"]
+    assert first["articles"][0] in server.asked[0]["messages"][-1]["content"]
 
 
 def test_a_benchmark_with_a_corpus_of_its_own(tmp_path, capsys):

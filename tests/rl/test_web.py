@@ -1,14 +1,13 @@
 """The web page of evaluations: what its functions say, and a browser that uses it."""
 
-import contextlib
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -16,6 +15,7 @@ import pytest
 
 from rl.errors import UserError
 from rl.evaluate import main
+from rl.evaluation import judging
 from rl.evaluation.web import answers, compare, evaluations, review
 from rl.evaluation.web.jobs import Jobs, tail
 from rl.evaluation.web.pairs import pairs
@@ -26,6 +26,7 @@ from rl.inference.backends.served import KEY_ENV
 from tests.conftest import ROOT
 from tests.rl.browser import chromium, needs_chinese_font
 from tests.rl.evaluations import HOSTILE, evaluation
+from tests.rl.server import Server
 
 NUMBERS = {
     "shots": 0, "limit": 2, "temperature": 0, "top_p": 1, "max_tokens": 64, "samples": 1, "seed": 0,
@@ -45,7 +46,10 @@ def settings(tmp_path_factory):
     for name in ("models/small", "models/deep/large", "elsewhere"):
         (folder / name).mkdir(parents=True)
         (folder / name / "config.json").write_text("{}")
-    return Settings(folder / "runs", folder / "models")
+    texts = [{"instruction": "写摘要。\n", "input": f"案情{n}", "answer": "摘要"} for n in range(2)]
+    (folder / "root" / "LexEval" / "data").mkdir(parents=True)
+    (folder / "root" / "LexEval" / "data" / "5_1.json").write_text("".join(json.dumps(one) + "\n" for one in texts))
+    return Settings(folder / "runs", folder / "models", folder / "root")
 
 
 def test_a_review_is_blind_and_goes_on_where_it_was_left(settings, tmp_path):
@@ -136,6 +140,9 @@ def test_answers_are_filtered_escaped_and_their_citations_checked(settings):
         ({"numbers": NUMBERS | {"limit": None}}, "limit must be a number"),
         ({"numbers": NUMBERS | {"seed": 0.5}}, "seed must be a whole number"),
         ({"numbers": NUMBERS | {"samples": 4}}, "raise the temperature"),
+        ({"judge": "http://127.0.0.1:9/v1", "judge_model": "m"}, "none of these tasks is marked by a judge"),
+        ({"benchmark": "lexeval", "tasks": ["5_1"], "judge_model": "m"}, "\\(none\\) is no address of a server"),
+        ({"benchmark": "lexeval", "tasks": ["5_1"], "judge": "http://127.0.0.1:9/v1"}, "into the field Judge model"),
     ],
 )
 def test_what_makes_no_sense_is_a_sentence_before_anything_starts(settings, change, message):
@@ -154,10 +161,18 @@ def test_options_are_those_of_the_command(settings, monkeypatch):
     )  # fmt: skip
     options, _ = evaluations.options_of(settings, **(SERVED | {"backend": "transformers", "model": "small"}))
     assert _parser().parse_args([*options, "--out=x"]).model == str(settings.models / "small")
+    judged = {"benchmark": "lexeval", "tasks": [], "judge": "http://127.0.0.1:9/v1 ", "judge_model": "j"}
+    options, _ = evaluations.options_of(settings, **(SERVED | judged))
+    chosen = _parser().parse_args([*options, "--out=x"])
+    assert (chosen.judge, chosen.judge_model, chosen.root) == ("http://127.0.0.1:9/v1", "j", settings.root)
     monkeypatch.setenv(KEY_ENV, "secret")
+    monkeypatch.setenv(judging.KEY_ENV, "judge's")
     trusting = Settings(settings.runs, servers=("https://api.example/v1/",))
     assert KEY_ENV not in evaluations.environment_for(trusting, SERVED["server"])
-    assert evaluations.environment_for(trusting, "https://api.example/v1")[KEY_ENV] == "secret"
+    found = evaluations.environment_for(trusting, "https://api.example/v1", SERVED["server"])
+    assert found[KEY_ENV] == "secret" and judging.KEY_ENV not in found
+    found = evaluations.environment_for(trusting, SERVED["server"], "https://api.example/v1")
+    assert KEY_ENV not in found and found[judging.KEY_ENV] == "judge's"
 
 
 def test_an_evaluation_is_started_watched_and_stopped(tmp_path):
@@ -204,9 +219,9 @@ def test_a_missing_folder_or_a_taken_port_is_a_sentence(tmp_path, capsys):
 def address(settings):
     """The page as it is served."""
     command = [sys.executable, "-m", "rl.evaluate", "serve", "--runs", str(settings.runs), "--port", "0"]
-    process = subprocess.Popen(
-        [*command, "--models", str(settings.models)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    command += ["--models", str(settings.models), "--root", str(settings.root)]
+    keys = {KEY_ENV: "secret", judging.KEY_ENV: "secret"}
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | keys)
     try:
         yield process.stdout.readline().strip()
         process.send_signal(signal.SIGINT)
@@ -239,45 +254,24 @@ def test_only_its_own_machine_reaches_the_page(address):
 
 @pytest.fixture
 def served():
-    """(address, event) of a model that answers four questions, and the others once the event is set."""
+    """(server, event): a model that answers four questions, and the others once the event is set; and a judge."""
     going, answered = threading.Event(), itertools.count()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.give({"object": "list", "data": [{"id": "m", "object": "model", "created": 0, "owned_by": "test"}]})
+    def reply(body):
+        if "摘要" in str(body) and "points" in str(body):
+            parts = {"faithfulness": 10, "completeness": 10, "concision": 1}
+            return json.dumps({"reason": "言简意赅", "points": 10, **parts})
+        if next(answered) >= 4:
+            going.wait(300)
+        return "<answer>不负责任</answer>"
 
-        def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
-            if next(answered) >= 4:
-                going.wait(300)
-            message = {"role": "assistant", "content": "<answer>不负责任</answer>"}
-            choice = {"index": 0, "message": message, "finish_reason": "stop"}
-            usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
-            head = {"id": "1", "object": "chat.completion", "created": 0, "model": "m"}
-            self.give({**head, "choices": [choice], "usage": usage})
-
-        def give(self, value):
-            body = json.dumps(value).encode()
-            with contextlib.suppress(OSError):  # who asked has been stopped
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        def log_message(self, *arguments):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/v1", going
-    going.set()
-    server.shutdown()
+    with Server(reply) as server:
+        yield server, going
+        going.set()
 
 
 def test_a_browser_starts_watches_and_stops_an_evaluation(tab, settings, served):
-    server, going = served
+    server, going = served[0].url, served[1]
     tab.tab("Evaluations")
     tab.click("#start")
     tab.says("#evaluations-message", "is not below")
@@ -307,6 +301,31 @@ def test_a_browser_starts_watches_and_stops_an_evaluation(tab, settings, served)
     assert "6 of 6 questions answered" in tab.text("#watched")
     scores = json.loads((settings.runs / "by-hand" / "scores.json").read_text())
     assert (scores["model"], scores["tasks"]["age"]["n"], scores["tasks"]["age"]["answered"]) == ("m", 6, 6)
+
+
+def test_a_browser_has_a_judge_mark_texts(tab, settings, served):
+    server, going = served
+    going.set()
+    tab.tab("Evaluations")
+    assert not tab.run("document.querySelector('#judging')?.checkVisibility() ?? false"), "no judge for these tasks"
+    tab.type("#benchmark input", "lexeval")
+    tab.wait("document.querySelector('#judging')?.checkVisibility()")
+    assert "Judge of 5_1, 5_2, 5_3, 5_4" in tab.text("#judging")
+    tab.click("#judging button")
+    tab.type("#tasks input", "5_1")
+    tab.type("#judge input, #judge textarea", server.url)
+    tab.type("#run-name input, #run-name textarea", "judged")
+    tab.click("#start")
+    tab.says("#evaluations-message", "write it into the field Judge model")
+    tab.type("#judge-model input, #judge-model textarea", "m")
+    tab.click("#start")
+    tab.says("#evaluations-message", "judged is started: 2 questions")
+    tab.says("#watched", "finished")
+    marks = json.loads((settings.runs / "judged" / "scores.json").read_text())["tasks"]["5_1"]["judge"]
+    assert (marks["score"], marks["n"], marks["errored"], marks["criterion"]) == (1.0, 2, 0, "summary")
+    assert server.keys == {"Bearer none"}, "keys go to servers that the command line names"
+    tab.type("#benchmark input", "held_out")
+    tab.wait("!document.querySelector('#judging')?.checkVisibility()")
 
 
 def test_a_browser_compares_runs(tab):

@@ -41,7 +41,13 @@ def dumped(run_dir):
         np.array([5, 6]), np.array([-0.1, -0.2], np.float32), "<think>甲</think><answer>乙</answer>", "stop", 3
     )
     good = Group(
-        "g-1", ask("age", "何责？", "乙"), [1, 2], [done, done], [1.0, 0.5], [{"accuracy": 1.0}, {"accuracy": 0.5}]
+        "g-1",
+        ask("age", "何责？", "乙"),
+        [1, 2],
+        [done, done],
+        [1.0, 0.5],
+        [{"accuracy": 1.0}, {"accuracy": 0.5}],
+        reasons=["", "accuracy: '乙' is not '丁'; wholly"],
     )
     bad = Group("g-2", ask("parole", "假释？", "丙"), [1], [done], error="reward accuracy raised")
     tracker = Tracker(run_dir, TrackerConfig(progress=False), Console())
@@ -52,6 +58,9 @@ def test_rollouts_are_readable(tmp_path, capsys):
     dumped(tmp_path)
     found = read_rows(tmp_path, None, None)
     assert [row["reward"] for row in found] == [1.0, 0.5, None] and found[0]["token_ids"] == [5, 6]
+    assert [row["reasons"] for row in found] == [{}, {"accuracy": "'乙' is not '丁'; wholly"}, {}]
+    assert rollouts.main([str(tmp_path), "--order", "worst", "--limit", "1"]) == 0
+    assert "accuracy: '乙' is not '丁'" in capsys.readouterr().out
     assert rollouts.main([str(tmp_path), "--order", "best", "--limit", "1"]) == 0
     shown = capsys.readouterr().out
     assert "何责？" in shown and "reward 1.000" in shown and "1 of 2 completions" in shown

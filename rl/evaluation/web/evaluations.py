@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import gradio as gr
 
 from rl.errors import UserError
-from rl.evaluation import own
+from rl.evaluation import judging, own
 from rl.evaluation.benchmarks import BENCHMARKS
 from rl.evaluation.run import find_benchmark, read_tasks
 from rl.evaluation.web.jobs import LOG, Jobs, answers_kept, tail
@@ -40,7 +40,7 @@ def models_in(settings: Settings) -> list[str]:
 
 def options_of(
     settings: Settings, benchmark: str, tasks: Sequence[str], backend: str, model: str, server: str, served: str,
-    numbers: dict[str, float | None],
+    numbers: dict[str, float | None], judge: str = "", judge_model: str = "",
 ) -> tuple[list[str], int]:  # fmt: skip
     """(options of ``python -m rl.evaluate run``, number of questions).
 
@@ -53,7 +53,7 @@ def options_of(
         raise UserError(f"no backend {backend or '(none)'}; there are {', '.join(BACKENDS)}")
     options = [f"--benchmark={benchmark}", f"--backend={backend}", "--batch=4"]
     if backend == "server":
-        options += [f"--server={_address(server)}", f"--served-model={_name(served)}"]
+        options += [f"--server={_address(server)}", f"--served-model={_name(served, 'Served model')}"]
     elif settings.models is None:
         raise UserError("the page was started without --models, so that only a server can be evaluated")
     else:
@@ -65,6 +65,7 @@ def options_of(
     options += [f"--{name.replace('_', '-')}={value:g}" for name, value in values.items() if name != "limit"]
     options += [f"--limit={limit}"] if limit else []
     options += [f"--root={settings.root}"] if settings.root else []
+    options += _judge(benchmark, tasks, (judge or "").strip(), (judge_model or "").strip())
     asked = read_tasks(find_benchmark(benchmark), tasks, settings.root, int(values["shots"]), limit)
     return [*options, *(["--tasks", *tasks] if tasks else [])], sum(len(task.questions) for task in asked)
 
@@ -76,10 +77,19 @@ def _address(text: str) -> str:
     return parts.geturl()
 
 
-def _name(text: str) -> str:
+def _name(text: str, field: str) -> str:
     if not (text or "").strip():
-        raise UserError("a server needs the name of the model that it serves; write it into the field Served model")
+        raise UserError(f"a server needs the name of the model that it serves; write it into the field {field}")
     return text.strip()
+
+
+def _judge(benchmark: str, tasks: Sequence[str], address: str, model: str) -> list[str]:
+    if not (address or model):
+        return []
+    known = find_benchmark(benchmark)
+    if not known.judged & set(tasks or known.tasks):
+        raise UserError("none of these tasks is marked by a judge; leave the fields of the judge empty")
+    return [f"--judge={_address(address)}", f"--judge-model={_name(model, 'Judge model')}"]
 
 
 def _number(name: str, value: Any) -> float:
@@ -93,11 +103,12 @@ def _number(name: str, value: Any) -> float:
     return value
 
 
-def environment_for(settings: Settings, server: str) -> dict[str, str]:
-    """The environment of an evaluation: the key of servers only for those that the command line trusts with it."""
+def environment_for(settings: Settings, server: str, judge: str = "") -> dict[str, str]:
+    """The environment of an evaluation: the key of a server only for those that the command line trusts with it."""
     trusted = {address.rstrip("/") for address in settings.servers}
-    known = (server or "").strip().rstrip("/") in trusted
-    return {name: value for name, value in os.environ.items() if name != KEY_ENV or known}
+    sent = {KEY_ENV: server, judging.KEY_ENV: judge}
+    kept = {name for name, address in sent.items() if (address or "").strip().rstrip("/") in trusted}
+    return {name: value for name, value in os.environ.items() if name not in sent or name in kept}
 
 
 def overview(settings: Settings, jobs: Jobs) -> str:
@@ -140,7 +151,7 @@ def tab(settings: Settings, jobs: Jobs) -> list[gr.Dropdown]:
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
             name = gr.Textbox(label="Name of the run", placeholder="sft-lawbench", max_lines=1, elem_id="run-name")
-            benchmark = gr.Dropdown([own.NAME, *BENCHMARKS], value=own.NAME, label="Benchmark")
+            benchmark = gr.Dropdown([own.NAME, *BENCHMARKS], value=own.NAME, label="Benchmark", elem_id="benchmark")
             tasks = gr.Dropdown(
                 list(own.BENCHMARK.tasks),
                 multiselect=True,
@@ -160,6 +171,13 @@ def tab(settings: Settings, jobs: Jobs) -> list[gr.Dropdown]:
                     label="Server", placeholder="http://127.0.0.1:8000/v1", max_lines=1, elem_id="server"
                 )
                 served = gr.Textbox(label="Served model", max_lines=1, elem_id="served")
+            with gr.Accordion("Judge", open=False, visible=False, elem_id="judging") as judging_fold:
+                gr.HTML(show("judge", key=judging.KEY_ENV))
+                with gr.Row():
+                    judge = gr.Textbox(
+                        label="Judge's server", placeholder="http://127.0.0.1:8001/v1", max_lines=1, elem_id="judge"
+                    )
+                    judge_model = gr.Textbox(label="Judge model", max_lines=1, elem_id="judge-model")
             with gr.Accordion("Questions and sampling", open=False, elem_id="sampling"):
                 with gr.Row():
                     limit = gr.Number(0, label="Limit (0: all)", min_width=90, elem_id="limit")
@@ -179,10 +197,14 @@ def tab(settings: Settings, jobs: Jobs) -> list[gr.Dropdown]:
             chosen = gr.Dropdown(names(settings, jobs), value=None, label="Watch", allow_custom_value=True)
             progress = gr.HTML(elem_id="watched")
 
-    def titles(benchmark: str) -> Any:
-        known = find_benchmark(benchmark).tasks if benchmark in (own.NAME, *BENCHMARKS) else {}
-        choices = [(task if title in ("", task) else f"{task} {title}", task) for task, title in known.items()]
-        return gr.Dropdown(choices, value=[])
+    def titles(benchmark: str) -> tuple[Any, ...]:
+        known = find_benchmark(benchmark) if benchmark in (own.NAME, *BENCHMARKS) else None
+        titles = known.tasks if known else {}
+        choices = [(task if title in ("", task) else f"{task} {title}", task) for task, title in titles.items()]
+        judged = [task for task in titles if known and task in known.judged]
+        fold = gr.Accordion(f"Judge of {', '.join(judged)}", visible=bool(judged))
+        kept = [gr.skip() if judged else "" for _ in (judge, judge_model)]
+        return gr.Dropdown(choices, value=[]), fold, *kept
 
     def fields_of(backend: str) -> tuple[Any, Any]:
         return gr.Dropdown(models_in(settings), visible=backend != "server"), gr.Row(visible=backend == "server")
@@ -190,12 +212,14 @@ def tab(settings: Settings, jobs: Jobs) -> list[gr.Dropdown]:
     @told(lambda sentence: (sentence, gr.skip()))
     def start(
         name: str, benchmark: str, tasks: list[str] | None, backend: str, model: str, server: str, served: str,
-        *given: float | None,
+        judge: str, judge_model: str, *given: float | None,
     ) -> tuple[str, Any]:  # fmt: skip
         numbers = dict(zip(NUMBERS, given, strict=True))
-        options, total = options_of(settings, benchmark, tasks or [], backend, model or "", server, served, numbers)
+        options, total = options_of(
+            settings, benchmark, tasks or [], backend, model or "", server, served, numbers, judge, judge_model
+        )
         name = (name or "").strip()
-        jobs.start(name, options, total, environment_for(settings, server))
+        jobs.start(name, options, total, environment_for(settings, server, judge))
         return notice(f"{name} is started: {total} questions", "good"), gr.Dropdown(names(settings, jobs), value=name)
 
     @told(lambda sentence: sentence)
@@ -208,12 +232,24 @@ def tab(settings: Settings, jobs: Jobs) -> list[gr.Dropdown]:
         return overview(settings, jobs), watched(settings, jobs, name or "")
 
     benchmark.input(
-        titles, benchmark, tasks, api_name="tasks", show_progress="hidden", trigger_mode="always_last"
+        titles, benchmark, [tasks, judging_fold, judge, judge_model], api_name="tasks", show_progress="hidden",
+        trigger_mode="always_last",
     )  # fmt: skip
     backend.change(fields_of, backend, [model, address], api_name=False, show_progress="hidden")
     numbers = {"shots": shots, "limit": limit, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
     numbers |= {"samples": samples, "seed": seed}
-    fields = [name, benchmark, tasks, backend, model, server, served, *(numbers[key] for key in NUMBERS)]
+    fields = [
+        name,
+        benchmark,
+        tasks,
+        backend,
+        model,
+        server,
+        served,
+        judge,
+        judge_model,
+        *(numbers[key] for key in NUMBERS),
+    ]
     begin.click(start, fields, [message, chosen], api_name="start")
     stop.click(end, chosen, message, api_name="stop")
     chosen.change(look, chosen, [table, progress], api_name="look", show_progress="hidden")

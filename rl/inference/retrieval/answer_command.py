@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -50,7 +51,8 @@ KNOWN = {True: "yes", False: "no", None: ""}
 def main(argv: Sequence[str] | None = None) -> int:
     """0, 1 when some questions are too long to be asked, or 2 with a sentence when something is missing or fails."""
     chosen = _parser().parse_args(argv)
-    console = Console(stderr=chosen.json)
+    stream = sys.stderr if chosen.json else sys.stdout
+    console = Console(file=stream, width=None if stream.isatty() else 120)
     try:
         records = _run(chosen, console)
     except (UserError, DataError, ClusterError, OSError) as error:
@@ -139,10 +141,10 @@ def _answers(
 
 
 def _show(record: dict[str, Any], console: Console) -> None:
-    console.print(f"[bold]{escape(record['question'])}[/bold]", highlight=False)
     if "error" in record:
         console.print(f"[red]not asked:[/red] {escape(record['error'])}\n", highlight=False)
         return
+    console.print(f"[bold]{escape(record['question'])}[/bold]", highlight=False)
     given = "、".join(record["articles"]) or "none fits into the prompt"
     thought = f" · thinking, {len(record['thinking'])} characters" if record["thinking"] else ""
     console.print(f"[dim]given: {escape(given)}{thought}[/dim]", highlight=False)
