@@ -46,7 +46,7 @@ def settings(tmp_path_factory):
     for name in ("models/small", "models/deep/large", "elsewhere"):
         (folder / name).mkdir(parents=True)
         (folder / name / "config.json").write_text("{}")
-    texts = [{"instruction": "写摘要。\n", "input": f"案情{n}", "answer": "摘要"} for n in range(2)]
+    texts = [{"instruction": "写摘要。\n", "input": f"案情{n}", "answer": "摘要"} for n in range(8)]
     (folder / "root" / "LexEval" / "data").mkdir(parents=True)
     (folder / "root" / "LexEval" / "data" / "5_1.json").write_text("".join(json.dumps(one) + "\n" for one in texts))
     return Settings(folder / "runs", folder / "models", folder / "root")
@@ -270,18 +270,27 @@ def served():
         going.set()
 
 
-def test_a_browser_starts_watches_and_stops_an_evaluation(tab, settings, served):
-    server, going = served[0].url, served[1]
+def test_a_browser_starts_watches_and_stops_an_evaluation_with_a_judge(tab, settings, served):
+    server, going = served
     tab.tab("Evaluations")
     tab.click("#start")
     tab.says("#evaluations-message", "is not below")
     tab.click("#backend label:nth-of-type(3) input")
-    tab.type("#tasks input", "age")
+    assert not tab.run("document.querySelector('#judging')?.checkVisibility() ?? false"), "no judge for these tasks"
+    tab.type("#benchmark input", "lexeval")
+    tab.wait("document.querySelector('#judging')?.checkVisibility()")
+    assert "Judge of 5_1, 5_2, 5_3, 5_4" in tab.text("#judging")
+    tab.click("#judging button")
+    tab.type("#tasks input", "5_1")
     tab.type("#server input, #server textarea", "ftp://here")
     tab.type("#served input, #served textarea", "m")
     tab.click("#start")
     tab.says("#evaluations-message", "is no address of a server")
-    tab.type("#server input, #server textarea", server)
+    tab.type("#server input, #server textarea", server.url)
+    tab.type("#judge input, #judge textarea", server.url)
+    tab.click("#start")
+    tab.says("#evaluations-message", "write it into the field Judge model")
+    tab.type("#judge-model input, #judge-model textarea", "m")
     tab.type("#run-name input, #run-name textarea", "by hand")
     tab.click("#start")
     tab.says("#evaluations-message", "by hand is no name of a run")
@@ -300,29 +309,10 @@ def test_a_browser_starts_watches_and_stops_an_evaluation(tab, settings, served)
     tab.says("#watched", "finished")
     assert "6 of 6 questions answered" in tab.text("#watched")
     scores = json.loads((settings.runs / "by-hand" / "scores.json").read_text())
-    assert (scores["model"], scores["tasks"]["age"]["n"], scores["tasks"]["age"]["answered"]) == ("m", 6, 6)
-
-
-def test_a_browser_has_a_judge_mark_texts(tab, settings, served):
-    server, going = served
-    going.set()
-    tab.tab("Evaluations")
-    assert not tab.run("document.querySelector('#judging')?.checkVisibility() ?? false"), "no judge for these tasks"
-    tab.type("#benchmark input", "lexeval")
-    tab.wait("document.querySelector('#judging')?.checkVisibility()")
-    assert "Judge of 5_1, 5_2, 5_3, 5_4" in tab.text("#judging")
-    tab.click("#judging button")
-    tab.type("#tasks input", "5_1")
-    tab.type("#judge input, #judge textarea", server.url)
-    tab.type("#run-name input, #run-name textarea", "judged")
-    tab.click("#start")
-    tab.says("#evaluations-message", "write it into the field Judge model")
-    tab.type("#judge-model input, #judge-model textarea", "m")
-    tab.click("#start")
-    tab.says("#evaluations-message", "judged is started: 2 questions")
-    tab.says("#watched", "finished")
-    marks = json.loads((settings.runs / "judged" / "scores.json").read_text())["tasks"]["5_1"]["judge"]
-    assert (marks["score"], marks["n"], marks["errored"], marks["criterion"]) == (1.0, 2, 0, "summary")
+    task = scores["tasks"]["5_1"]
+    assert (scores["model"], task["n"], task["answered"]) == ("m", 6, 6)
+    marks = task["judge"]
+    assert (marks["score"], marks["n"], marks["errored"], marks["criterion"]) == (1.0, 6, 0, "summary")
     assert server.keys == {"Bearer none"}, "keys go to servers that the command line names"
     tab.type("#benchmark input", "held_out")
     tab.wait("!document.querySelector('#judging')?.checkVisibility()")
