@@ -4,6 +4,7 @@ import atexit
 import logging
 import shutil
 import tempfile
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -28,7 +29,9 @@ def lcs_f1(left: Sequence[str], right: Sequence[str]) -> float:
 @lru_cache(maxsize=1)
 def segmenter() -> Any:
     """jieba's tokenizer with its own dictionary, which is read once."""
-    import jieba
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it says of its own use of pkg_resources
+        import jieba
 
     jieba.setLogLevel(logging.WARNING)
     tokenizer = jieba.Tokenizer()

@@ -175,6 +175,6 @@ def notes(task: Mapping[str, Any]) -> list[str]:
     if task["shots_left_out"]:
         told.append(f"{task['shots_left_out']} asked with fewer examples")
     if task["truncated"]:
-        told.append(f"{task['truncated']} answers cut off")
+        told.append(f"{task['truncated']} answer{'s' if task['truncated'] > 1 else ''} cut off")
     errored = task.get("judge", {}).get("errored", 0)
     return told + ([f"{errored} verdicts errored"] if errored else [])

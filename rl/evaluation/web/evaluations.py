@@ -137,7 +137,8 @@ def watched(settings: Settings, jobs: Jobs, name: str) -> str:
     path = inside(settings.runs, name, "the run")
     job, kept = jobs.find(name), answers_kept(path)
     state = job.state if job else "finished" if (path / "scores.json").is_file() else "unfinished"
-    return show("watched", name=name, state=state, kept=kept, total=job.total if job else None, log=tail(path / LOG))
+    total = job.total if job else None
+    return show("watched", name=name, state=state, kept=kept, total=total, log=tail(path / LOG), here=job is not None)
 
 
 def names(settings: Settings, jobs: Jobs) -> list[str]:

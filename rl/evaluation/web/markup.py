@@ -17,7 +17,10 @@ _ENVIRONMENT = Environment(
     loader=PackageLoader("rl.evaluation.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
     lstrip_blocks=True,
 )  # fmt: skip
-_ENVIRONMENT.filters["percent"] = lambda value: "" if value is None else f"{100 * value:.1f}"
+_ENVIRONMENT.filters |= {
+    "percent": lambda value: "" if value is None else f"{100 * value:.1f}",
+    "figure": lambda value: "none" if value is None else f"{value:.3g}",
+}
 
 
 def show(template: str, **values: Any) -> str:
