@@ -81,8 +81,9 @@ def test_the_same_command_again_does_nothing_and_shows_the_table(unbroken):
 
 
 def completions(run_dir):
-    """What the rollout files hold, whatever the parts in which the groups of a step came."""
-    rows = [{**row, "part": None} for row in read_rows(run_dir, None, None)]
+    """What the rollout files hold, but for the parts in which the groups of a step came, and the number of the weights,
+    which a driver counts from its own start."""
+    rows = [{**row, "part": None, "weight_version": None} for row in read_rows(run_dir, None, None)]
     assert any(row["reasons"] for row in rows)
     return sorted(rows, key=lambda row: (row["stage"], row["step"], row["uid"]))
 
