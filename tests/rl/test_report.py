@@ -179,19 +179,23 @@ def test_a_damaged_line_in_the_middle_is_named(sweep, tmp_path):
         write_report(tmp_path / "run")
 
 
-def test_the_command_writes_a_page_without_torch_ray_or_vllm(sweep, tmp_path):
+def test_the_command_writes_pages_without_torch_ray_or_vllm(sweep, tmp_path):
     code = (
-        "import sys; from tools.report import main; status = main(sys.argv[1:]); "
+        "import sys; from tools.report import main; arguments = sys.argv[1:]; "
+        "status = main(arguments[:3]) + main(arguments[3:]); "
         "print([name for name in ('torch', 'ray', 'vllm', 'transformers') if name in sys.modules]); sys.exit(status)"
     )
-    out = tmp_path / "deep" / "page.html"
-    for folder, title in ((sweep / "seed=0", "report of a run"), (sweep, "comparison of runs")):
-        answer = subprocess.run(
-            [sys.executable, "-c", code, str(folder), "--out", str(out)], cwd=ROOT, capture_output=True, text=True
-        )
-        assert answer.returncode == 0, answer.stderr
-        assert answer.stdout.splitlines() == [str(out), "[]"] and title in out.read_text(encoding="utf-8")
-        assert not answer.stderr, "no warning about fonts or anything else"
+    pages = {tmp_path / "deep" / "page.html": "report of a run", tmp_path / "all.html": "comparison of runs"}
+    wanted = [
+        argument
+        for folder, out in zip((sweep / "seed=0", sweep), pages, strict=True)
+        for argument in (str(folder), "--out", str(out))
+    ]
+    answer = subprocess.run([sys.executable, "-c", code, *wanted], cwd=ROOT, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines() == [*map(str, pages), "[]"]
+    assert all(title in out.read_text(encoding="utf-8") for out, title in pages.items())
+    assert not answer.stderr, "no warning about fonts or anything else"
 
 
 def test_runs_are_compared_by_what_differs(sweep):
