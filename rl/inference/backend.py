@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+KEY_ENV = "OPENAI_API_KEY"
+"""Environment variable of the key that a server is given, unless another is named."""
 Messages = tuple[tuple[str, str], ...]
 """A conversation: (role, content), role being ``system``, ``user`` or ``assistant``."""
 

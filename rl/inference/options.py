@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rl.errors import UserError
-from rl.inference.backend import Backend
-from rl.inference.backends.served import KEY_ENV
+from rl.inference.backend import KEY_ENV, Backend
 
 MIB = 2**20
 

@@ -265,13 +265,14 @@ def test_the_command_has_a_served_model_complete_what_rules_began(tmp_path, caps
     assert main(command) == 0
     rules = out.read_bytes()
     asking = [*command, "--served-model", "m", "--server"]
+    assert main([*command, "--served-model", "m"]) == 2 and "needs --model FOLDER" in capsys.readouterr().err
     assert main([*asking, "http://127.0.0.1:9/v1"]) == 2 and "does not answer" in capsys.readouterr().err
     assert out.read_bytes() == rules, "what there is stays where the model can't be asked"
     with Server(reply, length=8_000) as server:
         assert main([*asking, server.url]) == 1
         told = capsys.readouterr().err
         assert f"error: {folder}/c.txt has no answer of the model" in told and "HTTP 400" in told
-        assert f"not taken from the model: {folder}/b.txt: sentence: " in told and "d.txt: the answer holds no" in told
+        assert f"note: {folder}/b.txt: sentence: " in told and "d.txt: the answer holds no" in told
         first = lines()
         assert [line["file"][-5:] for line in first] == ["a.txt", "b.txt", "c.txt", "d.txt"]
         assert first[0]["document"] == structure(texts["a"]) and first[0]["faults"] == [], "nothing was left open"

@@ -22,7 +22,7 @@ from rl.evaluation.web.pairs import pairs
 from rl.evaluation.web.runs import answered, find_runs, read_run
 from rl.evaluation.web.settings import Settings
 from rl.evaluation.web.votes import Vote, Votes
-from rl.inference.backends.served import KEY_ENV
+from rl.inference.backend import KEY_ENV
 from tests.conftest import ROOT
 from tests.rl.browser import chromium, needs_chinese_font
 from tests.rl.evaluations import HOSTILE, evaluation

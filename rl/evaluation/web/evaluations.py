@@ -18,7 +18,7 @@ from rl.evaluation.web.jobs import LOG, Jobs, answers_kept, tail
 from rl.evaluation.web.markup import notice, show, told
 from rl.evaluation.web.runs import find_runs, inside
 from rl.evaluation.web.settings import Settings
-from rl.inference.backends.served import KEY_ENV
+from rl.inference.backend import KEY_ENV
 
 BACKENDS = ("vllm", "transformers", "server")
 EVERY_S = 3.0

@@ -14,11 +14,9 @@ import regex
 from rewards.judge.client import Client, JudgeError, JudgeSettings, TokenBucket
 from rl.errors import UserError
 from rl.generation import stable_seed
-from rl.inference.backend import Answer, Ask, Messages
+from rl.inference.backend import KEY_ENV, Answer, Ask, Messages
 from rl.inference.thinking import parted
 
-KEY_ENV = "OPENAI_API_KEY"
-"""Environment variable of the key that a server is given, unless another is named."""
 MOST_FAILED = 8
 """After so many questions that had to be given up no further is begun: the fault is not with the questions."""
 PER_MESSAGE = 8

@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """0 when every file is structured, 1 when some could not be, 2 when nothing could be begun or the model fails."""
     chosen = _parser().parse_args(argv)
     try:
-        model = identity(chosen) if chosen.model or chosen.server or chosen.backend else None
+        asks = chosen.model or chosen.server or chosen.served_model or chosen.backend
+        model = identity(chosen) if asks else None
         files = _files(chosen.paths)
         earlier = _earlier(chosen.out, model)
         lines = _run(chosen, files, earlier, model)
@@ -65,9 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     errors = [line["error"] for line in lines if "error" in line]
     faults = [f"{line['file']}: {fault}" for line in lines for fault in line.get("faults", ())]
-    for said in (errors, [f"not taken from the model: {fault}" for fault in faults]):
+    for kind, said in (("error", errors), ("note", faults)):
         for one in said[:SHOWN]:
-            print(one if said is not errors else f"error: {one}", file=sys.stderr)
+            print(f"{kind}: {one}", file=sys.stderr)
         if len(said) > SHOWN:
             print(f"… and {len(said) - SHOWN} more, in {chosen.out}", file=sys.stderr)
     print(f"{len(files) - len(errors)} of {len(files)} files structured, in {chosen.out}")
