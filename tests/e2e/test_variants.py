@@ -1,4 +1,4 @@
-"""Whole runs in other shapes: two ranks and two rollouts with a reference engine; LoRA on data files of one's own."""
+"""Whole runs in other shapes: algorithms, two ranks and two rollouts, LoRA on files of one's own, a served judge."""
 
 import json
 from pathlib import Path
@@ -56,6 +56,72 @@ def lines(run_dir: Path, stage: str):
     return [line for line in found if line["stage"] == stage]
 
 
+PRESETS = ("gspo", "reinforce_pp", "cispo", "legalone")
+DYNAMIC = {"preset": "dapo", "refills": 2, "overlong_buffer": 8}
+
+
+@pytest.fixture(scope="module")
+def many(ray_cluster, models, tmp_path_factory):
+    """One run with a stage for each of several ways to train; a start of the engines costs more than a stage."""
+    folder = tmp_path_factory.mktemp("many")
+    prompts = [p.to_json() for p in make_prompts("charge", "train", 8, seed=0)]
+    prompts[3] |= {"reference": "不是数", "answer_kind": "number"}  # the accuracy reward can't read this reference
+    text = "\n".join(json.dumps(prompt, ensure_ascii=False) for prompt in prompts)
+    (folder / "prompts.jsonl").write_text(text, encoding="utf-8")
+    parts = {"rouge_l_chars": 1.0, "accuracy": 1.0, "legal_validity": 0.2}
+    correct = {"level": "sequence", "mode": "mask", "threshold": 1.5}
+    sft, plain, last = stages({"demonstrations": {"age": 40, "charge": 40}}, {"tasks": {"age": 1.0}})
+    found = [
+        sft,
+        {**plain, "name": "reference"},
+        {**plain, "name": "dynamic", "reward": {"accuracy": 1.0}, "algorithm": DYNAMIC},
+        {**plain, "name": "errored", "reward": parts, "data": str(folder / "prompts.jsonl"), "tasks": {}},
+    ]
+    for preset in PRESETS:
+        algorithm = {"preset": preset, "old_log_probs": "recompute", "mismatch": correct}
+        found.append({**plain, "name": preset, "updates_per_step": 2, "algorithm": algorithm})
+    run(config(folder / "run", models, [*found, last], rollout={"replicas": 2}))
+    return folder / "run"
+
+
+def test_the_first_step_has_no_divergence_from_the_reference(many):
+    first, second = lines(many, "reference")
+    assert abs(first["kl"]) < 1e-6 < second["kl"], "the reference is the policy at the start of the stage"
+
+
+def test_a_group_with_an_errored_verdict_is_dropped_whole(many):
+    for number, line in enumerate(lines(many, "errored")):
+        assert line["groups/errored"] == 1 and 0 < line["groups/trained"] <= 7
+        rows = pq.read_table(many / "rollouts" / "errored" / f"step-{number:06d}.parquet").to_pylist()
+        errored = [row for row in rows if row["error"]]
+        for row in rows:
+            if not row["error"]:
+                found = score("legal_validity", Sample("", row["completion"], ""))
+                assert json.loads(row["parts"])["legal_validity"] == found.score
+                assert f"legal_validity: {found.reason}" in row["reason"] or not found.reason
+        assert len(errored) == 4 and all("can't be read as number" in row["error"] for row in errored)
+        assert all(row["reward"] is None for row in errored)
+
+
+def test_dynamic_sampling_replaces_groups_without_a_gradient(many):
+    """With accuracy alone a young model's groups are mostly without variance, so that refills have work to do."""
+    for line in lines(many, "dynamic"):
+        assert 8 < line["groups/sampled"] <= 24 or line["groups/trained"] == 8
+        sampled = pq.read_table(many / "rollouts" / "dynamic" / f"step-{line['step']:06d}.parquet").to_pylist()
+        assert len({row["uid"] for row in sampled}) == line["groups/sampled"]
+        for row in sampled:
+            over = max(0, len(row["token_ids"]) - (SAMPLING["max_tokens"] - 8)) / 8
+            assert row["reward"] == pytest.approx(json.loads(row["parts"])["accuracy"] - over)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_algorithms_by_name_with_recomputed_log_probs_and_correction(many, preset):
+    assert len(lines(many, preset)) == 2
+    for line in lines(many, preset):
+        assert line["correction"] == pytest.approx(1.0, abs=1e-3), "in fp32 the sampler is the trainer"
+        assert line["mismatch_kl"] < 1e-6 and abs(line["ratio_p99"] - 1) < 1e-4
+
+
 def test_two_ranks_two_rollouts_and_a_reference(ray_cluster, models, tmp_path):
     found = stages({"demonstrations": {"age": 40}}, {"tasks": {"age": 1.0}, "updates_per_step": 2})
     run(
@@ -72,13 +138,6 @@ def test_two_ranks_two_rollouts_and_a_reference(ray_cluster, models, tmp_path):
     assert list((tmp_path / "wandb").glob("offline-run-*")), "W&B offline when not logged in"
 
 
-def test_the_first_step_has_no_divergence_from_the_reference(ray_cluster, models, tmp_path):
-    found = stages({"demonstrations": {"age": 40}}, {"tasks": {"age": 1.0}})
-    run(config(tmp_path, models, found))
-    first, second = lines(tmp_path, "rl")
-    assert abs(first["kl"]) < 1e-6 < second["kl"], "the reference is the policy at the start of the stage"
-
-
 @pytest.mark.parametrize("transfer", ["shm", "adapter"])
 def test_lora_on_files_of_ones_own(ray_cluster, models, tmp_path, transfer):
     prompts = make_prompts("limitation", "train", 30, seed=0)
@@ -91,28 +150,6 @@ def test_lora_on_files_of_ones_own(ray_cluster, models, tmp_path, transfer):
     rl = lines(tmp_path / "run", "rl")
     assert all(line["log_prob_difference"] < 1e-4 for line in rl if "kl" in line)
     assert (tmp_path / "run" / "exports" / "rl" / "model.safetensors").is_file()
-
-
-def test_a_group_with_an_errored_verdict_is_dropped_whole(ray_cluster, models, tmp_path):
-    prompts = [p.to_json() for p in make_prompts("charge", "train", 8, seed=0)]
-    prompts[3] |= {"reference": "不是数", "answer_kind": "number"}  # the accuracy reward can't read this reference
-    text = "\n".join(json.dumps(prompt, ensure_ascii=False) for prompt in prompts)
-    (tmp_path / "prompts.jsonl").write_text(text, encoding="utf-8")
-    parts = {"rouge_l_chars": 1.0, "accuracy": 1.0, "legal_validity": 0.2}
-    found = stages({"demonstrations": {"charge": 40}}, {"data": str(tmp_path / "prompts.jsonl"), "reward": parts})
-    run(config(tmp_path / "run", models, found))
-    for number, line in enumerate(lines(tmp_path / "run", "rl")):
-        assert line["groups/errored"] == 1 and 0 < line["groups/trained"] <= 7
-        path = tmp_path / "run" / "rollouts" / "rl" / f"step-{number:06d}.parquet"
-        rows = pq.read_table(path).to_pylist()
-        errored = [row for row in rows if row["error"]]
-        for row in rows:
-            if not row["error"]:
-                found = score("legal_validity", Sample("", row["completion"], ""))
-                assert json.loads(row["parts"])["legal_validity"] == found.score
-                assert f"legal_validity: {found.reason}" in row["reason"] or not found.reason
-        assert len(errored) == 4 and all("can't be read as number" in row["error"] for row in errored)
-        assert all(row["reward"] is None for row in errored)
 
 
 def test_a_language_model_as_judge_and_a_reward_of_ones_own(ray_cluster, models, tmp_path):
@@ -165,32 +202,6 @@ def test_overlap_changes_the_time_of_things_and_nothing_else(ray_cluster, models
         for name in ("loss", "grad_norm", "entropy", "ratio_p99"):
             assert left[name] == pytest.approx(right[name], rel=1e-6, abs=1e-6), name
         assert {"trainer_wait", "bubble"} <= set(left["time"])
-
-
-def test_dynamic_sampling_replaces_groups_without_a_gradient(ray_cluster, models, tmp_path):
-    """With accuracy alone a young model's groups are mostly without variance, so that refills have work to do."""
-    algorithm = {"preset": "dapo", "refills": 2, "overlong_buffer": 8}
-    found = stages({"demonstrations": {"age": 40}}, {"tasks": {"age": 1.0}, "reward": {"accuracy": 1.0}})
-    found[1]["algorithm"] = algorithm
-    run(config(tmp_path / "run", models, found, rollout={"replicas": 2}))
-    for line in lines(tmp_path / "run", "rl"):
-        assert 8 < line["groups/sampled"] <= 24 or line["groups/trained"] == 8
-        sampled = pq.read_table(tmp_path / "run" / "rollouts" / "rl" / f"step-{line['step']:06d}.parquet").to_pylist()
-        assert len({row["uid"] for row in sampled}) == line["groups/sampled"]
-        for row in sampled:
-            over = max(0, len(row["token_ids"]) - (SAMPLING["max_tokens"] - 8)) / 8
-            assert row["reward"] == pytest.approx(json.loads(row["parts"])["accuracy"] - over)
-
-
-@pytest.mark.parametrize("preset", ["gspo", "reinforce_pp", "cispo", "legalone"])
-def test_algorithms_by_name_with_recomputed_log_probs_and_correction(ray_cluster, models, tmp_path, preset):
-    found = stages({"demonstrations": {"age": 40}}, {"tasks": {"age": 1.0}, "updates_per_step": 2})
-    correct = {"level": "sequence", "mode": "mask", "threshold": 1.5}
-    found[1]["algorithm"] = {"preset": preset, "old_log_probs": "recompute", "mismatch": correct}
-    run(config(tmp_path / "run", models, found))
-    for line in lines(tmp_path / "run", "rl"):
-        assert line["correction"] == pytest.approx(1.0, abs=1e-3), "in fp32 the sampler is the trainer"
-        assert line["mismatch_kl"] < 1e-6 and abs(line["ratio_p99"] - 1) < 1e-4
 
 
 def test_updates_that_are_not_finite_are_skipped_dumped_and_end_the_run(ray_cluster, models, tmp_path):
