@@ -3,6 +3,8 @@
 ``${scaled:2000,12}`` is 2000 for a model given by ``model.path``, and 12 for the nano model, where that is empty.
 ``${judged:{rubric:1.0},{legal_validity:1.0}}`` is the first with ``judge.kind=llm`` and the second with ``statute``.
 Either side may be any value: a number, text in quotes, a list, a mapping, ``null``, another interpolation.
+
+``${folder_of:…}`` names the folder of a job in a multirun.
 """
 
 from typing import Any
@@ -34,6 +36,11 @@ def judged(*values: Any, _root_: DictConfig) -> Any:
     return model if kind == "llm" else statute
 
 
+def folder_of(overrides: str) -> str:
+    """The folder of a job in a multirun, from Hydra's list of its overrides: without the signs before the keys."""
+    return ",".join(override.lstrip("+~") for override in overrides.split(","))
+
+
 def _pair(name: str, values: tuple[Any, ...], example: str, order: str) -> tuple[Any, Any]:
     if len(values) != 2:
         raise ValueError(f"{name} takes two values ({order}), such as {example}; {len(values)} given")
@@ -49,5 +56,5 @@ def _section(root: DictConfig, name: str, resolver: str) -> DictConfig:
 
 def register() -> None:
     """Make the resolvers known to OmegaConf; to be called before a configuration is resolved."""
-    for resolver in (scaled, judged):
+    for resolver in (scaled, judged, folder_of):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)

@@ -76,7 +76,7 @@ def render(runs: Sequence[Run], name: str, linked: Sequence[str] = ()) -> str:
 
 def variants(runs: Sequence[Run]) -> list[Variant]:
     """Runs put together where their configurations differ by the seed alone, with the keys in which they differ."""
-    flat = [flatten(run.config) for run in runs]
+    flat = with_whole_parts([flatten(run.config) for run in runs])
     names = dict.fromkeys(key for config in flat for key in config)
     keys = [key for key in names if key != "seed" and len({config.get(key) for config in flat}) > 1]
     if STAGES in keys:  # other stages: their keys have no counterparts
@@ -92,6 +92,25 @@ def variants(runs: Sequence[Run]) -> list[Variant]:
         )
         for number, (values, mine) in enumerate(groups.items())
     ]
+
+
+def with_whole_parts(configs: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """What some runs have and others lack altogether, such as a part of a reward, as one key, ``yes`` or ``no``; the
+    keys below it stay where the runs that have them differ in them."""
+    found = [dict(config) for config in configs]
+    keys = dict.fromkeys(key for config in configs for key in config)
+    for part in dict.fromkeys(key.rpartition(".")[0] for key in keys):
+        inner = [key for key in keys if key.startswith(f"{part}.")]
+        has = [any(key in config for key in inner) for config in configs]
+        if not part or all(has) or part.startswith(STAGES):
+            continue
+        for config, there in zip(found, has, strict=True):
+            config[part] = "yes" if there else "no"
+        for key in inner:
+            if len({config.get(key) for config, there in zip(configs, has, strict=True) if there}) == 1:
+                for config in found:
+                    config.pop(key, None)
+    return found
 
 
 def flatten(value: Any, path: str = "") -> dict[str, str]:

@@ -217,6 +217,7 @@ def test_a_multirun_gives_each_job_a_folder_on_one_ray(tmp_path):
     assert len(raylets) == 1, "both jobs on the same Ray"
     folders = sorted(folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir())
     assert [json.loads((f / "manifest.json").read_text())["seed"] for f in folders] == [1, 2]
+    assert all("seed=" in folder.name and "+" not in folder.name for folder in folders)
     assert metrics(folders[0]) != metrics(folders[1]) and len(metrics(folders[0])) == len(metrics(folders[1]))
     assert printed.count("Held-out accuracy") == 2
     assert (tmp_path / "sweep" / "compare.html").is_file()

@@ -15,7 +15,7 @@ from curricula.pas import PHASES
 from rl.errors import UserError
 from rl.evaluation.statistics import interval
 from rl.report.charts import Curve, Estimate, Rule, interval_chart, line_chart, smooth, thin
-from rl.report.compare import flatten, variants, write_comparison
+from rl.report.compare import flatten, variants, with_whole_parts, write_comparison
 from rl.report.page import count, duration, render, write_report
 from rl.report.read import read_run
 from rl.report.samples import training_samples
@@ -228,6 +228,20 @@ def test_curricula_with_other_stages_differ_by_their_stages_alone(sweep, tmp_pat
         {"curriculum.stages": "ppl → mid → sft → grpo → later → again → test"},
     ]
     assert flatten({"a": {"b": 1}, "c": []}) == {"a.b": "1", "c": "[]"}
+
+
+def test_a_part_that_some_runs_lack_is_one_difference():
+    def reward(**parts):
+        return flatten({"reward": {"parts": {"accuracy": {"weight": 1.0}, **parts}, "workers": 1}})
+
+    without, half, whole = reward(), reward(law={"weight": 0.5, "clip": []}), reward(law={"weight": 1.0, "clip": []})
+    common = {"reward.parts.accuracy.weight": "1.0", "reward.workers": "1"}
+    assert with_whole_parts([without, half]) == [
+        common | {"reward.parts.law": "no"}, common | {"reward.parts.law": "yes"},
+    ]  # fmt: skip
+    three = with_whole_parts([without, half, whole])
+    assert [one.get("reward.parts.law.weight") for one in three] == [None, "0.5", "1.0"]
+    assert [one["reward.parts.law"] for one in three] == ["no", "yes", "yes"]
 
 
 def test_the_interval_of_an_average_by_hand():
