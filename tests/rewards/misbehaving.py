@@ -31,7 +31,7 @@ def badly(sample: Sample) -> Verdict:
     if what == "memory":
         hoard = []
         while True:
-            hoard.append(bytearray(200_000_000))
+            hoard.append(bytearray(600_000_000))
     if what == "print":
         print('{"score": 99}' * 10_000)
     if what == "read":
