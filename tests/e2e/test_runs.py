@@ -75,9 +75,10 @@ def test_the_export_is_the_policy(unbroken):
 
 def test_the_same_command_again_does_nothing_and_shows_the_table(unbroken):
     run_dir, _ = unbroken
-    before, started = metrics(run_dir), time.monotonic()
-    assert "majority answer" in finish(run_dir, "rollout.verify_sync=true")
-    assert metrics(run_dir) == before and time.monotonic() - started < 20
+    before = metrics(run_dir)
+    printed = finish(run_dir, "rollout.verify_sync=true")
+    assert printed.count("majority answer") == 2 and printed.count("Ray is up") == 1, "the second time nothing starts"
+    assert metrics(run_dir) == before
 
 
 def completions(run_dir):
