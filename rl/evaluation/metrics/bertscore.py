@@ -39,10 +39,12 @@ class BertScore:
             UserError: if the folder holds no encoder with a tokenizer, or has fewer layers.
         """
         import torch
-        from transformers import AutoConfig, AutoModel, AutoTokenizer
+        from transformers import AutoConfig, AutoModel, AutoTokenizer, logging
 
         if not folder.is_dir():
             raise UserError(f"{folder} is no folder; BERTScore needs one with a model such as bert-base-chinese")
+        told = logging.get_verbosity()
+        logging.set_verbosity_error()  # that the layers beyond are left out is meant
         try:
             config = AutoConfig.from_pretrained(folder)
             if not 0 < layer <= config.num_hidden_layers:
@@ -52,6 +54,8 @@ class BertScore:
             self._model = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32).eval()
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise UserError(f"{folder} can't be loaded for BERTScore: {error}; give an encoder's folder") from None
+        finally:
+            logging.set_verbosity(told)
         if None in (self._tokenizer.cls_token_id, self._tokenizer.sep_token_id, self._tokenizer.pad_token_id):
             raise UserError(f"{folder} has no tokens [CLS], [SEP] and [PAD]; BERTScore needs an encoder's folder")
         self._model.to("cuda" if torch.cuda.is_available() else "cpu")
