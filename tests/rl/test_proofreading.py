@@ -1,16 +1,24 @@
 """LawBench's proofreading (2-1) by hand, and against its published scores where its repository is there
 (THEMIS_BENCHMARKS)."""
 
+import csv
+import json
+import math
 import os
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from rl.errors import UserError
+from rl.evaluate import main
 from rl.evaluation.benchmark import Question
 from rl.evaluation.benchmarks.lawbench import BENCHMARK
-from rl.evaluation.metrics.alignment import cheapest, count, replacing
-from rl.evaluation.metrics.characters import Tables
+from rl.evaluation.metrics.alignment import cheapest, replacing
+from rl.evaluation.metrics.characters import Tables, load
 from rl.evaluation.metrics.proofreading import Counts, compared, published, score, single
+from rl.evaluation.score import score_task
+from rl.evaluation.scoring import Unscorable
 
 ROOT = os.environ.get("THEMIS_BENCHMARKS")
 READINGS = {"实": ("shi",), "事": ("shi",), "施": ("shi", "yi")}
@@ -60,11 +68,18 @@ def test_edits_by_hand(source, target, edits):
     assert published(source, target, TABLES) == edits
 
 
-def test_a_target_of_many_alignments_is_given_up_and_a_single_one_is_not():
-    source, target = "甲乙丙丁戊己庚辛壬癸" * 2, "子丑寅卯辰巳午未申酉戌亥" * 2
-    assert count(cheapest(source, target, TABLES)) > 10_000
-    assert published(source, target, TABLES) == {(0, 20, "无"): 1}
-    assert single(source, target, TABLES) == {(0, 20, target): 1}
+def test_a_target_of_too_many_alignments_is_given_up_and_a_single_one_is_found():
+    alike = Tables({chr(n): ("A", "a", "01") for n in range(0x4E00, 0x6000)}, {}, lambda one: ("yi",), str)
+    source, target = ("".join(map(chr, range(start, start + count))) for start, count in ((0x4E00, 40), (0x5E00, 32)))
+    assert cheapest(source, target, alike).count()[0] == math.comb(40, 8)  # eight to delete anywhere
+    assert published(source, target, alike) == {(0, 40, "无"): 1}
+    assert single(source, target, alike) == {(0, 40, target): 1}
+
+
+def test_alignments_are_counted_with_their_ends():
+    # 甲 inserted, 甲 kept, 乙 replaced; or 甲 kept, 乙 replaced by 甲, 丙 inserted: two, with five proper ends between
+    # them: 乙 replaced (and 甲 kept before), 丙 inserted (and 乙 replaced before), and none.
+    assert cheapest("甲乙", "甲甲丙", TABLES).count() == (2, 7)
 
 
 def test_right_edits_count_as_often_as_the_reference_has_them():
@@ -103,6 +118,15 @@ def test_an_edit_counts_once_in_fixed():
     assert found.fixed == pytest.approx(1.25 / 3 / (0.25 / 3 + 1))  # 甲 before, 丙 for 乙
 
 
+def test_the_end_of_a_chats_frame_belongs_to_the_sentence_but_for_fixed():
+    (question,) = asked(("指控实施，好。", "指控事实，好。"))
+    framed = replace(question, asked=f"{question.prompt}<end>\n助手：")
+    assert published("指控实施，好。<end>", "指控事实，好。", TABLES) == {(2, 4, "事实"): 1, (7, 12, ""): 1}
+    found = score([framed], ["指控实施，好。"], TABLES)
+    assert found.further == {"precision": 1, "recall": 1 / 2} and found.fixed == 0
+    assert score([question], ["指控实施，好。"], TABLES).further == {"precision": 1, "recall": 0}
+
+
 def test_what_is_missing_is_told(tmp_path):
     with pytest.raises(UserError, match="no sentence after 句子："):
         score([Question("7", "", "证据")], ["证据"], TABLES)
@@ -110,3 +134,61 @@ def test_what_is_missing_is_told(tmp_path):
         UserError, match=r"cilin\.txt and confusion_dict\.txt of the authors' repository; give its folder"
     ):
         BENCHMARK.score("2-1", asked(("證据", "证据")), ["证据"])
+
+
+@pytest.mark.parametrize("missing", ["cilin.txt", "confusion_dict.txt"])
+def test_tables_are_read_in_or_above_the_folder_of_the_data(tmp_path, missing):
+    pytest.importorskip("pypinyin")
+    pytest.importorskip("opencc")
+    tables = tmp_path / "evaluation" / "utils" / "data"
+    tables.mkdir(parents=True)
+    (tables / "cilin.txt").write_text("Aa01A01= 人 士\nBb02A01= 人\n", encoding="gbk")
+    (tables / "confusion_dict.txt").write_text("未 末 本\n", encoding="utf-8")
+    data = tmp_path / "data" / "zero_shot" / "2-1.json"
+    data.parent.mkdir(parents=True)
+    data.write_text('[{"instruction": "句子：", "question": "證据", "answer": "证据"}]')
+    found = load(data)
+    assert found.classes["人"] == ("B", "b", "02") and found.classes["士"] == ("A", "a", "01")  # the last line counts
+    assert found.alike("末", "未") and found.alike("行", "航") and not found.alike("人", "士")
+    assert found.simplified("證據") == "证据"
+    scored = BENCHMARK.score("2-1", BENCHMARK.read(data, "2-1", 0), ["证据"])
+    assert scored.score == 1
+    (tables / missing).unlink()
+    load.cache_clear()
+    with pytest.raises(Unscorable, match=missing):
+        load(tmp_path)
+
+
+def test_a_folder_is_scored_without_the_task_whose_tables_are_missing(tmp_path, capsys):
+    for task, prediction in (
+        ("1-2", {"prediction": "A", "refr": "正确答案：A。"}),
+        ("2-1", {"prediction": "", "refr": ""}),
+    ):
+        (tmp_path / f"{task}.json").write_text(json.dumps({"0": prediction}))
+    assert main(["score", "--benchmark", "lawbench", "--predictions", str(tmp_path), "--json"]) == 0
+    told = capsys.readouterr()
+    assert list(json.loads(told.out)["tasks"]) == ["1-2"]
+    assert "left out: task 2-1; LawBench's task 2-1 needs" in told.err
+    assert main(["score", "--benchmark", "lawbench", "--predictions", str(tmp_path), "--task", "2-1"]) == 2
+
+
+@pytest.mark.skipif(ROOT is None, reason="THEMIS_BENCHMARKS names no folder with LawBench in it")
+@pytest.mark.parametrize(
+    ("setting", "model"),
+    [
+        ("zero_shot", "GPT4"), ("one_shot", "GPT4"),
+        ("one_shot", "hanfei-1.0-7b-hf"),  # the end of a frame in the sentence
+        ("one_shot", "llama-2-70b-chat"),  # long English replies, of which 34 are given up
+    ],
+)  # fmt: skip
+def test_published_scores_are_reproduced(setting, model):
+    pytest.importorskip("pypinyin")
+    pytest.importorskip("opencc")
+    home = Path(ROOT) / "LawBench"
+    with (home / "predictions" / setting / "results.csv").open() as file:
+        rows = {(row["task"], row["model_name"]): row for row in csv.DictReader(file)}
+    found, questions = score_task(BENCHMARK, "2-1", home / "predictions" / setting / model / "2-1.json", home)
+    published_row = rows["2-1", model]
+    assert questions == 500
+    assert found.score == pytest.approx(float(published_row["score"]), abs=1e-9)
+    assert found.abstention_rate == pytest.approx(float(published_row["abstention_rate"]), abs=1e-9)

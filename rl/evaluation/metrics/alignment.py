@@ -10,7 +10,8 @@ and sound alike or are known to be confused, else 0.5) and *kind* (0 between pun
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
@@ -50,13 +51,49 @@ def replacing(one: str, other: str, tables: Tables) -> float:
     return 2 * levels / 6.0 + (0.0 if alike else 0.5) + (0.25, 0.499, 0.0)[marks]
 
 
-def cheapest(source: str, target: str, tables: Tables) -> Moves:
+@dataclass(frozen=True)
+class Grid:
+    """All cheapest alignments of two sentences."""
+
+    moves: Moves
+    looks: int
+    """How often another order was looked for, at one length."""
+    looked_at: int
+    """Characters looked at for that, on either side."""
+
+    def preferred(self) -> Grid:
+        """One alignment: another order before replacing, that before inserting, and that before deleting."""
+        return replace(self, moves=[[best[:1] for best in row] for row in self.moves])
+
+    def steps(self) -> dict[tuple[int, int], list[Step]]:
+        """The last steps towards each pair of prefixes that an alignment passes, shorter prefixes first."""
+        passed, waiting = set(), [(len(self.moves) - 1, len(self.moves[0]) - 1)]
+        while waiting:
+            place = i, j = waiting.pop()
+            if place not in passed:
+                passed.add(place)
+                waiting += [(i - rows, j - columns) for _, rows, columns in self.moves[i][j]]
+        return {(i, j): [Step(kind, i - a, i, j - b, j) for kind, a, b in self.moves[i][j]] for i, j in sorted(passed)}
+
+    def count(self) -> tuple[int, int]:
+        """(number of alignments, number of different ends of them, the whole ones included)."""
+        steps = self.steps()
+        ends = Counter({next(reversed(steps)): 1})
+        for place in reversed(steps):
+            for step in steps[place]:
+                ends[step.start, step.to] += ends[place]
+        return ends[0, 0], ends.total()
+
+
+@lru_cache(maxsize=4)
+def cheapest(source: str, target: str, tables: Tables) -> Grid:
     """The cheapest moves, of which several may cost the same. Sums are made in ChERRANT's order, so that ties are its
     ties."""
     prices = {one: [replacing(one, other, tables) for other in target] for one in set(source)}
     moves: Moves = [[(), *((INSERT,) for _ in target)]]
     costs = [[float(n) for n in range(len(target) + 1)]]
     runs = [0] * (len(target) + 1)  # steps along the diagonal up to here that each cost something
+    looks = looked_at = 0
     met = [-1] * len(target)  # where the source last had the target's character
     for i, one in enumerate(source):
         above, row, here, run, last = costs[-1], [i + 1.0], [(DELETE,)], [0], -1
@@ -70,6 +107,8 @@ def cheapest(source: str, target: str, tables: Tables) -> Moves:
                 k = _reordered(source, target, i, j, least, runs[j]) if least <= runs[j] else 0
                 if k:
                     cost = min(cost, costs[i - k][j - k] + k)
+                looks += k or runs[j]
+                looked_at += (k or runs[j]) * ((k or runs[j]) + 3) // 2
                 best = CHOICES[replaced == cost, inserted == cost, deleted == cost]
                 if k and costs[i - k][j - k] + k == cost:
                     best = (("T", k + 1, k + 1), *best)
@@ -79,7 +118,7 @@ def cheapest(source: str, target: str, tables: Tables) -> Moves:
         moves.append(here)
         costs.append(row)
         runs = run
-    return moves
+    return Grid(moves, looks, looked_at)
 
 
 def _reordered(source: str, target: str, i: int, j: int, least: int, most: int) -> int:
@@ -94,27 +133,3 @@ def _reordered(source: str, target: str, i: int, j: int, least: int, most: int) 
         if k >= least and not apart:
             return k
     return 0
-
-
-def preferred(moves: Moves) -> Moves:
-    """One cheapest alignment: another order before replacing, that before inserting, and that before deleting."""
-    return [[best[:1] for best in row] for row in moves]
-
-
-def steps(moves: Moves) -> dict[tuple[int, int], list[Step]]:
-    """The last steps towards each pair of prefixes that a cheapest alignment passes, shorter prefixes first."""
-    passed, waiting = set(), [(len(moves) - 1, len(moves[0]) - 1)]
-    while waiting:
-        place = i, j = waiting.pop()
-        if place not in passed:
-            passed.add(place)
-            waiting += [(i - rows, j - columns) for _, rows, columns in moves[i][j]]
-    return {(i, j): [Step(kind, i - a, i, j - b, j) for kind, a, b in moves[i][j]] for i, j in sorted(passed)}
-
-
-def count(moves: Moves) -> int:
-    """Number of cheapest alignments."""
-    found: dict[tuple[int, int], int] = {}
-    for place, last in steps(moves).items():
-        found[place] = sum(found[step.start, step.to] for step in last) if last else 1
-    return found[len(moves) - 1, len(moves[0]) - 1]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from rapidfuzz.distance import Levenshtein
 
-from rl.evaluation.metrics.alignment import Moves, Step, steps
+from rl.evaluation.metrics.alignment import Grid, Step
 from rl.evaluation.metrics.overlap import MARKS
 
 Edit = tuple[int, int, str]
@@ -17,9 +17,9 @@ Spans = tuple[Step, ...]
 _MARKS = "".join(mark for mark in MARKS if mark not in "。’〰〾〿﹏")
 
 
-def ways(moves: Moves, source: str, target: str) -> set[Spans]:
+def ways(grid: Grid, source: str, target: str) -> set[Spans]:
     """The different ways of editing that the cheapest alignments amount to: edits in order, without what is kept."""
-    last = steps(moves)
+    last = grid.steps()
     needed = Counter((step.start, step.to) for some in last.values() for step in some)
     found: dict[tuple[int, int], set[Spans]] = {}
     for place, some in last.items():
