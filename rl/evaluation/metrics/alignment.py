@@ -10,6 +10,7 @@ and sound alike or are known to be confused, else 0.5) and *kind* (0 between pun
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -87,8 +88,7 @@ class Grid:
 
 @lru_cache(maxsize=4)
 def cheapest(source: str, target: str, tables: Tables) -> Grid:
-    """The cheapest moves, of which several may cost the same. Sums are made in ChERRANT's order, so that ties are its
-    ties."""
+    """All cheapest alignments. Sums are made in ChERRANT's order, so that ties are its ties."""
     prices = {one: [replacing(one, other, tables) for other in target] for one in set(source)}
     moves: Moves = [[(), *((INSERT,) for _ in target)]]
     costs = [[float(n) for n in range(len(target) + 1)]]
@@ -96,21 +96,22 @@ def cheapest(source: str, target: str, tables: Tables) -> Grid:
     looks = looked_at = 0
     met = [-1] * len(target)  # where the source last had the target's character
     for i, one in enumerate(source):
-        above, row, here, run, last = costs[-1], [i + 1.0], [(DELETE,)], [0], -1
+        above, row, run, last = costs[-1], [i + 1.0], [0], -1
+        here: list[tuple[Move, ...]] = [(DELETE,)]
         for j, (other, price) in enumerate(zip(target, prices[one], strict=True)):
+            best: tuple[Move, ...] = (KEEP,)
             if one == other:
-                cost, best, met[j], last = above[j], (KEEP,), i, j
+                cost, met[j], last = above[j], i, j
             else:
                 replaced, inserted, deleted = above[j] + price, row[j] + 1, above[j + 1] + 1
-                cost = min(replaced, inserted, deleted)
                 least = max(i - met[j], j - last)
                 k = _reordered(source, target, i, j, least, runs[j]) if least <= runs[j] else 0
-                if k:
-                    cost = min(cost, costs[i - k][j - k] + k)
-                looks += k or runs[j]
-                looked_at += (k or runs[j]) * ((k or runs[j]) + 3) // 2
+                moved = costs[i - k][j - k] + k if k else math.inf
+                cost = min(moved, replaced, inserted, deleted)
+                looked = k or runs[j]
+                looks, looked_at = looks + looked, looked_at + looked * (looked + 3) // 2
                 best = CHOICES[replaced == cost, inserted == cost, deleted == cost]
-                if k and costs[i - k][j - k] + k == cost:
+                if moved == cost:
                     best = (("T", k + 1, k + 1), *best)
             row.append(cost)
             here.append(best)

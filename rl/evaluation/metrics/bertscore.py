@@ -66,7 +66,7 @@ class BertScore:
         """Similarity of each prediction and its reference."""
         pairs = [(given.strip(), wanted.strip()) for given, wanted in zip(predictions, references, strict=True)]
         by_length = sorted(range(len(pairs)), key=lambda place: max(map(len, pairs[place])))
-        found = {}
+        found: dict[int, Similarity] = {}
         for start in range(0, len(pairs), self._batch):
             places = by_length[start : start + self._batch]
             given, wanted = (self._embedded([pairs[place][side] for place in places]) for side in (0, 1))

@@ -32,7 +32,10 @@ def ways(grid: Grid, source: str, target: str) -> set[Spans]:
 
 
 def _edits(joined: Spans, source: str, target: str) -> Spans:
-    """Spans in order, where they are moved or changed places as one, without what is kept or common."""
+    """Spans in order, where they are moved or changed places as one, without what is kept.
+
+    ChERRANT then takes off what the two sides of a replacement begin or end with, which single characters never do.
+    """
     found, place = [], 0
     while place < len(joined):
         three = joined[place : place + 3]
@@ -42,8 +45,7 @@ def _edits(joined: Spans, source: str, target: str) -> Spans:
         else:
             found.append(joined[place])
             place += 1
-    trimmed = (_trimmed(span, source, target) for span in found if span.kind != "M")
-    return tuple(span for span in trimmed if span)
+    return tuple(span for span in found if span.kind != "M")
 
 
 def edit(step: Step, target: str) -> Edit:
@@ -99,21 +101,3 @@ def _changes_place(three: Sequence[Step], source: str, target: str) -> bool:
 
 def _distance(one: str, other: str) -> int:
     return int(Levenshtein.distance(one, other))
-
-
-def _trimmed(step: Step, source: str, target: str) -> Step | None:
-    """A replacement without what both sides begin and end with; None where nothing is changed."""
-    old, new = source[step.start : step.end], target[step.to : step.until]
-    if old == new or step.kind != "S":
-        return None if old == new else step
-    head = _common(old, new)
-    tail = _common(old[head:][::-1], new[::-1])
-    if tail > len(new) - head:  # ChERRANT looks for the end in the whole text, and gives up where it overlaps
-        tail = 0
-    start, end, to, until = step.start + head, step.end - tail, step.to + head, step.until - tail
-    return Step("I" if start == end else "D" if to == until else "S", start, end, to, until)
-
-
-def _common(one: str, other: str) -> int:
-    """Length of the common beginning."""
-    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
