@@ -22,9 +22,10 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
         raise UserError(f"LawBench has no or one worked example, not {shots}; ask for 0 or 1")
     name = f"{'one_shot' if shots else 'zero_shot'}/{task}.json"
     found = entries(find_file("LawBench", SOURCE, folder, f"data/{name}", name))
+    home = folder if task == "2-1" else None
     return [
         Question(
-            str(number), f"{entry.text('instruction')}\n{entry.text('question')}", entry.text("answer"), folder=folder
+            str(number), f"{entry.text('instruction')}\n{entry.text('question')}", entry.text("answer"), folder=home
         )
         for number, entry in enumerate(found)
     ]
