@@ -104,7 +104,7 @@ def _ways(source: str, target: str, tables: Tables) -> set[Spans] | None:
 
     Its effort is put in seconds: looking for other orders (where it copies both sentences and sorts), filling the
     table, walking along all alignments, and bringing the steps of each together. The factors are near what was measured
-    on a machine, times 2.3, and settled so that as many published scores come out as do (98 of 102).
+    on a machine, times 2.3, and settled so that as many published scores come out as do (96 of 102).
     """
     grid = cheapest(source, target, tables)
     if abs(len(source) - len(target)) > ALL_WITHIN:
