@@ -23,6 +23,10 @@ class Question:
     """Worked examples (user, assistant). Who asks leaves out the last ones until the prompt fits."""
     facets: dict[str, str] = field(default_factory=dict)
     """What tables may group by, such as ``domain`` or ``kind``."""
+    asked: str = ""
+    """What a model was asked in fact, where predictions made elsewhere say it: the prompt in a chat's frame."""
+    folder: Path | None = None
+    """Where the question comes from, for a metric that needs further files of the benchmark."""
 
 
 @dataclass(frozen=True)
@@ -68,5 +72,8 @@ class Benchmark:
     """(task, questions, predictions in their order) -> scores. Predictions are answers without their reasoning."""
     contaminated: dict[str, str] = field(default_factory=dict)
     """For a task, the other benchmark whose questions it contains."""
+    texts: Callable[[str, Any, str], dict[str, tuple[str, str]]] | None = None
+    """(task, reference, prediction) -> (given, wanted) texts that BERTScore compares, by the head of their figures'
+    names; nothing for a task whose answers are no texts."""
     judged: frozenset[str] = frozenset()
     """Tasks whose published score comes from an LLM judge; ``score`` is then the metric without one."""

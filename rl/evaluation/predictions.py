@@ -33,6 +33,8 @@ class Prediction:
     id: str
     text: str
     reference: Any = None
+    asked: str = ""
+    """What the model was asked, where the file says it."""
 
 
 def read_predictions(path: Path, task: str, *others: str) -> list[Prediction]:
@@ -47,7 +49,7 @@ def read_predictions(path: Path, task: str, *others: str) -> list[Prediction]:
         where = f"{path}, entry {key}"
         if key in rows:
             raise UserError(f"{where}: the file holds two predictions with this id")
-        rows[key] = Prediction(key, _text(entry, where), _reference(entry))
+        rows[key] = Prediction(key, _text(entry, where), _reference(entry), _asked(entry))
     if not rows:
         raise UserError(f"{path} holds no prediction of task {task}")
     return list(rows.values())
@@ -62,31 +64,31 @@ def tasks_in(path: Path, known: Sequence[str]) -> list[str]:
     return [task for task in known if task in named] if isinstance(named, dict | list) else []
 
 
-def own_questions(predictions: Sequence[Prediction], where: Path) -> list[Question]:
+def own_questions(predictions: Sequence[Prediction], where: Path, folder: Path | None = None) -> list[Question]:
     """Questions with the references that the predictions bring along. Raises UserError if one has none."""
     for one in predictions:
         if one.reference is None:
             raise UserError(f"{where}, entry {one.id}: no reference; give the benchmark's own file with --data")
-    return [Question(one.id, "", one.reference) for one in predictions]
+    return [Question(one.id, one.asked, one.reference, asked=one.asked, folder=folder) for one in predictions]
 
 
-def in_order(predictions: Sequence[Prediction], questions: Sequence[Question], where: Path) -> list[str]:
-    """Texts in the order of the questions, matched by id, or by position where the ids count the questions.
+def in_order(predictions: Sequence[Prediction], questions: Sequence[Question], where: Path) -> list[Prediction]:
+    """Predictions in the order of the questions, matched by id, or by position where the ids count the questions.
 
     Raises:
         UserError: if a question has no prediction or a prediction no question, naming the first.
     """
     ids = [question.id for question in questions]
-    texts = {one.id: one.text for one in predictions}
-    if not set(texts) & set(ids) and all(key.isdecimal() for key in texts):
+    found = {one.id: one for one in predictions}
+    if not set(found) & set(ids) and all(key.isdecimal() for key in found):
         ids = [str(number) for number in range(len(ids))]
-    missing = [key for key in ids if key not in texts]
+    missing = [key for key in ids if key not in found]
     if missing:
         raise UserError(f"{where}: {len(missing)} questions have no prediction, the first is {missing[0]}")
-    beyond = sorted(set(texts) - set(ids))
+    beyond = sorted(set(found) - set(ids))
     if beyond:
         raise UserError(f"{where}, entry {beyond[0]}: the benchmark has no such question")
-    return [texts[key] for key in ids]
+    return [found[key] for key in ids]
 
 
 def load(path: Path) -> Any:
@@ -152,3 +154,10 @@ def _reference(entry: Any) -> Any:
         return None
     found = [entry[name] or "" for name in REFERENCES if name in entry]  # LexEval has references that are null
     return found[0] if found else None
+
+
+def _asked(entry: Any) -> str:
+    found = entry.get("origin_prompt") if isinstance(entry, dict) else None
+    if isinstance(found, list) and found and isinstance(found[0], dict):
+        found = found[0].get("prompt")
+    return found if isinstance(found, str) else ""

@@ -1,7 +1,7 @@
 """``python -m rl.evaluate score``: scores of predictions made elsewhere, without loading a model.
 
 python -m rl.evaluate score --benchmark lawbench --task 3-6 --predictions FILE [--data FILE | --root ROOT] --json
-python -m rl.evaluate score --benchmark lexeval --predictions FOLDER [--root ROOT]
+python -m rl.evaluate score --benchmark lexeval --predictions FOLDER [--root ROOT] [--bertscore MODEL_FOLDER]
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, TaskScore
 from rl.evaluation.benchmarks import ALIASES, find, folder_of
 from rl.evaluation.data import MissingData
+from rl.evaluation.metrics.bertscore import LAYER, BertScore, adding
 from rl.evaluation.predictions import Prediction, in_order, own_questions, read_predictions, tasks_in
-from rl.evaluation.scoring import mean
+from rl.evaluation.scoring import Unscorable, mean
 from rl.evaluation.statistics import interval
 
 
@@ -35,15 +37,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--predictions", type=Path, required=True, help="file or folder of predictions of one model")
     parser.add_argument("--data", type=Path, help="the benchmark's own file or folder, for the references")
     parser.add_argument("--root", type=Path, help="folder with a folder for each benchmark, instead of --data")
+    parser.add_argument("--bertscore", type=Path, metavar="FOLDER", help="compare texts with this model, too")
+    parser.add_argument("--bertscore-layer", type=int, default=LAYER, metavar="N", help="its layer (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     chosen = parser.parse_args(argv)
     try:
         benchmark = find(chosen.benchmark)
+        if chosen.bertscore:
+            benchmark = adding(benchmark, BertScore(chosen.bertscore, chosen.bertscore_layer))
         if chosen.data and not chosen.data.exists():
             raise UserError(f"{chosen.data} does not exist; --data names the benchmark's own file or folder")
         data = chosen.data or (folder_of(chosen.root, benchmark) if chosen.root else None)
         if chosen.task is None:
-            scores = score_all(benchmark, chosen.predictions, data)
+            scores = score_all(benchmark, chosen.predictions, data, lambda text: print(text, file=sys.stderr))
             _print_all(benchmark, scores, chosen.json)
         else:
             score, questions = score_task(benchmark, chosen.task, chosen.predictions, data)
@@ -68,8 +74,11 @@ def score_task(benchmark: Benchmark, task: str, predictions: Path, data: Path | 
     return _scored(benchmark, task, files, data)
 
 
-def score_all(benchmark: Benchmark, predictions: Path, data: Path | None = None) -> dict[str, tuple[TaskScore, int]]:
-    """(score, number of questions) of every task that a folder or a file of predictions holds. Raises UserError."""
+def score_all(
+    benchmark: Benchmark, predictions: Path, data: Path | None = None, notice: Callable[[str], None] = lambda text: None
+) -> dict[str, tuple[TaskScore, int]]:
+    """(score, number of questions) of every task that a folder or a file of predictions holds. A task that can't be
+    scored with what is there is told and left out, unless it is the only one. Raises UserError."""
     if predictions.is_dir():
         files = _files(benchmark, predictions)
     else:
@@ -82,7 +91,15 @@ def score_all(benchmark: Benchmark, predictions: Path, data: Path | None = None)
             f"{predictions}: found no predictions of {benchmark.title}; name files by their tasks, such as "
             f"{next(iter(benchmark.tasks))}.json, or give --task"
         )
-    return {task: _scored(benchmark, task, files[task], data) for task in benchmark.tasks if task in files}
+    scores: dict[str, tuple[TaskScore, int]] = {}
+    for task in (task for task in benchmark.tasks if task in files):
+        try:
+            scores[task] = _scored(benchmark, task, files[task], data)
+        except Unscorable as error:
+            if len(files) == 1:
+                raise
+            notice(f"left out: task {task}; {error}")
+    return scores
 
 
 def _scored(benchmark: Benchmark, task: str, files: Sequence[Path], data: Path | None) -> tuple[TaskScore, int]:
@@ -99,8 +116,10 @@ def _scored(benchmark: Benchmark, task: str, files: Sequence[Path], data: Path |
     except MissingData:
         if any(one.reference is None for one in rows):
             raise
-        questions = own_questions(rows, where)
-    return benchmark.score(task, questions, in_order(rows, questions, where)), len(questions)
+        questions = own_questions(rows, where, data)
+    given = in_order(rows, questions, where)
+    questions = [replace(question, asked=one.asked) for question, one in zip(questions, given, strict=True)]
+    return benchmark.score(task, questions, [one.text for one in given]), len(questions)
 
 
 def _files(benchmark: Benchmark, folder: Path) -> dict[str, list[Path]]:

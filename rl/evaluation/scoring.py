@@ -15,6 +15,10 @@ Metric = Callable[[str, Any], Scored]
 """(prediction, reference) -> score."""
 
 
+class Unscorable(UserError):
+    """A task that can't be scored with the files and packages that are there."""
+
+
 T = TypeVar("T")
 
 

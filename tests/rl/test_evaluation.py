@@ -13,7 +13,7 @@ from rl.evaluate import main
 from rl.evaluation.benchmark import Question
 from rl.evaluation.benchmarks.lawbench import BENCHMARK
 from rl.evaluation.metrics.lawbench import NOT_ASKED
-from rl.evaluation.score import score_all
+from rl.evaluation.score import score_task
 
 ROOT = os.environ.get("THEMIS_BENCHMARKS")
 
@@ -79,10 +79,8 @@ def test_life_and_death_are_left_out_and_abstentions_counted_over_all():
     assert [one.id for one in found.per_question] == ["0", "2"]
 
 
-def test_every_task_but_one_is_there():
+def test_every_task_is_there():
     assert len(BENCHMARK.tasks) == 20 and len(NOT_ASKED) == 13
-    with pytest.raises(UserError, match="2-1 is scored by ChERRANT and the word segmenter ltp"):
-        evaluate("2-1", [("a", "a")])
 
 
 SHAPES = (
@@ -144,7 +142,10 @@ def test_published_scores_are_reproduced():
         published = {(row["task"], row["model_name"]): row for row in csv.DictReader(file)}
     checked = 0
     for model in sorted(path for path in folder.iterdir() if path.is_dir()):
-        for task, (found, _) in score_all(BENCHMARK, model, Path(ROOT) / "LawBench").items():
+        for task in (path.stem for path in model.glob("*.json") if path.stem in BENCHMARK.tasks):
+            if task == "2-1":  # in test_proofreading
+                continue
+            found, _ = score_task(BENCHMARK, task, model, Path(ROOT) / "LawBench")
             row = published[task, model.name]
             assert found.score == pytest.approx(float(row["score"]), abs=1e-9), task
             assert found.abstention_rate == pytest.approx(float(row["abstention_rate"]), abs=1e-9), task

@@ -71,4 +71,4 @@ def test_7_predictions_are_lines_that_may_be_appended(tmp_path):
         for number in range(count):  # one write for each record, none of them of the whole file
             file.write(json.dumps({"id": number, "prediction": "A"}) + "\n")
     questions = [Question(str(number), "", "A") for number in range(count)]
-    assert in_order(read_predictions(path, "1_2"), questions, path) == ["A"] * count
+    assert [one.text for one in in_order(read_predictions(path, "1_2"), questions, path)] == ["A"] * count

@@ -82,4 +82,9 @@ def _rouge(prediction: str, reference: str) -> Scored:
     return plain(prediction, reference), not prediction.strip()
 
 
-BENCHMARK = Benchmark("casegen", "CaseGen", SOURCE, TASKS, read, score, judged=frozenset(TASKS))
+def texts(task: str, reference: str, prediction: str) -> dict[str, tuple[str, str]]:
+    """The document that is answered."""
+    return {"": (answered(prediction), reference)}
+
+
+BENCHMARK = Benchmark("casegen", "CaseGen", SOURCE, TASKS, read, score, texts=texts, judged=frozenset(TASKS))

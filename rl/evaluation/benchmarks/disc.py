@@ -84,4 +84,9 @@ def _rouge(prediction: str, reference: str) -> Scored:
     return overlap.plain(prediction, reference), not prediction.strip()
 
 
-BENCHMARK = Benchmark("disc", "DISC-Law-Eval", SOURCE, TASKS, read, score, judged=frozenset({"qa"}))
+def texts(task: str, reference: str, prediction: str) -> dict[str, tuple[str, str]]:
+    """The answer to an open question."""
+    return {"": (answered(prediction), reference)} if task == "qa" else {}
+
+
+BENCHMARK = Benchmark("disc", "DISC-Law-Eval", SOURCE, TASKS, read, score, texts=texts, judged=frozenset({"qa"}))

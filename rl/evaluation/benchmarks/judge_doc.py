@@ -2,8 +2,7 @@
 
 The benchmark names no total. ``score`` is the mean of its four legal figures, which ``further`` gives: ``term`` and
 ``fine`` (ratios), ``charge_f1`` and ``article_f1`` (F1 of mean precision and mean recall). METEOR of the sections
-``reasoning`` and ``judgment`` is given, too; the BERTScore that the authors publish beside it needs their model and is
-not computed.
+``reasoning`` and ``judgment`` is given, too, and on demand the BERTScore that the authors publish beside it.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from rewards.sets import f1
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
 from rl.evaluation.data import entries, find_file
-from rl.evaluation.metrics.judgment import NOTHING, Decision, decided, decided_fixed, ratio
-from rl.evaluation.metrics.overlap import meteor
+from rl.evaluation.metrics.judgment import NOTHING, Decision, decided, decided_fixed, ratio, sections
+from rl.evaluation.metrics.overlap import meteor, segmented
 from rl.evaluation.scoring import answered, mean, tried
 
 SOURCE = "https://github.com/oneal2000/JuDGE (data/test.json; Su et al. 2025, arXiv 2503.14258)"
@@ -108,4 +107,11 @@ def _articles(decision: Decision) -> frozenset[object]:
     return frozenset(decision.articles)
 
 
-BENCHMARK = Benchmark("judge_doc", "JuDGE", SOURCE, TASKS, read, score)
+def texts(task: str, reference: str, prediction: str) -> dict[str, tuple[str, str]]:
+    """Reasoning and judgment, as the authors take them: words with spaces between them, missing sections included."""
+    given, wanted = tried(sections, prediction, ("", "")), sections(reference)
+    pairs = ((" ".join(segmented(a)), " ".join(segmented(b))) for a, b in zip(given, wanted, strict=True))
+    return dict(zip(("reasoning_", "judgment_"), pairs, strict=True))
+
+
+BENCHMARK = Benchmark("judge_doc", "JuDGE", SOURCE, TASKS, read, score, texts=texts)

@@ -8,6 +8,7 @@ from pathlib import Path
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, TaskScore
 from rl.evaluation.data import entries, find_file
+from rl.evaluation.metrics import proofreading
 from rl.evaluation.metrics.lawbench import tasks
 from rl.evaluation.scoring import score_each
 
@@ -21,8 +22,11 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
         raise UserError(f"LawBench has no or one worked example, not {shots}; ask for 0 or 1")
     name = f"{'one_shot' if shots else 'zero_shot'}/{task}.json"
     found = entries(find_file("LawBench", SOURCE, folder, f"data/{name}", name))
+    home = folder if task == "2-1" else None
     return [
-        Question(str(number), f"{entry.text('instruction')}\n{entry.text('question')}", entry.text("answer"))
+        Question(
+            str(number), f"{entry.text('instruction')}\n{entry.text('question')}", entry.text("answer"), folder=home
+        )
         for number, entry in enumerate(found)
     ]
 
@@ -31,13 +35,11 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
     """Score and abstention rate as published, and the score without known defects.
 
     Raises:
-        UserError: for task 2-1, or a reference that is not of the task's form.
+        UserError: for a reference that is not of the task's form.
+        Unscorable: for task 2-1, if ChERRANT's tables are not beside the data, or a package is missing.
     """
     if task == "2-1":
-        raise UserError(
-            "LawBench's task 2-1 is scored by ChERRANT and the word segmenter ltp, which are not part of this project; "
-            "score it with the authors' own code"
-        )
+        return proofreading.score(questions, predictions, proofreading.tables_of(questions))
     chosen = tasks()[task]
     return score_each(questions, predictions, chosen.upstream, chosen.fixed, chosen.abstains)
 

@@ -73,6 +73,11 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
     return score_each(questions, predictions, choices.lexeval, choices.letter_set)
 
 
+def texts(task: str, reference: str, prediction: str) -> dict[str, tuple[str, str]]:
+    """What the authors' option Bertscore compares: tasks 5_x, the reply as it is."""
+    return {"": (prediction, reference)} if task.startswith("5") else {}
+
+
 BENCHMARK = Benchmark(
     name="lexeval",
     title="LexEval",
@@ -80,6 +85,7 @@ BENCHMARK = Benchmark(
     tasks=TASKS,
     read=read,
     score=score,
+    texts=texts,
     contaminated={"1_1": "JEC-QA", "3_4": "JEC-QA"},
     # The authors publish ROUGE-L; LegalOne (2602.00642) publishes an LLM judge's marks of these tasks.
     judged=frozenset({"5_1", "5_2", "5_3", "5_4"}),

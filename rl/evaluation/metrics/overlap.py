@@ -21,12 +21,13 @@ from rewards.rouge import lcs_f1, segmenter
 
 DEEPEST = 990
 """Deepest recursion over words that Python's limit of 1000 frames leaves to LexEval's script."""
-_PUNCTUATION = frozenset(
+MARKS = (
     string.punctuation
     + "！？｡。＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､、〃》「」『』【】"
     + "〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿–—‘’‛“”„‟…‧﹏."
 )
 """What LexEval takes out; 《 is not among it."""
+_MARKS = frozenset(MARKS)
 
 
 def segmented(text: str) -> list[str]:
@@ -54,7 +55,7 @@ def lawbench(prediction: str, reference: str) -> float:
 
 def normalised(text: str) -> str:
     """LexEval's: lower case, no punctuation, no white space."""
-    return "".join("".join(c for c in text.lower() if c not in _PUNCTUATION).split())
+    return "".join("".join(c for c in text.lower() if c not in _MARKS).split())
 
 
 def lexeval(prediction: str, reference: str) -> float:
