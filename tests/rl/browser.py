@@ -97,8 +97,9 @@ class Tab:
 
     def type(self, selector, text):
         """Replace what a field holds, and press Enter, as a person does."""
-        self.wait(f"!!document.querySelector({json.dumps(selector)})")
-        self.run(f"(e => {{ e.focus(); e.select(); }})(document.querySelector({json.dumps(selector)}))")
+        # What is not shown yet takes no focus, and the text would go nowhere.
+        focused = "e?.focus(); e?.select(); return !!e && document.activeElement === e;"
+        self.wait(f"(e => {{ {focused} }})(document.querySelector({json.dumps(selector)}))")
         self.call("Input.insertText", text=text)
         key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
         for kind in ("keyDown", "keyUp"):
