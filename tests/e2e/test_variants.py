@@ -81,7 +81,8 @@ def many(ray_cluster, models, tmp_path_factory):
     ]
     for preset in PRESETS:
         algorithm = {"preset": preset, "old_log_probs": "recompute", "mismatch": correct}
-        found.append({**plain, "name": preset, "updates_per_step": 2, "algorithm": algorithm})
+        more = {"prompts_per_step": 16, "updates_per_step": 2}
+        found.append({**plain, "name": preset, "algorithm": algorithm, **more})
     run(config(folder / "run", models, [*found, last], rollout={"replicas": 2}))
     return folder / "run"
 
