@@ -96,7 +96,9 @@ def headline(run: Run) -> list[dict[str, str]]:
     """The few figures that stand at the top."""
     found = []
     if run.results:
-        last, first = run.results[-1], run.results[0]
+        last = run.results[-1]
+        # Other questions, or other tasks, would say nothing of a gain.
+        like = [r for r in run.results if r.split == last.split and r.per_task.keys() == last.per_task.keys()]
         low, high = last.interval
         found.append(
             {
@@ -106,12 +108,13 @@ def headline(run: Run) -> list[dict[str, str]]:
                 f"{100 * majority_average(last):.1f} %",
             }
         )
-        if len(run.results) > 1:
+        if len(like) > 1:
+            first = like[0]
             found.append(
                 {
-                    "label": f"since the first evaluation (after {first.after})",
+                    "label": f"since the first evaluation on {first.split} (after {first.after})",
                     "value": f"{100 * (last.average - first.average):+.1f} points",
-                    "note": f"from {100 * first.average:.1f} % on {first.split}",
+                    "note": f"from {100 * first.average:.1f} %",
                 }
             )
     lines = [line for stage in run.stages for line in stage.lines]

@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -16,7 +17,7 @@ from rl.errors import UserError
 from rl.evaluation.statistics import interval
 from rl.report.charts import Curve, Estimate, Rule, interval_chart, line_chart, smooth, thin
 from rl.report.compare import flatten, variants, with_whole_parts, write_comparison
-from rl.report.page import count, duration, render, write_report
+from rl.report.page import count, duration, headline, render, write_report
 from rl.report.read import read_run
 from rl.report.samples import training_samples
 from rl.results import EvalResult, read, wilson
@@ -242,6 +243,19 @@ def test_a_part_that_some_runs_lack_is_one_difference():
     three = with_whole_parts([without, half, whole])
     assert [one.get("reward.parts.law.weight") for one in three] == [None, "0.5", "1.0"]
     assert [one["reward.parts.law"] for one in three] == ["no", "yes", "yes"]
+
+
+def test_the_gain_at_the_top_compares_like_with_like(sweep):
+    def result(stage, split, correct, task="age"):
+        return EvalResult(stage, stage, split, {task: {"correct": correct, "n": 20.0, "format": 1.0}}, {task: 0.2})
+
+    found = [result("a", "dev", 2.0), result("b", "test", 20.0, "charge"), result("c", "test", 8.0)]
+    run = read_run(sweep / "seed=0")
+    assert not any("points" in one["value"] for one in headline(replace(run, results=found)))
+    gain = headline(replace(run, results=[*found, result("d", "test", 12.0)]))[1]
+    assert gain == {
+        "label": "since the first evaluation on test (after c)", "value": "+20.0 points", "note": "from 40.0 %",
+    }  # fmt: skip
 
 
 def test_the_interval_of_an_average_by_hand():
