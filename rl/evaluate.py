@@ -17,6 +17,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's exit code; 2 for none or an unknown one."""
     command, *rest = [*(sys.argv[1:] if argv is None else argv), ""]
+    command = "report" if command == "--report" else command  # said either way
     if command not in COMMANDS:
         asked = command in ("-h", "--help")
         print(f"usage: python -m rl.evaluate {{{','.join(COMMANDS)}}} …", file=sys.stdout if asked else sys.stderr)

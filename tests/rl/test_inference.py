@@ -282,7 +282,7 @@ def test_a_run_is_scored_and_goes_on_without_asking_again(models, tmp_path, caps
     row = json.loads(rows[0]) | {"verdict": {"score": 0.5, "reason": "<script>", "parts": {"clarity": 0.25}}}
     scored.write_text("\n".join([json.dumps(row), *rows[1:]]) + "\n")
     page = tmp_path / "page.html"
-    assert evaluate(["report", str(tmp_path / "out"), str(tmp_path / "out"), "--out", str(page)]) == 0
+    assert evaluate(["--report", str(tmp_path / "out"), str(tmp_path / "out"), "--out", str(page)]) == 0
     text = page.read_text()
     assert "exam single" in text and "clarity" in text and "&lt;script&gt;" in text and "<script" not in text
     assert evaluate(["report", str(tmp_path)]) == 2
