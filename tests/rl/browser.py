@@ -95,16 +95,24 @@ class Tab:
         self.wait(f"!!{button}")
         self.run(f"{button}.click()")
 
-    def type(self, selector, text):
-        """Replace what a field holds, and press Enter, as a person does."""
-        # What is not shown yet takes no focus, and the text would go nowhere.
+    def type(self, selector, text, tries=10):
+        """Replace what a field holds, and press Enter, as a person does.
+
+        A field that is not shown yet takes no focus, and one that is just being drawn may take its first value after
+        the text: a person would see that and type again.
+        """
+        field = f"document.querySelector({json.dumps(selector)})"
         focused = "e?.focus(); e?.select(); return !!e && document.activeElement === e;"
-        self.wait(f"(e => {{ {focused} }})(document.querySelector({json.dumps(selector)}))")
-        self.call("Input.insertText", text=text)
         key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
-        for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, **key)
-        time.sleep(0.3)  # a field tells the page of its value a moment after the key
+        for _ in range(tries):
+            self.wait(f"(e => {{ {focused} }})({field})")
+            self.call("Input.insertText", text=text)
+            for kind in ("keyDown", "keyUp"):
+                self.call("Input.dispatchKeyEvent", type=kind, **key)
+            time.sleep(0.3)  # a field tells the page of its value a moment after the key
+            if self.run(f"{field}.value.trim() === {json.dumps(text)} || {field}.role === 'combobox'"):
+                return  # a list to choose from shows what was chosen elsewhere
+        raise AssertionError(f"{selector} does not take {text!r}: {self.run(f'{field}.value')!r}")
 
     def shot(self, path: Path, width=1400, height=1000):
         """A picture of the window."""
