@@ -69,7 +69,7 @@ def run(device: str) -> dict[str, Any]:
 
 
 def supervised(device: str) -> dict[str, Any]:
-    """Perplexity, mid-training and SFT on the real actors, in one go and with a new start after each stage."""
+    """Perplexity, mid-training and SFT on the real actors, in one go and with a new start before SFT."""
     from tools.studies.runs import composed, lines, on_one_ray, run_variant
 
     quiet = ["tracker.wandb=disabled", "cluster.dashboard=false", "trainer.threads=1", f"trainer.device={device}"]
@@ -88,7 +88,7 @@ def supervised(device: str) -> dict[str, Any]:
         on_one_ray(both)
     whole, broken = lines(folder / "whole"), lines(folder / "broken")
     if [line["step"] for line in whole] != [line["step"] for line in broken]:
-        raise RuntimeError("the run that was started anew after each stage did not take the same steps")
+        raise RuntimeError("the run that was started anew before SFT did not take the same steps")
     pairs = [(a["loss"], b["loss"]) for a, b in zip(whole, broken, strict=True) if "loss" in a]
     difference = max(abs(a - b) for a, b in pairs)
     if difference > (0 if device == "cpu" else 1e-2):

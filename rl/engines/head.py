@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SLICE_BYTES = {"cpu": 64 * 2**20, "cuda": 2**30}
-"""Largest piece of logits that is held at once, by kind of device (bytes of fp32): what a CPU's cache likes, and rows
-enough to fill a GPU."""
+SLICE_BYTES = {"cpu": 64 * 2**20, "cuda": 256 * 2**20}
+"""Largest piece of logits that is held at once, by kind of device (bytes of fp32): a GPU wants
+more rows at once."""
 
 
 class _LogProbs(torch.autograd.Function):
