@@ -193,6 +193,15 @@ def test_a_reward_that_cannot_be_used_is_told_before_the_first_step(ray_cluster,
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
+def test_a_run_that_only_trains_starts_no_rollout_engine(ray_cluster, models, tmp_path, monkeypatch):
+    monkeypatch.setattr("rl.fleet.RolloutActor", None)  # whoever starts one fails
+    sft, *rest = stages({"demonstrations": {"age": 8}, "steps": 2}, {"tasks": {"age": 1.0}})
+    run(config(tmp_path / "run", models, [sft]))
+    assert len(lines(tmp_path / "run", "sft")) == 2 and (tmp_path / "run" / "exports" / "sft").is_dir()
+    with pytest.raises(AssertionError, match=r"ray\.remote"):
+        run(config(tmp_path / "other", models, [sft, *rest]))
+
+
 def test_overlap_changes_the_time_of_things_and_nothing_else(ray_cluster, models, tmp_path):
     """Without overlap and with it: the same groups, and the same gradient up to the order of its sum."""
     found = stages({"demonstrations": {"age": 40}}, {"tasks": {"age": 1.0}, "algorithm": {}})
