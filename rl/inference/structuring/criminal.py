@@ -17,10 +17,20 @@ _WHO = (
     r"(?:上诉人\(原审被告人\)|原审被告人|被告单位|被告人|上诉人)[ \t]?"
     r"(?P<who>(?:[^,，。;、:()\s犯]|\([^()\n]{1,12}\)){1,40}?)"
 )
-CONVICTED = regex.compile(_WHO + r"(?:无罪(?=[。;,\n]|$)|犯(?P<charge>[^,。;:\n]{1,60}罪)(?=[,。;:\n]|$))")
+_OF_WHAT = r"(?:无罪(?=[。;,\n]|$)|犯(?P<charge>[^,。;:\n]{1,60}罪)(?=[,。;:\n]|$))"
+CONVICTED = regex.compile(_WHO + _OF_WHAT)
 """被告人张某犯盗窃罪 or 被告人张某无罪, in a ruling."""
-_END = regex.compile(r"[。\n]|\((?:刑期|缓刑考验|管制期|罚金|已缴纳|上述)")
-_TOGETHER = regex.compile(r"决定执行")
+_CONFIRMED = regex.compile(
+    r"以(?P<charge>[^,。;:\n]{1,60}罪)判处(?:原审)?(?:被告人|被告单位)[ \t]?(?P<who>[^,，。;、:()\s]{2,40}?)"
+    r"(?=死刑|无期|有期|拘役|管制|罚金|[,。;\n])"
+)
+"""核准…以抢劫罪判处被告人张某死刑."""
+_REVOKED = regex.compile(r"撤销[^。\n]{0,200}(?:即|内容|主文)[:,]?[\"“]?[^。;\n]{0,20}$|撤销[^。;\n]{0,200}(?:中)?对?$")
+_ITEM = regex.compile(r"(?<![^\s。;:])[一二三四五六七八九十]{1,3}[、.]")
+_PERIOD = regex.compile(r"[。\n]")
+_GOES_ON = regex.compile(r"[\s;,]*(?:\([^()\n]*\)[\s;,。]*)?(?:并处|附加|决定(?:合并)?执行|合并执行|数罪并罚|(?:与|连同)[^。]{0,60}并罚)")
+_NOTE = regex.compile(r"\([^()\n]{0,300}(?:刑期|考验|管制期|期限|折抵|缴|交纳|起算|日起|日止|生效|执行)[^()\n]{0,300}\)")
+_TOGETHER = regex.compile(r"(?:决定|合并)(?:合并)?执行")
 _FURTHER = regex.compile(r"[;,]\s?犯(?P<charge>[^,。;\n]{1,60}罪)(?=[,。;\n])")
 _GUILTY = regex.compile(r"(?<!不)构成(?:了)?(?P<charge>[^,。;\n]{2,60}?罪)(?!所得|名|责|行)")
 _DENIED = regex.compile(
@@ -51,27 +61,94 @@ _DENIED_BY_NATURE = frozenset({"minor", "attempt"})
 MOST = 200
 
 
-def sentence_elements(text: str, start: int, end: int) -> list[Element]:
+def sentence_elements(text: str, start: int, end: int, accused: Sequence[str] = ()) -> list[Element]:
     """One for each defendant that the ruling convicts or acquits: charges, term and probation in months, fine in yuan.
 
-    Where punishments are joined, the one that is executed (决定执行) counts.
+    Where punishments are joined, the one that is executed (决定执行) counts. What the ruling revokes is no sentence of
+    it; what it upholds or confirms (维持, 核准) is. ``accused``: names that may stand without 被告人 before them.
     """
-    matches = list(CONVICTED.finditer(text, start, end))[:MOST]
-    found = []
-    for place, match in enumerate(matches):
-        stop = matches[place + 1].start() if place + 1 < len(matches) else end
-        close = _END.search(text, match.end(), stop)
-        stop = close.start() if close else stop
-        clause = text[match.start() : stop]
-        together = _TOGETHER.search(clause)
-        counted = clause[together.start() :] if together else clause
-        names = [match["charge"] or "", *(m["charge"] for m in _FURTHER.finditer(clause))]
-        value = _sentence(counted, match["charge"] is None)
-        if value is not None:
-            crimes = list(dict.fromkeys(name for written in names for name in charge_names(written)))
-            value = {"defendant": "".join(match["who"].split()), "charges": crimes} | value
-            found.append(Element("sentence", value, match.start(), stop))
+    text = text[:start] + _without_notes(text[start:end])
+    places = convictions(text, start, end, accused)
+    found: dict[str, Element] = {}
+    for place, match in enumerate(places):
+        stop = places[place + 1].start() if place + 1 < len(places) else end
+        stop = _clause_end(text, match.end(), stop)
+        who = "".join(match["who"].split())
+        begin, earlier = match.start(), found.get(who)
+        if earlier is not None:  # a second conviction of the same defendant, with which the first is joined
+            begin = earlier.start
+        clause = text[begin:stop]
+        together = list(_TOGETHER.finditer(clause))
+        value = _sentence(clause[together[-1].start() :] if together else clause, match["charge"] is None)
+        if value is None or (earlier is not None and not together):
+            value = _joined(earlier, _sentence(text[match.start() : stop], match["charge"] is None))
+        if value is None:
+            continue
+        if together and value["fine_yuan"] is None:  # the joined punishment names no fine: those of the parts add up
+            value |= {"fine_yuan": _fines(clause[: together[-1].start()])}
+        written = [match["charge"] or "", *(m["charge"] for m in _FURTHER.finditer(text, match.end(), stop))]
+        crimes = [*(earlier.value["charges"] if earlier else ()), *(n for one in written for n in charge_names(one))]
+        value = {"defendant": who, "charges": list(dict.fromkeys(crimes))} | value
+        found[who] = Element("sentence", value, begin, stop)
+    return sorted(found.values(), key=lambda element: element.start)
+
+
+def convictions(text: str, start: int, end: int, accused: Sequence[str] = ()) -> list[regex.Match[str]]:
+    """Where a ruling says of whom it convicts (or acquits) of what, without what it revokes, in order."""
+    patterns = [CONVICTED, _CONFIRMED]
+    names = [regex.escape(name) for name in dict.fromkeys(accused) if len(name) >= 2][:MOST]
+    if names:
+        patterns.append(regex.compile(rf"(?<![\p{{Han}}])(?P<who>{'|'.join(names)}){_OF_WHAT}"))
+    matches = sorted((m for p in patterns for m in p.finditer(text, start, end)), key=lambda m: m.start())[:MOST]
+    found: list[regex.Match[str]] = []
+    revoked_at = -1
+    for match in matches:
+        item = _item_start(text, start, match.start())
+        before = text[item : match.start()]
+        if item == revoked_at or _REVOKED.search(before):
+            revoked_at = item
+        else:
+            found.append(match)
     return found
+
+
+def _item_start(text: str, start: int, place: int) -> int:
+    """Where the numbered item or the sentence begins in which a place stands."""
+    begin = max(start, text.rfind("。", start, place) + 1, text.rfind("\n", start, place) + 1)
+    for mark in _ITEM.finditer(text, begin, place):
+        begin = mark.start()
+    return begin
+
+
+def _clause_end(text: str, start: int, stop: int) -> int:
+    """Where a conviction ends: with its sentence, unless the next one goes on with the punishment (并处, 决定执行)."""
+    for period in _PERIOD.finditer(text, start, stop):
+        if not _GOES_ON.match(text, period.end(), stop):
+            return period.start()
+    return stop
+
+
+def _without_notes(ruling: str) -> str:
+    """A ruling with its notes in brackets (how a term runs, when a fine is due) blanked out: it stays as long."""
+    for _ in range(2):  # a note may hold brackets
+        ruling = _NOTE.sub(lambda note: " " * len(note[0]), ruling)
+    return ruling
+
+
+def _joined(earlier: Element | None, value: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What two convictions of one defendant say together, where no joined punishment is named: an upheld part of a
+    sentence and the changed one. The later wins where both speak."""
+    if earlier is None or value is None:
+        return value
+    parts = {key: earlier.value[key] for key in value}
+    kind = parts["kind"] if value["kind"] == "fine_only" else value["kind"]
+    return {key: parts[key] if value[key] is None else value[key] for key in value} | {"kind": kind}
+
+
+def _fines(clause: str) -> int | float | None:
+    sums = [steadily(fine, part) for part in regex.split(r"[;。]", clause) if "罚金" in part]
+    known = [one.yuan for one in sums if one is not None]
+    return number(sum(known, Fraction())) if known else None
 
 
 def charge_names(written: str) -> list[str]:
@@ -104,12 +181,16 @@ def _whole(months: Fraction | None) -> int | float | None:
     return None if months is None else number(months)
 
 
-def charge_elements(text: str, ruling: tuple[int, int] | None, reasoning: tuple[int, int] | None) -> list[Element]:
+def charge_elements(
+    text: str, ruling: tuple[int, int] | None, reasoning: tuple[int, int] | None, accused: Sequence[str] = ()
+) -> list[Element]:
     """Charges that the ruling convicts of; without a ruling those that the court finds (构成…罪)."""
     spans: list[tuple[int, int]] = []
     if ruling is not None:
-        for pattern in (CONVICTED, _FURTHER):
-            spans += [m.span("charge") for m in pattern.finditer(text, *ruling) if m["charge"]]
+        for match in convictions(text, *ruling, accused):
+            stop = _clause_end(text, match.end(), ruling[1])
+            further = _FURTHER.finditer(text, match.end(), stop)
+            spans += [m.span("charge") for m in (match, *further) if m["charge"]]
     elif reasoning is not None:
         spans += [m.span("charge") for m in _GUILTY.finditer(text, *reasoning)]
     found: dict[str, Element] = {}

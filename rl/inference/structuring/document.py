@@ -17,13 +17,12 @@ from rl.inference.structuring.header import (
     NUMBER,
     TITLE,
     cause_element,
-    date_elements,
     header_elements,
     instance_of,
     kind_of,
-    tail_elements,
 )
 from rl.inference.structuring.sections import split
+from rl.inference.structuring.signature import date_elements, signature_elements
 from rl.inference.structuring.text import aligned
 
 ACCUSED = ("被告人", "原审被告人", "被告单位", "原审被告单位")
@@ -68,8 +67,8 @@ def _elements(text: str, places: dict[str, tuple[int, int]], kind: str, instance
     ruling, reasoning, tail = places.get("ruling"), places.get("reasoning"), places.get("tail")
     if kind == "criminal":
         accused = [e.value["name"] for e in parties if e.value["role"] in ACCUSED or e.value["formerly"] in ACCUSED]
-        found += charge_elements(text, ruling, reasoning)
-        found += sentence_elements(text, *ruling) if ruling else []
+        found += charge_elements(text, ruling, reasoning, accused)
+        found += sentence_elements(text, *ruling, accused) if ruling else []
         found += circumstance_elements(text, *reasoning, accused) if reasoning else []
     else:
         found += cause_element(text, 0, places.get("facts", places.get("reasoning", (size, size)))[0], names)
@@ -80,7 +79,7 @@ def _elements(text: str, places: dict[str, tuple[int, int]], kind: str, instance
     if ruling:
         found += payment_elements(text, *ruling, names)
         found += outcome_element(text, *ruling, kind, instance)
-        found += tail_elements(text, tail[0] if tail else ruling[0])
+        found += signature_elements(text, tail[0] if tail else ruling[0])
     return _once(found) + date_elements(text, 0, "date")
 
 

@@ -1,4 +1,4 @@
-"""Court, case number, kind of document, parties, judges and dates: what stands at both ends of a judgment."""
+"""Court, case number, kind of document, parties and cause: what stands at the beginning of a judgment."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Literal
 
 import regex
 
-from rewards.parsing import dates
 from rl.inference.structuring.elements import Element
-from rl.inference.structuring.text import steadily
 
 Kind = Literal["criminal", "civil", "administrative", "other"]
 Instance = Literal["first", "second", "retrial"]
@@ -21,33 +19,31 @@ NUMBER = regex.compile(
     r"[(\[〔【]\s?(?:19|20)\d{2}\s?[)\]〕】]\s?[\p{Han}\d]{2,20}?(?:第\s?)?\d{1,7}\s?号(?:之[一二三四五六七八九十\d]{1,3})?"
 )
 COURT = regex.compile(
-    r"(?<!\S)(?P<court>\p{Han}{2,40}(?:人民法院|专门法院|海事法院|知识产权法院|互联网法院|金融法院|铁路运输法院|军事法院))"
+    r"(?<!\S)(?P<court>\p{Han}{2,40}(?:人民|专门|海事|知识产权|互联网|金融|运输|军事|基层|中级|高级|林区|农垦|矿区|油田)法院)"
 )
+_BARE_NUMBER = regex.compile(
+    r"(?<!\S)\p{Han}{1,8}[刑民行执破赔]\p{Han}{0,6}字第?\s?\d{1,7}(?:-\d{1,3})?\s?号(?:之[一二三四五六七八九十\d]{1,3})?"
+)
+"""A case number without its year."""
 _ROLES = (
-    "附带民事诉讼原告人|附带民事诉讼被告人|被申请人|再审申请人|申请再审人|原审附带民事诉讼原告人|原审被告人|原审被告单位|原审被告|"
+    "原审上诉人|原审被上诉人|附带民事诉讼原告人|附带民事诉讼被告人|被申请人|再审申请人|申请再审人|原审附带民事诉讼原告人|原审被告人|原审被告单位|原审被告|"
     "原审原告|原审第三人|被上诉人|上诉人|公诉机关|抗诉机关|被告单位|被告人|原告人|原告|被告|第三人|申请人|被害人|"
     "委托诉讼代理人|委托代理人|诉讼代理人|法定代表人|法定代理人|指定辩护人|辩护人|负责人"
 )
 PARTY = regex.compile(
-    rf"(?:^|\n|(?<=[。;]))[ \t]*(?P<role>{_ROLES})(?:\((?P<formerly>[^()\n]{{2,40}})\))?"
+    rf"(?:^|(?<=[\s。;]))[ \t]*(?P<role>{_ROLES})(?:\((?P<formerly>[^()\n]{{2,40}})\))?"
     r"[ \t]*(?:[一二三四五1-9](?=[:]))?[:、]?[ \t]*"
     r"(?P<name>(?:[^,，。;:、\n()\[\]\s]|\([^()\n]{1,12}\)(?=\p{Han})|(?<=\p{Han})[ \t](?=\p{Han}(?:,|\n))){1,60})"
 )
+_CLAIMED = regex.compile(r"(?:自报|自称|自述|化名)(?:姓名|名)?[:]?")
+"""A name that nothing but the person's word stands for."""
+_TOLD = regex.compile(r"(?P<name>[^因曾犯到于]{2,5}|.[^因犯到]{1,4})(?:曾因|曾于|因(?=涉|犯|本|吸|盗|寻|酒|\p{Han}{2})|犯|到庭)")
+"""The name in a sentence about a party: 被告人张某因涉嫌盗窃…"""
 _CAUSE = regex.compile(
     r"(?P<cause>[\p{Han}()、]{2,90}?(?:纠纷|争议|侵权|确权|处罚|赔偿|确认|复议|许可|公开))(?:\([^()\n]{1,30}\))?(?:一案|二审案件|再审案件)"
 )
 _WORDS = regex.compile(r"^.*(?:有限公司|人民政府|之间|等人?|因|诉|[局委])(?=\p{Han}{3})")
 """What may stand before a cause where the parties are not known."""
-_TITLES = "|".join("[ \t]*".join(t) for t in ("审判长", "代理审判员", "审判员", "人民陪审员", "法官助理", "书记员"))
-_JUDGE = regex.compile(
-    rf"(?<![^\s。])(?P<role>{_TITLES})[ \t]*[:]?[ \t]*"
-    r"(?P<name>\p{Han}(?:[ \t]{0,4}[\p{Han}×]){1,3})(?=[ \t]*(?:\n|$)|[ \t]{2,})"
-)
-_DAY = r"[\d一二三四五六七八九十]{1,3}"
-DATE = regex.compile(
-    r"(?<!\d)(?:\d{4}|[〇零一二三四五六七八九]{4})[ \t]?[年/.\-]"
-    rf"[ \t]?{_DAY}[ \t]?[月/.\-][ \t]?{_DAY}(?!\d)[ \t]?日?"
-)
 MOST = 200
 """Elements of one name."""
 _KINDS: dict[str, Kind] = {"刑事": "criminal", "民事": "civil", "行政": "administrative"}
@@ -87,19 +83,25 @@ def instance_of(text: str) -> Instance | None:
 def header_elements(text: str, end: int) -> list[Element]:
     """Court, number, document and parties of the header, which ends at ``end``."""
     found = []
-    court, number, title = COURT.search(text, 0, end), NUMBER.search(text, 0, end), TITLE.search(text, 0, end)
+    court, title = COURT.search(text, 0, end), TITLE.search(text, 0, end)
+    number = NUMBER.search(text, 0, end) or _BARE_NUMBER.search(text, 0, end)
     if court:
         found.append(Element("court", court["court"], *court.span("court")))
     if number:
         found.append(Element("case_number", "".join(number[0].split()), *number.span()))
     if title:
         found.append(Element("document", "".join(title["document"].split()) + "书", *title.span()))
-    for party in list(PARTY.finditer(text, 0, end))[:MOST]:
-        name = "".join(party["name"].split())
+    for party in list(PARTY.finditer(text, number.end() if number else 0, end))[:MOST]:
+        begin, stop = party.span("name")
+        while claimed := _CLAIMED.match(text, begin, stop):
+            begin = claimed.end()
+        told = _TOLD.match(text, begin, stop)
+        name = "".join(text[begin : told.end("name") if told else stop].split())
         formerly = party["formerly"]
         value = {"role": party["role"], "name": name, "formerly": formerly and "".join(formerly.split())}
-        if name and not name.startswith(("人民检察院指控", "与", "因")):
-            found.append(Element("party", value, *party.span("name")))
+        known = any(element.name == "party" and element.value["name"] == name for element in found)
+        if name and not (told and known) and not name.startswith(("人民检察院指控", "与", "因")):
+            found.append(Element("party", value, begin, told.end("name") if told else stop))
     return found
 
 
@@ -114,25 +116,3 @@ def cause_element(text: str, start: int, end: int, names: Sequence[str]) -> list
     begin = match.start("cause") + cut
     cause = text[begin : match.end("cause")]
     return [Element("cause", cause, begin, match.end("cause"))] if len(cause) >= 4 else []
-
-
-def tail_elements(text: str, start: int) -> list[Element]:
-    """Judges and the date of the judgment, from ``start`` to the end."""
-    found = []
-    for judge in list(_JUDGE.finditer(text, start))[:MOST]:
-        value = {"role": "".join(judge["role"].split()), "name": "".join(judge["name"].split())}
-        found.append(Element("judge", value, *judge.span("name")))
-    days = date_elements(text, start, "judgment_date")
-    return found + days[-1:]
-
-
-def date_elements(text: str, start: int, name: str) -> list[Element]:
-    """Calendar dates from ``start`` on, as 2021-03-05; impossible ones are left out."""
-    found: list[Element] = []
-    for match in DATE.finditer(text, start):
-        if len(found) == MOST:
-            break
-        day = steadily(dates, match[0])
-        if day:
-            found.append(Element(name, day[0].isoformat(), *match.span()))
-    return found
