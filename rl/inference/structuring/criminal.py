@@ -21,15 +21,25 @@ _OF_WHAT = r"(?:无罪(?=[。;,\n]|$)|犯(?P<charge>[^,。;:\n]{1,60}罪)(?=[,�
 CONVICTED = regex.compile(_WHO + _OF_WHAT)
 """被告人张某犯盗窃罪 or 被告人张某无罪, in a ruling."""
 _CONFIRMED = regex.compile(
-    r"以(?P<charge>[^,。;:\n]{1,60}罪)判处(?:原审)?(?:被告人|被告单位)[ \t]?(?P<who>[^,，。;、:()\s]{2,40}?)"
+    r"对(?:原审)?(?:被告人|被告单位)[ \t]?(?P<who>[^,，。;、:()\s]{2,40}?)以(?P<charge>[^,。;:\n]{1,60}罪)判处"
+    r"|以(?P<charge>[^,。;:\n]{1,60}罪)判处(?:原审)?(?:被告人|被告单位)[ \t]?(?P<who>[^,，。;、:()\s]{2,40}?)"
     r"(?=死刑|无期|有期|拘役|管制|罚金|[,。;\n])"
 )
 """核准…以抢劫罪判处被告人张某死刑."""
+_COMMUTED = regex.compile(r"(?:将|对)?罪犯(?P<who>[^,，。;、:()\s]{2,20}?)的?(?:刑罚|刑期)?(?P<charge>)减为")
+"""将罪犯张某的刑罚减为有期徒刑二十二年."""
+_REDUCED = regex.compile(r"罪犯(?P<who>[^,，。;、:()\s]{2,20}?)(?:的刑[期罚])?减去(?P<cut>[^,，。;()\n]{2,30})")
 _REVOKED = regex.compile(r"撤销[^。\n]{0,200}(?:即|内容|主文)[:,]?[\"“]?[^。;\n]{0,20}$|撤销[^。;\n]{0,200}(?:中)?对?$")
 _ITEM = regex.compile(r"(?<![^\s。;:])[一二三四五六七八九十]{1,3}[、.]")
 _PERIOD = regex.compile(r"[。\n]")
-_GOES_ON = regex.compile(r"[\s;,]*(?:\([^()\n]*\)[\s;,。]*)?(?:并处|附加|决定(?:合并)?执行|合并执行|数罪并罚|(?:与|连同)[^。]{0,60}并罚)")
-_NOTE = regex.compile(r"\([^()\n]{0,300}(?:刑期|考验|管制期|期限|折抵|缴|交纳|起算|日起|日止|生效|执行)[^()\n]{0,300}\)")
+_GOES_ON = regex.compile(
+    r"[\s;,]*(?:撤销[^。\n]{0,120}缓刑[^。\n]{0,60}[。;,][\s]*)?"
+    r"(?:并处|附加|决定(?:合并)?执行|合并执行|数罪并罚|(?:与|连同)[^。\n]{0,60}并罚)"
+)
+"""A sentence that goes on with the punishment of the one before; a suspended sentence may be revoked in between."""
+_NOTE = regex.compile(
+    r"\([^()\n]{0,300}(?:刑期|考验|管制期|期限|折抵|缴|交纳|起算|日起|日止|生效|执行)[^()\n]{0,300}\)"
+)
 _TOGETHER = regex.compile(r"(?:决定|合并)(?:合并)?执行")
 _FURTHER = regex.compile(r"[;,]\s?犯(?P<charge>[^,。;\n]{1,60}罪)(?=[,。;\n])")
 _GUILTY = regex.compile(r"(?<!不)构成(?:了)?(?P<charge>[^,。;\n]{2,60}?罪)(?!所得|名|责|行)")
@@ -95,7 +105,7 @@ def sentence_elements(text: str, start: int, end: int, accused: Sequence[str] = 
 
 def convictions(text: str, start: int, end: int, accused: Sequence[str] = ()) -> list[regex.Match[str]]:
     """Where a ruling says of whom it convicts (or acquits) of what, without what it revokes, in order."""
-    patterns = [CONVICTED, _CONFIRMED]
+    patterns = [CONVICTED, _CONFIRMED, _COMMUTED]
     names = [regex.escape(name) for name in dict.fromkeys(accused) if len(name) >= 2][:MOST]
     if names:
         patterns.append(regex.compile(rf"(?<![\p{{Han}}])(?P<who>{'|'.join(names)}){_OF_WHAT}"))
@@ -159,6 +169,16 @@ def charge_names(written: str) -> list[str]:
         pieces = name.split("、")
         found += pieces if all(piece in known_charges() for piece in pieces) else [name]
     return [name for name in dict.fromkeys(found) if name]
+
+
+def reduction_elements(text: str, start: int, end: int) -> list[Element]:
+    """By how many months a commutation shortens a term: 减去有期徒刑六个月."""
+    found = []
+    for match in list(_REDUCED.finditer(text, start, end))[:MOST]:
+        cut = steadily(term, match["cut"])
+        value = {"defendant": "".join(match["who"].split()), "months": _whole(cut.months) if cut else None}
+        found.append(Element("reduction", value, *match.span()))
+    return found
 
 
 def _sentence(clause: str, acquitted: bool) -> dict[str, Any] | None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from rl.inference.structuring.civil import (
-    article_elements,
-    claim_elements,
-    fee_elements,
-    outcome_element,
-    payment_elements,
+from rl.inference.structuring.criminal import (
+    charge_elements,
+    circumstance_elements,
+    reduction_elements,
+    sentence_elements,
 )
-from rl.inference.structuring.criminal import charge_elements, circumstance_elements, sentence_elements
 from rl.inference.structuring.elements import Element
+from rl.inference.structuring.grounds import article_elements, outcome_element
 from rl.inference.structuring.header import (
     NUMBER,
     TITLE,
@@ -21,6 +20,8 @@ from rl.inference.structuring.header import (
     instance_of,
     kind_of,
 )
+from rl.inference.structuring.money import claim_elements, fee_elements
+from rl.inference.structuring.payments import payment_elements
 from rl.inference.structuring.sections import split
 from rl.inference.structuring.signature import date_elements, signature_elements
 from rl.inference.structuring.text import aligned
@@ -69,6 +70,7 @@ def _elements(text: str, places: dict[str, tuple[int, int]], kind: str, instance
         accused = [e.value["name"] for e in parties if e.value["role"] in ACCUSED or e.value["formerly"] in ACCUSED]
         found += charge_elements(text, ruling, reasoning, accused)
         found += sentence_elements(text, *ruling, accused) if ruling else []
+        found += reduction_elements(text, *ruling) if ruling and instance == "commutation" else []
         found += circumstance_elements(text, *reasoning, accused) if reasoning else []
     else:
         found += cause_element(text, 0, places.get("facts", places.get("reasoning", (size, size)))[0], names)
@@ -77,7 +79,7 @@ def _elements(text: str, places: dict[str, tuple[int, int]], kind: str, instance
     basis = reasoning or ruling  # what a ruling cites besides are the rules on interest for delay
     found += article_elements(text, *basis) if basis else []
     if ruling:
-        found += payment_elements(text, *ruling, names)
+        found += payment_elements(text, *ruling, [(e.value["role"], e.value["name"]) for e in parties])
         found += outcome_element(text, *ruling, kind, instance)
         found += signature_elements(text, tail[0] if tail else ruling[0])
     return _once(found) + date_elements(text, 0, "date")

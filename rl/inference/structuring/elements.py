@@ -59,6 +59,8 @@ OUTCOMES = (
     "remanded",
     "convicted",
     "acquitted",
+    "confirmed",
+    "commuted",
 )
 KINDS = ("fixed", "detention", "surveillance", "life", "death", "exempt", "acquitted", "fine_only")
 
@@ -77,6 +79,7 @@ VALUES: dict[str, dict[str, Any]] = {
         defendant=TEXT, charges=TEXTS, kind={"enum": list(KINDS)}, months=_or_null(AMOUNT),
         probation_months=_or_null(AMOUNT), reprieve_months=_or_null(AMOUNT), fine_yuan=_or_null(AMOUNT),
     ),
+    "reduction": _object(defendant=TEXT, months=_or_null(AMOUNT)),
     "circumstance": _object(kind={"enum": list(CIRCUMSTANCES)}, defendants=TEXTS, present={"type": "boolean"}),
     "payment": _object(payers=TEXTS, payees=TEXTS, yuan=AMOUNT, about={"type": "boolean"}),
     "claim": _object(yuan=AMOUNT, about={"type": "boolean"}),
@@ -92,7 +95,7 @@ _PLACE = {"type": "integer", "minimum": 0}
 SCHEMA = _object(
     kind={"enum": ["criminal", "civil", "administrative", "other"]},
     judgment={"type": "boolean"},
-    instance=_or_null({"enum": ["first", "second", "retrial"]}),
+    instance=_or_null({"enum": ["first", "second", "retrial", "review", "commutation"]}),
     complete={"type": "boolean"},
     length=_PLACE,
     sections={"type": "array", "items": _object(name=TEXT, start=_PLACE, end=_PLACE)},

@@ -10,7 +10,7 @@ import regex
 from rl.inference.structuring.elements import Element
 
 Kind = Literal["criminal", "civil", "administrative", "other"]
-Instance = Literal["first", "second", "retrial"]
+Instance = Literal["first", "second", "retrial", "review", "commutation"]
 
 TITLE = regex.compile(
     r"(?P<kind>刑\s?事|民\s?事|行\s?政)\s?(?:附\s?带\s?民\s?事\s?)?(?P<document>判\s?决|裁\s?定|调\s?解|决\s?定)\s?书"
@@ -37,7 +37,9 @@ PARTY = regex.compile(
 )
 _CLAIMED = regex.compile(r"(?:自报|自称|自述|化名)(?:姓名|名)?[:]?")
 """A name that nothing but the person's word stands for."""
-_TOLD = regex.compile(r"(?P<name>[^因曾犯到于]{2,5}|.[^因犯到]{1,4})(?:曾因|曾于|因(?=涉|犯|本|吸|盗|寻|酒|\p{Han}{2})|犯|到庭)")
+_TOLD = regex.compile(
+    r"(?P<name>[^因曾犯到于]{2,5}|.[^因犯到]{1,4})(?:曾因|曾于|因(?=涉|犯|本|吸|盗|寻|酒|\p{Han}{2})|犯|到庭)"
+)
 """The name in a sentence about a party: 被告人张某因涉嫌盗窃…"""
 _CAUSE = regex.compile(
     r"(?P<cause>[\p{Han}()、]{2,90}?(?:纠纷|争议|侵权|确权|处罚|赔偿|确认|复议|许可|公开))(?:\([^()\n]{1,30}\))?(?:一案|二审案件|再审案件)"
@@ -47,6 +49,11 @@ _WORDS = regex.compile(r"^.*(?:有限公司|人民政府|之间|等人?|因|诉|
 MOST = 200
 """Elements of one name."""
 _KINDS: dict[str, Kind] = {"刑事": "criminal", "民事": "civil", "行政": "administrative"}
+_SORT = regex.compile(r"[刑民行赔执]\p{Han}{0,8}(?=第|\d)")
+"""The sort of a case in its number: 刑初, 民终, 刑四复, 刑更."""
+_INSTANCES: dict[str, Instance] = {
+    "再监申": "retrial", "核复": "review", "更": "commutation", "终": "second", "初": "first",
+}  # fmt: skip
 _MARKS: dict[str, Kind] = {"刑": "criminal", "民": "civil", "行": "administrative"}
 
 
@@ -67,17 +74,23 @@ def kind_of(text: str) -> Kind:
 
 
 def instance_of(text: str) -> Instance | None:
-    """First or second instance or retrial, by the case number, else by the words for the parties; None if unknown."""
-    number = NUMBER.search(text, 0, 2_000)
-    marks: dict[str, Instance] = {"终": "second", "初": "first", "再": "retrial"}
-    for mark, instance in marks.items():
-        if number and mark in number[0]:
+    """First or second instance, retrial, review of a death sentence, or commutation (减刑、假释): by the case number,
+    else by the words for the parties; None if unknown."""
+    head = text[:2_000]
+    number = NUMBER.search(head) or _BARE_NUMBER.search(head)
+    sort = _SORT.search(number[0]) if number else None
+    for marks, instance in _INSTANCES.items():
+        if sort and any(mark in sort[0] for mark in marks):
             return instance
-    if "再审申请人" in text[:2_000]:
+    if "再审申请人" in head:
         return "retrial"
-    if "上诉人" in text[:2_000]:
+    if "上诉人" in head or "抗诉机关" in head:
         return "second"
-    return "first" if regex.search(r"(?:^|\n)[ \t]*(?:公诉机关|原告)", text) else None
+    if regex.search(r"报请[^。]{0,20}(?:核准|复核)", head):
+        return "review"
+    if regex.search(r"罪犯[^。]{2,600}(?:减刑|假释)", head):
+        return "commutation"
+    return "first" if regex.search(r"(?:^|\s)[ \t]*(?:公诉机关|原告)", text) else None
 
 
 def header_elements(text: str, end: int) -> list[Element]:

@@ -17,7 +17,9 @@ _TITLES = (
 _ROLE = regex.compile("|".join("[ \t]*".join(title) for title in sorted(_TITLES, key=len, reverse=True)))
 _FIRST = regex.compile(rf"(?<![^\s。;]){_ROLE.pattern.join(('(?:', ')'))}(?!或|和|、|及|独任|组成)")
 """Where the signatures begin: a title that begins a line or a sentence."""
-_ANNEX = regex.compile(r"(?<![^\s。])附|附[^\n]{0,12}(?:法律|法条|条文)|本案(?:判决|裁判|适用|援引|主要)|法律条文|法条|《")
+_ANNEX = regex.compile(
+    r"(?<![^\s。])附|附[^\n]{0,12}(?:法律|法条|条文)|本案(?:判决|裁判|适用|援引|主要)|法律条文|法条|《"
+)
 """What may follow the signatures: the articles that were applied, word for word."""
 _ZERO = "0OoΟοОо○◯零"
 """Signs that are written for 〇 in a year."""

@@ -15,6 +15,8 @@ LONGEST = 500_000
 UNREADABLE = "□"
 """Stands for a character that has no folded form of one character."""
 _TRIES = 3
+BLOCK = 6_000
+"""Characters that the parsers are given at once."""
 
 Parsed = TypeVar("Parsed")
 
@@ -85,3 +87,15 @@ def read_text(path: Path) -> str:
     if len(text) > LONGEST:
         raise UserError(f"{path} has {len(text)} characters, more than {LONGEST}; split it into its judgments")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def blocks(text: str, start: int, end: int) -> list[tuple[int, str]]:
+    """Pieces of at most ``BLOCK`` characters, cut at line ends where there are any."""
+    found, at = [], start
+    while at < end:
+        stop = min(end, at + BLOCK)
+        line = text.rfind("\n", at + 1, stop) if stop < end else -1
+        stop = line if line > at else stop
+        found.append((at, text[at:stop]))
+        at = stop
+    return found
