@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (Chinese sentences are kept on one line)
 """Judgments as courts really write them, a kind of wording a test: what a reader would take from each."""
 
 import pytest

@@ -52,8 +52,8 @@ _OUTCOMES: tuple[tuple[str, str], ...] = (
 
 
 def outcome_element(text: str, start: int, end: int, kind: str, instance: str | None) -> list[Element]:
-    """How the case ends, by the first of: confirmed on review, commuted, sent back, affirmed, amended, withdrawn, granted in part, dismissed; else
-    convicted or acquitted in a criminal case of first instance, granted in another."""
+    """How the case ends, by the first of: confirmed on review, commuted, sent back, affirmed, amended, withdrawn,
+    granted in part, dismissed; else convicted or acquitted in a criminal case of first instance, granted in another."""
     for outcome, pattern in _OUTCOMES:
         if outcome in ("affirmed", "amended", "remanded") and instance == "first" and kind != "administrative":
             continue

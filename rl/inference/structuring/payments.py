@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import regex
 
@@ -90,7 +91,7 @@ def _mentioned(piece: str, parties: Sequence[tuple[str, str]]) -> list[str]:
 def _clauses(text: str, start: int, end: int) -> list[tuple[int, int]]:
     cuts = [match.end() for match in _CLAUSE.finditer(text, start, end)]
     borders = sorted({start, *cuts, end})
-    return list(zip(borders, borders[1:], strict=False))
+    return list(pairwise(borders))
 
 
 def _first_from(text: str, start: int, end: int) -> int:
