@@ -1,5 +1,6 @@
-"""``python -m tools.retrieval --data FOLDER``: how well statutes are found for the questions of STARD.
+"""``python -m tools.retrieval``: how well statutes are found for the questions of lay people.
 
+    python -m tools.retrieval                   # sixty everyday questions of our own
     python -m tools.retrieval --data STARD
     python -m tools.retrieval --data STARD --method hybrid --model FOLDER --half 2 --json
 
@@ -32,6 +33,8 @@ from rl.inference.retrieval.measure import CUTS, averages, of_question
 from rl.inference.retrieval.retriever import CACHE, METHODS, retriever
 from rl.inference.retrieval.tokens import BEST, TERMS
 
+EVERYDAY = Path(__file__).with_name("data") / "everyday_questions.jsonl"
+"""Questions as lay people ask them, each with the articles that govern it; any of them answers it."""
 SAME = 70.0
 """Likeness of two texts (per cent, Levenshtein ratio) from which they are the same article, amended or not."""
 
@@ -75,6 +78,20 @@ def read_stard(folder: Path, corpus: str = "auto", laws: Sequence[str] = ()) -> 
         raise UserError(f"{path} is not as STARD has it ({type(error).__name__}: {error})") from None
     questions, relevant = (tuple(part) for part in zip(*kept, strict=True)) if kept else ((), ())
     return Benchmark(questions, relevant, passages, named, sum(len(found) for found in wanted))
+
+
+def read_everyday() -> Benchmark:
+    """Sixty everyday questions over the statutes in force, with a governing article each."""
+    rows = [json.loads(line) for line in EVERYDAY.read_text(encoding="utf-8").splitlines()]
+    passages = statute_passages()
+    place = {passage.key: at for at, passage in enumerate(passages)}
+    wanted = []
+    for row in rows:
+        cited = [(law, number) for law, _, number in (article.partition("第") for article in row["articles"])]
+        keys = [(law, article_key(f"第{number}")) for law, number in cited]
+        wanted.append(frozenset(place[key] for key in keys if key in place))
+    named = sum(len(row["articles"]) for row in rows)
+    return Benchmark(tuple(r["question"] for r in rows), tuple(wanted), passages, named, sum(map(len, wanted)))
 
 
 def _find(folder: Path, name: str) -> Path | None:
@@ -127,7 +144,7 @@ def half_of(question: str) -> int:
 
 def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Figures of one retrieval method over the benchmark."""
-    data = read_stard(chosen.data, chosen.corpus, chosen.law)
+    data = read_stard(chosen.data, chosen.corpus, chosen.law) if chosen.data else read_everyday()
     kept = [n for n, question in enumerate(data.questions) if chosen.half in (0, half_of(question))]
     if not kept:
         raise UserError(f"no question of {chosen.data} has an article in the corpus")
@@ -153,7 +170,7 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 with a sentence when the benchmark or the model can't be read."""
     parser = argparse.ArgumentParser(prog="python -m tools.retrieval", description=__doc__.split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="a copy of STARD")
+    parser.add_argument("--data", type=Path, help="a copy of STARD; without it, our own everyday questions")
     parser.add_argument("--method", choices=METHODS, default="bm25")
     parser.add_argument("--model", type=Path, help="folder of a sentence-transformers model, for dense and hybrid")
     parser.add_argument("--corpus", choices=("auto", "stard", "statutes"), default="auto")

@@ -17,12 +17,13 @@ from rl.inference.retrieval.bm25 import K1, B, Bm25Index
 from rl.inference.retrieval.corpus import Passage, statute_passages
 from rl.inference.retrieval.dense import Encoder
 from rl.inference.retrieval.grounding import answer, ground, verify
+from rl.inference.retrieval.lay import glossary, in_legal_terms
 from rl.inference.retrieval.measure import averages, of_question
 from rl.inference.retrieval.retriever import FUSED, Retriever, retriever
 from rl.inference.retrieval.tokens import TERMS, bigrams, words
 from tests.rl.server import Server
 from tools.retrieval import main as measure_command
-from tools.retrieval import read_stard
+from tools.retrieval import read_everyday, read_stard
 from tools.static_model import build
 
 ROOT = os.environ.get("THEMIS_BENCHMARKS")
@@ -118,6 +119,24 @@ def test_articles_that_a_question_names_come_first_and_laws_narrow_it(criminal):
     assert best[0].passage.number == MURDER
     with pytest.raises(UserError, match="no law in force is named 刑罚法"):
         search.search("问", 1, ("刑罚法",))
+
+
+def test_everyday_words_find_the_articles_that_govern(cache):
+    data = read_everyday()
+    assert all(data.relevant) and data.articles == data.matched, "every article of the list is in force"
+    found = retriever(data.passages, "bm25", cache=cache)
+    ranked = found.ranked(data.questions, 5)
+    hits = [bool({place for place, _ in best} & wanted) for best, wanted in zip(ranked, data.relevant, strict=True)]
+    assert sum(hits) >= 54, [q for q, hit in zip(data.questions, hits, strict=True) if not hit]
+
+
+def test_the_glossary_says_what_the_law_calls_it():
+    assert "饲养的动物造成他人损害" in in_legal_terms("邻居的狗咬了人")
+    assert in_legal_terms("狗很可爱") != in_legal_terms("狗咬人")  # a way of two words needs both
+    assert in_legal_terms("民法典") == ""
+    statutes = "".join(passage.text for passage in statute_passages())
+    absent = [entry[1].split()[0] for entry in glossary() if not any(word in statutes for word in entry[1].split())]
+    assert not absent, "each entry says something in the words of a statute"
 
 
 def test_vectors_are_kept_by_text_and_model(tmp_path, model, criminal, monkeypatch):

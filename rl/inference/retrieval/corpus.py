@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
 from curricula.numerals import ARTICLE, article_key
 from curricula.statutes import Article, load_statutes
+
+_CHAPTER = re.compile(r"^第[一二三四五六七八九十百零]+章\s*")
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class Passage:
     """As printed, such as 第二百六十四条."""
     text: str
     """Its text without the number."""
+    chapter: str = ""
+    """Title of its chapter, without the chapter's number; empty where the law has none."""
 
     @property
     def place(self) -> str:
@@ -28,8 +33,8 @@ class Passage:
 
     @property
     def searched(self) -> str:
-        """What is indexed: the law's name, which tells of whom and what an article speaks, and the text."""
-        return f"{self.law} {self.text}"
+        """What is indexed: law and chapter, which say of whom and what an article speaks, and the text."""
+        return f"{self.law} {self.chapter} {self.text}" if self.chapter else f"{self.law} {self.text}"
 
     @property
     def key(self) -> tuple[str, tuple[int, int]]:
@@ -45,7 +50,11 @@ def statute_passages() -> tuple[Passage, ...]:
         DataError: if the statute database is not installed.
     """
     found: tuple[Article, ...] = load_statutes().articles()
-    return tuple(Passage(a.short, a.number, a.text) for a in found if ARTICLE.fullmatch(a.number))
+    return tuple(
+        Passage(a.short, a.number, a.text, _CHAPTER.sub("", a.chapter or ""))
+        for a in found
+        if ARTICLE.fullmatch(a.number)
+    )
 
 
 def fingerprint(texts: tuple[str, ...]) -> str:

@@ -12,13 +12,14 @@ RESAMPLES = 2_000
 
 
 def of_question(ranked: Sequence[int], relevant: frozenset[int]) -> dict[str, float]:
-    """recall@5/10/20/100, mrr@10 and ndcg@10 of one question, each in [0, 1].
+    """hit@5, recall@5/10/20/100, mrr@10 and ndcg@10 of one question, each in [0, 1].
 
-    Recall is the share of the relevant articles that are found; nDCG has gain 1 for each and discounts by log2 of the
-    place (Järvelin and Kekäläinen 2002).
+    A hit is any relevant article. Recall is the share of the relevant articles that are found; nDCG has gain 1 for
+    each and discounts by log2 of the place (Järvelin and Kekäläinen 2002).
     """
     places = [place for place, article in enumerate(ranked, start=1) if article in relevant]
-    found = {f"recall@{cut}": sum(p <= cut for p in places) / len(relevant) for cut in CUTS}
+    found = {"hit@5": float(bool(places) and places[0] <= 5)}
+    found |= {f"recall@{cut}": sum(p <= cut for p in places) / len(relevant) for cut in CUTS}
     found["mrr@10"] = 1 / places[0] if places and places[0] <= 10 else 0.0
     ideal = sum(1 / np.log2(place + 1) for place in range(1, min(10, len(relevant)) + 1))
     found["ndcg@10"] = float(sum(1 / np.log2(place + 1) for place in places if place <= 10) / ideal)

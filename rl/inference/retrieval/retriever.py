@@ -15,6 +15,7 @@ from rl.errors import UserError
 from rl.inference.retrieval.bm25 import Bm25Index
 from rl.inference.retrieval.corpus import Passage
 from rl.inference.retrieval.dense import Encoder
+from rl.inference.retrieval.lay import LayIndex
 
 Method = Literal["bm25", "dense", "hybrid"]
 METHODS: tuple[Method, ...] = ("bm25", "dense", "hybrid")
@@ -126,7 +127,7 @@ def retriever(
     texts = [passage.searched for passage in passages]
     indexes: list[Index] = []
     if method != "dense":
-        indexes.append(Bm25Index(texts, cache, **({} if terms is None else {"terms": terms})))
+        indexes.append(LayIndex(passages, Bm25Index(texts, cache, **({} if terms is None else {"terms": terms}))))
     if method != "bm25":
         if model is None:
             raise UserError(
