@@ -1,4 +1,4 @@
-"""A home folder that can be written to: torch, Triton, vLLM, matplotlib, Hugging Face, W&B and Ray keep caches there."""
+"""A home folder that can be written to. The caches of torch, vLLM, matplotlib, Hugging Face, W&B and Ray are there."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``python -m tools.locks``: whether every lock file can be installed, on paper.
 
-A resolver reads package metadata alone, for Linux and each Python that is supported; nothing is installed. A lock that is
-installed with --no-deps must hold all that its packages ask for. Where no index answers it says so and checks the rest.
+A resolver reads package metadata alone, for Linux and each Python that is supported; nothing is installed. A lock that
+is installed with --no-deps must hold all that its packages ask for. Where no index answers, it says so.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def problems(lock: Lock, python: str, folder: Path) -> list[str]:
 def main(folder: Path = ROOT / "requirements") -> int:
     """1 if a lock can't be installed or does not hold what pyproject.toml asks for."""
     failed = False
-    for name, lock in LOCKS.items():
+    for lock in LOCKS.values():
         held = pins([folder / file for file in lock.files])
         found = [] if lock.extras is None else missing(dependencies(ROOT / "pyproject.toml", lock.extras), held)
         told = f"{len(held)} pins"

@@ -19,7 +19,7 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 """The folder of configuration groups."""
 
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
-"""Hydra's own keys that hold paths."""
+"""Hydra's own keys that hold paths. They can't be swept."""
 
 register()  # before Hydra resolves anything
 
@@ -79,11 +79,11 @@ def _accept(
     key, value = argument.split("=", 1)
     bare = key.lstrip("+~")
     if bare in FOLDERS:
-        return f"{key}={text_value(value, nullable=False, sweep=sweep)}"
+        return f"{key}={quoted(value)}"
     if bare.startswith("hydra"):
         return argument
     if bare == "run_dir":  # the configuration's run_dir is Hydra's output folder
-        return f"hydra.run.dir={text_value(value, nullable=False, sweep=sweep)}"
+        return f"hydra.run.dir={quoted(value)}"
     if bare in options:
         return f"{key}={','.join(_option(bare, choice, options[bare]) for choice in choices(value))}"
     if bare.startswith("curriculum.") and bare != "curriculum.name":
