@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from cluster.home import require_home
+from cluster.output import tolerate_encoding
 
 COMMANDS = {
     "answer": "rl.inference.retrieval.answer_command",
@@ -22,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] not in COMMANDS:
         print(f"usage: python -m rl.inference {{{','.join(COMMANDS)}}} …", file=sys.stderr)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+    tolerate_encoding()
     require_home()
     run: int = importlib.import_module(COMMANDS[arguments[0]]).main(arguments[1:])
     return run

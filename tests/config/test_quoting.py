@@ -1,5 +1,6 @@
 """Text on the command line arrives as it was typed."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -135,3 +136,15 @@ def test_a_plan_in_a_folder_with_a_chinese_name(tmp_path):
         "model.name=李明",
         "model.name=王 芳",
     }
+
+
+@pytest.mark.parametrize(
+    "folder, said", [("/proc/nobody", "No such file"), ("{file}", "exists"), ("{file}/x", "Not a dir")]
+)
+def test_a_run_folder_that_cannot_be_made_is_a_sentence(tmp_path, folder, said):
+    (tmp_path / "文件").write_text("")
+    command = [sys.executable, "-m", "rl.main", "+curriculum=smoke", f"run_dir={folder.format(file=tmp_path / '文件')}"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and "can't be used: " in done.stderr and said in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and "run_dir=FOLDER" in done.stderr
