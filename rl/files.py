@@ -62,7 +62,7 @@ def disk_problem(error: BaseException, numbers: Collection[int] = UNUSABLE) -> s
     for one in _causes(error):
         if isinstance(one, OSError) and one.filename and one.errno in numbers:
             return (
-                f"{os.fsdecode(one.filename)} can't be used: {os.strerror(one.errno)}; give another folder "
+                f"{os.fsdecode(one.filename)} can't be used: {one.strerror}; give another folder "
                 f"(run_dir=FOLDER), or correct what stands at that path or its permissions"
             )
     return ""

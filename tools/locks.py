@@ -13,6 +13,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,8 +106,8 @@ def missing(asked: Iterator[Requirement], held: Mapping[str, Requirement]) -> li
     return problems
 
 
-class Unreachable(Exception):
-    """No index answered, so nothing can be said."""
+class Unresolved(Exception):
+    """Nothing can be said: there is no resolver, no index answers, or it has not heard of a package."""
 
 
 def resolved(wanted: Sequence[Requirement], overrides: Sequence[str], python: str) -> set[str]:
@@ -114,11 +115,11 @@ def resolved(wanted: Sequence[Requirement], overrides: Sequence[str], python: st
 
     Raises:
         ValueError: with the resolver's explanation, if the packages can't be installed together.
-        Unreachable: if there is no resolver or no index answers.
+        Unresolved: if there is no resolver, no index answers, or it lacks a package.
     """
     uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     if uv is None:
-        raise Unreachable("uv is not installed; make setup installs it")
+        raise Unresolved("uv is not installed; make setup installs it")
     with tempfile.TemporaryDirectory() as folder:
         asked, instead = Path(folder, "in.txt"), Path(folder, "overrides.txt")
         asked.write_text("\n".join(map(str, wanted)), encoding="utf-8")
@@ -127,23 +128,22 @@ def resolved(wanted: Sequence[Requirement], overrides: Sequence[str], python: st
             uv, "pip", "compile", str(asked), "--override", str(instead), "--python-version", python,
             "--python-platform", "linux", "--no-annotate", "--no-header", "--quiet", "--no-python-downloads",
         ]  # fmt: skip
-        patience = {"UV_HTTP_TIMEOUT": "30", "UV_HTTP_RETRIES": "1"}
+        patience = {"UV_HTTP_TIMEOUT": "30", "UV_HTTP_CONNECT_TIMEOUT": "10", "UV_HTTP_RETRIES": "1"}
         try:
             done = subprocess.run(command, env=patience | os.environ, capture_output=True, text=True, timeout=300)
         except subprocess.TimeoutExpired:
-            raise Unreachable("the resolver took more than 300 s") from None
+            raise Unresolved("the resolver took more than 300 s") from None
     if done.returncode == 0:
         lines = (line.partition("#")[0].strip() for line in done.stdout.splitlines())
         return {canonicalize_name(Requirement(line).name) for line in lines if line}
     said = done.stderr.strip()
-    # An index that does not answer, or has not heard of a package, says nothing about the lock.
     if "No solution found" in said and not any(sign in said for sign in ("was not found in", "network was disabled")):
         raise ValueError(said)
-    raise Unreachable(said.splitlines()[0] if said else f"uv ended with status {done.returncode}")
+    raise Unresolved(said or f"uv ended with status {done.returncode}")
 
 
 def problems(lock: Lock, python: str, folder: Path) -> list[str]:
-    """What is wrong with a lock for a version of Python. Raises Unreachable."""
+    """What is wrong with a lock for a version of Python. Raises Unresolved."""
     held = pins([folder / name for name in lock.files])
     overrides = [
         text.format(name=name, pin=held.get(canonicalize_name(name))) for name, (text, _) in lock.exceptions.items()
@@ -161,20 +161,25 @@ def problems(lock: Lock, python: str, folder: Path) -> list[str]:
 def main(folder: Path = ROOT / "requirements") -> int:
     """1 if a lock can't be installed or does not hold what pyproject.toml asks for."""
     failed = False
-    for lock in LOCKS.values():
-        held = pins([folder / file for file in lock.files])
-        found = [] if lock.extras is None else missing(dependencies(ROOT / "pyproject.toml", lock.extras), held)
-        told = f"{len(held)} pins"
-        for python in PYTHONS:
-            try:
-                found += [f"Python {python}: {problem}" for problem in problems(lock, python, folder)]
-                told += f", resolved for Python {python}"
-            except Unreachable as error:
-                told += f", not resolved for Python {python}: {error}"
-        print(f"{', '.join(lock.files)}: {told if not found else ''}")
-        for problem in found:
-            print(f"  error: {problem}")
-        failed |= bool(found)
+    with ThreadPoolExecutor(max_workers=4) as pool:  # most of the time goes to waiting for an index
+        asked = {
+            name: [(python, pool.submit(problems, lock, python, folder)) for python in PYTHONS]
+            for name, lock in LOCKS.items()
+        }
+        for name, lock in LOCKS.items():
+            held = pins([folder / file for file in lock.files])
+            found = [] if lock.extras is None else missing(dependencies(ROOT / "pyproject.toml", lock.extras), held)
+            told = f"{len(held)} pins"
+            for python, answer in asked[name]:
+                try:
+                    found += [f"Python {python}: {problem}" for problem in answer.result()]
+                    told += f", resolved for Python {python}"
+                except Unresolved as error:
+                    told += f", not resolved for Python {python}: {error}"
+            print(f"{', '.join(lock.files)}: {told}")
+            for problem in found:
+                print(f"  error: {problem}")
+            failed |= bool(found)
     return int(failed)
 
 

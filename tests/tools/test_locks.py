@@ -93,5 +93,5 @@ def test_an_index_that_does_not_answer_is_no_conflict(monkeypatch):
     monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("UV_NO_CACHE", "1")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    with pytest.raises(locks.Unreachable):
+    with pytest.raises(locks.Unresolved):
         locks.resolved([Requirement("rich==14.0")], [], "3.11")
