@@ -175,7 +175,7 @@ def main(folder: Path = ROOT / "requirements") -> int:
                     found += [f"Python {python}: {problem}" for problem in answer.result()]
                     told += f", resolved for Python {python}"
                 except Unresolved as error:
-                    told += f", not resolved for Python {python}: {error}"
+                    told += f", not resolved for Python {python}: {str(error).splitlines()[0]}"
             print(f"{', '.join(lock.files)}: {told}")
             for problem in found:
                 print(f"  error: {problem}")

@@ -20,7 +20,9 @@ _SWEEP = regex.compile(r"\s*(choice|range|interval|glob|shuffle|sort|tag)\s*\(.*
 _QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _INTERPOLATION = r"\$\{(?:[^{}]|\{[^{}]*\})*\}"
 _NESTED = r"(?P<nested>\((?:[^()\[\]{}]|(?&nested))*\)|\[(?:[^()\[\]{}]|(?&nested))*\]|\{(?:[^()\[\]{}]|(?&nested))*\})"
-_CHOICE = regex.compile(rf"(?:{_QUOTED}|{_INTERPOLATION}|{_NESTED}|[^,])*", regex.DOTALL)
+_CHOICE = regex.compile(
+    rf"(?:[+~]*[\w.@/]+=)?\s*(?:{_QUOTED})\s*(?=,|\Z)|(?:{_INTERPOLATION}|{_NESTED}|[^,])*", regex.DOTALL
+)
 _UNSAFE = regex.compile(r"[/\\\p{C}]")
 
 

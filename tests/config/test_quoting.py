@@ -92,6 +92,7 @@ def test_commas_part_the_choices_of_a_sweep_alone():
     assert swept("model.name=choice(a,b)") == ["a", "b"]
     assert swept("judge.base_url=http://h/?a=1,null") == ["http://h/?a=1", None]
     assert swept("model.name=one 'x'") == ["one 'x'"]
+    assert swept("model.name=it's,that's") == ["it's", "that's"]
 
 
 @settings(max_examples=25)
@@ -109,6 +110,7 @@ def test_choices_and_their_commas_are_the_value(value):
 def test_folders_of_a_sweep_are_one_level_short_and_distinct():
     assert folder_name("++model.name='李 明',++seed=1") == "model.name=李 明,seed=1"
     assert folder_name("seed=2") == "seed=2"
+    assert folder_name(r"++judge.model='a,b',++model.name='it\'s'") == "judge.model=a,b,model.name=it's"
     one, other = folder_name("++model.path=/data/a"), folder_name("++model.path=_data_a")
     assert one.startswith("model.path=_data_a-") and other == "model.path=_data_a"
     long = [folder_name(f"++model.name={'长' * 300}{end}") for end in "ab"]
