@@ -54,9 +54,9 @@ def connected(base_url: str, api_key: str | None, **options: Any) -> openai.Open
     """A client of a server. Raises ProxyError."""
     import openai
 
-    direct = {"http_client": openai.DefaultHttpxClient(trust_env=False)} if is_loopback(base_url) else {}
+    direct = openai.DefaultHttpxClient(trust_env=False) if is_loopback(base_url) else None
     try:
-        return openai.OpenAI(base_url=base_url, api_key=api_key or "none", **direct, **options)
+        return openai.OpenAI(base_url=base_url, api_key=api_key or "none", http_client=direct, **options)
     except Exception as error:
         raise _problem(base_url, error) from None
 
@@ -65,9 +65,9 @@ def connected_async(base_url: str, api_key: str | None, **options: Any) -> opena
     """The same for asynchronous requests. Raises ProxyError."""
     import openai
 
-    direct = {"http_client": openai.DefaultAsyncHttpxClient(trust_env=False)} if is_loopback(base_url) else {}
+    direct = openai.DefaultAsyncHttpxClient(trust_env=False) if is_loopback(base_url) else None
     try:
-        return openai.AsyncOpenAI(base_url=base_url, api_key=api_key or "none", **direct, **options)
+        return openai.AsyncOpenAI(base_url=base_url, api_key=api_key or "none", http_client=direct, **options)
     except Exception as error:
         raise _problem(base_url, error) from None
 
