@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,8 +74,8 @@ def place(
 ) -> Placement:
     """Give each question the prediction that was asked it; ``asked``, ``ids`` and ``references`` are the predictions'.
 
-    Of questions with the same text, the further parts (such as options) decide, then an id that is more than a number,
-    then the reference, then the order.
+    Of questions with the same text, the further parts (such as options) decide, then the id, then the reference, then
+    the order. Ids that are no names are to be given as empty.
     """
     finder, found = Finder(questions), Placement()
     of_main: dict[str, list[int]] = defaultdict(list)
@@ -95,7 +95,7 @@ def place(
             fits = {
                 one: (
                     sum(part in texts[number] for part in finder.parts[one]),
-                    ids[number] == questions[one].id and not counts(ids[number]),
+                    ids[number] == questions[one].id,
                     same(references[number], questions[one].reference) is True,
                 )
                 for one in free
@@ -108,9 +108,12 @@ def place(
     return found
 
 
-def counts(key: str) -> bool:
-    """Whether an id is no more than a position: a number, or those of a document and a sentence in it."""
-    return key.replace(".", "").isdecimal()
+def names(ids: Collection[str]) -> bool:
+    """Whether ids are more than positions: numbers from 0 or 1 on, or those of documents and their sentences."""
+    if all("." in key and key.replace(".", "").isdecimal() for key in ids):
+        return False
+    numbers = sorted(int(key) for key in ids if key.isdecimal())
+    return len(numbers) < len(ids) or numbers not in (list(range(len(ids))), list(range(1, len(ids) + 1)))
 
 
 def same(one: Any, other: Any) -> bool | None:

@@ -94,12 +94,12 @@ def in_order(predictions: Sequence[Prediction], questions: Sequence[Question], w
         UserError: if predictions and questions do not match, or their references differ; it counts what is amiss.
     """
     ids = {question.id for question in questions}
-    said = any(one.prompt.strip() for one in predictions)
-    named = {one.id for one in predictions} == ids and not all(map(matching.counts, ids))
+    said = _says(predictions, questions)
+    named = {one.id for one in predictions} == ids and matching.names(ids)
     problems: list[str] = []
     given = list(predictions)
     if said:
-        given, problems = _by_prompt(predictions, questions)
+        given, problems = _by_prompt(predictions, questions, named)
     if not said or (problems and named):
         given = _by_id(predictions, questions, where)
         problems = _misplaced(given, questions)
@@ -112,10 +112,21 @@ def in_order(predictions: Sequence[Prediction], questions: Sequence[Question], w
     return given
 
 
-def _by_prompt(predictions: Sequence[Prediction], questions: Sequence[Question]) -> tuple[list[Prediction], list[str]]:
+def _says(predictions: Sequence[Prediction], questions: Sequence[Question]) -> bool:
+    """Whether the predictions say what was asked, and the data too; an instruction without a question does not."""
+    prompts = {one.prompt.strip() for one in predictions}
+    if not any(prompts) or not any(question.prompt or any(question.parts) for question in questions):
+        return False
+    alone = matching.normalised(prompts.pop()) if len(prompts) == 1 and len(predictions) > 1 else ""
+    return not alone or matching.Finder(questions).main_of(alone) is not None
+
+
+def _by_prompt(
+    predictions: Sequence[Prediction], questions: Sequence[Question], named: bool
+) -> tuple[list[Prediction], list[str]]:
     """Predictions in the order of the questions as far as they were asked one, and what is amiss."""
     prompts, ids, references = zip(*((one.prompt, one.id, one.reference) for one in predictions), strict=True)
-    found = matching.place(prompts, ids, references, questions)
+    found = matching.place(prompts, ids if named else [""] * len(ids), references, questions)
     lost = [question.id for number, question in enumerate(questions) if number not in found.places]
     problems = []
     if found.unknown:

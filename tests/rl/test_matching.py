@@ -212,6 +212,27 @@ def test_names_count_where_prompts_were_cut_and_not_where_they_contradict(tmp_pa
         in_order(read_predictions(path, "t"), questions, path)
 
 
+@pytest.mark.parametrize(
+    "ids, named",
+    [(["0", "2", "1"], False), (["1", "2"], False), (["0.0", "0.1"], False), (["0", "7"], True), (["a", "b"], True)],
+)
+def test_ids_that_are_no_positions_are_names(ids, named):
+    assert matching.names(ids) == named
+
+
+def test_an_instruction_alone_says_nothing_and_documents_without_facts_go_by_id(tmp_path, data):
+    rows = [{"instruction": ASK, "prediction": answer(n)} for n in range(6)]
+    assert score_task(find("lawbench"), "3-3", written(tmp_path / "p.json", rows), data)[0].score == 1.0
+    text = (
+        "本院认为，依照《中华人民共和国刑法》第二百六十四条，判决如下：被告人犯盗窃罪，判处拘役{}个月，并处罚金一千元。"
+    )
+    documents = [{"id": key, "document": text.format(months)} for key, months in ((12, "三"), (7, "五"))]
+    data = written(tmp_path / "expected.jsonl", documents)
+    given = [{**one, "prompt": fact} for one, fact in zip(documents[::-1], FACTS, strict=False)]
+    found, _ = score_task(find("judge_doc"), "document", written(tmp_path / "mine.jsonl", given), data)
+    assert found.further["term"] == 1.0
+
+
 def test_questions_in_one_another_and_twice_are_told_apart():
     questions = [
         Question("0", "能离婚吗？", "能"),
@@ -219,7 +240,7 @@ def test_questions_in_one_another_and_twice_are_told_apart():
         Question("2", "能离婚吗？", "难说"),
     ]
     asked = ["问：能离婚吗？", "例：能离婚吗？能。问：分居两年能离婚吗？答：", "能离婚吗?"]
-    found = matching.place(asked, ["0", "1", "2"], ["难说", None, None], questions)
+    found = matching.place(asked, ["", "", ""], ["难说", None, None], questions)
     assert found.places == {2: 0, 1: 1, 0: 2} and not found.unknown and not found.ambiguous
 
 
