@@ -53,8 +53,10 @@ def main() -> None:
         sys.argv[1:] = accept_overrides(sys.argv[1:])
         with open_cluster:
             _job()
-    except (*USER_ERRORS, HydraException, OmegaConfBaseException) as error:
+    except (*USER_ERRORS, OmegaConfBaseException) as error:
         _exit(error)
+    except HydraException as error:
+        _exit(UserError(f"{error}: {error.__cause__}") if error.__cause__ else error)
     except OSError as error:
         problem = disk_problem(error, (*UNUSABLE, errno.ENOENT))  # a folder that can't be made there
         if not problem:
