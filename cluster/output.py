@@ -1,7 +1,17 @@
-"""Output that never fails for a character that the terminal's encoding does not have."""
+"""Text in and out where the locale has no Chinese."""
 
+import codecs
 import os
 import sys
+
+
+def require_utf8() -> None:
+    """Start this command again in Python's UTF-8 mode where arguments and files would be read as ASCII; then see to its
+    output. To be called first by a command."""
+    tolerate_encoding()
+    if codecs.lookup(sys.getfilesystemencoding()).name == "ascii" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def tolerate_encoding() -> None:

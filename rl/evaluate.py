@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from cluster.home import require_home
-from cluster.output import tolerate_encoding
+from cluster.output import require_utf8
 
 COMMANDS = {
     "list": "rl.evaluation.listing",
@@ -25,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         asked = command in ("-h", "--help")
         print(f"usage: python -m rl.evaluate {{{','.join(COMMANDS)}}} …", file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
-    tolerate_encoding()
+    if argv is None:
+        require_utf8()
     require_home()
     return int(importlib.import_module(COMMANDS[command]).main(rest[:-1]))
 

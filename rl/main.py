@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from cluster.errors import ClusterError
 from cluster.home import require_home
-from cluster.output import tolerate_encoding
+from cluster.output import require_utf8
 from curricula.errors import DataError
 from rl.config.compose import CONF, accept_overrides, load
 from rl.errors import UserError
@@ -46,7 +46,7 @@ def _exit(error: BaseException) -> None:
 def main() -> None:
     """Entry point of the command line."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that Ray is stopped on the way out
-    tolerate_encoding()
+    require_utf8()
     require_home()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to here, such as that of a folder it can't make
     try:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from cluster.home import require_home
-from cluster.output import tolerate_encoding
+from cluster.output import require_utf8
 
 COMMANDS = {
     "answer": "rl.inference.retrieval.answer_command",
@@ -23,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] not in COMMANDS:
         print(f"usage: python -m rl.inference {{{','.join(COMMANDS)}}} …", file=sys.stderr)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
-    tolerate_encoding()
+    if argv is None:
+        require_utf8()
     require_home()
     run: int = importlib.import_module(COMMANDS[arguments[0]]).main(arguments[1:])
     return run

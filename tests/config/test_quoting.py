@@ -150,3 +150,20 @@ def test_a_run_folder_that_cannot_be_made_is_a_sentence(tmp_path, folder, said):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 2 and "can't be used: " in done.stderr and said in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and "run_dir=FOLDER" in done.stderr
+
+
+def test_a_locale_without_chinese_takes_and_keeps_it(tmp_path):
+    folder = tmp_path / "实验"
+    command = [
+        sys.executable,
+        "-m",
+        "rl.main",
+        "+curriculum=smoke",
+        "plan=true",
+        "model.name=李明",
+        f"run_dir={folder}",
+    ]
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "model.name='李明'" in (folder / "hydra/overrides.yaml").read_text(encoding="utf-8")
