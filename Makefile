@@ -1,6 +1,7 @@
 # make run    set up and run the legal curriculum        make test    set up and run the tests
 # make setup  the virtual environment alone              make lint    ruff and mypy
 # make bench  against TRL, in CPU-seconds                make doctor  what is installed and usable
+# make locks  whether the lock files can be installed
 PYTHON ?= python3
 # Further arguments for pip, for example where to find PyTorch's CPU wheels on a public machine (see the README).
 PIP_ARGS ?=
@@ -10,7 +11,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: run setup test lint doctor bench clean
+.PHONY: run setup test lint locks doctor bench clean
 run: setup
 	$(BIN)/python -m rl.main +curriculum=legal $(ARGS)
 
@@ -21,6 +22,9 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+locks: setup
+	$(BIN)/python -m tools.locks
 
 doctor: setup
 	$(BIN)/python -m tools.doctor

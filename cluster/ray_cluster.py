@@ -5,13 +5,31 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+from cluster.address import VARIABLE, Address, chosen, require_answer
 from cluster.errors import ClusterError
+from cluster.home import require_home
 
 ROOT = Path(__file__).resolve().parents[1]
+DEFAULTS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",  # a job that was submitted to Ray gets our PYTHONPATH, which holds its own
+}
+WAIT = "RAY_gcs_server_port_wait_time_s"
+PATIENCE_S = 120
+"""How long the second attempt to start waits for Ray's first process (seconds); Ray's default is 30."""
+LONGEST_SOCKET = 107
+"""Bytes of the path of a Unix socket on Linux."""
+SOCKET = "ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""The longest path that Ray makes below its temporary folder."""
 
 
 @contextmanager
@@ -20,52 +38,159 @@ def connect(
 ) -> Iterator[str | None]:
     """Connect to Ray for the time of a ``with`` block; gives the dashboard's URL, or None without one.
 
-    Starts a local cluster on loopback (without a dashboard if ``dashboard_port`` is None), or joins ``address``. When
-    this process is connected already, as between the jobs of a multirun, that connection is used and left open.
+    Joins the cluster at ``address``, or at the environment's ``RAY_ADDRESS`` where ``address`` is None or ``auto``;
+    else, and for ``local``, starts a cluster on loopback (without a dashboard if ``dashboard_port`` is None). When this
+    process is connected already, as between the jobs of a multirun, that connection is used and left open.
 
     Raises:
-        ClusterError: if the dashboard's port is taken or the cluster can't be reached.
+        ClusterError: if the cluster can't be reached, or none can be started, such as when the dashboard's port is
+            taken or the temporary folder is of no use.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_DEDUP_LOGS", "1")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    require_home()
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
     import ray
 
     if ray.is_initialized():
         yield _dashboard_url()
         return
-    if address is None and dashboard_port is not None:
-        _require_free(dashboard_port)
-    try:
-        if address is None:
-            ray.init(
-                num_cpus=num_cpus,
-                object_store_memory=object_store_mb * 2**20,
-                include_dashboard=dashboard_port is not None,
-                dashboard_host="127.0.0.1",
-                dashboard_port=dashboard_port,
-                runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-            )
-        else:
-            ray.init(
-                address=address,
-                runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-            )
-    except (ConnectionError, TimeoutError) as error:
-        raise ClusterError(f"Ray at {address} can't be reached: {error}") from error
+    running = chosen(address)
+    if running is None:
+        _start(num_cpus, object_store_mb, dashboard_port)
+    else:
+        _join(running)
     try:
         yield _dashboard_url()
     finally:
         ray.shutdown()
 
 
-def _dashboard_url() -> str | None:
+def _join(address: Address) -> None:
     import ray
 
+    if address.variable:
+        _say(f"{VARIABLE}={address.text} is used, as cluster.address; cluster.address=local starts a Ray of its own")
+    require_answer(address)
+    try:
+        _init(address=address.text)
+    except Exception as error:  # Ray raises its own, ValueError, RuntimeError and OSError for what is amiss at start
+        with suppress(Exception):
+            ray.shutdown()
+        raise address.lost(f"{error}{_meddlers()}") from error
+
+
+def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | None) -> None:
+    """Start a local cluster; once more, with more patience, where the first attempt fails."""
+    _require_temporary_folder()
+    if dashboard_port is not None:
+        _require_free(dashboard_port)
+    before = _children()
+    for last in (False, True):
+        try:
+            _init(
+                address="local",  # without it Ray joins any cluster that was started on this machine
+                num_cpus=num_cpus,
+                object_store_memory=object_store_mb * 2**20,
+                include_dashboard=dashboard_port is not None,
+                dashboard_host="127.0.0.1",
+                dashboard_port=dashboard_port,
+            )
+            return
+        except Exception as error:  # a start that takes too long is a bare Exception
+            slow = _undo(before)
+            if last or not slow:
+                raise ClusterError(
+                    f"Ray could not be started: {type(error).__name__}: {error}{_meddlers()}. Close other programs if "
+                    f"the machine is busy, then run the same command again; python -m tools.doctor looks for more"
+                ) from error
+            _say(f"Ray did not start ({error}); trying once more, with {PATIENCE_S} s for its first process")
+            os.environ[WAIT] = str(PATIENCE_S)
+
+
+def _init(**options: Any) -> None:
+    import ray
+
+    ray.init(
+        runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+        **options,
+    )
+
+
+def _undo(before: set[Any]) -> bool:
+    """End what an attempt to start has left; whether Ray's first process still lived, so that it was slow, no more."""
+    import psutil
+    import ray
+
+    orphans, slow = list(_children() - before), False
+    for one in orphans:
+        with suppress(psutil.NoSuchProcess):
+            slow |= one.name() == "gcs_server" and one.status() != psutil.STATUS_ZOMBIE
+            one.kill()
+    with suppress(Exception):
+        ray.shutdown()
+    psutil.wait_procs(orphans, timeout=10)
+    return slow
+
+
+def _children() -> set[Any]:
+    import psutil
+
+    return set(psutil.Process().children(recursive=True))
+
+
+def _meddlers() -> str:
+    """The variables of the environment that change what Ray does, beside those that it and we set."""
+    ours = {*DEFAULTS, WAIT, VARIABLE, "RAY_AUTH_MODE", "RAY_CLIENT_MODE"}
+    found = sorted(name for name in os.environ if name.startswith("RAY_") and name not in ours)
+    return f" (the environment sets {', '.join(found)}; unset what is not meant)" if found else ""
+
+
+def _require_temporary_folder() -> None:
+    """Ray's temporary folder must be writable and short enough for its sockets. One that is not is replaced where
+    ``TMPDIR`` names it, which is for any program.
+
+    Raises:
+        ClusterError: if ``RAY_TMPDIR`` names it, or nothing does.
+    """
+    variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)
+    folder = os.environ[variable] if variable else "/tmp"
+    problem = _unusable(folder)
+    if problem and variable == "TMPDIR":
+        problem, other = _unusable("/tmp"), problem
+        _say(f"TMPDIR={folder} {other}: Ray's temporary folder is /tmp/ray")
+        os.environ["RAY_TMPDIR"] = "/tmp"
+    if problem:
+        named = f"which the environment variable {variable} names, " if variable else ""
+        raise ClusterError(
+            f"the folder {folder or '(empty)'}, {named}{problem}, so Ray can't start; set RAY_TMPDIR to a short "
+            f"path that can be written to, such as /tmp"
+        )
+
+
+def _unusable(folder: str) -> str:
+    """What is wrong with a temporary folder; empty if nothing is."""
+    path = Path(folder)
+    if not path.is_absolute():
+        return "is no absolute path"
+    most = LONGEST_SOCKET - len(SOCKET) - 1
+    if len(os.fsencode(path)) > most:
+        return f"is longer than the {most} bytes that leave room for the paths of Ray's sockets"
+    try:
+        (path / "ray").mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path / "ray").close()
+    except OSError as error:
+        return f"can't be written to ({error.strerror})"
+    return ""
+
+
+def _dashboard_url() -> str | None:
+    import ray
+    import ray.util.client
+
+    if ray.util.client.ray.is_connected():  # Ray's client does not know it
+        return None
     url = ray._private.worker.get_dashboard_url()
     return f"http://{url}" if url else None
 
@@ -85,3 +210,7 @@ def _require_free(port: int) -> None:
                 f"port {port} on 127.0.0.1 is taken, so the Ray dashboard can't start; "
                 f"use cluster.dashboard_port=PORT with another port, or cluster.dashboard=false"
             ) from None
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

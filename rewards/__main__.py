@@ -30,6 +30,9 @@ BATCH = 512
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0 when every line got a verdict (errors included), 2 when nothing could be scored."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal's encoding may lack Chinese
     parser = argparse.ArgumentParser(prog="python -m rewards", description="Rewards without a run.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="names of the rewards and what they measure")

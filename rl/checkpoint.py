@@ -5,6 +5,7 @@ checkpoints/<stage>/step-000020/engine/…     weights, optimizer, schedule (rl.
                                 files.json   size and checksum of every file
 """
 
+import re
 import shutil
 import zlib
 from collections.abc import Callable
@@ -14,6 +15,11 @@ from typing import Any
 
 from rl.errors import UserError
 from rl.files import is_disk_full, read_json, write_json
+
+WRITTEN = ("driver.json", "files.json")
+"""Files of a checkpoint; a folder with neither is none."""
+
+_NAME = re.compile(r"step-([0-9]{6,})")
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,17 @@ class Checkpoints:
         The last ``keep_last`` of the stage stay, and the one with the highest ``score``.
 
         Raises:
-            UserError: if the disk is full; what was written is removed and the checkpoints before it stay.
+            UserError: if the disk is full or something else stands at its place; what was written is removed and the
+                checkpoints before it stay.
         """
         final = self.root / stage / f"step-{step:06d}"
         partial = final.with_name(final.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
+        if final.exists() and Checkpoint(final, stage, step) not in self._complete(stage):
+            raise UserError(
+                f"{final} is no checkpoint, but stands where that of stage {stage} after step {step} belongs; move it "
+                f"away and run the same command again"
+            )
         try:
             partial.mkdir(parents=True)
             write_engine(partial / "engine")
@@ -101,12 +113,13 @@ class Checkpoints:
         return dict(read_json(checkpoint.path / "driver.json"))
 
     def _complete(self, stage: str) -> list[Checkpoint]:
-        folders = sorted((self.root / stage).glob("step-*"))
-        return [
-            Checkpoint(folder, stage, int(folder.name.removeprefix("step-")))
-            for folder in folders
-            if folder.suffix != ".partial"
+        """In order of their steps. What else lies among them is somebody's own: neither read nor removed."""
+        found = [
+            Checkpoint(folder, stage, int(match[1]))
+            for folder in (self.root / stage).glob("step-*")
+            if (match := _NAME.fullmatch(folder.name)) and any((folder / name).is_file() for name in WRITTEN)
         ]
+        return sorted(found, key=lambda checkpoint: checkpoint.step)
 
     def _prune(self, stage: str) -> None:
         found = self._complete(stage)

@@ -4,6 +4,9 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from cluster.home import require_home
+from cluster.output import require_utf8
+
 COMMANDS = {
     "list": "rl.evaluation.listing",
     "report": "rl.evaluation.page",
@@ -22,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         asked = command in ("-h", "--help")
         print(f"usage: python -m rl.evaluate {{{','.join(COMMANDS)}}} …", file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
+    if argv is None:
+        require_utf8()
+    require_home()
     return int(importlib.import_module(COMMANDS[command]).main(rest[:-1]))
 
 

@@ -4,10 +4,14 @@ import errno
 import hashlib
 import json
 import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from rl.errors import UserError
+
+UNUSABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
+"""Errors of paths that can't be written to, or hold a file in place of a folder or the other way round."""
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -43,11 +47,29 @@ def digest(path: Path) -> str:
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one that it was raised from or wraps, says that no space is left."""
+    return any(
+        (isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT))
+        or "No space left on device" in str(one)
+        for one in _causes(error)
+    )
+
+
+def disk_problem(error: BaseException, numbers: Collection[int] = UNUSABLE) -> str:
+    """What a user can do about an error, or one it was raised from or wraps, that a full disk has raised, or a file or
+    folder that can't be used (by the ``numbers`` of such errors); empty for any other error."""
+    if is_disk_full(error):
+        return "the disk is full; free some space and run the same command again, which resumes"
+    for one in _causes(error):
+        if isinstance(one, OSError) and one.filename and one.errno in numbers:
+            return (
+                f"{os.fsdecode(one.filename)} can't be used: {one.strerror}; give another folder "
+                f"(run_dir=FOLDER), or correct what stands at that path or its permissions"
+            )
+    return ""
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if "No space left on device" in str(seen):
-            return True
+        yield seen
         seen = getattr(seen, "cause", None) or seen.__cause__
-    return False

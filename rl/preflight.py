@@ -7,6 +7,7 @@ from typing import Any
 from curricula.prompts import Prompt
 from curricula.records import is_file, read_prompts
 from curricula.tasks import make_prompts
+from rewards.judge.client import JudgeSettings
 from rl.config.derive import wants_judge
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, PerplexityStage, SFTStage
@@ -14,6 +15,7 @@ from rl.corpus import load_corpus
 from rl.demonstrations import demonstrations
 from rl.errors import UserError
 from rl.evaluation.stage import read_benchmarks
+from rl.inference.backends.served import asked_models
 from rl.models.chat import render_demonstration, render_prompt
 
 PROBED = 100
@@ -63,21 +65,14 @@ def require_judge(config: RunConfig) -> None:
     judge = config.judge
     if judge.kind != "llm" or judge.base_url is None or not wants_judge(config):
         return
-    import openai
-
-    key = os.environ.get(judge.api_key_env) or "none"
-    try:
-        with openai.OpenAI(base_url=judge.base_url, api_key=key, timeout=10, max_retries=1) as client:
-            served = [model.id for model in client.models.list()]
-    except openai.AuthenticationError:
-        raise UserError(f"the judge at {judge.base_url} refused the key in {judge.api_key_env}") from None
-    except (openai.OpenAIError, ValueError) as error:
-        raise UserError(
-            f"the judge at judge.base_url={judge.base_url} does not answer: {error}; start it, mend it, or use "
-            f"judge.kind=statute"
-        ) from None
-    if judge.model not in served:
-        raise UserError(f"the judge at {judge.base_url} serves {', '.join(served)} and not judge.model={judge.model}")
+    settings = JudgeSettings(judge.base_url, str(judge.model), os.environ.get(judge.api_key_env))
+    asked_models(
+        settings,
+        f"the judge at judge.base_url={judge.base_url}",
+        judge.api_key_env,
+        "correct it, or use judge.kind=statute",
+        "judge.model=",
+    )
 
 
 def _require(length: int, limit: int, what: str, key: str) -> None:

@@ -19,7 +19,7 @@ def ray_cluster() -> Iterator[None]:
     """A local Ray with a small object store and no dashboard."""
     from cluster.ray_cluster import connect
 
-    with connect(address=None, num_cpus=4, object_store_mb=100, dashboard_port=None):
+    with connect(address="local", num_cpus=4, object_store_mb=100, dashboard_port=None):
         yield
 
 

@@ -143,19 +143,56 @@ def port(number: int) -> Check:
     return Check(f"port {number}", "ok", "free for the Ray dashboard")
 
 
+def home() -> Check:
+    """Whether caches can be kept in the home folder."""
+    from cluster.home import home_problem
+
+    problem = home_problem()
+    if problem:
+        return Check("home", "warning", problem, "set HOME to a folder that can be written to; a temporary one is used")
+    return Check("home", "ok", f"caches in {os.path.expanduser('~')}")
+
+
+def proxies() -> Check:
+    """Which proxy the environment names, without its address, which may hold a password."""
+    names = [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]
+    named = [name for name in names if os.environ[name]]
+    if not named:
+        return Check("proxy", "ok", "none")
+    socks = [name for name in named if os.environ[name].lower().startswith("socks")]
+    told = f"{', '.join(sorted(named))}; servers on this machine are asked directly"
+    if socks and importlib.util.find_spec("socksio") is None:
+        return Check("proxy", "warning", told, f"{socks[0]} is a SOCKS proxy: install socksio, or unset it")
+    return Check("proxy", "ok", told)
+
+
+def encoding() -> Check:
+    """Whether what is printed can be Chinese."""
+    name = sys.stdout.encoding or "unknown"
+    if name.lower().replace("-", "") == "utf8":
+        return Check("output", "ok", name)
+    return Check(
+        "output", "warning", f"{name}: Chinese is shown as \\uXXXX", "unset PYTHONIOENCODING, or set PYTHONUTF8=1"
+    )
+
+
 def ray_starts() -> Check:
-    """Whether a local Ray starts and runs a task."""
+    """Whether Ray, a local one or that of RAY_ADDRESS, can be had and runs a task."""
+    from cluster.address import chosen
     from cluster.errors import ClusterError
     from cluster.ray_cluster import connect
 
+    running = chosen(None)
     try:
         with connect(address=None, num_cpus=1, object_store_mb=80, dashboard_port=None):
             import ray
 
             answer = ray.get(ray.remote(lambda: 6 * 7).options(num_cpus=1).remote(), timeout=60)
     except (ClusterError, RuntimeError, OSError) as error:
-        return Check("ray", "error", str(error).splitlines()[0], "ray stop --force, then try again")
-    return Check("ray start", "ok" if answer == 42 else "error", "a local Ray started and ran a task")
+        fix = "see what is found" if isinstance(error, ClusterError) else "ray stop --force, then try again"
+        return Check("ray", "error", str(error).splitlines()[0], fix)
+    what = f"the Ray of RAY_ADDRESS={running.text}" if running else "a local Ray started and"
+    return Check("ray start", "ok" if answer == 42 else "error", f"{what} ran a task")
 
 
 def wandb_mode() -> Check:
@@ -173,7 +210,8 @@ def _version(name: str) -> str | None:
 def checks(with_ray: bool) -> list[Check]:
     """Every check, in the order of the report."""
     singles: list[Callable[[], Check]] = [torch_imports, vllm_backend, broken_vision, statutes, memory]
-    singles += [shared_memory, lambda: disk(Path.cwd()), lambda: port(8265), wandb_mode]
+    singles += [shared_memory, lambda: disk(Path.cwd()), lambda: port(8265), wandb_mode, home, proxies]
+    singles.append(encoding)
     found = [python_version(), *(package(name, tested) for name, tested in TESTED.items())]
     found += [check() for check in singles]
     return [*found, ray_starts()] if with_ray else found

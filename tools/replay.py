@@ -21,6 +21,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from cluster.errors import ClusterError
 from curricula.prompts import ask
 from rl.config.compose import load
 from rl.config.derive import batch_numbers
@@ -152,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"{chosen.run} has no GRPO stage {name!r}; it has {', '.join(stages) or 'none'}")
         read_rows(chosen.run, name, chosen.step)
         table, equal = compare(chosen.run, name, chosen.step, replay(config, stages[name], chosen.step))
-    except UserError as error:
+    except (UserError, ClusterError) as error:
         Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", soft_wrap=True)
         return 2
     console.print(table)

@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeVar
 
 import regex
 
+from rewards.judge.connection import connected_async, proxy_note
+
 LONGEST_WAIT_S = 30.0
 """Longest pause between two attempts."""
 
@@ -78,13 +80,9 @@ class Client:
     """Asks a served model, within limits of rate and concurrency, and counts what happened."""
 
     def __init__(self, settings: JudgeSettings, bucket: TokenBucket, counts: Counter[str]) -> None:
-        from openai import AsyncOpenAI
-
         self.settings, self.bucket, self.counts = settings, bucket, counts
         # Retries are made here, so that each passes the rate limit and an answer that can't be read is asked for again.
-        self.openai = AsyncOpenAI(
-            base_url=settings.base_url, api_key=settings.api_key or "none", timeout=settings.timeout_s, max_retries=0
-        )
+        self.openai = connected_async(settings.base_url, settings.api_key, timeout=settings.timeout_s, max_retries=0)
         self._free = asyncio.Semaphore(settings.concurrency)
 
     async def ask(self, text: str, schema: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -123,7 +121,7 @@ class Client:
                 except TimeoutError:
                     problem = f"no answer within {self.settings.timeout_s:g} s"
                 except openai.APIConnectionError as error:
-                    problem = f"{type(error).__name__}: {error.__cause__ or error}"
+                    problem = f"{type(error).__name__}: {error.__cause__ or error}{proxy_note(self.settings.base_url)}"
                 except openai.APIStatusError as error:
                     problem = f"HTTP {error.status_code}: {str(error.message)[:200]}"
                     if error.status_code < 500 and error.status_code not in (408, 409, 425, 429):

@@ -98,12 +98,13 @@ class JudgeActor:
         on_cpu = {"VLLM_CPU_KVCACHE_SPACE": "1", "TORCHDYNAMO_DISABLE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
         environment = os.environ | (on_cpu if device == "cpu" else {})
         self._server = subprocess.Popen(command, env=environment, start_new_session=True)
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy of the environment's
         deadline = time.monotonic() + config.start_timeout_s
         while time.monotonic() < deadline:
             if self._server.poll() is not None:
                 raise RuntimeError(f"the judge's vLLM server ended with status {self._server.returncode}: see its log")
             with contextlib.suppress(OSError, urllib.error.URLError):
-                urllib.request.urlopen(f"http://{LOOPBACK}:{port}/health", timeout=2).close()
+                direct.open(f"http://{LOOPBACK}:{port}/health", timeout=2).close()
                 return f"http://{LOOPBACK}:{port}/v1"
             time.sleep(0.5)
         self.close()

@@ -10,12 +10,16 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from rl.config.quoting import choices, is_multirun, quoted, text_value, unquoted
 from rl.config.resolvers import register
 from rl.config.schema import RunConfig
 from rl.errors import UserError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 """The folder of configuration groups."""
+
+FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+"""Hydra's own keys that hold paths. They can't be swept."""
 
 register()  # before Hydra resolves anything
 
@@ -41,33 +45,47 @@ def schema_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[st
     return keys
 
 
+def text_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, bool]:
+    """Dotted keys of the schema that hold text; True where a key may be empty (null)."""
+    keys: dict[str, bool] = {}
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            keys |= text_keys(kind, f"{prefix}{name}.")
+        elif _present(kind) is str:
+            keys[prefix + name] = kind is not str
+    return keys
+
+
 def accept_overrides(argv: Sequence[str]) -> list[str]:
     """The command line with every override in a form that Hydra takes.
 
     Hydra wants a ``+`` before keys that no YAML file mentions. Here the schema says what exists: a known key needs no
-    prefix, an unknown one is an error.
+    prefix, an unknown one is an error. It says, too, which keys hold text: their values are quoted where need be.
 
     Raises:
         UserError: for an unknown key, group or option; it names the nearest.
     """
-    known, options = schema_keys(), groups()
-    return [_accept(argument, known, options) for argument in argv]
+    known, options, texts = schema_keys(), groups(), text_keys()
+    sweep = is_multirun(argv)
+    return [_accept(argument, known, options, texts, sweep) for argument in argv]
 
 
-def _accept(argument: str, known: dict[str, bool], options: dict[str, list[str]]) -> str:
+def _accept(
+    argument: str, known: dict[str, bool], options: dict[str, list[str]], texts: dict[str, bool], sweep: bool
+) -> str:
     if argument.startswith("-") or "=" not in argument:
         return argument
     key, value = argument.split("=", 1)
     bare = key.lstrip("+~")
+    if bare in FOLDERS:
+        return f"{key}={quoted(value)}"
     if bare.startswith("hydra"):
         return argument
-    if bare == "run_dir":
-        return f"hydra.run.dir={value}"  # the configuration's run_dir is Hydra's output folder
+    if bare == "run_dir":  # the configuration's run_dir is Hydra's output folder
+        return f"hydra.run.dir={quoted(value)}"
     if bare in options:
-        for option in value.split(","):
-            if option.removesuffix(".yaml") not in options[bare]:
-                raise UserError(_unknown(f"{bare}={option}", option, options[bare], f"options of {bare}"))
-        return argument
+        return f"{key}={','.join(_option(bare, choice, options[bare]) for choice in choices(value))}"
     if bare.startswith("curriculum.") and bare != "curriculum.name":
         raise UserError(
             f"{bare} can't be set on the command line: stages are a list. Copy conf/curriculum/<name>.yaml, change the "
@@ -76,7 +94,16 @@ def _accept(argument: str, known: dict[str, bool], options: dict[str, list[str]]
     inside_dict = any(is_dict and bare.startswith(f"{name}.") for name, is_dict in known.items())
     if bare not in known and not inside_dict:
         raise UserError(_unknown(bare, bare, [*known, *options], "configuration keys"))
+    if bare in texts:
+        value = text_value(value, texts[bare], sweep)
     return f"++{bare}={value}"
+
+
+def _option(group: str, choice: str, options: list[str]) -> str:
+    name = unquoted(choice.strip())
+    if name.removesuffix(".yaml") not in options:
+        raise UserError(_unknown(f"{group}={name}", name, options, f"options of {group}"))
+    return quoted(name)
 
 
 def _unknown(what: str, word: str, choices: Sequence[str], kind: str) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from rl.config.quoting import folder_name
+
 
 def scaled(*values: Any, _root_: DictConfig) -> Any:
     """The first of two values for a real model, the second for the nano model.
@@ -38,7 +40,7 @@ def judged(*values: Any, _root_: DictConfig) -> Any:
 
 def folder_of(overrides: str) -> str:
     """The folder of a job in a multirun, from Hydra's list of its overrides: without the signs before the keys."""
-    return ",".join(override.lstrip("+~") for override in overrides.split(","))
+    return folder_name(overrides)
 
 
 def _pair(name: str, values: tuple[Any, ...], example: str, order: str) -> tuple[Any, Any]:

@@ -197,7 +197,8 @@ class ClusterConfig(Strict):
     """The Ray cluster."""
 
     address: str | None = None
-    """Address of a running cluster (``auto`` or ``ray://…``); empty starts a local one."""
+    """Address of a running cluster (``auto``, ``host:port`` or ``ray://host:port``); ``local`` starts one; empty takes
+    the environment's ``RAY_ADDRESS`` and starts one where there is none."""
     num_cpus: int | None = Field(None, ge=1)
     """CPUs of the local cluster; empty takes all."""
     object_store_mb: int = Field(256, ge=80)

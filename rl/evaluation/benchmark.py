@@ -25,6 +25,9 @@ class Question:
     """What tables may group by, such as ``domain`` or ``kind``."""
     asked: str = ""
     """What a model was asked in fact, where predictions made elsewhere say it: the prompt in a chat's frame."""
+    parts: tuple[str, ...] = field(default=(), compare=False)
+    """The question as the authors' file has it, without instruction, and further parts such as its options. By them
+    predictions made elsewhere are matched; none means that ``prompt`` is all."""
     folder: Path | None = None
     """Where the question comes from, for a metric that needs further files of the benchmark."""
 

@@ -7,6 +7,9 @@ JEC-QA          {id: ["A", "C"], …}
 CAIL2018        lines of {"accusation": […], "articles": […], "imprisonment": months}
 CAIL2019        lines of [{"sentence": …, "labels": […]}, …]
 JuDGE, CaseGen  lines of {"id", "document"} or {"id", "response"}
+our own         lines of {"id", "prediction", "reference"} (scored/) or {"key", "prompt", "answers"} (answers/)
+
+An entry may say what was asked (origin_prompt, prompt, messages, question, input …), as text or as turns of a chat.
 """
 
 from __future__ import annotations
@@ -18,11 +21,20 @@ from pathlib import Path
 from typing import Any
 
 from rl.errors import UserError
+from rl.evaluation import matching
 from rl.evaluation.benchmark import Question
 from rl.evaluation.data import values
+from rl.inference.thinking import prediction
 
 TEXTS = ("prediction", "output", "document", "response", "ranking")
-REFERENCES = ("refr", "gold", "answer")
+REFERENCES = ("refr", "gold", "answer", "reference")
+ASKED = (
+    "instruction", "origin_prompt", "prompt", "messages", "question", "query", "input", "statement", "fact", "sentence",
+    "text", "问题",
+)  # fmt: skip
+"""Fields that hold what was asked, or a part of it."""
+ANSWERING = ("bot", "assistant", "model", "gpt")
+"""Roles of turns that are answers."""
 CAIL2018 = {"accusation", "articles", "imprisonment"}
 
 
@@ -34,7 +46,9 @@ class Prediction:
     text: str
     reference: Any = None
     asked: str = ""
-    """What the model was asked, where the file says it."""
+    """What the model was asked first, in the frame of a chat, where the file says it in ``origin_prompt``."""
+    prompt: str = ""
+    """All that the file says of what was asked, whatever the fields are called."""
 
 
 def read_predictions(path: Path, task: str, *others: str) -> list[Prediction]:
@@ -49,7 +63,7 @@ def read_predictions(path: Path, task: str, *others: str) -> list[Prediction]:
         where = f"{path}, entry {key}"
         if key in rows:
             raise UserError(f"{where}: the file holds two predictions with this id")
-        rows[key] = Prediction(key, _text(entry, where), _reference(entry), _asked(entry))
+        rows[key] = Prediction(key, _text(entry, where), _reference(entry), _asked(entry), _prompt(entry))
     if not rows:
         raise UserError(f"{path} holds no prediction of task {task}")
     return list(rows.values())
@@ -73,11 +87,84 @@ def own_questions(predictions: Sequence[Prediction], where: Path, folder: Path |
 
 
 def in_order(predictions: Sequence[Prediction], questions: Sequence[Question], where: Path) -> list[Prediction]:
-    """Predictions in the order of the questions, matched by id, or by position where the ids count the questions.
+    """Predictions in the order of the questions: matched by what was asked where the file says it, else by id, or by
+    position where the ids count the questions.
 
     Raises:
-        UserError: if a question has no prediction or a prediction no question, naming the first.
+        UserError: if predictions and questions do not match, or their references differ; it counts what is amiss.
     """
+    ids = {question.id for question in questions}
+    said = _says(predictions, questions)
+    named = {one.id for one in predictions} == ids and matching.names(ids)
+    problems: list[str] = []
+    given = list(predictions)
+    if said:
+        given, problems = _by_prompt(predictions, questions, named)
+    if not said or (problems and named):
+        given = _by_id(predictions, questions, where)
+        problems = _misplaced(given, questions)
+    problems = problems or _differing(given, questions, said)
+    if problems:
+        raise UserError(
+            f"{where}: predictions and data do not belong together: {', '.join(problems)}. Give the data that was "
+            f"asked; without --data and --root, predictions that bring their references are scored by those"
+        )
+    return given
+
+
+def _says(predictions: Sequence[Prediction], questions: Sequence[Question]) -> bool:
+    """Whether the predictions say what was asked, and the data too; an instruction without a question does not."""
+    prompts = {one.prompt.strip() for one in predictions}
+    if not any(prompts) or not any(question.prompt or any(question.parts) for question in questions):
+        return False
+    alone = matching.normalised(prompts.pop()) if len(prompts) == 1 and len(predictions) > 1 else ""
+    return not alone or matching.Finder(questions).main_of(alone) is not None
+
+
+def _by_prompt(
+    predictions: Sequence[Prediction], questions: Sequence[Question], named: bool
+) -> tuple[list[Prediction], list[str]]:
+    """Predictions in the order of the questions as far as they were asked one, and what is amiss."""
+    prompts, ids, references = zip(*((one.prompt, one.id, one.reference) for one in predictions), strict=True)
+    found = matching.place(prompts, ids if named else [""] * len(ids), references, questions)
+    lost = [question.id for number, question in enumerate(questions) if number not in found.places]
+    problems = []
+    if found.unknown:
+        what = f"{len(found.unknown)} of {len(predictions)} predictions are of no question, or of one answered already"
+        problems.append(f"{what} (the first is entry {ids[found.unknown[0]]})")
+    if lost:
+        problems.append(f"{len(lost)} of {len(questions)} questions have no prediction (the first is {lost[0]})")
+    if found.ambiguous:
+        what = f"{len(found.ambiguous)} predictions fit several questions"
+        problems.append(f"{what} (the first is entry {ids[found.ambiguous[0]]})")
+    return [predictions[found.places[number]] for number in range(len(questions)) if number in found.places], problems
+
+
+def _differing(given: Sequence[Prediction], questions: Sequence[Question], said: bool) -> list[str]:
+    """That references differ. One and the same everywhere stands for none, where nothing says what was asked."""
+    references = [one.reference for one in given]
+    differing = matching.differing(references, questions)
+    filler = not said and len(differing) == len(given) and len(set(map(str, references))) == 1
+    if not differing or filler:
+        return []
+    first = questions[differing[0]].id
+    return [f"{len(differing)} of {len(questions)} references differ (the first is that of question {first})"]
+
+
+def _misplaced(given: Sequence[Prediction], questions: Sequence[Question]) -> list[str]:
+    """What is amiss where ids match but predictions say that they were asked another one of the questions."""
+    finder = matching.Finder(questions)
+    mains = [finder.main_of(matching.normalised(one.prompt)) for one in given]
+    wrong = [
+        one.id for n, (one, main) in enumerate(zip(given, mains, strict=True)) if main and n not in finder.groups[main]
+    ]
+    if not wrong:
+        return []
+    return [f"{len(wrong)} predictions were asked another question than their id names (the first is {wrong[0]})"]
+
+
+def _by_id(predictions: Sequence[Prediction], questions: Sequence[Question], where: Path) -> list[Prediction]:
+    """By id, or by position where the ids count the questions."""
     ids = [question.id for question in questions]
     found = {one.id: one for one in predictions}
     if not set(found) & set(ids) and all(key.isdecimal() for key in found):
@@ -130,7 +217,8 @@ def _rows(found: dict[str, Any] | list[Any], path: Path) -> Iterator[tuple[str, 
         if isinstance(entry, list):  # CAIL2019: a document of sentences
             yield from ((f"{number}.{place}", sentence) for place, sentence in enumerate(entry))
         elif isinstance(entry, dict):
-            yield str(entry.get("id", entry.get("query_id", number))), entry
+            key = entry.get("id", entry.get("query_id", number))
+            yield str(entry["key"]).partition("/")[2] if _is_journal(entry) else str(key), entry
         else:
             raise UserError(f"{path}, entry {number}: expected an object with id and prediction")
 
@@ -141,12 +229,20 @@ def _text(entry: Any, where: str) -> str:
             return json.dumps(entry, ensure_ascii=False)
         if "sentence" in entry and isinstance(entry.get("labels"), list):
             return "\n".join(map(str, entry["labels"]))
+        if _is_journal(entry):
+            return prediction(str(entry["answers"][0]["text"]))
         entry = next((entry[name] for name in TEXTS if name in entry), None)
     if isinstance(entry, list):
         return "\n".join(map(str, entry))
     if not isinstance(entry, str):
         raise UserError(f"{where}: expected text, or an object with one of {', '.join(TEXTS)}")
     return entry
+
+
+def _is_journal(entry: dict[str, Any]) -> bool:
+    """Whether an entry is a line of answers/TASK.jsonl (rl/inference/journal.py)."""
+    answers = entry.get("answers")
+    return "key" in entry and isinstance(answers, list) and bool(answers) and "text" in answers[0]
 
 
 def _reference(entry: Any) -> Any:
@@ -161,3 +257,20 @@ def _asked(entry: Any) -> str:
     if isinstance(found, list) and found and isinstance(found[0], dict):
         found = found[0].get("prompt")
     return found if isinstance(found, str) else ""
+
+
+def _prompt(entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return ""
+    return "\n".join(text for name in ASKED if (text := _told(entry.get(name))))
+
+
+def _told(found: Any) -> str:
+    """A field as text; of the turns of a chat, those that are no answers."""
+    if isinstance(found, str):
+        return found
+    if isinstance(found, dict):
+        if str(found.get("role", "")).lower() in ANSWERING:
+            return ""
+        return _told(next((found[name] for name in ("prompt", "content", "text", "value") if found.get(name)), None))
+    return "\n".join(filter(None, map(_told, found))) if isinstance(found, list) else ""

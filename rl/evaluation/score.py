@@ -112,12 +112,15 @@ def _scored(benchmark: Benchmark, task: str, files: Sequence[Path], data: Path |
             found[one.id] = one
     rows, where = list(found.values()), files[0] if len(files) == 1 else files[0].parent
     try:
-        questions = benchmark.read(data, task, 0) if data else own_questions(rows, where)
+        if data is None:
+            questions, given = own_questions(rows, where), rows
+        else:
+            questions = benchmark.read(data, task, 0)
+            given = in_order(rows, questions, where)
     except MissingData:
         if any(one.reference is None for one in rows):
             raise
-        questions = own_questions(rows, where, data)
-    given = in_order(rows, questions, where)
+        questions, given = own_questions(rows, where, data), rows
     questions = [replace(question, asked=one.asked) for question, one in zip(questions, given, strict=True)]
     return benchmark.score(task, questions, [one.text for one in given]), len(questions)
 

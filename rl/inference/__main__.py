@@ -4,6 +4,9 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from cluster.home import require_home
+from cluster.output import require_utf8
+
 COMMANDS = {
     "answer": "rl.inference.retrieval.answer_command",
     "retrieve": "rl.inference.retrieval.command",
@@ -20,6 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] not in COMMANDS:
         print(f"usage: python -m rl.inference {{{','.join(COMMANDS)}}} …", file=sys.stderr)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
+    if argv is None:
+        require_utf8()
+    require_home()
     run: int = importlib.import_module(COMMANDS[arguments[0]]).main(arguments[1:])
     return run
 

@@ -2,6 +2,8 @@
 
 import errno
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,6 +121,25 @@ def test_a_full_disk_costs_the_checkpoint_in_progress_only(tmp_path):
         checkpoints.save("sft", 2, full, {}, None)
     assert [p.name for p in (tmp_path / "checkpoints" / "sft").iterdir()] == ["step-000001"]
     assert is_disk_full(OSError(errno.ENOSPC, "x")) and not is_disk_full(OSError(errno.EACCES, "x"))
+
+
+def test_what_else_lies_among_checkpoints_is_neither_read_nor_removed(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep_last=1)
+    first = save(checkpoints, 1)
+    stage = first.path.parent
+    shutil.copytree(first.path, stage / "step-000009 (copy)")
+    for name in ("notes", "step-abc", "step-000007", "step-000001.bak", "step-٠٠٠٠٠٨"):
+        (stage / name).mkdir()
+    for name in (".DS_Store", "step-000008", "step-notes.txt"):
+        (stage / name).write_text("own")
+    strays = {path.name for path in stage.iterdir()} - {"step-000001"}
+    assert checkpoints.latest("sft") == first and checkpoints.driver(first)["step"] == 1
+    save(checkpoints, 10)
+    checkpoints.save("sft", 1_000_000, Path.mkdir, {}, None)
+    assert {path.name for path in stage.iterdir()} == strays | {"step-1000000"}
+    with pytest.raises(UserError, match="step-000008 is no checkpoint, but stands where"):
+        save(checkpoints, 8)
+    assert (stage / "step-000008").read_text() == "own" and checkpoints.latest("sft").step == 1_000_000
 
 
 @pytest.mark.parametrize("damage", ["missing", "short", "altered"])

@@ -1,4 +1,5 @@
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -28,6 +29,29 @@ def test_the_doctor_names_what_is_wrong():
         assert doctor.port(taken.getsockname()[1]).status == "warning"
     assert doctor.package("no-such-package", "1.0").status == "error"
     assert doctor.package("torch", "0.1").status == "warning"
+
+
+def test_the_doctor_looks_at_the_environment(monkeypatch):
+    monkeypatch.setenv("HOME", "/proc/nobody")
+    assert doctor.home().status == "warning" and "/proc/nobody" in doctor.home().detail
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert doctor.proxies().detail == "none"
+    monkeypatch.setenv("ALL_PROXY", "socks5://somebody:secret@127.0.0.1:9")
+    found = doctor.proxies()
+    assert "ALL_PROXY" in found.detail and "secret" not in found.detail + found.mend
+
+
+@pytest.mark.parametrize("encoding", ["ascii:strict"])
+def test_chinese_is_printed_in_any_encoding(encoding):
+    for command in (
+        ["rl.inference", "retrieve", "盗窃怎么处罚", "--k", "1"],
+        ["rewards", "list"],
+        ["tools.doctor", "--no-ray"],
+    ):
+        environment = os.environ | {"PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-m", *command], env=environment, capture_output=True, timeout=120)
+        assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr
 
 
 def dumped(run_dir):

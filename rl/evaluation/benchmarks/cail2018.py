@@ -39,7 +39,9 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
     names = [f"{home}{name}" for home in ("", "final_all_data/") for name in FILES]
     found = entries(find_file("CAIL2018", SOURCE, folder, *names))
     return [
-        Question(str(number), f"{ASKED[task]}\n\n{entry.text('fact')}", _truth(entry, task))
+        Question(
+            str(number), f"{ASKED[task]}\n\n{entry.text('fact')}", _truth(entry, task), parts=(entry.text("fact"),)
+        )
         for number, entry in enumerate(found)
     ]
 

@@ -64,7 +64,8 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
                 text, labels = sentence["sentence"], [tag(str(label), task) for label in sentence["labels"]]
             except (KeyError, TypeError, ValueError) as error:
                 raise UserError(f"{where}, sentence {place}: no sentence with known labels ({error})") from None
-            questions.append(Question(f"{number}.{place}", f"{ASKED}\n要素：{names}\n句子：{text}", labels))
+            prompt = f"{ASKED}\n要素：{names}\n句子：{text}"
+            questions.append(Question(f"{number}.{place}", prompt, labels, parts=(text,)))
     return questions
 
 

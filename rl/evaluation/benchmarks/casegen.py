@@ -58,9 +58,14 @@ def _question(entry: Entry, task: str, key: str, asked: Mapping[str, str]) -> Qu
     reference = entry.text("judgment" if task == "judgement" and "judgement" not in entry.fields else task)
     instruction, parts = ASKED[task]
     if key in asked:
-        return Question(key, asked[key], reference)
+        return Question(key, asked[key], reference, parts=tuple(_told(entry, parts)))
     told = (f"【{TITLES[part]}】\n{_text(entry, part)}" for part in parts)
-    return Question(key, "\n\n".join((instruction, *told)), reference)
+    return Question(key, "\n\n".join((instruction, *told)), reference, parts=tuple(_told(entry, parts)))
+
+
+def _told(entry: Entry, parts: Sequence[str]) -> list[str]:
+    """The parts that are texts: lists of evidence are written in other ways elsewhere."""
+    return [entry.fields[part] for part in parts if isinstance(entry.fields.get(part), str)]
 
 
 def _text(entry: Entry, part: str) -> str:

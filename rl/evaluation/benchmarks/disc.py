@@ -46,7 +46,10 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
         options = "\n".join(f"{letter}. {entry.text(letter)}" for letter in "ABCD")
         prompt = f"{INSTRUCTIONS[kind]}\n\n问题：{entry.text('input')}\n{options}\n答案："
         source = {"source": entry.fields["source"]} if entry.fields.get("source") else {}
-        questions.append(Question(str(number), prompt, entry.text("output"), shots=examples, facets=source))
+        parts = (entry.text("input"), *(entry.text(letter) for letter in "ABCD"))
+        questions.append(
+            Question(str(number), prompt, entry.text("output"), shots=examples, facets=source, parts=parts)
+        )
     return questions
 
 

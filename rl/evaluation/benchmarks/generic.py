@@ -144,6 +144,7 @@ def _reader(title: str, source: str, tasks: Mapping[str, TaskFile]) -> Callable[
                 reference=_reference(entry, chosen),
                 system=chosen.system,
                 shots=tuple(examples),
+                parts=tuple(sorted((str(entry.fields[name]) for name in _FIELD.findall(chosen.prompt)), key=len)[::-1]),
                 facets={name: str(entry.fields[name]) for name in chosen.facets if name in entry.fields},
             )
             for number, entry in enumerate(found)

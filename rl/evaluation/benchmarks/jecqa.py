@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import regex
+
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
 from rl.evaluation.data import Entry, entries, find_file
@@ -18,6 +20,7 @@ from rl.evaluation.scoring import answered, mean, score_each
 SOURCE = "http://jecqa.thunlp.org (Zhong et al. 2020, arXiv 1911.12011; academic use only)"
 TASKS = {"kd": "knowledge-driven questions", "ca": "case analyses", "all": "all questions"}
 KINDS = {"kd": ("0",), "ca": ("1",), "all": ("0", "1")}
+_LETTER = regex.compile(r"^\s*[A-Z]\s*[:：.．、)]\s*")
 INSTRUCTION = "下面的选择题有一个或多个正确选项。请选出全部正确选项，只回答选项的字母。"
 
 
@@ -39,15 +42,19 @@ def _question(entry: Entry, number: int, kind: str) -> Question:
     given = entry.fields.get("option_list")
     if isinstance(given, dict):
         options = "\n".join(f"{letter}: {text}" for letter, text in given.items())
+        parts = list(map(str, given.values()))
     elif isinstance(given, list):
         options = "\n".join(map(str, given))
+        parts = [_LETTER.sub("", str(text)) for text in given]
     else:
         options = entry.text("option_list")
+        parts = [options]
     instruction = str(entry.fields.get("instruction") or INSTRUCTION).strip()
     return Question(
         id=str(entry.fields.get("id", f"{kind}_{number}")),
         prompt=f"{instruction}\n{entry.text('statement')}\n{options}",
         reference=entry.fields.get("answer") or "",
+        parts=(entry.text("statement"), *parts),
         facets={"kind": "knowledge" if kind == "0" else "case"} | _subject(entry),
     )
 

@@ -35,7 +35,8 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
         document = entry.text("document" if "document" in entry.fields else "fd")
         key = entry.fields.get("id", entry.fields.get("text_id"))
         facts = entry.text("text", "")
-        questions.append(Question(str(key), f"{INSTRUCTION}\n\n案件事实：{facts.strip()}" if facts else "", document))
+        prompt = f"{INSTRUCTION}\n\n案件事实：{facts.strip()}" if facts else ""
+        questions.append(Question(str(key), prompt, document, parts=(facts,)))
     return questions
 
 

@@ -25,7 +25,11 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
     home = folder if task == "2-1" else None
     return [
         Question(
-            str(number), f"{entry.text('instruction')}\n{entry.text('question')}", entry.text("answer"), folder=home
+            str(number),
+            f"{entry.text('instruction')}\n{entry.text('question')}",
+            entry.text("answer"),
+            parts=(entry.text("question") or entry.text("instruction"),),
+            folder=home,
         )
         for number, entry in enumerate(found)
     ]

@@ -37,7 +37,13 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
         [(_asked(entry, task), entry.text("answer")) for entry in _examples(folder, task)[:shots]] if shots else []
     )
     return [
-        Question(str(number), _asked(entry, task), entry.fields.get("answer") or "", shots=tuple(examples))
+        Question(
+            str(number),
+            _asked(entry, task),
+            entry.fields.get("answer") or "",
+            shots=tuple(examples),
+            parts=(entry.text("input") or entry.text("instruction"),),
+        )
         for number, entry in enumerate(found)
     ]
 

@@ -51,7 +51,7 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
         if isinstance(asked, str):  # the authors leave out queries without a text
             key = str(entry.fields.get("query_id", len(questions)))
             reference = {"names": names, "numbers": [str(number) for number in numbers]}
-            questions.append(Question(key, f"{INSTRUCTION}\n\n问题：{asked}", reference))
+            questions.append(Question(key, f"{INSTRUCTION}\n\n问题：{asked}", reference, parts=(asked,)))
     if task == "dev":
         split = find_file("STARD", SOURCE, path.parent, "example/dev.query.txt", "dev.query.txt")
         kept = {line.split("\t")[0] for line in split.read_text(encoding="utf-8").splitlines()}

@@ -40,6 +40,7 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
                     id=str(cells.get("index", number)),
                     prompt=f"{cells['instruction'].rstrip()}\n{cells['input']}",
                     reference=cells["answer"],
+                    parts=(cells["input"],),
                     facets={
                         "options": "single" if one else "multiple",
                         "kind": KINDS.get(cells[COLUMNS[3]], str(cells[COLUMNS[3]])),

@@ -12,6 +12,7 @@ from typing import Any
 import regex
 
 from rewards.judge.client import Client, JudgeError, JudgeSettings, TokenBucket
+from rewards.judge.connection import ProxyError, connected, proxy_note
 from rl.errors import UserError
 from rl.generation import stable_seed
 from rl.inference.backend import KEY_ENV, Answer, Ask, Messages
@@ -154,19 +155,28 @@ def served_models(settings: JudgeSettings) -> dict[str, int | None]:
     Raises:
         UserError: if the server does not answer, refuses the key or does not serve ``settings.model``.
     """
+    return asked_models(settings, f"the server at {settings.base_url}", KEY_ENV, "correct --server")
+
+
+def asked_models(
+    settings: JudgeSettings, server: str, key_env: str, otherwise: str, key: str = ""
+) -> dict[str, int | None]:
+    """The same of any server. Messages call it ``server``; ``otherwise`` is what else a user can do, ``key`` what the
+    model is set with."""
     import openai
 
     try:
-        with openai.OpenAI(
-            base_url=settings.base_url, api_key=settings.api_key or "none", timeout=10, max_retries=1
-        ) as client:
+        with connected(settings.base_url, settings.api_key, timeout=10, max_retries=1) as client:
             found = {model.id: getattr(model, "max_model_len", None) for model in client.models.list()}
     except openai.AuthenticationError:
-        raise UserError(f"the server at {settings.base_url} refused the key; set it in {KEY_ENV}") from None
+        raise UserError(f"{server} refused the key; set it in {key_env}") from None
+    except ProxyError as error:
+        raise UserError(f"{server} can't be asked: {error}") from None
     except (openai.OpenAIError, ValueError) as error:
+        why = f"{error} {error.__cause__ or ''}".strip()
         raise UserError(
-            f"the server at {settings.base_url} does not answer: {error}; start it, or mend --server"
+            f"{server} does not answer: {why}{proxy_note(settings.base_url)}; start it, or {otherwise}"
         ) from None
     if settings.model not in found:
-        raise UserError(f"the server at {settings.base_url} serves {', '.join(found)} and not {settings.model}")
+        raise UserError(f"{server} serves {', '.join(found)} and not {key}{settings.model}")
     return found

@@ -1,0 +1,85 @@
+"""Which Ray is meant: one of this process's own, or one that runs already."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+
+from cluster.errors import ClusterError
+
+VARIABLE = "RAY_ADDRESS"
+LOCAL = "local"
+"""Ray's word for a cluster of one's own."""
+ANSWER_S = 5.0
+"""Longest wait for a sign of life (seconds). Ray itself waits minutes for a cluster that is gone."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a running Ray is."""
+
+    text: str
+    """``host:port``, ``ray://host:port`` or ``auto``."""
+    variable: bool = False
+    """Whether the environment names it."""
+
+    def lost(self, why: object) -> ClusterError:
+        """The error that this address is of no use."""
+        why = str(why).strip().rstrip(".")
+        if self.variable:
+            return ClusterError(
+                f"Ray at {self.text}, which the environment variable {VARIABLE} names, can't be reached: {why}. Start "
+                f"it, correct {VARIABLE}, or unset it (unset {VARIABLE}) for a Ray of this machine's own"
+            )
+        return ClusterError(
+            f"Ray at {self.text} can't be reached: {why}. Start it, correct the address (cluster.address or "
+            f"--ray-address), or leave it out for a Ray of this machine's own"
+        )
+
+
+def chosen(address: str | None) -> Address | None:
+    """The running cluster that is meant, by ``address`` or else by the environment; None for a local one.
+
+    ``auto`` without more is the cluster of the environment, where that names one, as in Ray itself.
+    """
+    given, environment = (address or "").strip(), os.environ.get(VARIABLE, "").strip()
+    if given in ("", "auto") and environment:
+        return None if environment == LOCAL else Address(environment, variable=True)
+    return None if given in ("", LOCAL) else Address(given)
+
+
+def require_answer(address: Address) -> None:
+    """Look for a server at an address before Ray waits for it.
+
+    Raises:
+        ClusterError: if the address is malformed, no Ray is found, or nothing there speaks Ray's protocol.
+    """
+    import grpc
+    from ray._private.services import canonicalize_bootstrap_address
+
+    client, _, place = address.text.rpartition("://")
+    if client not in ("", "ray"):
+        raise address.lost("an address is host:port, ray://host:port or auto")
+    try:
+        place = place if client else canonicalize_bootstrap_address(place)
+    except Exception as error:  # what Ray raises depends on what it finds: no cluster, no such host, no port
+        raise address.lost(error) from None
+    _use_token(place)
+    with grpc.insecure_channel(place, [("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(ANSWER_S)
+        except grpc.FutureTimeoutError:
+            raise address.lost(f"no Ray answers at {place} within {ANSWER_S:g} s") from None
+
+
+def _use_token(place: str) -> None:
+    """A Ray of this machine that was started with a token, as Ray does by itself, is joined with the user's token. The
+    token of another machine's Ray is the user's to give, with RAY_AUTH_MODE=token."""
+    from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+    from ray.util import get_node_ip_address
+
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of what is meant here
+    host = place.rpartition(":")[0].strip("[]")
+    if host in ("127.0.0.1", "localhost", "::1", get_node_ip_address()):
+        maybe_enable_token_auth_if_token_available(warn_if_disabled=False)

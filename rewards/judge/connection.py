@@ -1,0 +1,85 @@
+"""Connections to OpenAI-compatible servers: straight to this machine, through the environment's proxy elsewhere."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import urllib.request
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import openai
+
+
+class ProxyError(ValueError):
+    """A proxy that the environment names can't be used. The message names the variable and how to fix it."""
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL is of this machine: 127.0.0.0/8, ::1, localhost, or the address that stands for all of them."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
+
+
+def proxy_variable(url: str) -> str:
+    """Name of the environment variable whose proxy requests to a URL take; empty if they take none."""
+    parts = urlsplit(url)
+    if is_loopback(url) or urllib.request.proxy_bypass_environment(parts.hostname or ""):  # type: ignore[attr-defined]
+        return ""
+    names = (name for scheme in (parts.scheme, "all") for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY"))
+    return next((name for name in names if os.environ.get(name)), "")
+
+
+def proxy_note(url: str) -> str:
+    """What to add to a message about a server that can't be reached; empty if no proxy is taken. It does not show the
+    proxy, whose address may hold a password."""
+    name = proxy_variable(url)
+    host = urlsplit(url).hostname
+    return (
+        f" (requests take the proxy in {name}; if {host} needs none, add it to no_proxy or unset {name})"
+        if name
+        else ""
+    )
+
+
+def connected(base_url: str, api_key: str | None, **options: Any) -> openai.OpenAI:
+    """A client of a server. Raises ProxyError."""
+    import openai
+
+    direct = openai.DefaultHttpxClient(trust_env=False) if is_loopback(base_url) else None
+    try:
+        return openai.OpenAI(base_url=base_url, api_key=api_key or "none", http_client=direct, **options)
+    except Exception as error:
+        raise _problem(base_url, error) from None
+
+
+def connected_async(base_url: str, api_key: str | None, **options: Any) -> openai.AsyncOpenAI:
+    """The same for asynchronous requests. Raises ProxyError."""
+    import openai
+
+    direct = openai.DefaultAsyncHttpxClient(trust_env=False) if is_loopback(base_url) else None
+    try:
+        return openai.AsyncOpenAI(base_url=base_url, api_key=api_key or "none", http_client=direct, **options)
+    except Exception as error:
+        raise _problem(base_url, error) from None
+
+
+def _problem(base_url: str, error: Exception) -> Exception:
+    """A client opens no connection yet: what it can't be made with is a proxy, or a URL that is none."""
+    name = proxy_variable(base_url)
+    if not name:
+        return ValueError(f"{base_url} is no address of a server ({error}); write http://HOST:PORT/v1")
+    if isinstance(error, ImportError):
+        return ProxyError(
+            f"the environment variable {name} names a SOCKS proxy, which needs a further package: install socksio, "
+            f"give an HTTP proxy, or unset {name}"
+        )
+    return ProxyError(f"the environment variable {name} names no proxy that can be used; correct it or unset it")

