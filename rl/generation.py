@@ -144,7 +144,7 @@ class GroupStream:
         self._issue([self.draw(index, version) for index in indices], version)
 
     def refill(self, more: int, version: int) -> None:
-        """Issue further prompts in place of groups without a gradient."""
+        """Issue further prompts in place of groups that are not trained on."""
         self.extra += more
         self.fill(version)
 
