@@ -17,7 +17,7 @@ from typing import Any
 
 from rewards.registry import Part, Weights, expand
 from rewards.verdict import Sample, Verdict
-from rewards.worker import PROBE, encode_parts
+from rewards.worker import PROBE, encode_parts, short_of_memory
 
 START_S = 60.0
 """Longest start of a worker."""
@@ -88,7 +88,7 @@ class Worker:
             process.stdin.write(json.dumps(record).encode() + b"\n")
             process.stdin.flush()
         except OSError:
-            raise self._lost("died") from None
+            raise self._lost("the worker died") from None
         deadline = time.monotonic() + timeout_s
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
@@ -110,7 +110,11 @@ class Worker:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = process.wait(0.5) if "died" in reason else None
         self.stop()
-        return WorkerLost(reason + (f" (exit status {code})" if code is not None else ""))
+        if code is not None:
+            reason += f" (exit status {code})"
+        if code is not None and code < 0:  # libraries that can't get memory often end by a signal
+            reason += f"; {short_of_memory(self.memory_mb)}"
+        return WorkerLost(reason)
 
 
 class WorkerPool:
@@ -155,8 +159,9 @@ class WorkerPool:
         """
         parts = expand(weights)
         own = {name: part for name, part in parts.items() if ":" in name}
-        for worker in self.workers:
-            found = worker.verdict(PROBE, own or parts, self.timeout_s)
+        for found in self._threads.map(
+            lambda worker: worker.verdict(PROBE, own or parts, self.timeout_s), self.workers
+        ):
             if own and found.error is not None and "raised ValueError" not in found.error:
                 raise ValueError(f"tried on a small sample: {found.error}")
 

@@ -53,6 +53,6 @@ def broken(sample: Sample) -> Verdict:
     raise KeyError("reference")
 
 
-def no_verdict(sample: Sample) -> float:
-    """Returns a number."""
-    return 1.0
+def no_verdict(sample: Sample) -> list[float]:
+    """Returns a list."""
+    return [1.0]
