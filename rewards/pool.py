@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import selectors
 import signal
@@ -132,7 +133,18 @@ class WorkerPool:
         Raises:
             ValueError: if a reward is unknown or can't be set up.
         """
-        parts = expand(weights)
+        return [verdict for verdict in self.score_some(samples, weights) if verdict is not None]
+
+    def score_some(
+        self, samples: Sequence[Sample], weights: Weights, patience_s: float | None = None
+    ) -> list[Verdict | None]:
+        """Verdicts in order, at least one from each worker that has a part; None for samples that were not begun within
+        ``patience_s``.
+
+        Raises:
+            ValueError: if a reward is unknown or can't be set up.
+        """
+        parts, deadline = expand(weights), time.monotonic() + (math.inf if patience_s is None else patience_s)
         verdicts: list[Verdict | None] = [None] * len(samples)
         places = iter(range(0, len(samples), CHUNK))
         deal = threading.Lock()
@@ -145,10 +157,12 @@ class WorkerPool:
                     return
                 for place in range(start, min(start + CHUNK, len(samples))):
                     verdicts[place] = worker.verdict(samples[place], parts, self.timeout_s)
+                    if time.monotonic() > deadline:
+                        return
 
         with self._one_batch:
             list(self._threads.map(work, self.workers))
-        return [verdict for verdict in verdicts if verdict is not None]
+        return verdicts
 
     def check(self, weights: Mapping[str, float | Part]) -> None:
         """Try the parts in every worker; those given as module:function are called once on a small sample.

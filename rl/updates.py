@@ -74,6 +74,7 @@ class StepUpdate:
             with self.phase("old"):
                 samples = samples.with_field("old_log_probs", self.trainer.log_probs(samples, tokens))
         updates = []
+        assert samples.groups is not None
         for rows in minibatches(samples.groups, self.batch.updates_per_step):
             with self.phase("train"):
                 updates.append(self.trainer.update(samples, stage.algorithm, tokens, horizon, rows))
