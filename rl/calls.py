@@ -36,6 +36,7 @@ def complete(
 
     Raises:
         RuntimeError: if the actor was silent for ``timeout_s`` or died, more often than it may be replaced.
+        TimeoutError: if a freshly made one was silent, too.
     """
     requests = [(str(number), ids) for number, ids in enumerate(prompts)]
     found: dict[str, Completion] = {}
