@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import selectors
 import signal
@@ -17,7 +18,7 @@ from typing import Any
 
 from rewards.registry import Part, Weights, expand
 from rewards.verdict import Sample, Verdict
-from rewards.worker import PROBE, encode_parts
+from rewards.worker import PROBE, encode_parts, short_of_memory
 
 START_S = 60.0
 """Longest start of a worker."""
@@ -88,7 +89,7 @@ class Worker:
             process.stdin.write(json.dumps(record).encode() + b"\n")
             process.stdin.flush()
         except OSError:
-            raise self._lost("died") from None
+            raise self._lost("the worker died") from None
         deadline = time.monotonic() + timeout_s
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
@@ -110,7 +111,11 @@ class Worker:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = process.wait(0.5) if "died" in reason else None
         self.stop()
-        return WorkerLost(reason + (f" (exit status {code})" if code is not None else ""))
+        if code is not None:
+            reason += f" (exit status {code})"
+        if code is not None and code < 0:  # libraries that can't get memory often end by a signal
+            reason += f"; {short_of_memory(self.memory_mb)}"
+        return WorkerLost(reason)
 
 
 class WorkerPool:
@@ -128,7 +133,18 @@ class WorkerPool:
         Raises:
             ValueError: if a reward is unknown or can't be set up.
         """
-        parts = expand(weights)
+        return [verdict for verdict in self.score_some(samples, weights) if verdict is not None]
+
+    def score_some(
+        self, samples: Sequence[Sample], weights: Weights, patience_s: float | None = None
+    ) -> list[Verdict | None]:
+        """Verdicts in order, at least one from each worker that has a part; None for samples that were not begun within
+        ``patience_s``.
+
+        Raises:
+            ValueError: if a reward is unknown or can't be set up.
+        """
+        parts, deadline = expand(weights), time.monotonic() + (math.inf if patience_s is None else patience_s)
         verdicts: list[Verdict | None] = [None] * len(samples)
         places = iter(range(0, len(samples), CHUNK))
         deal = threading.Lock()
@@ -141,10 +157,12 @@ class WorkerPool:
                     return
                 for place in range(start, min(start + CHUNK, len(samples))):
                     verdicts[place] = worker.verdict(samples[place], parts, self.timeout_s)
+                    if time.monotonic() > deadline:
+                        return
 
         with self._one_batch:
             list(self._threads.map(work, self.workers))
-        return [verdict for verdict in verdicts if verdict is not None]
+        return verdicts
 
     def check(self, weights: Mapping[str, float | Part]) -> None:
         """Try the parts in every worker; those given as module:function are called once on a small sample.
@@ -155,8 +173,9 @@ class WorkerPool:
         """
         parts = expand(weights)
         own = {name: part for name, part in parts.items() if ":" in name}
-        for worker in self.workers:
-            found = worker.verdict(PROBE, own or parts, self.timeout_s)
+        for found in self._threads.map(
+            lambda worker: worker.verdict(PROBE, own or parts, self.timeout_s), self.workers
+        ):
             if own and found.error is not None and "raised ValueError" not in found.error:
                 raise ValueError(f"tried on a small sample: {found.error}")
 

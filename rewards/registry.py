@@ -6,19 +6,23 @@ import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
 from rewards.presets import PRESETS
-from rewards.verdict import Sample, Verdict
+from rewards.verdict import Sample, Verdict, as_number
 
-RewardFunction = Callable[..., Verdict]
-"""Takes a sample and keyword options, returns a verdict."""
+RewardFunction = Callable[..., Any]
+"""Takes a sample and keyword options, returns a verdict, or a number that is its score."""
 
 REWARDS: dict[str, RewardFunction] = {}
 JUDGED: set[str] = set()
 """Names of the rewards that a judge decides."""
+
+
+PLAIN = "rewards are plain functions: write def, use asyncio.run for what must be awaited, and return a Verdict"
+_NO_PLAIN_FUNCTION = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,10 @@ def _imported(name: str) -> RewardFunction:
             f"the reward {name} can't be imported: {error}; it is written module:function, and the module's folder "
             f"must be on PYTHONPATH or be where python was started"
         ) from None
+    except Exception as error:
+        raise ValueError(
+            f"the reward {name} can't be imported: its module raised {type(error).__name__}: {error}"
+        ) from None
     if not callable(found):
         raise ValueError(f"the reward {name} is a {type(found).__name__}, not a function")
     return found
@@ -94,7 +102,8 @@ def expand(weights: Weights) -> dict[str, Part]:
     """The parts of a sum, with published totals written out.
 
     Raises:
-        ValueError: for an unknown name, an option that the function does not take, or a part named twice.
+        ValueError: for an unknown name, a part named twice, an option that the function does not take, or a function
+            that can't be called with a sample and the options.
     """
     parts: dict[str, Part] = {}
     for name, given in weights.items():
@@ -105,17 +114,36 @@ def expand(weights: Weights) -> dict[str, Part]:
         for inner_name, weight in inner.items():
             if inner_name in parts:
                 raise ValueError(f"{inner_name} is weighed twice, once within {name}")
-            _check_options(inner_name, part.options)
+            _check_call(inner_name, part.options)
             parts[inner_name] = Part(part.weight * weight, part.range, part.clip, part.options)
     return parts
 
 
-def _check_options(name: str, options: Mapping[str, Any]) -> None:
-    known = list(inspect.signature(find(name)).parameters)[1:]
+def _check_call(name: str, options: Mapping[str, Any]) -> None:
+    function = find(name)
+    if inspect.isclass(function):
+        raise ValueError(f"the reward {name} is a class; name a function, or an instance that can be called")
+    called = function if inspect.isroutine(function) else type(function).__call__
+    if any(kind(called) for kind in _NO_PLAIN_FUNCTION) or any(kind(function) for kind in _NO_PLAIN_FUNCTION):
+        raise ValueError(f"the reward {name} is an async function or a generator; {PLAIN}")
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # a few builtins have none
+        return
+    further = list(signature.parameters.values())[1:]
+    known = [one.name for one in further if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in signature.parameters.values())
     for key in options:
-        if key not in known:
+        if key not in known and not takes_any:
             takes = f"it takes {', '.join(known)}" if known else "it takes none"
             raise ValueError(f"the reward {name} has no option {key}; {takes}")
+    try:
+        signature.bind(None, **options)
+    except TypeError as error:
+        raise ValueError(
+            f"the reward {name} can't be called with a sample alone ({error}); prompt, completion and reference are "
+            f"fields of the sample, and a further parameter needs a default or a value under options"
+        ) from None
 
 
 def split(weights: Weights) -> tuple[dict[str, Part], dict[str, Part]]:
@@ -130,17 +158,30 @@ def split(weights: Weights) -> tuple[dict[str, Part], dict[str, Part]]:
 
 
 def score(name: str, sample: Sample, options: Mapping[str, Any] | None = None) -> Verdict:
-    """The verdict of one reward. An exception, a non-finite score or anything but a verdict is an errored verdict."""
+    """The verdict of one reward, its score as a float. An exception, a score that is not one finite number, or anything
+    but a verdict or a number is an errored verdict."""
     function = find(name)
     try:
-        verdict = function(sample, **(options or {}))
-    except Exception as error:
+        found = function(sample, **(options or {}))
+    except (Exception, SystemExit) as error:
         return Verdict.failed(f"reward {name} raised {type(error).__name__}: {error}")
-    if not isinstance(verdict, Verdict):
-        return Verdict.failed(f"reward {name} returned a {type(verdict).__name__}, not a Verdict")
-    if verdict.score is not None and not (isinstance(verdict.score, int | float) and math.isfinite(verdict.score)):
-        return Verdict.failed(f"reward {name} returned {verdict.score!r}, which is not a finite number")
-    return verdict
+    if inspect.iscoroutine(found):
+        found.close()
+    if inspect.isawaitable(found):
+        return Verdict.failed(f"reward {name} returned something to be awaited; {PLAIN}")
+    given = found.score if isinstance(found, Verdict) else found
+    number = as_number(given)
+    if isinstance(found, Verdict) and found.error is not None:
+        return found
+    if number is None and not isinstance(found, Verdict):
+        what = type(found).__name__
+        return Verdict.failed(f"reward {name} returned a {what}, not a Verdict; return Verdict(score), or one number")
+    if number is None or not math.isfinite(number):
+        return Verdict.failed(
+            f"reward {name} returned {repr(given)[:80]}, which is not a finite number; where there is no score, return "
+            f"Verdict.failed with the reason"
+        )
+    return replace(found, score=number) if isinstance(found, Verdict) else Verdict(number)
 
 
 def weighted(parts: Mapping[str, Part], verdicts: Mapping[str, Verdict]) -> Verdict:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 
@@ -69,6 +71,9 @@ class Verdict:
     def __post_init__(self) -> None:
         if (self.score is None) == (self.error is None):
             raise ValueError("a verdict is either a score or an error")
+        object.__setattr__(self, "reason", as_text(self.reason))
+        if self.error is not None:
+            object.__setattr__(self, "error", as_text(self.error))
 
     @staticmethod
     def failed(message: str) -> Verdict:
@@ -92,3 +97,24 @@ class Verdict:
             return Verdict.failed("; ".join(error for error in (self.error, other.error) if error is not None))
         reasons = "; ".join(reason for reason in (self.reason, other.reason) if reason)
         return Verdict(self.score + other.score, parts={**self.parts, **other.parts}, reason=reasons)
+
+
+def as_number(value: object) -> float | None:
+    """A value as a float where it plainly is one number: a number of Python's, Decimal or Fraction, a truth value, or
+    numpy's or torch's with one element; None where it is anything else."""
+    try:
+        item = getattr(value, "item", None)  # numpy's and torch's way to say it
+        found = item() if callable(item) else value
+        return float(found) if isinstance(found, Real | Decimal) else None
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+
+
+def as_text(value: object) -> str:
+    """A value as text that can be written as UTF-8: halves of surrogate pairs are joined, lone ones become U+FFFD."""
+    text = "" if value is None else str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

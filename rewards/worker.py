@@ -7,6 +7,7 @@ samples, each answered by its verdict. What a reward prints goes to standard err
 import json
 import os
 import resource
+import signal
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -17,6 +18,10 @@ from rewards.verdict import Sample, Verdict
 
 PROBE = Sample("下列说法正确的是？\nA. 甲\nB. 乙", "<think>依《刑法》第一条。</think><answer>A</answer>", "A", "choice")
 """What rewards are tried on before a run."""
+
+
+SHORT_OF_MEMORY = ("MemoryError", "annot allocate memory", "failed to map segment", "can't start new thread")
+"""What Python, the loader and libraries say when the address space is used up."""
 
 
 def encode_parts(parts: dict[str, Part]) -> dict[str, Any]:
@@ -54,15 +59,24 @@ def main() -> None:
         else:
             assert judge is not None
             answer = _verdict(judge, Sample(*request["sample"]))
+        if any(sign in answer.get("error", "") for sign in SHORT_OF_MEMORY):
+            answer["error"] += f"; {short_of_memory(int(sys.argv[1]))}"
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def short_of_memory(memory_mb: int) -> str:
+    """What to do when a reward does not fit into its worker."""
+    return f"a worker has {memory_mb} MB of address space: raise reward.memory_mb if the reward needs more"
 
 
 def _verdict(judge: Any, sample: Sample) -> dict[str, Any]:
     try:
         found: Verdict = judge(sample)
-    except MemoryError:
-        found = Verdict.failed("out of memory")
+    except BaseException as error:  # such as KeyboardInterrupt: nobody is at the keyboard of a worker
+        found = Verdict.failed(f"a reward raised {type(error).__name__}: {error}")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm that a reward left on would end the next one
     return found.to_json()
 
 

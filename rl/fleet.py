@@ -25,6 +25,9 @@ from rl.errors import UserError
 from rl.weight_sync import WeightSync
 from rl.weights import backend_for, remove_adapters, shared_file
 
+ENGINE_START_S = 600.0
+"""An engine that reads its model is given at least so long, however soon one at work must answer."""
+
 
 class Fleet:
     """Trainer, reference, rollout, reward and judge actors of one run, in one placement group."""
@@ -72,10 +75,15 @@ class Fleet:
         if self.reference:
             self.reference.setup()
         for actor in self.rollouts:
-            actor.call("ready", timeout_s=config.rollout.timeout_s)
+            actor.call("ready", timeout_s=self.engine_start_s)
         self._check_rewards(self.judges, judged=True)
         self.weights.connect()
         self.sleep()
+
+    @property
+    def engine_start_s(self) -> float:
+        """Longest start of a rollout engine (seconds), which does not answer before it is up."""
+        return max(ENGINE_START_S, self.config.rollout.timeout_s)
 
     @property
     def trainer(self) -> TrainerGroup:
@@ -115,7 +123,8 @@ class Fleet:
         sums = [split(reward_sum(self.config, stage))[judged] for stage in stages]
         for actor in actors:
             try:
-                actor.call("check", [parts for parts in sums if parts], timeout_s=self.config.judge.start_timeout_s)
+                for parts in filter(None, sums):
+                    actor.call("check", [parts], timeout_s=self.config.judge.start_timeout_s)
             except ValueError as error:
                 raise UserError(f"a reward can't be used: {getattr(error, 'cause', error)}") from None
 

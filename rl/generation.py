@@ -20,6 +20,7 @@ from typing import Any
 from cluster.health import Supervised
 from curricula.prompts import Prompt
 from curricula.sampler import require_keys
+from rl.calls import CALL_S, patience
 from rl.config.stages import SamplingConfig
 from rl.samples import Completion, Group
 
@@ -144,7 +145,7 @@ class GroupStream:
         self._issue([self.draw(index, version) for index in indices], version)
 
     def refill(self, more: int, version: int) -> None:
-        """Issue further prompts in place of groups without a gradient."""
+        """Issue further prompts in place of groups that are not trained on."""
         self.extra += more
         self.fill(version)
 
@@ -197,13 +198,24 @@ class GroupStream:
                 self._issue_again(engine)
             at_least = 1 if plan.staleness else -(-len(engine.issued) // plan.parts)
             started = time.perf_counter()
-            answer = engine.actor.call(
-                "collect", at_least, PATIENCE_S if plan.staleness else None, timeout_s=plan.timeout_s
-            )
+            answer = self._part(engine, at_least)
             engine.busy_s += time.perf_counter() - started
             groups = engine.receive(answer)
             if groups:
                 yield groups
+
+    def _part(self, engine: Engine, at_least: int) -> list[tuple[str, list[Completion]]]:
+        """What an engine finishes until that is ``at_least`` or all; nothing where it was lost, since it then begins
+        again."""
+        found: list[tuple[str, list[Completion]]] = []
+        wait_s = patience(self.plan.timeout_s, PATIENCE_S if self.plan.staleness else CALL_S)
+        while len(found) < at_least and not self._closing:
+            if {request.uid for request in engine.outstanding} <= {uid for uid, _ in found}:
+                break
+            found += engine.actor.call("collect", at_least - len(found), wait_s, timeout_s=self.plan.timeout_s)
+            if engine.actor.restarts != engine.restarts_seen:
+                return []
+        return found
 
     def _issue_again(self, engine: Engine) -> None:
         """A new actor has lost what the old one was doing. From the same requests and seed it answers as the old one

@@ -17,12 +17,13 @@ from curricula.prompts import Prompt
 from curricula.records import is_file, read_prompts
 from curricula.sampler import Sampler
 from rewards.cache import key_of
-from rewards.registry import Weights, split
+from rewards.registry import JUDGED, Weights, split
 from rewards.verdict import Sample, Verdict
 from rl.actors.group import TrainerGroup
+from rl.calls import Limits, Panel, complete, patience
 from rl.checkpoint import Checkpoints
 from rl.config.derive import BatchNumbers, batch_numbers, reward_sum, task_weights
-from rl.config.schema import RunConfig
+from rl.config.schema import JudgeConfig, RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage, PerplexityStage
 from rl.errors import UserError
 from rl.files import digest, read_json
@@ -39,6 +40,10 @@ PARTS = 4
 is not overlapped."""
 IN_TRAINING = ""
 """What the trainer's weights come from while a stage is training them."""
+PIECE = 512
+"""Most samples that a reward actor is sent in one call."""
+JUDGE_ROUNDS = 4
+"""Requests that each of a served judge's places in flight makes in one call, about."""
 PARITY_TOLERANCE = 1e-4
 """Largest difference of trainer and rollout log-probs in fp32 (nats)."""
 
@@ -68,6 +73,12 @@ class Runtime:
         self.weights_from: str | None = None
         """Stage whose final weights the trainer holds; None for those of the base model."""
         self._reference_from: str | None = None
+        by_rules = Limits(PIECE, patience(config.reward.timeout_s), config.reward.timeout_s)
+        by_model = _judge_limits(config.judge)
+        self._panels = {
+            "rewards": Panel(fleet.rewards, by_rules),
+            "judges": Panel(fleet.judges, by_model if config.judge.kind == "llm" else by_rules),
+        }
 
     @property
     def trainer(self) -> TrainerGroup:
@@ -246,15 +257,12 @@ class Runtime:
         actors = self.fleet.rollouts
         shares = [list(range(len(prompts)))[i :: len(actors)] for i in range(len(actors))]
 
-        def ask(actor: Supervised, share: list[int]) -> list[list[Completion]]:
+        def ask(actor: Supervised, share: list[int]) -> list[Completion]:
             if not share:
                 return []
             seed = stable_seed(self.config.seed, stage.name, share[0])
             asked = [rendered[i] for i in share]
-            answer: list[list[Completion]] = actor.call(
-                "generate", asked, 1, stage.sampling, seed, timeout_s=self.config.rollout.timeout_s
-            )
-            return answer
+            return complete(actor, asked, stage.sampling, seed, self.config.rollout.timeout_s)
 
         with ThreadPoolExecutor(len(actors)) as pool:
             answers = list(pool.map(ask, actors, shares))
@@ -263,7 +271,7 @@ class Runtime:
             i: c for share, found in zip(shares, answers, strict=True) for i, c in zip(share, found, strict=True)
         }
         return [
-            Group(f"{stage.name}-{i:07d}-{prompt.uid}", prompt, rendered[i], completions[i], index=i)
+            Group(f"{stage.name}-{i:07d}-{prompt.uid}", prompt, rendered[i], [completions[i]], index=i)
             for i, prompt in enumerate(prompts)
         ]
 
@@ -279,38 +287,19 @@ class Runtime:
     def _score_once(self, groups: Sequence[Group], weights: Weights) -> list[Group]:
         samples = [sample for group in groups for sample in _samples(group, self.tokenizer)]
         rules, judged = split(weights)
-        asked = [(self.fleet.rewards, rules)] if rules or not judged else []
-        asked += [(self.fleet.judges, judged)] if judged else []
+        asked = [(self._panels["rewards"], rules)] if rules or not judged else []
+        asked += [(self._panels["judges"], judged)] if judged else []
         with ThreadPoolExecutor(len(asked)) as pool:
-            answers = list(pool.map(lambda pair: self._verdicts(pair[0], pair[1], samples), asked))
+            answers = list(pool.map(lambda pair: pair[0].verdicts(samples, pair[1]), asked))
         verdicts = iter(answers[0] if len(answers) == 1 else [a + b for a, b in zip(*answers, strict=True)])
         return [_with_verdicts(group, [next(verdicts) for _ in group.completions]) for group in groups]
-
-    def _verdicts(self, actors: list[Supervised], weights: Weights, samples: list[Sample]) -> list[Verdict]:
-        """Verdicts in the order of the samples, which are dealt to the actors in equal runs."""
-        served = actors is self.fleet.judges and self.config.judge.kind == "llm"
-        # The served judge ends each criterion's batch itself, in time, with errors where answers are missing.
-        timeout_s = self.config.judge.batch_timeout_s * len(weights) + 30 if served else self.config.reward.timeout_s
-        size = max(1, math.ceil(len(samples) / len(actors)))
-
-        def ask(place: int) -> list[Verdict]:
-            share = samples[place * size : (place + 1) * size]
-            if not share:
-                return []
-            try:
-                found: list[Verdict] = actors[place].call("score", share, weights, timeout_s=timeout_s)
-            except TimeoutError as error:
-                found = [Verdict.failed(str(error)) for _ in share]
-            return found
-
-        with ThreadPoolExecutor(len(actors)) as pool:
-            return [verdict for share in pool.map(ask, range(len(actors))) for verdict in share]
 
     def judge_metrics(self) -> dict[str, float]:
         """What a language model as judge has cost since it started; nothing without one."""
         if self.config.judge.kind == "statute" or not self.fleet.judges:
             return {}
-        found: dict[str, float] = self.fleet.judges[0].call("metrics", timeout_s=self.config.reward.timeout_s)
+        found = self._panels["judges"].call(0, "metrics")
+        assert isinstance(found, dict)
         return found
 
     def reference_log_probs(self, samples: TokenBatch, batch: BatchNumbers) -> np.ndarray:
@@ -319,6 +308,15 @@ class Runtime:
         if reference is None:
             return self.trainer.log_probs(samples, batch.max_tokens_per_microbatch, adapter=False)
         return reference.log_probs(samples, batch.max_tokens_per_microbatch)
+
+
+def _judge_limits(judge: JudgeConfig) -> Limits:
+    """A served judge ends a batch itself, with errors, when no answer comes for ``batch_timeout_s``; so a call takes
+    longer than that for each round of requests only where the actor hangs."""
+    import rewards.library  # noqa: F401  (registers the rewards)
+
+    rounds = JUDGE_ROUNDS * judge.votes * len(JUDGED)
+    return Limits(JUDGE_ROUNDS * judge.concurrency, None, judge.batch_timeout_s * rounds + 30)
 
 
 def _samples(group: Group, tokenizer: Any) -> list[Sample]:

@@ -48,12 +48,12 @@ class Group:
 
     @property
     def admissible(self) -> bool:
-        """Whether the group is trained on."""
-        return self.error is None and not self.zero_variance
+        """Whether every verdict is there. Whether the group has a part in the update is the algorithm's to say."""
+        return self.error is None
 
     @property
     def zero_variance(self) -> bool:
-        """Whether every completion got the same reward, so that the group carries no gradient."""
+        """Whether every completion got the same reward, so that nothing in the group tells better from worse."""
         return max(self.rewards) - min(self.rewards) < 1e-8
 
 

@@ -2,12 +2,16 @@
 
 Every line of metrics.jsonl is {"stage", "step", …metrics, "time": {phase: seconds}}. What a clock gave stands under
 "time" alone, so the rest of two equal runs is equal to the last digit. "step" there is the whole step; what the phases
-leave of it is the driver's own time.
+leave of it is the driver's own time. A number that is not finite is null there: JSON has no other way to say it.
+
+W&B has one step over all stages, ``global_step``: the number of the line in metrics.jsonl. It can't take a step back,
+so after a resume the steps that are done again are not sent again; metrics.jsonl has them as they were done last.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import uuid
@@ -20,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rl.config.schema import TrackerConfig
+from rl.files import read_json, write_json
 
 SHOWN = ("loss", "reward", "reward/accuracy", "entropy", "grad_norm", "groups/zero_variance")
 """Metrics that the progress line shows, where a stage has them."""
@@ -33,6 +38,11 @@ class Tracker:
         self.path = run_dir / "metrics.jsonl"
         self.wandb_id = uuid.uuid4().hex[:12]
         self._wandb: Any = None
+        self._sent_file = run_dir / "wandb.json"
+        self._sent: int = read_json(self._sent_file)["global_step"] if self._sent_file.is_file() else -1
+        """Last step that W&B was sent, in this process or one before."""
+        self._logged = self._count()
+        """Lines of metrics.jsonl."""
         self._gauges: dict[str, Any] = {}
         self._times: dict[str, float] = {}
         self._stage = ""
@@ -95,17 +105,24 @@ class Tracker:
             self._sampler_busy = sampler_busy_s
             waits = times.get("rollout", 0.0) + times.get("reward", 0.0) + times["trainer_wait"]
             times["bubble"] = waits / (2 * times["step"])
-        line = {"stage": stage, "step": step, **metrics, "time": {k: round(v, 4) for k, v in times.items()}}
+        plain = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+        line = {"stage": stage, "step": step, **plain, "time": {k: round(v, 4) for k, v in times.items()}}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
         for name in SHOWN:
             if name in metrics:
                 self._gauge("themis_" + name.replace("/", "_"), metrics[name], {"stage": stage})
-        if self._wandb is not None:
-            self._wandb.log(
-                {f"{stage}/{k}": v for k, v in metrics.items()} | {f"time/{stage}/{k}": v for k, v in times.items()}
-            )
+        self._send(stage, step, metrics, times)
+        self._logged += 1
         self._show(stage, step, metrics, times)
+
+    def _send(self, stage: str, step: int, metrics: dict[str, float], times: dict[str, float]) -> None:
+        if self._wandb is None or self._logged <= self._sent:
+            return
+        self._sent = self._logged
+        write_json(self._sent_file, {"global_step": self._sent})
+        values = {f"{stage}/{k}": v for k, v in metrics.items()} | {f"time/{stage}/{k}": v for k, v in times.items()}
+        self._wandb.log({"global_step": self._sent, f"{stage}/step": step, **values})
 
     def _show(self, stage: str, step: int, metrics: dict[str, float], times: dict[str, float]) -> None:
         figures = "  ".join(f"{name} {metrics[name]:.3g}" for name in SHOWN if name in metrics)
@@ -139,6 +156,10 @@ class Tracker:
         """Cut metrics.jsonl back to a state, so that steps done again are not there twice."""
         if self.path.is_file() and self.path.stat().st_size > state["position"]:
             os.truncate(self.path, state["position"])
+        self._logged = self._count()
+
+    def _count(self) -> int:
+        return self.path.read_bytes().count(b"\n") if self.path.is_file() else 0
 
     # --- places ---------------------------------------------------------------------------------------------------
 
@@ -158,6 +179,10 @@ class Tracker:
                 project=self.config.project, id=self.wandb_id, name=self.run_dir.name, dir=str(self.run_dir), mode=mode,
                 resume="allow", config=run_config, settings=wandb.Settings(init_timeout=30, console="off"),
             )  # fmt: skip
+            self._wandb.define_metric("global_step")
+            self._wandb.define_metric("*", step_metric="global_step")
+            if self._sent >= 0:  # W&B counts for itself, and offline it would begin at 0 again
+                self._wandb.log({}, step=self._sent + 1, commit=False)
         except Exception as error:
             self.console.print(f"[yellow]W&B is off for this run: {type(error).__name__}: {error}[/yellow]")
 

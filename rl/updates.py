@@ -48,8 +48,8 @@ class StepUpdate:
 
     @property
     def admitted(self) -> list[Group]:
-        """Groups with a gradient: no verdict errored, and rewards that differ."""
-        return [group for group in self.groups if group.admissible]
+        """Groups that are trained on."""
+        return [group for group in self.groups if self.stage.algorithm.admits(group)]
 
     def add(self, groups: list[Group]) -> None:
         """Take a part of the step's groups."""
@@ -67,18 +67,21 @@ class StepUpdate:
                 return {}
             with self.phase("train"):
                 return self.trainer.step(stage.algorithm, horizon)
-        shares = [self._batch(share) for share in minibatches(self.admitted, self.batch.updates_per_step)]
+        if not self.admitted:
+            return {}
+        samples = self._batch(self.admitted)
         if stage.algorithm.old_log_probs == "recompute":
             with self.phase("old"):
-                shares = [s.with_field("old_log_probs", self.trainer.log_probs(s, tokens)) for s in shares]
+                samples = samples.with_field("old_log_probs", self.trainer.log_probs(samples, tokens))
         updates = []
-        for samples in shares:
+        assert samples.groups is not None
+        for rows in minibatches(samples.groups, self.batch.updates_per_step):
             with self.phase("train"):
-                updates.append(self.trainer.update(samples, stage.algorithm, tokens, horizon))
+                updates.append(self.trainer.update(samples, stage.algorithm, tokens, horizon, rows))
         return update_metrics(updates)
 
     def _accumulate(self, groups: list[Group]) -> None:
-        admitted = [group for group in groups if group.admissible]
+        admitted = [group for group in groups if self.stage.algorithm.admits(group)]
         if not admitted:
             return
         samples = self._batch(admitted)
@@ -96,9 +99,11 @@ class StepUpdate:
         return samples
 
 
-def minibatches(groups: list[Group], updates: int) -> list[list[Group]]:
-    """Whole groups dealt to the updates of a step; fewer updates when there are fewer groups."""
-    return [groups[i::updates] for i in range(updates) if groups[i::updates]]
+def minibatches(groups: np.ndarray, updates: int) -> list[list[int]]:
+    """The rows of each update of a step, from the group of each row: whole groups are dealt, and with fewer groups than
+    updates there are fewer updates."""
+    shares = [np.flatnonzero(groups % updates == number).tolist() for number in range(updates)]
+    return [rows for rows in shares if rows]
 
 
 def update_metrics(updates: list[dict[str, float]]) -> dict[str, float]:

@@ -67,7 +67,7 @@ class WeightSync:
                 self._stale = True
                 self.push()
             elif self._latest is not None:
-                ray.get(handle.sync.remote(self._latest), timeout=self.fleet.config.rollout.timeout_s)
+                ray.get(handle.sync.remote(self._latest), timeout=self.fleet.engine_start_s)
 
     def connect(self) -> None:
         """Where weights go over NCCL: join the first trainer rank and every rollout engine in one group."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -133,9 +134,10 @@ def compare(run_dir: Path, stage: str, step: int, again: dict[str, float]) -> tu
     table = Table(title=f"{stage} step {step}", box=box.SIMPLE_HEAD)
     for column in ("metric", "run", "replay", ""):
         table.add_column(column)
-    for name, value in again.items():
+    now = {name: value if math.isfinite(value) else None for name, value in again.items()}  # as the line has it
+    for name, value in now.items():
         table.add_row(name, repr(then.get(name)), repr(value), "" if then.get(name) == value else "[red]differs[/red]")
-    return table, all(then.get(name) == value for name, value in again.items())
+    return table, all(then.get(name) == value for name, value in now.items())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

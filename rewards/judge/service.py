@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -185,22 +186,26 @@ class JudgeService:
     async def _ask(self, questions: Sequence[Question]) -> dict[str, dict[str, Any] | str]:
         client = Client(self.settings, self._bucket, self.counts)
         answers: dict[str, dict[str, Any] | str] = {
-            q.key: f"no answer within {self.batch_timeout_s:g} s for the whole batch" for q in questions
+            q.key: f"no answer within {self.batch_timeout_s:g} s of the last for the whole batch" for q in questions
         }
+        last = time.monotonic()
 
         async def one(q: Question) -> None:
+            nonlocal last
             try:
                 answer = await client.ask(q.text, dict(q.schema), q.seed)
             except JudgeError as error:
                 answers[q.key] = str(error)
                 return
-            answers[q.key] = answer
+            answers[q.key], last = answer, time.monotonic()
             if self._cache is not None:
                 self._cache.put(q.key, answer)
 
         tasks = [asyncio.create_task(one(q)) for q in questions]
         try:
-            done, pending = await asyncio.wait(tasks, timeout=self.batch_timeout_s)
+            done, pending = set[asyncio.Task[None]](), set(tasks)
+            while pending and (left := last + self.batch_timeout_s - time.monotonic()) > 0:
+                done, pending = await asyncio.wait(tasks, timeout=left)
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)

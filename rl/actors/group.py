@@ -66,10 +66,15 @@ class TrainerGroup:
         self.call("begin_stage", optim, total_updates)
 
     def update(
-        self, batch: TokenBatch, algorithm: AlgorithmConfig | None, max_tokens: int, horizon: int = 0
+        self,
+        batch: TokenBatch,
+        algorithm: AlgorithmConfig | None,
+        max_tokens: int,
+        horizon: int = 0,
+        rows: list[int] | None = None,
     ) -> dict[str, float]:
-        """One optimizer update over the whole batch; the metrics speak of all ranks."""
-        return dict(self.call("update", ray.put(batch), algorithm, max_tokens, horizon)[0])
+        """One optimizer update over the batch, or some of its rows; the metrics speak of all ranks."""
+        return dict(self.call("update", ray.put(batch), algorithm, max_tokens, horizon, rows)[0])
 
     def accumulate(
         self, batch: TokenBatch, algorithm: AlgorithmConfig | None, max_tokens: int, horizon: int = 0

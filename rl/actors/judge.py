@@ -66,10 +66,12 @@ class JudgeActor:
                 self.pool.check(weights)
             expand(weights)
 
-    def score(self, samples: Sequence[Sample], weights: Weights) -> list[Verdict]:
-        """One verdict a sample, in order."""
+    def score(
+        self, samples: Sequence[Sample], weights: Weights, patience_s: float | None = None
+    ) -> Sequence[Verdict | None]:
+        """One verdict a sample, in order; None for those that rules did not begin within ``patience_s``."""
         if self.pool is not None:
-            return self.pool.score(samples, weights)
+            return self.pool.score_some(samples, weights, patience_s)
         assert self.service is not None
         return self.service.score(samples, expand(weights))
 

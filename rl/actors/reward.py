@@ -30,6 +30,8 @@ class RewardActor:
         """End the workers."""
         self.pool.close()
 
-    def score(self, samples: Sequence[Sample], weights: Weights) -> list[Verdict]:
-        """One verdict a sample, in order."""
-        return self.pool.score(samples, weights)
+    def score(
+        self, samples: Sequence[Sample], weights: Weights, patience_s: float | None = None
+    ) -> Sequence[Verdict | None]:
+        """One verdict a sample, in order; None for those that were not begun within ``patience_s``."""
+        return self.pool.score_some(samples, weights, patience_s)

@@ -100,24 +100,37 @@ class TrainerActor:
         self.engine.begin_stage(optim, total_updates)
 
     def update(
-        self, batch: TokenBatch, algorithm: AlgorithmConfig | None, max_tokens: int, horizon: int = 0
+        self,
+        batch: TokenBatch,
+        algorithm: AlgorithmConfig | None,
+        max_tokens: int,
+        horizon: int = 0,
+        rows: list[int] | None = None,
     ) -> dict[str, float]:
-        """One optimizer update on the whole batch: :meth:`accumulate` and :meth:`step`."""
-        self.accumulate(batch, algorithm, max_tokens, horizon)
+        """One optimizer update: :meth:`accumulate` and :meth:`step`."""
+        self.accumulate(batch, algorithm, max_tokens, horizon, rows)
         return self.step(algorithm, horizon)
 
     def accumulate(
-        self, batch: TokenBatch, algorithm: AlgorithmConfig | None, max_tokens: int, horizon: int = 0
+        self,
+        batch: TokenBatch,
+        algorithm: AlgorithmConfig | None,
+        max_tokens: int,
+        horizon: int = 0,
+        rows: list[int] | None = None,
     ) -> None:
         """Add the gradient of a part of the batch, of which this rank trains its share.
 
         Without an algorithm the loss is next-token prediction; with one it is the policy loss, and advantages are made
-        here from the rewards of the part, which holds whole groups.
+        here from the rewards of the part, which holds whole groups. With ``rows`` the gradient is that of these
+        sequences alone, their advantages still made from the whole part.
         """
         if algorithm is not None:
             from rl.algorithms.advantages import with_advantages
 
             batch = with_advantages(batch, algorithm)
+        if rows is not None:
+            batch = batch.select(rows)
         with self.engine.train_mode(disable_auto_offload=True, zero_grad_on_exit=False):
             self.engine.accumulate(batch.select(self._share(batch)), _loss(algorithm, horizon), max_tokens)
 

@@ -9,6 +9,9 @@ from rl.config.algorithm import AlgorithmConfig
 from rl.engines import layout
 from rl.samples import TokenBatch
 
+EQUAL = 1e-8
+"""Returns that differ by less are one."""
+
 
 def with_advantages(batch: TokenBatch, algorithm: AlgorithmConfig) -> TokenBatch:
     """The batch with per-token ``advantages``, by the estimator that the algorithm names.
@@ -27,10 +30,18 @@ def with_advantages(batch: TokenBatch, algorithm: AlgorithmConfig) -> TokenBatch
         policy = fields.get("old_log_probs", fields["rollout_log_probs"])
         kl = kl_divergence(policy, fields["ref_log_probs"], algorithm.kl_estimator)
         rewards = rewards - algorithm.kl_coef * kl * mask
+    equal = _of_equal_groups(rewards.sum(dim=-1), batch.groups)[:, None]
+    if algorithm.advantage == "reinforce_plus_plus_baseline":
+        rewards = rewards.masked_fill(equal, 0.0)  # what is left of them less their mean, without its rounding
     if algorithm.advantage == "length_weighted":
         advantages = length_weighted(rewards, mask, batch.groups)
+    elif algorithm.advantage.startswith("reinforce_plus_plus") and batch.num_targets < 2:
+        advantages = torch.zeros_like(mask)  # nothing to whiten it against
     else:
         advantages = verl_advantages(algorithm, rewards, mask, batch.groups)
+    if not algorithm.advantage.startswith("reinforce_plus_plus"):
+        # A mean of equal rewards may be off by a rounding, which a division by their deviation would blow up.
+        advantages = advantages.masked_fill(equal, 0.0)
     flat = np.zeros(len(batch.input_ids), dtype=np.float32)
     flat[batch.loss_mask] = advantages[mask.bool()].numpy()
     return batch.with_field("advantages", flat)
@@ -45,6 +56,15 @@ def length_weighted(token_rewards: Tensor, mask: Tensor, groups: np.ndarray) -> 
     weighted = torch.zeros(int(index.max()) + 1).index_add(0, index, lengths * rewards)
     baseline = weighted / torch.zeros_like(weighted).index_add(0, index, lengths)
     return (rewards - baseline[index])[:, None] * mask
+
+
+def _of_equal_groups(returns: Tensor, groups: np.ndarray) -> Tensor:
+    """bool [N]: whether all completions of a completion's group have its return."""
+    _, group = np.unique(groups, return_inverse=True)
+    index, empty = torch.from_numpy(group), torch.zeros(int(group.max()) + 1)
+    high = empty.scatter_reduce(0, index, returns, "amax", include_self=False)
+    low = empty.scatter_reduce(0, index, returns, "amin", include_self=False)
+    return (high - low < EQUAL)[index]
 
 
 def _on_last_token(rewards: np.ndarray, mask: Tensor) -> Tensor:

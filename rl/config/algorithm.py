@@ -1,10 +1,15 @@
 """The policy-gradient update as a typed model, and the published algorithms by name."""
 
-from typing import Any, Literal, NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from rl.config.base import Strict
+
+if TYPE_CHECKING:
+    from rl.samples import Group
 
 
 class MismatchConfig(Strict):
@@ -40,7 +45,7 @@ PRESETS = {
     ),
     "dapo": Preset(
         {"refills": 3},
-        "Every token weighs the same, rare tokens may grow more, and groups without a gradient are replaced.",
+        "Every token weighs the same, rare tokens may grow more, and groups of equal reward are replaced.",
         "Yu et al. 2025, arXiv 2503.14476, eq. 8 and 10 to 13",
     ),
     "legalone": Preset(
@@ -139,7 +144,9 @@ class AlgorithmConfig(Strict):
     entropy_coef: float = Field(0.0, ge=0)
     """Weight of the entropy bonus."""
     refills: int = Field(0, ge=0)
-    """Dynamic sampling: at most so many further rounds of prompts in place of groups without a gradient."""
+    """Dynamic sampling (DAPO, eq. 11): groups of equal reward are left out, and at most so many further rounds of
+    prompts come in their place. With 0 they are trained on where the estimator, a KL term or an entropy bonus gives
+    them a gradient."""
     overlong_buffer: int = Field(0, ge=0)
     """Overlong shaping: the reward falls by up to 1 over the last so many tokens before ``sampling.max_tokens``."""
 
@@ -151,7 +158,7 @@ class AlgorithmConfig(Strict):
         return given
 
     @model_validator(mode="after")
-    def _possible(self) -> "AlgorithmConfig":
+    def _possible(self) -> AlgorithmConfig:
         if self.mismatch is not None and self.old_log_probs == "rollout":
             raise ValueError(
                 "mismatch needs old_log_probs=recompute: against the sampler's own log-probs the ratio corrects already"
@@ -166,3 +173,24 @@ class AlgorithmConfig(Strict):
     def whole_batch(self) -> bool:
         """Whether advantages depend on more than their own group, so that training must wait for every group."""
         return self.advantage in ("gpg", "reinforce_plus_plus", "reinforce_plus_plus_baseline")
+
+    @property
+    def group_baseline(self) -> bool:
+        """Whether a completion is compared with others of its group, so that a group needs at least two."""
+        return self.advantage != "reinforce_plus_plus"
+
+    def carries_gradient(self, group: Group) -> bool:
+        """Whether a scored group has a part in the update.
+
+        One of equal reward has none where its advantages are all 0, as a baseline of its own makes them. It has one
+        where advantages are scaled or whitened over the batch, which must then count it, and under a KL term or an
+        entropy bonus, which do not look at rewards.
+        """
+        if not group.admissible:
+            return False
+        return not group.zero_variance or self.whole_batch or self.kl_coef > 0 or self.entropy_coef > 0
+
+    def admits(self, group: Group) -> bool:
+        """Whether a scored group is trained on: one that carries a gradient, and with dynamic sampling one whose
+        rewards differ, since DAPO takes its batch from no others, whatever else the loss holds."""
+        return self.carries_gradient(group) and not (self.refills and group.zero_variance)

@@ -229,7 +229,7 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
         weighed = stage.reward or config.reward.parts
         problems += gate_problems(stage, config.curriculum.stages, task_weights(config, stage), weighed)
         if batch.samples_per_prompt < 2:
-            problems.append("samples_per_prompt=1 leaves a group without a baseline; use at least 2")
+            problems += _single_sample_problems(stage, batch)
         if batch.prompts_per_step < batch.updates_per_step:
             problems.append(
                 f"updates_per_step={batch.updates_per_step} is more than prompts_per_step={batch.prompts_per_step}; "
@@ -254,6 +254,24 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
             f"max_tokens_per_microbatch={batch.max_tokens_per_microbatch} is less than one sequence of {longest} tokens"
         )
     return problems
+
+
+def _single_sample_problems(stage: GRPOStage, batch: BatchNumbers) -> list[str]:
+    """What keeps a stage from training on one completion of each prompt."""
+    algorithm = stage.algorithm
+    if algorithm.group_baseline:
+        return [
+            f"samples_per_prompt=1 leaves a group without a baseline, which algorithm.advantage={algorithm.advantage} "
+            f"takes from it; use at least 2, or advantage=reinforce_plus_plus, which compares over the batch"
+        ]
+    if algorithm.refills:
+        return [
+            f"algorithm.refills={algorithm.refills} replaces groups of equal reward, and with samples_per_prompt=1 "
+            f"every group is one; set it to 0"
+        ]
+    if batch.prompts_per_step < 2:
+        return ["prompts_per_step=1 with samples_per_prompt=1 leaves nothing to compare a completion with; raise one"]
+    return []
 
 
 def _pas_problems(config: RunConfig, stage: MidTrainingStage) -> list[str]:

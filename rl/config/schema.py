@@ -110,7 +110,8 @@ class RolloutConfig(Strict):
     verify_sync: bool = False
     """Stop the run when trainer and rollout log-probs differ by more than 1e-4 in fp32 after a weight sync."""
     timeout_s: float = Field(600, gt=0)
-    """Longest wait for one batch of completions (seconds); the actor is then replaced and the batch issued again."""
+    """Longest silence of a rollout actor at work (seconds); it is then replaced and asked again. However long a batch
+    or an evaluation takes in all, an actor that makes progress answers every few seconds."""
     max_restarts: int = Field(5, ge=0)
     """How often a rollout actor may be replaced in a run before the run stops."""
 
@@ -132,7 +133,8 @@ class RewardConfig(Strict):
     memory_mb: int = Field(2048, ge=256)
     """Address space of a worker (MB)."""
     timeout_s: float = Field(60, gt=0)
-    """Longest wait for the verdicts of one batch (seconds); the actor is then replaced, its groups are tried again."""
+    """Longest silence of a reward actor at work (seconds), well above ``verdict_timeout_s``; it is then replaced and
+    asked again. However many verdicts are asked for, it hands over what it has every quarter of this time."""
     max_restarts: int = Field(5, ge=0)
     """How often a reward actor may be replaced in a run before the run stops."""
 
@@ -170,7 +172,7 @@ class JudgeConfig(Strict):
     retries: int = Field(4, ge=0)
     """Further attempts, with back-off, after a failed one; then the verdict is an error."""
     batch_timeout_s: float = Field(600, gt=0)
-    """Longest wait for the verdicts of one batch (seconds); what is missing then is an error."""
+    """Longest time without an answer while a batch is judged (seconds); what is missing then is an error."""
     start_timeout_s: float = Field(300, gt=0)
     """Longest start of a judge that the actor serves itself (seconds)."""
     gpu_memory_utilization: float = Field(0.4, gt=0, le=0.95)

@@ -52,9 +52,9 @@ def course(facts: Facts) -> list[Finding]:
 def zero_variance(facts: Facts) -> list[Finding]:
     """Groups whose completions all got the same reward, and whether that is for all being wrong or all right."""
     share = facts.late("groups/zero_variance")
-    if share is None or share < IDLE_GROUPS:
-        return []
-    what = f"In {facts.span} {percent(share)} of the groups had one reward for all completions and so no gradient"
+    if share is None or share < IDLE_GROUPS or facts.key("algorithm.advantage") == "reinforce_plus_plus":
+        return []  # REINFORCE++ compares over the batch
+    what = f"In {facts.span} {percent(share)} of the groups had one reward for all completions and so no advantage"
     level: Level = "problem" if share >= 0.8 and not facts.reward.rises else "warning"
     right = facts.late(facts.accuracy) if facts.accuracy else None
     if right is not None and right / share < 0.5:  # even if every right completion were in such a group

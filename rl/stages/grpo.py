@@ -55,7 +55,7 @@ def weights_after(opened: Verdict, name: str, done: int, runtime: Runtime) -> in
 
 
 def sample(stage: GRPOStage, stream: GroupStream, update: StepUpdate, step: Step) -> None:
-    """Fill a step with groups. With dynamic sampling those without a gradient are replaced, at most so many times."""
+    """Fill a step with groups. With dynamic sampling those of equal reward are replaced, at most so many times."""
     wanted = update.batch.prompts_per_step
     stream.fill(step.number)
     for last in [False] * stage.algorithm.refills + [True]:
@@ -68,7 +68,7 @@ def sample(stage: GRPOStage, stream: GroupStream, update: StepUpdate, step: Step
 
 
 def group_metrics(update: StepUpdate, version: int) -> dict[str, float]:
-    """What a step's groups say: mean reward and parts, lengths, staleness, and the groups without a gradient."""
+    """What a step's groups say: mean reward and parts, lengths, staleness, and what became of the groups."""
     groups = update.groups
     scored: list[Group] = [group for group in groups if group.error is None]
     completions = [completion for group in scored for completion in group.completions]

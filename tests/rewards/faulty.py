@@ -12,8 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class FaultyProxy:
     """Hands requests on to ``upstream``, after one fault each from ``faults``; None is none.
 
-    ``429`` and ``500`` are statuses, ``hang`` never answers, ``drip`` sends a byte at a time, ``garbage`` is no JSON,
-    ``prose`` is a well-formed answer without points, ``cut`` closes the connection in the middle of the answer.
+    ``429`` and ``500`` are statuses, ``slow`` takes half a second, ``hang`` never answers, ``drip`` sends a byte at
+    a time, ``garbage`` is no JSON, ``prose`` is a well-formed answer without points, ``cut`` closes the connection in
+    the middle of the answer.
     """
 
     def __init__(self, upstream: str, faults: list[str | None]) -> None:
@@ -48,6 +49,9 @@ class FaultyProxy:
             handler.send_header("Content-Length", "2")
             handler.end_headers()
             handler.wfile.write(b"{}")
+        elif fault == "slow":
+            time.sleep(0.5)
+            self.pass_on(handler, body)
         elif fault == "hang":
             self._stopped.wait(30)
         elif fault == "drip":
@@ -78,11 +82,15 @@ class FaultyProxy:
             handler.connection.shutdown(socket.SHUT_RDWR)
             handler.close_connection = True
         else:
-            request = urllib.request.Request(
-                self.upstream.removesuffix("/v1") + handler.path, body, {"Content-Type": "application/json"}
-            )
-            with urllib.request.urlopen(request, timeout=60) as found:
-                self._send(handler, found.read())
+            self.pass_on(handler, body)
+
+    def pass_on(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        """The answer of the server behind."""
+        request = urllib.request.Request(
+            self.upstream.removesuffix("/v1") + handler.path, body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as found:
+            self._send(handler, found.read())
 
     def _send(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         handler.send_response(200)

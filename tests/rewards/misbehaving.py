@@ -41,6 +41,12 @@ def badly(sample: Sample) -> Verdict:
     return Verdict(0.25)
 
 
+def slow(sample: Sample) -> float:
+    """The number that the completion is, after a while."""
+    time.sleep(0.05)
+    return float(sample.completion)
+
+
 def crashing(sample: Sample) -> Verdict:
     """Ends its process over one reference."""
     if "崩溃" in sample.reference:
@@ -53,6 +59,6 @@ def broken(sample: Sample) -> Verdict:
     raise KeyError("reference")
 
 
-def no_verdict(sample: Sample) -> float:
-    """Returns a number."""
-    return 1.0
+def no_verdict(sample: Sample) -> list[float]:
+    """Returns a list."""
+    return [1.0]

@@ -120,6 +120,17 @@ def test_a_batch_ends_in_time(served):
         proxy.stop()
 
 
+def test_a_batch_that_makes_progress_may_take_its_time(served):
+    """Eight answers of half a second, one after the other, where two seconds without one would end it."""
+    proxy = FaultyProxy(served[0], ["slow"] * 8)
+    try:
+        judge = service(proxy.url, served[1], timeout_s=30, batch_timeout_s=2.0, concurrency=1)
+        found = judge.verdicts("legal_validity", [sample(i) for i in range(8)])
+        assert [verdict.error for verdict in found] == [None] * 8 and proxy.seen["slow"] == 8
+    finally:
+        proxy.stop()
+
+
 def test_the_cache_gives_the_same_verdicts_without_asking(served, tmp_path):
     samples = [sample(i % 20) for i in range(40)]
     first = service(*served, cache=tmp_path / "judge.sqlite")

@@ -39,7 +39,7 @@ def test_the_pool_gives_what_the_rewards_give(pool):
     ("what", "message"),
     [
         ("hang", "no verdict within 3 s"), ("regex", "no verdict within 3 s"), ("crash", "exit status 7"),
-        ("signal", "the worker died"), ("exit", "the worker died"), ("raise", "raised RuntimeError: no"),
+        ("signal", "the worker died"), ("exit", "raised SystemExit: 3"), ("raise", "raised RuntimeError: no"),
         ("memory", "MemoryError"), ("read", "raised EOFError"), ("recursion", "RecursionError"),
     ],
 )  # fmt: skip

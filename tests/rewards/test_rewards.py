@@ -295,16 +295,16 @@ def test_a_broken_reward_is_an_error_and_never_zero():
     def nan(sample):
         return Verdict(float("nan"))
 
-    @reward("test_float")
-    def bare(sample):
-        return 1.0
+    @reward("test_list")
+    def listed(sample):
+        return [1.0]
 
     try:
-        for name in ("test_broken", "test_nan", "test_float"):
+        for name in ("test_broken", "test_nan", "test_list"):
             verdict = compose({"accuracy": 1.0, name: 1.0})(sample(done("AB")))
             assert verdict.score is None and name in verdict.error
     finally:
-        del REWARDS["test_broken"], REWARDS["test_nan"], REWARDS["test_float"]
+        del REWARDS["test_broken"], REWARDS["test_nan"], REWARDS["test_list"]
 
 
 # --- tricks -----------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ class ScriptedEngine:
         self.running, self.log, self.lock = {}, [], threading.Lock()
         self.dies_at = None
         self.answered = 0
+        self.patience = []
 
     def call(self, method, *arguments, timeout_s):
         with self.lock:
@@ -33,6 +34,7 @@ class ScriptedEngine:
         self.running |= {uid: [ids[0], ids, n, seed] for uid, ids in requests if uid not in self.running}
 
     def collect(self, at_least, patience_s):
+        self.patience.append(patience_s)
         found, deadline = [], time.monotonic() + (patience_s or 100)
         while self.running and len(found) < at_least and time.monotonic() < deadline:
             if self.dies_at is not None and self.answered + len(found) >= self.dies_at:
@@ -48,11 +50,11 @@ class ScriptedEngine:
         return found
 
 
-def stream_of(engines, ticks, staleness=0, parts=2, steps=6, size=4, score=lambda groups: groups):
+def stream_of(engines, ticks, staleness=0, parts=2, steps=6, size=4, score=lambda groups: groups, timeout_s=10):
     def draw(index, version):
         return Request(index, f"u{index:03d}", ask("t", "q", "a"), [ticks[index % len(ticks)]], version)
 
-    plan = StreamPlan(size, steps, 2, SamplingConfig(), staleness, parts, seed=7, timeout_s=10)
+    plan = StreamPlan(size, steps, 2, SamplingConfig(), staleness, parts, seed=7, timeout_s=timeout_s)
     return GroupStream(engines, draw, score, plan)
 
 
@@ -116,6 +118,16 @@ def test_what_was_on_its_way_is_issued_again_after_a_resume():
         resumed.load_state_dict(state)
         rest = [uid for version in range(1, 6) for part in step(resumed, version) for uid in part]
     assert sorted(first + rest) == [f"u{i:03d}" for i in range(24)]
+
+
+@pytest.mark.parametrize("dies_at", [None, 0, 1, 3])
+def test_an_engine_answers_well_within_its_time_limit_and_parts_stay_the_same(dies_at):
+    """Six of its ticks are longer than the limit, so that one call for a whole part would break it."""
+    engine = ScriptedEngine(tick_s=0.05)
+    engine.dies_at = dies_at
+    with stream_of([engine], TICKS, timeout_s=0.2) as stream:
+        assert step(stream, 0) == [["u001", "u003"], ["u002", "u000"]]
+    assert max(engine.patience) <= 0.05 and len(engine.patience) > 4
 
 
 def test_refills_come_on_top():

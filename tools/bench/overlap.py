@@ -85,7 +85,7 @@ class SleepingRollout:
 class SleepingReward:
     """Scores after a fixed time."""
 
-    def score(self, samples: list[Any], weights: dict[str, float]) -> list[Verdict]:
+    def score(self, samples: list[Any], weights: dict[str, float], patience_s: float | None = None) -> list[Verdict]:
         """Verdicts that differ inside a group."""
         time.sleep(REWARD_S)
         return [Verdict(float(i % SAMPLES), parts={"accuracy": 1.0}) for i, _ in enumerate(samples)]

@@ -1,0 +1,101 @@
+"""Long work asked of an actor in short calls, so that a time limit is on its silence and not on all of its work."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from cluster.health import Supervised
+from rewards.registry import Weights
+from rewards.verdict import Sample, Verdict
+from rl.config.stages import SamplingConfig
+from rl.samples import Completion
+
+CALL_S = 5.0
+"""An actor at work answers at least so often, with what it has finished."""
+SUBMIT = 256
+"""Most prompts that an engine is given in one call."""
+
+
+def patience(timeout_s: float, longest_s: float = CALL_S) -> float:
+    """For how long an actor may work before it answers, well within its time limit (seconds)."""
+    return min(longest_s, timeout_s / 4)
+
+
+def complete(
+    actor: Supervised, prompts: Sequence[list[int]], sampling: SamplingConfig, seed: int, timeout_s: float
+) -> list[Completion]:
+    """One completion of each prompt (token ids) by a rollout actor, in the order of the prompts.
+
+    Equal weights, prompts and seed give equal completions, whether the actor is replaced on the way or not: it is asked
+    again from the seed, or for what is missing alone where sampling is greedy.
+
+    Raises:
+        RuntimeError: if the actor was silent for ``timeout_s`` or died, more often than it may be replaced.
+        TimeoutError: if a freshly made one was silent, too.
+    """
+    requests = [(str(number), ids) for number, ids in enumerate(prompts)]
+    found: dict[str, Completion] = {}
+    restarts = None
+    while len(found) < len(requests):
+        if actor.restarts != restarts:
+            restarts = actor.restarts
+            asked = [one for one in requests if one[0] not in found] if sampling.temperature == 0 else requests
+            for start in range(0, len(asked), SUBMIT):
+                some, begin = asked[start : start + SUBMIT], seed if start == 0 else None
+                actor.call("submit", some, 1, sampling, begin, timeout_s=timeout_s)
+        answer = actor.call("collect", len(requests), patience(timeout_s), timeout_s=timeout_s)
+        found |= {uid: completions[0] for uid, completions in answer}
+    return [found[uid] for uid, _ in requests]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How reward or judge actors are asked."""
+
+    piece: int
+    """Most samples of one call."""
+    patience_s: float | None
+    """For how long an actor may work before it answers with the verdicts that it has; None for all of its piece."""
+    timeout_s: float
+    """Longest wait for an answer."""
+
+
+class Panel:
+    """Reward actors, or judges, that share samples."""
+
+    def __init__(self, actors: Sequence[Supervised], limits: Limits) -> None:
+        self.actors, self.limits = actors, limits
+        # Parts are scored from several threads. An actor is asked one thing at a time, so that no limit counts a queue.
+        self._turns = [threading.Lock() for _ in actors]
+
+    def verdicts(self, samples: Sequence[Sample], weights: Weights) -> list[Verdict]:
+        """Verdicts in the order of the samples, which are dealt to the actors in equal runs."""
+        size = max(1, math.ceil(len(samples) / len(self.actors)))
+        shares = [samples[start : start + size] for start in range(0, len(samples), size)]
+        with ThreadPoolExecutor(len(self.actors)) as pool:
+            asked = [pool.submit(self._share, place, share, weights) for place, share in enumerate(shares)]
+            return [verdict for share in asked for verdict in share.result()]
+
+    def call(self, place: int, method: str, *arguments: object) -> object:
+        """The result of a method of one of the actors."""
+        with self._turns[place]:
+            return self.actors[place].call(method, *arguments, timeout_s=self.limits.timeout_s)
+
+    def _share(self, place: int, share: Sequence[Sample], weights: Weights) -> list[Verdict]:
+        found: dict[int, Verdict] = {}
+        waiting = deque(range(len(share)))
+        while waiting:
+            piece = [waiting.popleft() for _ in range(min(self.limits.piece, len(waiting)))]
+            try:
+                answer = self.call(place, "score", [share[i] for i in piece], weights, self.limits.patience_s)
+            except TimeoutError as error:
+                answer = [Verdict.failed(str(error)) for _ in piece]
+            assert isinstance(answer, list)
+            found |= {i: verdict for i, verdict in zip(piece, answer, strict=True) if verdict is not None}
+            waiting.extendleft(i for i in reversed(piece) if i not in found)
+        return [found[i] for i in range(len(share))]
