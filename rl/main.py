@@ -6,6 +6,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.markup import escape
 
 from cluster.errors import ClusterError
 from curricula.errors import DataError
@@ -31,7 +32,7 @@ def _job(composed: DictConfig) -> None:
 
 
 def _exit(error: BaseException) -> None:
-    Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
+    Console(stderr=True).print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
     sys.exit(2)
 
 
