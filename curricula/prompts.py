@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 AnswerKind = Literal["choice", "article", "charge", "number", "text"]
@@ -26,7 +27,7 @@ class Prompt:
     where: str = field(default="", compare=False, repr=False)
     """File and line it was read from, for messages; empty for a generated one."""
 
-    @property
+    @cached_property
     def uid(self) -> str:
         """16 hexadecimal digits that stay the same as long as question and reference do."""
         content = json.dumps([self.task, self.messages, self.reference], ensure_ascii=False, sort_keys=True)
