@@ -1,6 +1,7 @@
 """The messages of a chat, checked when they are read, so that a chat template meets only what it can render."""
 
 import difflib
+import re
 from typing import Any
 
 from curricula.errors import DataError
@@ -8,6 +9,7 @@ from curricula.rows import checked, type_name
 
 ROLES = ("system", "user", "assistant")
 _ELSEWHERE = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "developer": "system"}
+_IN_JSON = re.compile(r'\s*\[\s*\{\s*"(role|content)"\s*:')
 _FORM = "a prompt must be text or a list of messages with role and content"
 
 
@@ -21,6 +23,8 @@ def read_messages(prompt: Any, where: str) -> tuple[dict[str, str], ...]:
         DataError: naming the place and the message.
     """
     if isinstance(prompt, str):
+        if _IN_JSON.match(prompt):
+            raise DataError(f"{where}: prompt is the JSON text of a list of messages; give the list itself")
         prompt = [{"role": "user", "content": prompt}]
     if not isinstance(prompt, list):
         raise DataError(f"{where}: {_FORM}, found {type_name(prompt)}")

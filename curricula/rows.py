@@ -139,7 +139,8 @@ def _record(row: Any, where: str) -> Record:
     if isinstance(row, DataError):
         raise row
     if not isinstance(row, dict):
-        raise DataError(f"{where}: expected an object with named fields, found {type_name(row)}")
+        fix = "; write each object in a line of its own" if isinstance(row, list) else ""
+        raise DataError(f"{where}: expected an object with named fields, found {type_name(row)}{fix}")
     return {key: value for key, value in row.items() if value is not None}
 
 

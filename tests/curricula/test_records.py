@@ -62,6 +62,11 @@ def refused(read, path):
         ({**GOOD, "prompt": " \n　"}, "message 1 (of the user) is blank"),
         ({**GOOD, "prompt": []}, "prompt holds no message"),
         ({**GOOD, "prompt": 3}, "a prompt must be text or a list of messages with role and content, found a number"),
+        (
+            {**GOOD, "prompt": json.dumps([SYSTEM, USER])},
+            "prompt is the JSON text of a list of messages; give the list",
+        ),
+        ([GOOD, GOOD], "expected an object with named fields, found a list; write each object in a line of its own"),
         ({**GOOD, "prompt": ["几岁"]}, "message 1 is text; a prompt must be text or a list"),
         ({**GOOD, "prompt": [{**USER, "role": "User"}]}, "message 1 has the role 'User'; write 'user'"),
         ({**GOOD, "prompt": [{**USER, "role": "human"}]}, "write 'user'"),
