@@ -20,18 +20,17 @@ Progress = Callable[[int], None]
 """Given the number of texts that are tokenized."""
 
 CHUNK = 512
-"""Texts tokenized at once, which bounds the memory that the tokenizer's own results take."""
-PROBES = (
-    [{"role": "user", "content": "问"}],
-    [{"role": role, "content": "问"} for role in ("system", "user", "assistant", "user")],
-)
-"""Chats whose rendering stands for the template and all that it depends on, such as its arguments and the date."""
+"""Most texts tokenized at once."""
+CHARACTERS = 1_000_000
+"""A chunk ends once it has so many characters, since the tokenizer's own results take some 100 bytes for each."""
+PROBES = (("user",), ("system", "user"), ("user", "assistant", "user"))
+"""Chats whose ids stand for the template and all that it depends on, such as its arguments and the date."""
+PROBE = " 问<|im_end|><think>\n"
 
 
 def encode_texts(tokenizer: Any, texts: Sequence[str]) -> Iterator[Ids]:
     """Token ids of plain texts, without special tokens around them, in order."""
-    for start in range(0, len(texts), CHUNK):
-        part = list(texts[start : start + CHUNK])
+    for part in _chunks(texts):
         for ids in tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"]:
             yield np.asarray(ids, dtype=np.int32)
 
@@ -54,8 +53,9 @@ def encode_demonstrations(
 
 def _encoded(tokenizer: Any, prompts: Sequence[Prompt], whole: bool, progress: Progress) -> list[Example]:
     digests = [_digest([prompt.messages, prompt.demonstration if whole else None]) for prompt in prompts]
-    once = dict(zip(reversed(digests), reversed(prompts), strict=True))  # the first of equal ones
-    once = dict(reversed(once.items()))
+    once: dict[str, Prompt] = {}
+    for digest, prompt in zip(digests, prompts, strict=True):
+        once.setdefault(digest, prompt)
     keep = len(once) >= KEPT_FROM and getattr(tokenizer, "backend_tokenizer", None) is not None
     order = sorted(once)  # so that every seed, which shuffles, finds the same set
     path = FOLDER / f"{_digest([_identity(tokenizer), whole, order])}.npz" if keep else None
@@ -107,6 +107,19 @@ def _tokenized(tokenizer: Any, prompts: Sequence[Prompt], whole: bool, progress:
     return found
 
 
+def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
+    part: list[str] = []
+    size = 0
+    for text in texts:
+        part.append(text)
+        size += len(text)
+        if len(part) == CHUNK or size >= CHARACTERS:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
 def _prompt_text(tokenizer: Any, messages: Sequence[dict[str, str]]) -> str:
     return str(tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False))
 
@@ -116,11 +129,16 @@ def _identity(tokenizer: Any) -> list[Any]:
     import tokenizers
     import transformers
 
-    probes = []
-    for messages in PROBES:
+    probes: list[Any] = []
+    for roles in PROBES:
+        messages = tuple({"role": role, "content": PROBE} for role in roles)
         try:
             probes.append(_prompt_text(tokenizer, messages))
-        except Exception as error:  # a template may refuse a system message in a way of its own
+            ((ids, head),) = _tokenized(
+                tokenizer, [Prompt("", messages, "", demonstration=PROBE)], True, lambda done: None
+            )
+            probes += [ids.tolist(), head]
+        except Exception as error:  # a template refuses a system message in a way of its own
             probes.append(repr(error))
     return [
         tokenizers.__version__,

@@ -31,6 +31,7 @@ def kept(tmp_path, monkeypatch):
     monkeypatch.setattr(rl.tokens, "FOLDER", tmp_path / "tokens")
     monkeypatch.setattr(rl.tokens, "KEPT_FROM", 8)
     monkeypatch.setattr(rl.tokens, "CHUNK", 7)
+    monkeypatch.setattr(rl.tokens, "CHARACTERS", 250)
     return tmp_path / "tokens", [*make_prompts("charge", "train", 20, seed=0), *odd()]
 
 
@@ -72,21 +73,18 @@ def test_a_kept_set_is_found_in_any_order_and_made_again_when_damaged(tokenizer,
     (file,) = folder.iterdir()
     made = []
     real = rl.tokens._tokenized
-    monkeypatch.setattr(rl.tokens, "_tokenized", lambda *given: made.append(1) or real(*given))
+    monkeypatch.setattr(rl.tokens, "_tokenized", lambda *given: made.append(len(given[1])) or real(*given))
     order = [*random.Random(0).sample(range(len(prompts)), len(prompts)), 0, 0]
     same(encode_demonstrations(tokenizer, [prompts[i] for i in order]), [wanted[i] for i in order])
-    assert not made
+    assert set(made) == {1}, "the probes alone"
     content = file.read_bytes()
-    middle = len(content) // 3
-    for damaged in (
-        content[:-50],
-        b"",
-        b"x" * 100,
-        content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
-    ):
+    flipped = bytearray(content)
+    flipped[len(content) // 3] ^= 1
+    for damaged in (content[:-50], b"", b"x" * 100, bytes(flipped)):
+        made.clear()
         file.write_bytes(damaged)
         same(encode_demonstrations(tokenizer, prompts), wanted)
-        assert made.pop() and not made and file.read_bytes() == content
+        assert sum(n > 1 for n in made) == 1 and file.read_bytes() == content
 
 
 def test_a_kept_set_belongs_to_a_template_and_to_what_it_depends_on(tokenizer, kept, models):
@@ -115,7 +113,7 @@ def test_the_folder_stays_small_and_a_disk_that_refuses_is_no_failure(tmp_path):
     assert (tmp_path / "file").read_text() == ""
 
 
-def test_what_the_template_refuses_and_what_is_too_long_is_named_and_counted(tokenizer, tmp_path):
+def test_demonstrations_that_are_too_long_are_named_and_counted(tokenizer, tmp_path):
     from rl.config.compose import load
     from rl.preflight import require_prompts_fit
 
@@ -128,6 +126,22 @@ def test_what_the_template_refuses_and_what_is_too_long_is_named_and_counted(tok
         UserError, match=r"6 of 9 are too long, the first 3:\n  stage s: the demonstration of .*d.jsonl:\d"
     ):
         require_prompts_fit(config, tokenizer, Console(quiet=True))
+
+
+def test_prompts_that_can_not_be_rendered_are_named_and_counted(tokenizer, kept, monkeypatch):
+    _, prompts = kept
+    real = rl.tokens._prompt_text
+
+    def picky(tokenizer, messages):
+        if messages[0]["role"] == "system":
+            raise UserError("no system message, please")
+        return real(tokenizer, messages)
+
+    monkeypatch.setattr(rl.tokens, "_prompt_text", picky)
+    with pytest.raises(
+        UserError, match=r"^4 of 32 prompts can't be rendered, the first 3:\n  prompt \w{16} \(task odd\): no"
+    ):
+        encode_prompts(tokenizer, prompts)
 
 
 def test_rows_of_an_epoch_are_shuffled_once_and_are_what_they_were():
