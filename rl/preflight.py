@@ -37,7 +37,8 @@ def require_prompts_fit(config: RunConfig, tokenizer: Any, console: Console | No
         DataError: if a data file is missing, malformed or empty.
     """
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console or Console(quiet=True), transient=True) as progress:
+    hidden = console is None or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         for stage in config.curriculum.stages:
             bar = progress.add_task(f"reading the data of stage {stage.name}", total=None)
             measure = _Measure(stage.name, tokenizer, partial(progress.update, bar))
