@@ -56,7 +56,7 @@ def _joined(content: Any, where: str) -> Any:
         return content
     texts = []
     for part in content:
-        kind = part.get("type", "text") if isinstance(part, dict) else type_name(part)
+        kind = (part.get("type") or "text") if isinstance(part, dict) else type_name(part)
         if kind != "text" or not isinstance(part.get("text"), str):
             raise DataError(f"{where} has a part that is no text ({kind}); the model is given text alone")
         texts.append(part["text"])

@@ -130,8 +130,11 @@ def _prompt(record: Record, where: str, path: Path, needed: str) -> Prompt:
     kind = record.get("answer_kind", "text")
     if kind not in get_args(AnswerKind):
         raise DataError(f"{where}: answer_kind is {kind!r}; use one of {', '.join(get_args(AnswerKind))}")
+    task = record.get("task") or path.stem
+    if not task.isprintable():
+        raise DataError(f"{where}: the task {task!r} has characters that no table can show; give it a plain name")
     return Prompt(
-        task=record.get("task") or path.stem,
+        task=task,
         messages=read_messages(record["prompt"], where),
         reference=record.get("reference", ""),
         answer_kind=kind,

@@ -84,6 +84,8 @@ def refused(read, path):
         ({**GOOD, "prompt": [USER, USER]}, "message 2 is of the user where one of the assistant is due"),
         ({**GOOD, "prompt": [SYSTEM, SAID, USER]}, "message 2 is of the assistant where one of the user is due"),
         ({"prompt": "几岁", "reward_model": {"ground_truth": 3}}, "field reference must be text, found a number"),
+        ({**GOOD, "task": "a\x1b[31m\nb"}, r"the task 'a\x1b[31m\nb' has characters that no table can show"),
+        ({**GOOD, "a\x1b": 1}, r"unknown field 'a\x1b'"),
         ({**GOOD, "data_source": "a", "task": "b"}, "has both task and verl's data_source"),
         ({"prompt": "几岁", "reward_model": {"style": "rule"}}, "field reference is missing"),
     ],
@@ -109,7 +111,7 @@ def test_what_is_read_as_documented(tmp_path):
     assert only(GOOD, name="X.JSONL").task == "X" and is_file("X.JSONL") and not is_file("jsonl")
     turns = only({**GOOD, "prompt": [SYSTEM, USER, SAID, USER]})
     assert turns.messages == (SYSTEM, USER, SAID, USER)
-    parts = [{"type": "text", "text": "几"}, {"type": "text", "text": "岁？"}]
+    parts = [{"type": "text", "text": "几", "image_url": None}, {"type": None, "text": "岁？"}]
     assert only({**GOOD, "prompt": [{"role": "user", "content": parts, "name": None}]}).messages == (USER,)
 
 
