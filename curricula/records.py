@@ -27,7 +27,19 @@ from typing import Any, get_args
 from curricula.errors import DataError
 from curricula.messages import read_messages
 from curricula.prompts import AnswerKind, Prompt
-from curricula.rows import RECORDS, TEXTS, Record, checked, kind_of, read_records, read_text, require_file, shown
+from curricula.rows import (
+    RECORDS,
+    TEXTS,
+    Record,
+    checked,
+    kind_of,
+    opened,
+    read_records,
+    read_text,
+    require_file,
+    require_name,
+    shown,
+)
 
 DOCUMENT_KEYS = {"text", "source"}
 VERL_KEYS = {"data_source", "reward_model", "ability", "extra_info"}
@@ -80,6 +92,7 @@ def corpus_files(path: Path) -> list[Path]:
     inside = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
     found = [path / name for name in inside if not any(part.startswith(".") for part in name.parts)]
     for file in found:
+        require_name(file)
         if kind_of(file) not in TEXTS:
             raise DataError(f"{file}: none of {', '.join(TEXTS)}; convert it, or move it out of the corpus folder")
     if not found:
@@ -100,7 +113,7 @@ def fingerprint(path: str | Path) -> str:
     """
     digests = []
     for part in corpus_files(Path(path)):
-        with part.open("rb") as file:
+        with opened(part) as file:
             digests.append((part, hashlib.file_digest(file, "sha256").hexdigest()))
     if not Path(path).is_dir():
         return digests[0][1]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from curricula.errors import DataError, together
 from curricula.strict_json import BOM, lone_surrogate, parse
@@ -54,9 +54,7 @@ def read_records(path: Path, make: Callable[[Record, str], T], limit: int | None
 
 def require_file(path: Path, kinds: tuple[str, ...] = RECORDS) -> None:
     """Refuse what is no file of one of these kinds. Raises DataError."""
-    if lone_surrogate(str(path)):
-        shown = str(path).encode("utf-8", "backslashreplace").decode()
-        raise DataError(f"{shown}: the name of the file is not UTF-8; rename it")
+    require_name(path)
     if path.is_dir():
         raise DataError(f"{path} is a folder; give one file, {' or '.join(kinds)}")
     if not path.is_file():
@@ -68,6 +66,13 @@ def require_file(path: Path, kinds: tuple[str, ...] = RECORDS) -> None:
         raise DataError(f"{path}: neither {' nor '.join(kinds)}; convert it to one of them")
 
 
+def require_name(path: Path) -> None:
+    """Refuse a path that can't be written as text. Raises DataError."""
+    if lone_surrogate(str(path)):
+        readable = str(path).encode("utf-8", "backslashreplace").decode()
+        raise DataError(f"{readable}: the name of the file is not UTF-8; rename it")
+
+
 def kind_of(path: Path) -> str:
     """The suffix of a file in small letters: ``.jsonl`` for X.JSONL, too."""
     return path.suffix.lower()
@@ -75,7 +80,7 @@ def kind_of(path: Path) -> str:
 
 def read_text(path: Path) -> str:
     """A text file, UTF-8 with or without a byte order mark. Raises DataError."""
-    with _opened(path) as file:
+    with opened(path) as file:
         return decoded(file.read(), str(path)).removeprefix(BOM)
 
 
@@ -122,7 +127,8 @@ def checked(text: Any, what: str, *, empty: bool = False, blank: bool = False) -
     return text
 
 
-def _opened(path: Path) -> Any:
+def opened(path: Path) -> BinaryIO:
+    """A file to read bytes from. Raises DataError."""
     try:
         return path.open("rb")
     except OSError as error:
@@ -130,7 +136,7 @@ def _opened(path: Path) -> Any:
 
 
 def _packed(path: Path) -> str | None:
-    with _opened(path) as file:
+    with opened(path) as file:
         head = file.read(8)
     return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
 
@@ -145,7 +151,7 @@ def _record(row: Any, where: str) -> Record:
 
 
 def _jsonl(path: Path) -> Iterator[tuple[str, Any]]:
-    with _opened(path) as file:
+    with opened(path) as file:
         if file.read(2) in _UTF16:
             raise DataError(f"{path}: the file is UTF-16; save it as UTF-8")
         file.seek(0)

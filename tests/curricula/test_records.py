@@ -10,7 +10,7 @@ import pytest
 from curricula.corpora import read_corpus
 from curricula.errors import DataError
 from curricula.prompts import Prompt
-from curricula.records import is_file, read_demonstrations, read_prompts, read_texts
+from curricula.records import fingerprint, is_file, read_demonstrations, read_prompts, read_texts
 from curricula.strict_json import parse
 
 GOOD = {"prompt": "几岁？", "reference": "十六"}
@@ -148,6 +148,10 @@ def test_other_encodings_and_packed_files(tmp_path):
     named = tmp_path / "\udcff.jsonl"
     jsonl(named, GOOD)
     assert "the name of the file is not UTF-8" in refused(read_prompts, named)
+    for name in ("x.jsonl", "x.jsonl.gz", "x.parquet"):
+        (tmp_path / name).unlink()
+    for read in (read_texts, fingerprint):
+        assert "the name of the file is not UTF-8" in refused(read, tmp_path)
 
 
 @pytest.mark.parametrize(
