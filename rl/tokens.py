@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,7 @@ PROBE = " 问<|im_end|><think>\n"
 
 def encode_texts(tokenizer: Any, texts: Sequence[str]) -> Iterator[Ids]:
     """Token ids of plain texts, without special tokens around them, in order."""
-    for part in _chunks(texts):
-        for ids in tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"]:
-            yield np.asarray(ids, dtype=np.int32)
+    return _joined(tokenizer, (_text_parts(tokenizer, text) for text in texts))
 
 
 def encode_prompts(tokenizer: Any, prompts: Sequence[Prompt], progress: Progress = lambda done: None) -> list[Ids]:
@@ -73,32 +71,23 @@ def _encoded(tokenizer: Any, prompts: Sequence[Prompt], whole: bool, progress: P
 def _tokenized(tokenizer: Any, prompts: Sequence[Prompt], whole: bool, progress: Progress) -> list[Example]:
     found: list[Example] = []
     problems: list[str] = []
-    opened: dict[tuple[int, ...], bool] = {}
-
-    def opens(head: Ids) -> bool:
-        tail = tuple(head[-8:].tolist())
-        if tail not in opened:
-            opened[tail] = opens_thinking(tokenizer, head.tolist())
-        return opened[tail]
-
+    answer = _Answers(tokenizer)
     for start in range(0, len(prompts), CHUNK):
         part = prompts[start : start + CHUNK]
-        texts = []
+        rendered = []
         for prompt in part:
             try:
-                texts.append(_prompt_text(tokenizer, prompt.messages))
+                rendered.append(_prompt_parts(tokenizer, prompt.messages))
             except UserError as error:
                 problems.append(f"{prompt.name}: {error}")
         if problems:
             progress(start + len(part))
             continue
-        heads = list(encode_texts(tokenizer, texts))
+        heads = list(_joined(tokenizer, rendered))
         if whole:
-            answers = [prompt.demonstration or "" for prompt in part]
-            answers = [a.removeprefix(THINK) if opens(h) else a for a, h in zip(answers, heads, strict=True)]
-            end = np.asarray([tokenizer.eos_token_id], dtype=np.int32)
+            answers = [answer.text(head, prompt.demonstration or "") for head, prompt in zip(heads, part, strict=True)]
             pairs = zip(heads, encode_texts(tokenizer, answers), strict=True)
-            found += [(np.concatenate([head, answer, end]), len(head)) for head, answer in pairs]
+            found += [(np.concatenate([head, ids, answer.end]), len(head)) for head, ids in pairs]
         else:
             found += [(head, len(head)) for head in heads]
         progress(start + len(part))
@@ -107,21 +96,55 @@ def _tokenized(tokenizer: Any, prompts: Sequence[Prompt], whole: bool, progress:
     return found
 
 
-def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
-    part: list[str] = []
+def _joined(tokenizer: Any, texts: Iterable[list[str]]) -> Iterator[Ids]:
+    """Token ids of texts that are given in parts, each encoded on its own."""
+    for chunk in _chunks(texts):
+        parts = [part for text in chunk for part in text]
+        encoded = iter(tokenizer(parts, add_special_tokens=False, verbose=False)["input_ids"])
+        for text in chunk:
+            yield np.asarray([token for _ in text for token in next(encoded)], dtype=np.int32)
+
+
+def _chunks(texts: Iterable[list[str]]) -> Iterator[list[list[str]]]:
+    chunk: list[list[str]] = []
     size = 0
     for text in texts:
-        part.append(text)
-        size += len(text)
-        if len(part) == CHUNK or size >= CHARACTERS:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
+        chunk.append(text)
+        size += sum(map(len, text))
+        if len(chunk) == CHUNK or size >= CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
-def _prompt_text(tokenizer: Any, messages: Sequence[dict[str, str]]) -> str:
-    return str(tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False))
+# What rl.models.chat does to one prompt, up to the call of the tokenizer.
+
+
+def _prompt_parts(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[str]:
+    return [tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)]
+
+
+def _text_parts(tokenizer: Any, text: str) -> list[str]:
+    return [text]
+
+
+class _Answers:
+    """What follows a prompt in a demonstration; how a prompt ends is looked at once, as most end alike."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.end = np.asarray([tokenizer.eos_token_id], dtype=np.int32)
+        self._opens: dict[tuple[int, ...], bool] = {}
+
+    def text(self, head: Ids, demonstration: str) -> str:
+        tail = tuple(head[-8:].tolist())
+        if tail not in self._opens:
+            self._opens[tail] = opens_thinking(self.tokenizer, tail)
+        return demonstration.removeprefix(THINK) if self._opens[tail] else demonstration
+
+
+# What a kept set is known by.
 
 
 def _identity(tokenizer: Any) -> list[Any]:
@@ -133,7 +156,7 @@ def _identity(tokenizer: Any) -> list[Any]:
     for roles in PROBES:
         messages = tuple({"role": role, "content": PROBE} for role in roles)
         try:
-            probes.append(_prompt_text(tokenizer, messages))
+            probes.append(_prompt_parts(tokenizer, messages))
             ((ids, head),) = _tokenized(
                 tokenizer, [Prompt("", messages, "", demonstration=PROBE)], True, lambda done: None
             )
