@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from curricula.errors import DataError, together
 from curricula.strict_json import BOM, lone_surrogate, parse
@@ -127,7 +128,7 @@ def checked(text: Any, what: str, *, empty: bool = False, blank: bool = False) -
     return text
 
 
-def opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BufferedReader:
     """A file to read bytes from. Raises DataError."""
     try:
         return path.open("rb")
