@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 AnswerKind = Literal["choice", "article", "charge", "number", "text"]
@@ -18,21 +19,29 @@ class Prompt:
     messages: tuple[dict[str, str], ...]
     """Chat messages, each with ``role`` and ``content``; the last is the user's question."""
     reference: str
-    """Ground truth, as it would stand inside ``<answer>``."""
+    """Ground truth, as it would stand inside ``<answer>``; the JSON text of a list where it has several parts."""
     answer_kind: AnswerKind = "text"
     """How the answer is compared with the reference."""
     demonstration: str | None = None
     """A whole completion, ``<think>…</think><answer>…</answer>``."""
+    where: str = field(default="", compare=False, repr=False)
+    """File and line it was read from, for messages; empty for a generated one."""
 
-    @property
+    @cached_property
     def uid(self) -> str:
         """16 hexadecimal digits that stay the same as long as question and reference do."""
         content = json.dumps([self.task, self.messages, self.reference], ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
+    @property
+    def name(self) -> str:
+        """What a message calls it: where it was read from, else its task and uid."""
+        return self.where or f"prompt {self.uid} (task {self.task})"
+
     def to_json(self) -> dict[str, Any]:
         """The prompt as JSON values, in the format of ``curricula.records``."""
         record = asdict(self)
+        del record["where"]
         record["prompt"] = list(record.pop("messages"))
         return record
 

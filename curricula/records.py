@@ -1,26 +1,48 @@
 """The data format: one schema for prompts, demonstrations and corpora, as JSONL or Parquet.
 
-    prompts          {"prompt": "…" or [{"role": …, "content": …}], "reference": "…",
+    prompts          {"prompt": "…" or [{"role": …, "content": …}], "reference": "…" or ["…", …],
                       "task": "…" (default: name of the file), "answer_kind": choice|article|charge|number|text}
     demonstrations   the same, with "demonstration": the whole completion (``reference`` may be left out)
     corpora          {"text": "…", "source": "…" (default: name of the file)}, or text files of one document each
 
-Other keys are an error. A message about a bad record names file and line (for Parquet: file and row).
+A field that is null counts as left out; other fields are an error. Messages are checked as
+:func:`curricula.messages.read_messages` says. A list of texts as reference is kept as its JSON text, which the rewards
+take apart again; a number is an error, because 2 and 2.0 are not the same text.
+
+Files are UTF-8; a byte order mark is skipped, lines end with LF or CRLF. A record is refused that is no strict JSON
+(NaN, a key twice), or holds half of a surrogate pair or a NUL character. The index column that pandas writes to Parquet
+(``__index_level_0__``) is ignored. verl's columns are read as well: ``data_source`` as the task and
+``reward_model.ground_truth`` as the reference. Its ``reward_model.style``, ``ability`` and ``extra_info`` are ignored,
+since rewards belong to the stage.
+
+A message about bad records names file and line (for Parquet: file and row) of the first and counts them all.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
 from curricula.errors import DataError
+from curricula.messages import read_messages
 from curricula.prompts import AnswerKind, Prompt
+from curricula.rows import (
+    RECORDS,
+    TEXTS,
+    Record,
+    checked,
+    kind_of,
+    opened,
+    read_records,
+    read_text,
+    require_file,
+    require_name,
+    shown,
+)
 
-RECORDS = (".jsonl", ".parquet")
-TEXTS = (*RECORDS, ".txt")
+DOCUMENT_KEYS = {"text", "source"}
+VERL_KEYS = {"data_source", "reward_model", "ability", "extra_info"}
 PROMPT_KEYS = {"prompt", "reference", "task", "answer_kind", "demonstration"}
 
 
@@ -38,12 +60,12 @@ def read_prompts(path: str | Path) -> list[Prompt]:
     Raises:
         DataError: for a missing, empty or malformed file, naming the line.
     """
-    return [_prompt(record, where, Path(path), ("prompt", "reference")) for where, record in _records(Path(path))]
+    return read_records(Path(path), lambda record, where: _prompt(record, where, Path(path), "reference"))
 
 
 def read_demonstrations(path: str | Path) -> list[Prompt]:
     """Prompts with demonstrations. Raises as :func:`read_prompts` does."""
-    return [_prompt(record, where, Path(path), ("prompt", "demonstration")) for where, record in _records(Path(path))]
+    return read_records(Path(path), lambda record, where: _prompt(record, where, Path(path), "demonstration"))
 
 
 def read_texts(path: str | Path, limit: int | None = None) -> list[Document]:
@@ -56,7 +78,7 @@ def read_texts(path: str | Path, limit: int | None = None) -> list[Document]:
     """
     found: list[Document] = []
     for file in corpus_files(Path(path)):
-        found += islice(_texts(file), None if limit is None else limit - len(found))
+        found += _documents(file, None if limit is None else limit - len(found))
         if len(found) == limit:
             break
     return found
@@ -65,12 +87,13 @@ def read_texts(path: str | Path, limit: int | None = None) -> list[Document]:
 def corpus_files(path: Path) -> list[Path]:
     """The files of a corpus, sorted by path: itself, or those of a folder. Raises as :func:`read_texts` does."""
     if not path.is_dir():
-        _require_file(path, TEXTS)
+        require_file(path, TEXTS)
         return [path]
     inside = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
     found = [path / name for name in inside if not any(part.startswith(".") for part in name.parts)]
     for file in found:
-        if file.suffix not in TEXTS:
+        require_name(file)
+        if kind_of(file) not in TEXTS:
             raise DataError(f"{file}: none of {', '.join(TEXTS)}; convert it, or move it out of the corpus folder")
     if not found:
         raise DataError(f"{path}: the folder holds no file; put {', '.join(TEXTS)} there")
@@ -79,7 +102,7 @@ def corpus_files(path: Path) -> list[Path]:
 
 def is_file(name: str) -> bool:
     """Whether a task is given as a file of prompts and not by the name of a generator."""
-    return name.endswith((".jsonl", ".parquet"))
+    return kind_of(Path(name)) in RECORDS
 
 
 def fingerprint(path: str | Path) -> str:
@@ -90,7 +113,7 @@ def fingerprint(path: str | Path) -> str:
     """
     digests = []
     for part in corpus_files(Path(path)):
-        with part.open("rb") as file:
+        with opened(part) as file:
             digests.append((part, hashlib.file_digest(file, "sha256").hexdigest()))
     if not Path(path).is_dir():
         return digests[0][1]
@@ -98,104 +121,75 @@ def fingerprint(path: str | Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _require_file(path: Path, suffixes: tuple[str, ...] = RECORDS) -> None:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    if path.suffix not in suffixes:
-        raise DataError(f"{path}: neither {' nor '.join(suffixes)}; convert it to one of them")
+def _documents(path: Path, limit: int | None) -> list[Document]:
+    if kind_of(path) != ".txt":
+        return read_records(path, lambda record, where: _document(record, where, path), limit)
+    text = read_text(path).strip()
+    if not text:
+        raise DataError(f"{path}: the file holds no text")
+    return [Document(text, path.stem)]
 
 
-def _texts(path: Path) -> Iterator[Document]:
-    if path.suffix == ".txt":
-        text = _decoded(path.read_bytes().removeprefix(b"\xef\xbb\xbf"), str(path))
-        if not text.strip():
-            raise DataError(f"{path}: the file holds no text")
-        yield Document(text.strip(), path.stem)
-        return
-    for where, record in _records(path):
-        _require(record, where, ("text",), {"text", "source"})
-        yield Document(record["text"], str(record.get("source") or path.stem))
+def _document(record: Record, where: str, path: Path) -> Document:
+    _require(record, where, ("text",), DOCUMENT_KEYS)
+    return Document(record["text"], record.get("source") or path.stem)
 
 
-def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    _require_file(path)
-    rows = _parquet(path) if path.suffix == ".parquet" else _jsonl(path)
-    empty = True
-    for where, record in rows:
-        empty = False
-        if not isinstance(record, dict):
-            raise DataError(f"{where}: expected an object with named fields, found {type(record).__name__}")
-        yield where, record
-    if empty:
-        raise DataError(f"{path}: the file holds no record")
-
-
-def _jsonl(path: Path) -> Iterator[tuple[str, Any]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            where = f"{path}:{number}"
-            if not line.strip():
-                continue
-            try:
-                yield where, json.loads(_decoded(line, where))
-            except json.JSONDecodeError as error:
-                raise DataError(f"{where}: not valid JSON: {error.msg} at column {error.colno}") from None
-
-
-def _decoded(data: bytes, where: str) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8 ({error.reason} at byte {error.start}); save the file as UTF-8") from None
-
-
-def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    number = 0
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(1024):
-                for record in batch.to_pylist():
-                    number += 1
-                    yield f"{path} row {number}", {key: value for key, value in record.items() if value is not None}
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file: {error}") from None
-
-
-def _require(record: dict[str, Any], where: str, needed: tuple[str, ...], known: set[str]) -> None:
-    for key in needed:
-        if key not in record:
-            raise DataError(f"{where}: field {key} is missing; found {', '.join(sorted(record)) or 'nothing'}")
-    unknown = sorted(set(record) - known)
-    if unknown:
-        raise DataError(f"{where}: unknown field {unknown[0]}; known fields are {', '.join(sorted(known))}")
-    for key in known - {"prompt"}:
-        if key in record and not isinstance(record[key], str):
-            raise DataError(f"{where}: field {key} must be text, found {type(record[key]).__name__}")
-    for key in needed:
-        if not record[key]:
-            raise DataError(f"{where}: field {key} is empty")
-
-
-def _prompt(record: dict[str, Any], where: str, path: Path, needed: tuple[str, ...]) -> Prompt:
-    _require(record, where, needed, PROMPT_KEYS)
+def _prompt(record: Record, where: str, path: Path, needed: str) -> Prompt:
+    record = _without_verl(record, where)
+    if isinstance(record.get("reference"), list):
+        record["reference"] = _as_json(record["reference"], where)
+    _require(record, where, ("prompt", needed), PROMPT_KEYS)
     kind = record.get("answer_kind", "text")
     if kind not in get_args(AnswerKind):
         raise DataError(f"{where}: answer_kind is {kind!r}; use one of {', '.join(get_args(AnswerKind))}")
-    messages = record["prompt"]
-    if isinstance(messages, str):
-        messages = [{"role": "user", "content": messages}]
-    well_formed = isinstance(messages, list) and all(
-        isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in messages
-    )
-    if not well_formed:
-        raise DataError(f"{where}: prompt must be text or a list of messages with role and content")
+    task = record.get("task") or path.stem
+    if not task.isprintable():
+        raise DataError(f"{where}: the task {task!r} has characters that no table can show; give it a plain name")
     return Prompt(
-        task=record.get("task") or path.stem,
-        messages=tuple({"role": m["role"], "content": m["content"]} for m in messages),
+        task=task,
+        messages=read_messages(record["prompt"], where),
         reference=record.get("reference", ""),
         answer_kind=kind,
         demonstration=record.get("demonstration"),
+        where=where,
     )
+
+
+def _without_verl(record: Record, where: str) -> Record:
+    """A record in verl's format as one of ours."""
+    if not record.keys() & {"data_source", "reward_model"}:
+        return record
+    found = {key: value for key, value in record.items() if key not in VERL_KEYS}
+    model = record.get("reward_model")
+    truth = model.get("ground_truth") if isinstance(model, dict) else model
+    for ours, theirs, value in (
+        ("task", "data_source", record.get("data_source")),
+        ("reference", "reward_model.ground_truth", truth),
+    ):
+        if value is None:
+            continue
+        if ours in found:
+            raise DataError(f"{where}: has both {ours} and verl's {theirs}; keep one of them")
+        found[ours] = value
+    return found
+
+
+def _as_json(reference: list[Any], where: str) -> str:
+    if not reference:
+        raise DataError(f"{where}: field reference is empty")
+    texts = [checked(one, f"{where}: entry {n} of reference") for n, one in enumerate(reference, start=1)]
+    return json.dumps(texts, ensure_ascii=False)
+
+
+def _require(record: Record, where: str, needed: tuple[str, ...], known: set[str]) -> None:
+    for key in needed:
+        if key not in record:
+            raise DataError(
+                f"{where}: field {key} is missing; found {', '.join(map(shown, sorted(record))) or 'nothing'}"
+            )
+    unknown = sorted(set(record) - known)
+    if unknown:
+        raise DataError(f"{where}: unknown field {shown(unknown[0])}; known fields are {', '.join(sorted(known))}")
+    for key in sorted(known & set(record) - {"prompt"}):
+        checked(record[key], f"{where}: field {key}", empty=key not in needed, blank=key not in needed or key == "text")

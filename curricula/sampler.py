@@ -69,8 +69,11 @@ class Sampler:
             position = self.positions[task]
             row = self._row_at(task, position)
             self.positions[task] += 1
-            chance = random.Random(f"{self.seed}/{task}/{position}/taken").random()
-            if chance < self._interest(self.solved.get(pool[row].uid, 0.5)):
+            interest = self._interest(self.solved.get(pool[row].uid, 0.5)) if self.difficulty else 1.0
+            if interest >= 1:
+                return row
+            # A seeded generator is slow to make, so that none is where nothing is left to chance.
+            if interest > 0 and random.Random(f"{self.seed}/{task}/{position}/taken").random() < interest:
                 return row
         self.positions[task] += 1
         return self._row_at(task, self.positions[task] - 1)

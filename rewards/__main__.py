@@ -13,10 +13,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import yaml
 
+from curricula.errors import DataError
+from curricula.rows import decoded
+from curricula.strict_json import parse
 from rewards.judge.client import JudgeSettings
 from rewards.judge.service import JudgeService
 from rewards.pool import WorkerPool
@@ -56,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         weights = _weights(chosen)
         expand(weights)
-        lines = sys.stdin if chosen.input == "-" else Path(chosen.input).open(encoding="utf-8")  # noqa: SIM115
+        lines = sys.stdin.buffer if chosen.input == "-" else Path(chosen.input).open("rb")  # noqa: SIM115
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -124,7 +127,7 @@ def _list() -> int:
     return 0
 
 
-def _score(lines: TextIO, weights: Weights, scorer: Scorer, where: str) -> int:
+def _score(lines: BinaryIO, weights: Weights, scorer: Scorer, where: str) -> int:
     alone = next(iter(weights)) if len(weights) == 1 else None
     try:
         for batch in _batches(lines, where):
@@ -141,12 +144,12 @@ def _score(lines: TextIO, weights: Weights, scorer: Scorer, where: str) -> int:
         return 2
     finally:
         scorer.close()
-        if lines is not sys.stdin:
+        if lines is not sys.stdin.buffer:
             lines.close()
     return 0
 
 
-def _batches(lines: TextIO, where: str) -> Iterator[list[Sample | Verdict]]:
+def _batches(lines: BinaryIO, where: str) -> Iterator[list[Sample | Verdict]]:
     batch: list[Sample | Verdict] = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
@@ -158,13 +161,15 @@ def _batches(lines: TextIO, where: str) -> Iterator[list[Sample | Verdict]]:
         yield batch
 
 
-def _read(line: str, where: str) -> Sample | Verdict:
+def _read(line: bytes, where: str) -> Sample | Verdict:
     try:
-        record = json.loads(line)
+        record = parse(decoded(line, where), halves=True)  # what a policy writes may end within a character
         if not isinstance(record, dict):
             raise ValueError(f"expected an object, found {type(record).__name__}")
         return Sample.from_json(record)
-    except (ValueError, RecursionError) as error:
+    except DataError as error:
+        return Verdict.failed(str(error))
+    except ValueError as error:
         return Verdict.failed(f"{where}: {error}")
 
 

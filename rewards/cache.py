@@ -16,7 +16,8 @@ BATCH = 500
 
 def key_of(*parts: Any) -> str:
     """SHA-256 of JSON values."""
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+    content = json.dumps(parts, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
 
 
 class Cache:

@@ -91,7 +91,8 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
         tokenizer = load_tokenizer(model_path, config.model.trust_remote_code)
         architecture = AutoConfig.from_pretrained(model_path, trust_remote_code=config.model.trust_remote_code)
         require_supported(architecture, config.model.max_length)
-        require_prompts_fit(config, tokenizer)
+    require_prompts_fit(config, tokenizer, console)
+    with console.status("judge"):
         require_judge(config)
     tracker = Tracker(Path(config.run_dir), config.tracker, console)
     checkpoints = Checkpoints(Path(config.run_dir), config.trainer.keep_last)

@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 
 from rl.errors import UserError
 from rl.samples import supervised_batch
+from rl.token_cache import Ids
+from rl.tokens import encode_texts
 
 if TYPE_CHECKING:
     from rl.runtime import Runtime
@@ -43,9 +45,9 @@ def content_key(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def windows(ids: Sequence[int], window: int) -> list[list[int]]:
+def windows(ids: Ids, window: int) -> list[Ids]:
     """A document in pieces of at most ``window`` tokens; a piece's first token is not predicted."""
-    pieces = [list(ids[start : start + window]) for start in range(0, len(ids), window)]
+    pieces = [ids[start : start + window] for start in range(0, len(ids), window)]
     return [piece for piece in pieces if len(piece) > 1]
 
 
@@ -54,16 +56,19 @@ def score(
 ) -> Iterator[tuple[list[int], list[Score]]]:
     """Scores of texts, shortest first, in parts: (places in ``texts``, their scores).
 
+    Texts are tokenized twice, first for their lengths alone, so that the token ids of one part are all that is held.
+
     Args:
         runtime: the run, whose trainer holds the policy.
         texts: documents.
         window: longest piece in one pass (tokens).
         max_tokens: tokens of one forward pass.
     """
-    encoded = [runtime.encode(text) for text in texts]
-    order = sorted(range(len(texts)), key=lambda i: len(encoded[i]))
-    for places in _parts(order, [len(ids) for ids in encoded]):
-        pieces = [(place, piece) for place in places for piece in windows(encoded[place], window)]
+    lengths = [len(ids) for ids in encode_texts(runtime.tokenizer, texts)]
+    order = sorted(range(len(texts)), key=lambda i: lengths[i])
+    for places in _parts(order, lengths):
+        encoded = encode_texts(runtime.tokenizer, [texts[place] for place in places])
+        pieces = [(place, piece) for place, ids in zip(places, encoded, strict=True) for piece in windows(ids, window)]
         sums = dict.fromkeys(places, 0.0)
         counts = dict.fromkeys(places, 0)
         if pieces:

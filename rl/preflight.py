@@ -2,10 +2,18 @@
 
 import itertools
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from curricula.errors import together
 from curricula.prompts import Prompt
 from curricula.records import is_file, read_prompts
+from curricula.rows import SHOWN
 from curricula.tasks import make_prompts
 from rewards.judge.client import JudgeSettings
 from rl.config.derive import wants_judge
@@ -16,40 +24,72 @@ from rl.demonstrations import demonstrations
 from rl.errors import UserError
 from rl.evaluation.stage import read_benchmarks
 from rl.inference.backends.served import asked_models
-from rl.models.chat import render_demonstration, render_prompt
+from rl.tokens import encode_demonstrations, encode_prompts
 
 PROBED = 100
 """Generated questions of each task that are looked at."""
 
 
-def require_prompts_fit(config: RunConfig, tokenizer: Any) -> None:
-    """Read every data file and measure prompts and demonstrations.
+def require_prompts_fit(config: RunConfig, tokenizer: Any, console: Console | None = None) -> None:
+    """Read every data file and measure prompts and demonstrations; the console shows how far that is.
 
     Raises:
-        UserError: if a prompt or a demonstration is longer than its stage allows, or a benchmark can't be read.
+        UserError: if a prompt or a demonstration is longer than its stage allows or can't be rendered, or a benchmark
+            can't be read.
         DataError: if a data file is missing, malformed or empty.
     """
-    for stage in config.curriculum.stages:
-        where = f"stage {stage.name}"
-        if isinstance(stage, MidTrainingStage | PerplexityStage):
-            load_corpus(stage.corpus, stage.clean)
-        elif isinstance(stage, SFTStage):
-            for prompt in itertools.chain(*demonstrations(stage, config.seed)):
-                ids, _ = render_demonstration(tokenizer, prompt)
-                _require(
-                    len(ids), config.model.max_length, f"{where}: the demonstration of {prompt.uid}", "model.max_length"
-                )
-        elif isinstance(stage, GRPOStage):
-            for prompt in itertools.chain(*(_questions(source, config.seed) for source in stage.sources)):
-                length = len(render_prompt(tokenizer, prompt.messages))
-                what = f"{where}: prompt {prompt.uid} (task {prompt.task})"
-                _require(length, stage.max_prompt_tokens, what, "max_prompt_tokens")
-        elif isinstance(stage, EvaluateStage):
-            read_benchmarks(stage)
-            limit = config.model.max_length - stage.sampling.max_tokens
-            for prompt in read_prompts(stage.data) if stage.data else ():
-                length = len(render_prompt(tokenizer, prompt.messages))
-                _require(length, limit, f"{where}: prompt {prompt.uid}", "model.max_length less sampling.max_tokens")
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    hidden = console is None or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        for stage in config.curriculum.stages:
+            bar = progress.add_task(f"reading the data of stage {stage.name}", total=None)
+            measure = _Measure(stage.name, tokenizer, partial(progress.update, bar))
+            if isinstance(stage, MidTrainingStage | PerplexityStage):
+                load_corpus(stage.corpus, stage.clean)
+            elif isinstance(stage, SFTStage):
+                given = list(itertools.chain(*demonstrations(stage, config.seed)))
+                measure(given, config.model.max_length, "model.max_length", demonstrations=True)
+            elif isinstance(stage, GRPOStage):
+                for source in stage.sources:
+                    measure(_questions(source, config.seed), stage.max_prompt_tokens, "max_prompt_tokens")
+            elif isinstance(stage, EvaluateStage):
+                read_benchmarks(stage)
+                limit = config.model.max_length - stage.sampling.max_tokens
+                if stage.data:
+                    measure(read_prompts(stage.data), limit, "model.max_length less sampling.max_tokens")
+            progress.remove_task(bar)
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """Measures the prompts of a stage."""
+
+    stage: str
+    tokenizer: Any
+    update: Callable[..., None]
+    """Of the stage's progress bar."""
+
+    def __call__(self, prompts: list[Prompt], limit: int, key: str, *, demonstrations: bool = False) -> None:
+        self.update(description=f"measuring the data of stage {self.stage}", total=len(prompts), completed=0)
+        try:
+            if demonstrations:
+                lengths = [len(ids) for ids, _ in encode_demonstrations(self.tokenizer, prompts, self._show)]
+            else:
+                lengths = [len(ids) for ids in encode_prompts(self.tokenizer, prompts, self._show)]
+        except UserError as error:
+            raise UserError(f"stage {self.stage}: {error}") from None
+        what = "the demonstration of " if demonstrations else ""
+        problems = [
+            f"stage {self.stage}: {what}{prompt.name} has {length} tokens, more than {key}={limit}"
+            for prompt, length in zip(prompts, lengths, strict=True)
+            if length > limit
+        ]
+        if problems:
+            told = together(problems[:SHOWN], len(problems), len(prompts), "are too long")
+            raise UserError(f"{told}; raise the limit or take {'them' if problems[1:] else 'it'} out")
+
+    def _show(self, done: int) -> None:
+        self.update(completed=done)
 
 
 def _questions(source: str, seed: int) -> list[Prompt]:
@@ -73,8 +113,3 @@ def require_judge(config: RunConfig) -> None:
         "correct it, or use judge.kind=statute",
         "judge.model=",
     )
-
-
-def _require(length: int, limit: int, what: str, key: str) -> None:
-    if length > limit:
-        raise UserError(f"{what} has {length} tokens, more than {key}={limit}; raise the limit or take it out")

@@ -32,6 +32,7 @@ from rl.generation import GroupStream, Request, StreamPlan, stable_seed
 from rl.manifest import Manifest
 from rl.models.chat import THINK, opens_thinking, render_prompt
 from rl.samples import Completion, Group, TokenBatch
+from rl.tokens import encode_prompts
 from rl.tracking import Tracker
 from rl.updates import StepUpdate, shaped
 
@@ -253,7 +254,7 @@ class Runtime:
     def answer(self, stage: EvaluateStage, prompts: Sequence[Prompt]) -> list[Group]:
         """One completion of each prompt, in the order of the prompts, by the policy as it stands."""
         self.sync_weights()
-        rendered = [render_prompt(self.tokenizer, prompt.messages) for prompt in prompts]
+        rendered = [ids.tolist() for ids in encode_prompts(self.tokenizer, prompts)]
         actors = self.fleet.rollouts
         shares = [list(range(len(prompts)))[i :: len(actors)] for i in range(len(actors))]
 

@@ -121,7 +121,7 @@ class TokenBatch:
         )
 
 
-def supervised_batch(sequences: Sequence[tuple[list[int], int]]) -> TokenBatch:
+def supervised_batch(sequences: Sequence[tuple[Sequence[int] | np.ndarray, int]]) -> TokenBatch:
     """Demonstrations as a batch: items are (token ids, length of the prompt); targets are what follows the prompt."""
     ids = [np.asarray(tokens, dtype=np.int64) for tokens, _ in sequences]
     masks = [np.arange(len(tokens)) >= max(prompt, 1) for tokens, prompt in sequences]

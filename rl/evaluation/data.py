@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curricula.strict_json import parse
 from rl.errors import UserError
 
 
@@ -72,10 +73,11 @@ def values(path: Path, text: str) -> list[tuple[str, Any]]:
     """(where, value) of each line of JSON Lines, or of each element of a JSON list; one pair for another JSON value."""
     if path.suffix != ".jsonl":
         try:
-            whole = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            if len(text.splitlines()) < 2:
-                raise UserError(f"{path}: not valid JSON: {error}") from None
+            whole = parse(text)
+        except ValueError as error:
+            first, _, others = text.strip().partition("\n")
+            if not others or not _is_json(first):
+                raise UserError(f"{path}: {error}") from None
         else:
             return [
                 (f"{path}, entry {n}", value) for n, value in enumerate(whole if isinstance(whole, list) else [whole])
@@ -87,15 +89,23 @@ def values(path: Path, text: str) -> list[tuple[str, Any]]:
     ]
 
 
+def _is_json(text: str) -> bool:
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _line(path: Path, number: int, line: str) -> Any:
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}:{number}: not valid JSON: {error}") from None
+        return parse(line)
+    except ValueError as error:
+        raise UserError(f"{path}:{number}: {error}") from None
 
 
 def _csv(path: Path, text: str) -> Iterator[tuple[str, Any]]:
-    reader = csv.DictReader(text.splitlines(keepends=True), strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         for number, row in enumerate(reader):
             if None in row or None in row.values():

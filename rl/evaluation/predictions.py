@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curricula.strict_json import parse
 from rl.errors import UserError
 from rl.evaluation import matching
 from rl.evaluation.benchmark import Question
@@ -187,8 +188,8 @@ def load(path: Path) -> Any:
     if path.suffix == ".jsonl":
         return [value for _, value in values(path, text)]
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        return parse(text)
+    except ValueError:
         return [value for _, value in values(path, text)]
 
 

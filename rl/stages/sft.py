@@ -1,6 +1,7 @@
 """Supervised fine-tuning: the loss covers what follows the prompt."""
 
 import random
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,11 @@ from curricula.sampler import require_keys
 from rl.config.derive import batch_numbers
 from rl.config.stages import SFTStage
 from rl.demonstrations import demonstrations
-from rl.models.chat import render_demonstration
 from rl.runtime import Runtime
 from rl.samples import supervised_batch
 from rl.steps import Step, StepLoop
-
-Example = tuple[list[int], int]
-"""(token ids, length of the prompt part)."""
+from rl.token_cache import Example
+from rl.tokens import encode_demonstrations
 
 
 class Best:
@@ -44,10 +43,9 @@ class Best:
 def run(stage: SFTStage, runtime: Runtime) -> None:
     """Train on demonstrations, in an order that starts anew each epoch; end with the best weights by held-out loss."""
     batch, seed = batch_numbers(runtime.config, stage), runtime.config.seed
-    train, held_out = (
-        [render_demonstration(runtime.tokenizer, prompt) for prompt in prompts]
-        for prompts in demonstrations(stage, seed)
-    )
+    given, aside = demonstrations(stage, seed)
+    examples = encode_demonstrations(runtime.tokenizer, [*given, *aside])
+    train, held_out = examples[: len(given)], examples[len(given) :]
     best = Best()
     for step in StepLoop(stage, runtime, stage.optim, stage.steps, {"best": best}):
         with step.phase("data"):
@@ -87,7 +85,12 @@ def rows_at(position: int, n: int, total: int, seed: int) -> list[int]:
     found = []
     for index in range(position, position + n):
         epoch, place = divmod(index, total)
-        order = list(range(total))
-        random.Random(f"{seed}/{epoch}").shuffle(order)
-        found.append(order[place])
+        found.append(_order(epoch, total, seed)[place])
     return found
+
+
+@lru_cache(maxsize=2)
+def _order(epoch: int, total: int, seed: int) -> list[int]:
+    order = list(range(total))
+    random.Random(f"{seed}/{epoch}").shuffle(order)
+    return order

@@ -1,4 +1,5 @@
 import json
+import random
 from collections import Counter
 
 import pytest
@@ -113,3 +114,28 @@ def test_a_group_with_a_failed_verdict_is_let_go_without_a_trace():
     found.at(0)
     found.observe(0, [], [])
     assert not found.picked and not found.observed
+
+
+def test_the_rows_of_a_pool_are_those_of_the_plain_walk():
+    """Every row in its turn is taken with its chance; that one seeded generator a row would do the same."""
+
+    def walk(found, position, difficulty):
+        while True:
+            order = list(range(len(POOL)))
+            random.Random(f"{found.seed}/cases.jsonl/{position // len(POOL)}").shuffle(order)
+            prompt = POOL[order[position % len(POOL)]]
+            solved = found.solved.get(prompt.uid, 0.5)
+            interest = 1 - difficulty + 4 * difficulty * solved * (1 - solved)
+            if random.Random(f"{found.seed}/cases.jsonl/{position}/taken").random() < interest:
+                return position + 1, prompt
+            position += 1
+
+    for difficulty in (0.0, 0.3, 0.9, 1.0):
+        found = Sampler({"cases.jsonl": 1.0}, {"cases.jsonl": POOL}, 5, "s", difficulty)
+        for number, prompt in enumerate(POOL[:9]):
+            found.solved[prompt.uid] = (0.0, 0.2, 0.5, 1.0)[number % 4]
+        position = 0
+        for index in range(60):
+            position, wanted = walk(found, position, difficulty)
+            assert found.at(index) is wanted
+        assert found.positions == {"cases.jsonl": position}

@@ -107,6 +107,18 @@ def test_scoring_a_file_from_the_command_line(tmp_path):
     odd = json.dumps({"completion": "<answer>\ud83d甲</answer>", "reference": "乙"})
     answer = run("score", "--reward", "accuracy", "--input", "-", text=odd)
     assert answer.returncode == 0 and json.loads(answer.stdout)["score"] == 0.0
+    reference = b'{"completion": "x", "reference": '
+    lines = [
+        b'\xef\xbb\xbf{"completion": "<answer>a\xe2\x80\xa8b</answer>", "reference": "a b"}\r',
+        reference + b"NaN}",
+    ]
+    lines += [b'{"completion": "x", "completion": "y"}', reference + b'"\xff"}', b"\xff\xfe{\x00"]
+    path.write_bytes(b"\n".join(lines))
+    answer = run("score", "--reward", "accuracy", "--input", path)
+    found = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert answer.returncode == 0 and found[0]["score"] == 1.0
+    for number, message in enumerate(("NaN is no JSON", "stands twice", "not UTF-8", "UTF-16"), start=2):
+        assert found[number - 1]["error"].startswith(f"{path}:{number}: ") and message in found[number - 1]["error"]
     mix = tmp_path / "mix.yaml"
     mix.write_text("accuracy: 1.0\nlength: {weight: 0.5, clip: [-0.5, 0], options: {longest: 20, buffer: 10}}\n")
     line = json.dumps({"completion": "<think>" + "理" * 90 + "</think><answer>甲</answer>", "reference": "甲"})

@@ -12,6 +12,7 @@ from rl.errors import UserError
 from rl.evaluate import main
 from rl.evaluation.benchmark import Question
 from rl.evaluation.benchmarks.lawbench import BENCHMARK
+from rl.evaluation.data import entries
 from rl.evaluation.metrics.lawbench import NOT_ASKED
 from rl.evaluation.score import score_task
 
@@ -114,7 +115,10 @@ def test_every_shape_of_predictions_is_read(tmp_path, capsys, shape):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "not valid JSON"), ("3", "found int"), ("{}", "no prediction"), ('{"0": {"text": "x"}}', "entry 0"),
+        ("{", "not valid JSON"), (r'{"0": "\ud83d"}', r"p.json: \ud83d is half of a surrogate pair"),
+        ('{"0": "x",\n "0": "y"}', "p.json: the key '0' stands twice"), ('{"0": NaN}', "NaN is no JSON value"),
+        ('{\n"0": "x",\n}', "at line 3, column 1"), ("3", "found int"), ("{}", "no prediction"),
+        ('{"0": {"text": "x"}}', "entry 0"),
         ('[{"id": 0, "prediction": "x"}]', "no reference; give the benchmark's own file with --data"),
         ('{"task": "3-5", "predictions": []}', "of task 3-5, not of 3-4"),
     ],
@@ -125,6 +129,12 @@ def test_a_file_of_another_shape_is_a_sentence(tmp_path, capsys, content, messag
     assert main(["score", "--benchmark", "lawbench", "--task", "3-4", "--predictions", str(path)]) == 2
     assert message in capsys.readouterr().err
     assert main(["score", "--benchmark", "lawbench", "--task", "3-4", "--predictions", str(tmp_path / "none")]) == 2
+
+
+def test_a_table_breaks_lines_where_csv_does(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes('\ufeffa,b\r\n一\u2028二\x85,"三\n四"\r\n'.encode())
+    assert [entry.fields for entry in entries(path)] == [{"a": "一\u2028二\x85", "b": "三\n四"}]
 
 
 def test_an_unanswered_question_is_told(tmp_path, capsys):

@@ -276,3 +276,11 @@ def test_the_best_loss_is_a_number_and_survives_a_resume():
     again = Best()
     again.load_state_dict(best.state_dict())
     assert (again.loss, again.step) == (0.5, 10) and again.offer(0.4, 30)
+
+
+def test_an_error_is_shown_as_it_is_written(capsys):
+    from rl.main import _exit
+
+    with pytest.raises(SystemExit, match="2"):
+        _exit(UserError("data[0].jsonl:1: [/b] and [red]"))
+    assert "error: data[0].jsonl:1: [/b] and [red]" in capsys.readouterr().err

@@ -1,0 +1,199 @@
+"""Rows of JSONL and Parquet files, each with where it stands; a row that can't be read does not hide the others."""
+
+import re
+from collections.abc import Callable, Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, TypeVar
+
+from curricula.errors import DataError, together
+from curricula.strict_json import BOM, lone_surrogate, parse
+
+T = TypeVar("T")
+Record = dict[str, Any]
+
+RECORDS = (".jsonl", ".parquet")
+TEXTS = (*RECORDS, ".txt")
+SHOWN = 3
+"""Bad rows that an error quotes; it counts the others."""
+BATCH = 256
+"""Parquet rows that are turned into Python values at once."""
+_PACKED = {".gz": "gunzip", ".zst": "unzstd", ".bz2": "bunzip2", ".xz": "unxz", ".zip": "unzip"}
+_MAGIC = {b"\x1f\x8b": ".gz", b"(\xb5/\xfd": ".zst", b"BZh": ".bz2", b"\xfd7zXZ": ".xz", b"PK\x03\x04": ".zip"}
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+_TYPES = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+
+
+def read_records(path: Path, make: Callable[[Record, str], T], limit: int | None = None) -> list[T]:
+    """What ``make`` builds from each record and its place, up to ``limit`` of them. Fields that are null are left out.
+
+    Raises:
+        DataError: for a file that is missing, empty or not to be read; with the first bad records, each by its place
+            (file and line; for Parquet file and row), and how many there are.
+    """
+    require_file(path)
+    found: list[T] = []
+    problems: list[str] = []
+    bad = total = 0
+    for where, row in _parquet(path) if kind_of(path) == ".parquet" else _jsonl(path):
+        if len(found) == limit:
+            break
+        total += 1
+        try:
+            found.append(make(_record(row, where), where))
+        except DataError as error:
+            bad += 1
+            if bad <= SHOWN:
+                problems.append(str(error))
+    if bad:
+        raise DataError(together(problems, bad, total, "records are bad"))
+    if not total:
+        raise DataError(f"{path}: the file holds no record")
+    return found
+
+
+def require_file(path: Path, kinds: tuple[str, ...] = RECORDS) -> None:
+    """Refuse what is no file of one of these kinds. Raises DataError."""
+    require_name(path)
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; give one file, {' or '.join(kinds)}")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    packed = _packed(path) or kind_of(path)
+    if packed in _PACKED:
+        raise DataError(f"{path}: the file is compressed; unpack it first ({_PACKED[packed]})")
+    if kind_of(path) not in kinds:
+        raise DataError(f"{path}: neither {' nor '.join(kinds)}; convert it to one of them")
+
+
+def require_name(path: Path) -> None:
+    """Refuse a path that can't be written as text. Raises DataError."""
+    if lone_surrogate(str(path)):
+        readable = str(path).encode("utf-8", "backslashreplace").decode()
+        raise DataError(f"{readable}: the name of the file is not UTF-8; rename it")
+
+
+def kind_of(path: Path) -> str:
+    """The suffix of a file in small letters: ``.jsonl`` for X.JSONL, too."""
+    return path.suffix.lower()
+
+
+def read_text(path: Path) -> str:
+    """A text file, UTF-8 with or without a byte order mark. Raises DataError."""
+    with opened(path) as file:
+        return decoded(file.read(), str(path)).removeprefix(BOM)
+
+
+def decoded(data: bytes, where: str) -> str:
+    """UTF-8 bytes as text. Raises DataError that guesses what they are instead."""
+    if data.startswith(_UTF16) or b"\x00" in data:
+        raise DataError(f"{where}: not UTF-8 but UTF-16, or not text at all (it has NUL bytes); save the file as UTF-8")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        reason, place = error.reason, error.start
+    try:
+        data.decode("gb18030")
+        fix = "it may be GB18030: iconv -f GB18030 -t UTF-8"
+    except UnicodeDecodeError:
+        fix = "save the file as UTF-8"
+    raise DataError(f"{where}: not UTF-8 ({reason} at byte {place}); {fix}")
+
+
+def type_name(value: object) -> str:
+    """What a value is, in words."""
+    return _TYPES.get(type(value), type(value).__name__)
+
+
+def shown(name: str) -> str:
+    """A name from a file, for a message: as it is, or with escapes where a terminal would not show it."""
+    return name if name.isprintable() and name else repr(name)
+
+
+def checked(text: Any, what: str, *, empty: bool = False, blank: bool = False) -> str:
+    """A text without NUL characters; it may be ``empty``, or ``blank`` (white space), only where that is said.
+
+    Raises:
+        DataError: that begins with ``what``.
+    """
+    if not isinstance(text, str):
+        number = int(text) if isinstance(text, float) and text.is_integer() else text
+        fix = f'; write it as text, such as "{number}"' if isinstance(text, int | float) else ""
+        raise DataError(f"{what} must be text, found {type_name(text)}{fix}")
+    if not (text.strip() or (blank if text else empty)):
+        raise DataError(f"{what} is {'blank' if text else 'empty'}")
+    if "\x00" in text:
+        raise DataError(f"{what} has a NUL character (\\u0000), as damaged exports have; take it out")
+    return text
+
+
+def opened(path: Path) -> BufferedReader:
+    """A file to read bytes from. Raises DataError."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path} can't be read: {error.strerror}") from None
+
+
+def _packed(path: Path) -> str | None:
+    with opened(path) as file:
+        head = file.read(8)
+    return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+
+
+def _record(row: Any, where: str) -> Record:
+    if isinstance(row, DataError):
+        raise row
+    if not isinstance(row, dict):
+        fix = "; write each object in a line of its own" if isinstance(row, list) else ""
+        raise DataError(f"{where}: expected an object with named fields, found {type_name(row)}{fix}")
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _jsonl(path: Path) -> Iterator[tuple[str, Any]]:
+    with opened(path) as file:
+        if file.read(2) in _UTF16:
+            raise DataError(f"{path}: the file is UTF-16; save it as UTF-8")
+        file.seek(0)
+        for number, line in enumerate(file, start=1):
+            where = f"{path}:{number}"
+            if not line.strip():
+                continue
+            try:
+                yield where, parse(decoded(line, where))
+            except DataError as error:
+                yield where, error
+            except ValueError as error:
+                yield where, DataError(f"{where}: {error}")
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise DataError(f"{path}: the column {twice[0]!r} stands there twice; keep one of them")
+            columns = [name for name in names if not _PANDAS_INDEX.fullmatch(name)]
+            for batch in file.iter_batches(BATCH, columns=columns):
+                for row in _values(batch):
+                    number += 1
+                    where = f"{path} row {number}"
+                    yield where, DataError(f"{where}: {row}") if isinstance(row, Exception) else row
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable Parquet file: {error}") from None
+
+
+def _values(batch: Any) -> list[Any]:
+    """The rows of a batch; in place of one that holds what Python has no value for, such as damaged text, the error."""
+    try:
+        return list(batch.to_pylist())
+    except (ValueError, OverflowError) as error:
+        if batch.num_rows == 1:
+            return [error]
+    return [row for place in range(batch.num_rows) for row in _values(batch.slice(place, 1))]
