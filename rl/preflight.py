@@ -15,6 +15,7 @@ from rl.demonstrations import demonstrations
 from rl.errors import UserError
 from rl.evaluation.stage import read_benchmarks
 from rl.models.chat import render_demonstration, render_prompt
+from rl.models.template import for_stage
 
 PROBED = 100
 """Generated questions of each task that are looked at."""
@@ -29,6 +30,7 @@ def require_prompts_fit(config: RunConfig, tokenizer: Any) -> None:
     """
     for stage in config.curriculum.stages:
         where = f"stage {stage.name}"
+        tokenizer = for_stage(tokenizer, config, stage)
         if isinstance(stage, MidTrainingStage | PerplexityStage):
             load_corpus(stage.corpus, stage.clean)
         elif isinstance(stage, SFTStage):

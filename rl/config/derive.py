@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from curricula.errors import DataError
 from curricula.records import is_file
@@ -66,6 +67,11 @@ def batch_numbers(config: RunConfig, stage: Stage) -> BatchNumbers:
     """A stage's batch numbers: its own where it sets them, else the run's."""
     names = BatchNumbers.__dataclass_fields__
     return BatchNumbers(**{name: getattr(stage, name, None) or getattr(config, name) for name in names})
+
+
+def chat_template_kwargs(config: RunConfig, stage: Stage) -> dict[str, Any]:
+    """Variables of the chat template in a stage: its own, and those of the model that it does not set."""
+    return config.model.chat_template_kwargs | getattr(stage, "chat_template_kwargs", {})
 
 
 def derive(config: RunConfig) -> Plan:

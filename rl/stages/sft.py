@@ -10,6 +10,7 @@ from rl.config.derive import batch_numbers
 from rl.config.stages import SFTStage
 from rl.demonstrations import demonstrations
 from rl.models.chat import render_demonstration
+from rl.models.template import for_stage
 from rl.runtime import Runtime
 from rl.samples import supervised_batch
 from rl.steps import Step, StepLoop
@@ -44,9 +45,9 @@ class Best:
 def run(stage: SFTStage, runtime: Runtime) -> None:
     """Train on demonstrations, in an order that starts anew each epoch; end with the best weights by held-out loss."""
     batch, seed = batch_numbers(runtime.config, stage), runtime.config.seed
+    tokenizer = for_stage(runtime.tokenizer, runtime.config, stage)
     train, held_out = (
-        [render_demonstration(runtime.tokenizer, prompt) for prompt in prompts]
-        for prompts in demonstrations(stage, seed)
+        [render_demonstration(tokenizer, prompt) for prompt in prompts] for prompts in demonstrations(stage, seed)
     )
     best = Best()
     for step in StepLoop(stage, runtime, stage.optim, stage.steps, {"best": best}):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,10 @@ MOST_FAILED = 8
 """After so many questions that had to be given up no further is begun: the fault is not with the questions."""
 PER_MESSAGE = 8
 """Tokens of a chat template around a message, by estimate."""
+NEUTRAL = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+"""What is not asked for, said outright: by themselves such servers sample as the model's generation_config.json says."""
+TAKES_NEUTRAL = ("vllm", "sglang")
+"""Servers, as they call themselves, that take these fields beyond OpenAI's."""
 
 _WORD = regex.compile(r"[\p{Latin}\d]+")
 
@@ -28,13 +32,20 @@ _WORD = regex.compile(r"[\p{Latin}\d]+")
 class ServedBackend:
     """Answers by a model that is served somewhere."""
 
-    def __init__(self, settings: JudgeSettings, tokenizer: str | None = None, max_length: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: JudgeSettings,
+        tokenizer: str | None = None,
+        max_length: int | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
         """Ask the server for its models.
 
         Args:
             settings: where it is and how it is asked; temperature and lengths come from each ask instead.
             tokenizer: folder of the served model's tokenizer, for exact counts of tokens.
             max_length: longest prompt and completion together (tokens); None asks the server.
+            chat_template_kwargs: variables of the chat template; vLLM and SGLang take them.
 
         Raises:
             UserError: if it does not answer, refuses the key or does not serve the model.
@@ -44,9 +55,13 @@ class ServedBackend:
         if tokenizer is not None:
             from rl.inference.backends.chat import Chat
 
-            self.chat = Chat(tokenizer)
-        served = served_models(settings)
-        self.max_length = max_length or served[settings.model]
+            self.chat = Chat(tokenizer, arguments=chat_template_kwargs)
+        served = served_model(settings)
+        self.extra = dict(NEUTRAL) if getattr(served, "owned_by", None) in TAKES_NEUTRAL else {}
+        """Fields of a request beyond OpenAI's."""
+        if chat_template_kwargs:
+            self.extra["chat_template_kwargs"] = dict(chat_template_kwargs)
+        self.max_length: int | None = max_length or getattr(served, "max_model_len", None)
         """Longest prompt and completion together (tokens); None where the server doesn't tell."""
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
@@ -93,6 +108,7 @@ class ServedBackend:
             top_p=ask.top_p,
             max_tokens=ask.max_tokens,
             seed=stable_seed(ask.seed, ask.key) + attempt,
+            extra_body=self.extra or None,
         )
         if len(found.choices or ()) != ask.samples:
             raise ValueError(f"the server sent {len(found.choices or ())} of {ask.samples} completions")
@@ -148,8 +164,8 @@ def settings_of(
     )
 
 
-def served_models(settings: JudgeSettings) -> dict[str, int | None]:
-    """Longest length of each served model (tokens; None where the server doesn't tell).
+def served_model(settings: JudgeSettings) -> Any:
+    """What the server says of ``settings.model``.
 
     Raises:
         UserError: if the server does not answer, refuses the key or does not serve ``settings.model``.
@@ -160,7 +176,7 @@ def served_models(settings: JudgeSettings) -> dict[str, int | None]:
         with openai.OpenAI(
             base_url=settings.base_url, api_key=settings.api_key or "none", timeout=10, max_retries=1
         ) as client:
-            found = {model.id: getattr(model, "max_model_len", None) for model in client.models.list()}
+            found = {model.id: model for model in client.models.list()}
     except openai.AuthenticationError:
         raise UserError(f"the server at {settings.base_url} refused the key; set it in {KEY_ENV}") from None
     except (openai.OpenAIError, ValueError) as error:
@@ -169,4 +185,4 @@ def served_models(settings: JudgeSettings) -> dict[str, int | None]:
         ) from None
     if settings.model not in found:
         raise UserError(f"the server at {settings.base_url} serves {', '.join(found)} and not {settings.model}")
-    return found
+    return found[settings.model]
