@@ -22,9 +22,9 @@ MOST_FAILED = 8
 PER_MESSAGE = 8
 """Tokens of a chat template around a message, by estimate."""
 NEUTRAL = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
-"""What is not asked for, said outright: by themselves such servers sample as the model's generation_config.json says."""
+"""Fields that switch off what is not asked for, which the model's generation_config.json may switch on."""
 TAKES_NEUTRAL = ("vllm", "sglang")
-"""Servers, as they call themselves, that take these fields beyond OpenAI's."""
+"""Servers that take these fields, as they call themselves."""
 
 _WORD = regex.compile(r"[\p{Latin}\d]+")
 
@@ -57,7 +57,7 @@ class ServedBackend:
 
             self.chat = Chat(tokenizer, arguments=chat_template_kwargs)
         served = served_model(settings)
-        self.extra = dict(NEUTRAL) if getattr(served, "owned_by", None) in TAKES_NEUTRAL else {}
+        self.extra: dict[str, Any] = dict(NEUTRAL) if getattr(served, "owned_by", None) in TAKES_NEUTRAL else {}
         """Fields of a request beyond OpenAI's."""
         if chat_template_kwargs:
             self.extra["chat_template_kwargs"] = dict(chat_template_kwargs)
