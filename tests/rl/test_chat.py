@@ -13,8 +13,10 @@ from rl.actors.rollout import RolloutActor
 from rl.config.derive import chat_template_kwargs
 from rl.config.fingerprint import config_fingerprint
 from rl.config.schema import RunConfig
+from rl.config.stages import SamplingConfig
 from rl.errors import UserError
 from rl.inference.backends.chat import Chat
+from rl.manifest import Manifest
 from rl.models import template
 from rl.models.chat import load_tokenizer, opens_thinking, render_demonstration, render_prompt
 from rl.models.control import encode
@@ -90,6 +92,19 @@ def test_every_stop_token_is_left_out_of_the_text_and_kept_in_the_ids(folders, t
         )
         answer = chat.answer([], ids, False)
         assert (answer.thinking, answer.text, answer.completion_tokens) == ("想", "<answer>2</answer>", len(ids))
+
+
+def test_the_sampler_stops_at_every_stop_token_and_adds_nothing_of_its_own(tokenizers):
+    asked = []
+    engine = SimpleNamespace(add_request=lambda uid, prompt, params, lora_request: asked.append(params))
+    actor = SimpleNamespace(
+        tokenizer=tokenizers["gemma"], running={}, version=0, adapter=None, llm=SimpleNamespace(llm_engine=engine)
+    )
+    RolloutActor.submit(actor, [("u", [1, 2])], 2, SamplingConfig(max_tokens=5, min_tokens=2))
+    (params,) = asked
+    assert set(params.stop_token_ids) == stop_ids(tokenizers["gemma"]) and len(params.stop_token_ids) == 2
+    assert (params.temperature, params.top_p, params.top_k, params.min_p) == (1.0, 1.0, 0, 0.0)
+    assert (params.repetition_penalty, params.presence_penalty, params.frequency_penalty) == (1.0, 0.0, 0.0)
 
 
 def test_a_demonstration_that_already_ends_its_turn_does_not_end_it_twice(tokenizers):
@@ -269,7 +284,7 @@ def test_without_a_date_the_first_day_of_the_process_stays(tokenizers, monkeypat
     from transformers.utils import chat_template_utils
 
     before = render_prompt(tokenizers["llama3"], user("甲"))
-    assert tokenizers["llama3"].decode(before).count(f"{datetime.date.today().year}<") == 1
+    assert f" {template._today().year}<" in tokenizers["llama3"].decode(before)
 
     class Tomorrow(datetime.datetime):
         @classmethod
@@ -282,6 +297,18 @@ def test_without_a_date_the_first_day_of_the_process_stays(tokenizers, monkeypat
     monkeypatch.setattr(template.datetime, "date", Tomorrow)
     assert "31 Dec 2099" in plain(tokenizers["llama3"], user("甲"))[0], "as the template itself would have it"
     assert render_prompt(tokenizers["llama3"], user("甲")) == before
+
+
+def test_a_run_keeps_the_date_on_which_it_began(tmp_path):
+    config = run_config().model_copy(update={"run_dir": str(tmp_path / "run")})
+    first = Manifest.open(tmp_path / "run", config)
+    assert first.date >= datetime.date.today() - datetime.timedelta(days=1)
+    first.content["date"] = "2026-02-03"
+    first.write()
+    assert Manifest.open(tmp_path / "run", config).date == datetime.date(2026, 2, 3)
+    del first.content["date"]  # as a run of an earlier version left it
+    first.write()
+    assert Manifest.open(tmp_path / "run", config).date >= datetime.date.today() - datetime.timedelta(days=1)
 
 
 def test_completions_decode_to_the_text_of_their_ids(tokenizers):
