@@ -103,7 +103,7 @@ def test_the_sampler_stops_at_every_stop_token_and_adds_nothing_of_its_own(token
     RolloutActor.submit(actor, [("u", [1, 2])], 2, SamplingConfig(max_tokens=5, min_tokens=2))
     (params,) = asked
     assert set(params.stop_token_ids) == stop_ids(tokenizers["gemma"]) and len(params.stop_token_ids) == 2
-    assert (params.temperature, params.top_p, params.top_k, params.min_p) == (1.0, 1.0, 0, 0.0)
+    assert (params.temperature, params.top_p, params.top_k, params.min_p) == (1.0, 1.0, -1, 0.0)
     assert (params.repetition_penalty, params.presence_penalty, params.frequency_penalty) == (1.0, 0.0, 0.0)
 
 
