@@ -63,8 +63,8 @@ def _end(tokenizer: Any, prompt_ids: Sequence[int]) -> str:
 def render_demonstration(tokenizer: Any, prompt: Prompt) -> tuple[list[int], int]:
     """(token ids of prompt, demonstration and the token that ends the turn; length of the prompt part).
 
-    The prompt part is exactly what the rollout sees: both are encoded on their own and joined as ids. Of the
-    demonstration what the template writes itself is left out: ``<think>`` or a whole thinking that the prompt ends with,
+    The prompt part is exactly what the rollout sees: both are encoded on their own and joined as ids. What the template
+    writes itself is left out of the demonstration: ``<think>``, or the thinking where the prompt ends with a whole one,
     and the end of the turn.
 
     Raises:

@@ -1,9 +1,9 @@
 """Text as token ids without control tokens in it: what a user, a document or a completion says never ends a turn.
 
 Control tokens are the special tokens of the vocabulary (begin and end of sequence, padding, turn markers), the stop
-tokens, and the tokens that the chat template writes around messages. Their text within a message is encoded in two parts,
-neither of which is the token. The tags of reasoning and answer are no control tokens: the policy is to write them, and
-prompts may speak of them. Text without control tokens is encoded as if nothing of this were here.
+tokens, and the tokens that the chat template writes around messages. Their text within a message is encoded in two
+parts, neither of which is the token. The tags of reasoning and answer are no control tokens: the policy is to write
+them, and prompts may speak of them. Text without control tokens is encoded as if nothing of this were here.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ PROBE = "themisprobe"
 
 
 def stop_ids(tokenizer: Any) -> frozenset[int]:
-    """Ids at which sampling stops: the tokenizer's end of sequence, those that generation_config.json and config.json of
-    its folder name, and the token that ends the assistant's turn in its chat template."""
+    """Ids at which sampling stops: the tokenizer's end of sequence, those that generation_config.json and config.json
+    of its folder name, and the token that ends the assistant's turn in its chat template."""
     return _stops(tokenizer, template_of(tokenizer))[0]
 
 
@@ -26,8 +26,8 @@ def turn_end(tokenizer: Any) -> int:
     """The token that ends the assistant's turn in the chat template, which demonstrations end with.
 
     It is the first special token that the template writes after an assistant's message, or of several at once the first
-    that is known to stop. Where it writes none, as in ChatGLM's, it is the one that opens the user's next turn if that is
-    known to stop, else the end of sequence.
+    that is known to stop. Where it writes none, as in ChatGLM's, it is the one that opens the user's next turn if that
+    is known to stop, else the end of sequence.
     """
     return _stops(tokenizer, template_of(tokenizer))[1]
 

@@ -1,7 +1,7 @@
 """Chat templates: messages as text, by a template whose arguments and date are bound to the tokenizer.
 
-A template may ask for the time (``strftime_now``). It is always told the bound date at midnight, so that a run which goes
-on tomorrow, or on another machine, sees the prompts that it began with.
+A template may ask for the time (``strftime_now``). It is always told the bound date at midnight, so that a run which
+goes on tomorrow, or on another machine, sees the prompts that it began with.
 """
 
 from __future__ import annotations
