@@ -16,19 +16,19 @@ from typing import Any
 
 from rl.errors import UserError
 from rl.models.stops import PROBE, marked_ids, stop_ids
-from rl.models.template import chat_text, template_of
+from rl.models.template import chat_text, state_of
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 
 
 def encode(tokenizer: Any, text: str) -> list[int]:
     """Token ids of text, without special tokens around it or control tokens in it."""
-    return _ids(tokenizer, _parts(text, _control(tokenizer, template_of(tokenizer))))
+    return _ids(tokenizer, _parts(text, _control(tokenizer, state_of(tokenizer))))
 
 
 def encode_chat(tokenizer: Any, messages: Sequence[Mapping[str, str]], text: str) -> list[int]:
     """Token ids of a prompt, which the template has written as ``text``, with no control tokens but the template's."""
-    control = _control(tokenizer, template_of(tokenizer))
+    control = _control(tokenizer, state_of(tokenizer))
     parts = [_parts(message["content"], control) for message in messages]
     if all(len(some) == 1 for some in parts):
         return _ids(tokenizer, [text])
@@ -55,8 +55,8 @@ def _ids(tokenizer: Any, parts: Sequence[str]) -> list[int]:
 
 
 @lru_cache(maxsize=16)
-def _control(tokenizer: Any, template: str) -> re.Pattern[str]:
-    """Matches the text of each control token of a tokenizer, as long as its template stays."""
+def _control(tokenizer: Any, state: object) -> re.Pattern[str]:
+    """Matches the text of each control token of a tokenizer in this state."""
     marked = marked_ids(tokenizer)
     special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
     ids = special | set(tokenizer.all_special_ids) | stop_ids(tokenizer) | _written(tokenizer)

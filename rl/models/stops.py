@@ -10,7 +10,7 @@ from typing import Any
 
 from rl.errors import UserError
 from rl.files import read_json
-from rl.models.template import chat_text, template_of
+from rl.models.template import chat_text, state_of
 
 PROBE = "themisprobe"
 """Text of messages whose frame is looked at. Letters alone, which no template changes."""
@@ -19,7 +19,7 @@ PROBE = "themisprobe"
 def stop_ids(tokenizer: Any) -> frozenset[int]:
     """Ids at which sampling stops: the tokenizer's end of sequence, those that generation_config.json and config.json
     of its folder name, and the token that ends the assistant's turn in its chat template."""
-    return _stops(tokenizer, template_of(tokenizer))[0]
+    return _stops(tokenizer, state_of(tokenizer))[0]
 
 
 def turn_end(tokenizer: Any) -> int:
@@ -29,7 +29,7 @@ def turn_end(tokenizer: Any) -> int:
     that is known to stop. Where it writes none, as in ChatGLM's, it is the one that opens the user's next turn if that
     is known to stop, else the end of sequence.
     """
-    return _stops(tokenizer, template_of(tokenizer))[1]
+    return _stops(tokenizer, state_of(tokenizer))[1]
 
 
 def without_stops(tokenizer: Any, ids: Sequence[int]) -> list[int]:
@@ -63,8 +63,8 @@ def marked_ids(tokenizer: Any) -> dict[int, str]:
 
 
 @lru_cache(maxsize=16)
-def _stops(tokenizer: Any, template: str) -> tuple[frozenset[int], int]:
-    """(stop ids, turn end) of a tokenizer, as long as its template stays."""
+def _stops(tokenizer: Any, state: object) -> tuple[frozenset[int], int]:
+    """(stop ids, turn end) of a tokenizer in this state."""
     stops = {int(tokenizer.eos_token_id), *_of_files(tokenizer)}
     user, assistant = ({"role": role, "content": PROBE} for role in ("user", "assistant"))
     ending = _marked_after(tokenizer, [user, assistant])

@@ -63,6 +63,11 @@ def template_of(tokenizer: Any) -> str:
     return str(tokenizer.get_chat_template()) if tokenizer.chat_template else ""
 
 
+def state_of(tokenizer: Any) -> tuple[str, Any, int]:
+    """What may change of a tokenizer, for caches of what follows from it."""
+    return template_of(tokenizer), tokenizer.eos_token_id, len(tokenizer)
+
+
 def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], generation: bool) -> str:
     """Messages as the template writes them; with ``generation`` up to where the assistant begins to write.
 
