@@ -15,7 +15,7 @@ from typing import Any
 
 from rl.config.derive import chat_template_kwargs
 from rl.config.schema import RunConfig
-from rl.config.stages import Stage
+from rl.config.stages import ChatOverrides, Stage
 from rl.errors import UserError
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -47,11 +47,13 @@ def bind(tokenizer: Any, arguments: Mapping[str, Any] | None = None, date: datet
 
 
 def for_stage(tokenizer: Any, config: RunConfig, stage: Stage) -> Any:
-    """The tokenizer with the arguments that a stage of a run gives its chat template.
+    """The tokenizer with the arguments that a stage of a run gives its chat template, where it renders chats.
 
     Raises:
         UserError: if the template does not use one of them.
     """
+    if not isinstance(stage, ChatOverrides):
+        return tokenizer
     try:
         return bind(tokenizer, chat_template_kwargs(config, stage))
     except UserError as error:
