@@ -82,13 +82,14 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     from rl.models.chat import load_tokenizer
     from rl.models.nano import resolve_model
     from rl.models.support import require_supported
+    from rl.models.template import bind
     from rl.preflight import require_judge, require_prompts_fit
     from rl.runtime import Runtime
     from rl.tracking import Tracker
 
     with console.status("model and tokenizer"):
         model_path = resolve_model(config.model, config.seed, Path(".cache/models").resolve())
-        tokenizer = load_tokenizer(model_path, config.model.trust_remote_code)
+        tokenizer = bind(load_tokenizer(model_path, config.model.trust_remote_code), date=manifest.date)
         architecture = AutoConfig.from_pretrained(model_path, trust_remote_code=config.model.trust_remote_code)
         require_supported(architecture, config.model.max_length)
     require_prompts_fit(config, tokenizer, console)

@@ -1,11 +1,12 @@
 """The manifest of a run: what it is made from, and how far it has come.
 
 manifest.json   config (the part that decides results), data and corpus fingerprints, versions, seed, git commit,
-                and the state of every stage (started, done, export)
+                the day on which the run began, and the state of every stage (started, done, export)
 """
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
 import subprocess
 import time
@@ -43,6 +44,7 @@ class Manifest:
             "versions": _versions(),
             "seed": config.seed,
             "git_commit": _git_commit(),
+            "date": datetime.date.today().isoformat(),
             "stages": {},
         }
         if not path.is_file():
@@ -50,7 +52,7 @@ class Manifest:
             manifest = Manifest(path, fresh)
             manifest.write()
             return manifest
-        manifest = Manifest(path, read_json(path))
+        manifest = Manifest(path, {"date": fresh["date"]} | read_json(path))
         changed = [line for part in ("config", "data") for line in difference(manifest.content[part], fresh[part])]
         if changed and config.resume != "force":
             raise UserError(
@@ -62,6 +64,11 @@ class Manifest:
             manifest.content |= {"config": fresh["config"], "data": fresh["data"], "versions": fresh["versions"]}
             manifest.write()
         return manifest
+
+    @property
+    def date(self) -> datetime.date:
+        """The day on which the run began, which chat templates take for today however often it is resumed."""
+        return datetime.date.fromisoformat(self.content["date"])
 
     def stage(self, name: str) -> dict[str, Any]:
         """What is recorded of a stage; empty before it starts."""

@@ -24,6 +24,7 @@ from rl.demonstrations import demonstrations
 from rl.errors import UserError
 from rl.evaluation.stage import read_benchmarks
 from rl.inference.backends.served import asked_models
+from rl.models.template import for_stage
 from rl.tokens import encode_demonstrations, encode_prompts
 
 PROBED = 100
@@ -43,7 +44,7 @@ def require_prompts_fit(config: RunConfig, tokenizer: Any, console: Console | No
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         for stage in config.curriculum.stages:
             bar = progress.add_task(f"reading the data of stage {stage.name}", total=None)
-            measure = _Measure(stage.name, tokenizer, partial(progress.update, bar))
+            measure = _Measure(stage.name, for_stage(tokenizer, config, stage), partial(progress.update, bar))
             if isinstance(stage, MidTrainingStage | PerplexityStage):
                 load_corpus(stage.corpus, stage.clean)
             elif isinstance(stage, SFTStage):

@@ -31,6 +31,8 @@ from rl.fleet import Fleet
 from rl.generation import GroupStream, Request, StreamPlan, stable_seed
 from rl.manifest import Manifest
 from rl.models.chat import THINK, opens_thinking, render_prompt
+from rl.models.control import encode
+from rl.models.template import for_stage
 from rl.samples import Completion, Group, TokenBatch
 from rl.tokens import encode_prompts
 from rl.tracking import Tracker
@@ -187,8 +189,8 @@ class Runtime:
     # --- verbs ----------------------------------------------------------------------------------------------------
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of plain text, without special tokens around it."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False))
+        """Token ids of plain text, without special tokens around it or control tokens in it."""
+        return encode(self.tokenizer, text)
 
     def sampler(self, stage: GRPOStage) -> Sampler:
         """The prompts of a stage, by number."""
@@ -216,26 +218,17 @@ class Runtime:
             seed=stable_seed(self.config.seed, stage.name),
             timeout_s=config.timeout_s,
         )
-        weights = reward_sum(self.config, stage)
+        weights, tokenizer = reward_sum(self.config, stage), for_stage(self.tokenizer, self.config, stage)
 
         def draw(index: int, version: int) -> Request:
             prompt = sampler.at(index)
-            ids = self._prompt_ids(stage, prompt)
+            ids = _prompt_ids(tokenizer, stage, prompt)
             return Request(index, f"{stage.name}-{index:07d}-{prompt.uid}", prompt, ids, version)
 
         def score(groups: Sequence[Group]) -> list[Group]:
             return shaped(self.score(groups, weights), stage.sampling.max_tokens, stage.algorithm.overlong_buffer)
 
         return GroupStream(self.fleet.rollouts, draw, score, plan)
-
-    def _prompt_ids(self, stage: GRPOStage, prompt: Prompt) -> list[int]:
-        ids = render_prompt(self.tokenizer, prompt.messages)
-        if len(ids) > stage.max_prompt_tokens:
-            raise UserError(
-                f"stage {stage.name}: prompt {prompt.uid} (task {prompt.task}) has {len(ids)} tokens, more "
-                f"than max_prompt_tokens={stage.max_prompt_tokens}; raise the limit or take the prompt out"
-            )
-        return ids
 
     def update(self, stage: GRPOStage, phase: Callable[[str], AbstractContextManager[None]]) -> StepUpdate:
         """The updates of one step; they wait for the last group where trainer and rollout share a GPU."""
@@ -254,7 +247,8 @@ class Runtime:
     def answer(self, stage: EvaluateStage, prompts: Sequence[Prompt]) -> list[Group]:
         """One completion of each prompt, in the order of the prompts, by the policy as it stands."""
         self.sync_weights()
-        rendered = [ids.tolist() for ids in encode_prompts(self.tokenizer, prompts)]
+        tokenizer = for_stage(self.tokenizer, self.config, stage)
+        rendered = [ids.tolist() for ids in encode_prompts(tokenizer, prompts)]
         actors = self.fleet.rollouts
         shares = [list(range(len(prompts)))[i :: len(actors)] for i in range(len(actors))]
 
@@ -318,6 +312,16 @@ def _judge_limits(judge: JudgeConfig) -> Limits:
 
     rounds = JUDGE_ROUNDS * judge.votes * len(JUDGED)
     return Limits(JUDGE_ROUNDS * judge.concurrency, None, judge.batch_timeout_s * rounds + 30)
+
+
+def _prompt_ids(tokenizer: Any, stage: GRPOStage, prompt: Prompt) -> list[int]:
+    ids = render_prompt(tokenizer, prompt.messages)
+    if len(ids) > stage.max_prompt_tokens:
+        raise UserError(
+            f"stage {stage.name}: prompt {prompt.uid} (task {prompt.task}) has {len(ids)} tokens, more "
+            f"than max_prompt_tokens={stage.max_prompt_tokens}; raise the limit or take the prompt out"
+        )
+    return ids
 
 
 def _samples(group: Group, tokenizer: Any) -> list[Sample]:

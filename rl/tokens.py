@@ -13,7 +13,9 @@ from curricula.errors import together
 from curricula.prompts import Prompt
 from curricula.rows import SHOWN
 from rl.errors import UserError
-from rl.models.chat import THINK, opens_thinking
+from rl.models.chat import answer_text, closes_thinking, opens_thinking, prompt_parts
+from rl.models.control import text_parts
+from rl.models.stops import stop_ids, turn_end
 from rl.token_cache import FOLDER, KEPT_FROM, Example, Ids, read, write
 
 Progress = Callable[[int], None]
@@ -30,7 +32,7 @@ PROBE = " 问<|im_end|><think>\n"
 
 def encode_texts(tokenizer: Any, texts: Sequence[str]) -> Iterator[Ids]:
     """Token ids of plain texts, without special tokens around them, in order."""
-    return _joined(tokenizer, (_text_parts(tokenizer, text) for text in texts))
+    return _joined(tokenizer, (text_parts(tokenizer, text) for text in texts))
 
 
 def encode_prompts(tokenizer: Any, prompts: Sequence[Prompt], progress: Progress = lambda done: None) -> list[Ids]:
@@ -77,7 +79,7 @@ def _tokenized(tokenizer: Any, prompts: Sequence[Prompt], whole: bool, progress:
         rendered = []
         for prompt in part:
             try:
-                rendered.append(_prompt_parts(tokenizer, prompt.messages))
+                rendered.append(prompt_parts(tokenizer, prompt.messages))
             except UserError as error:
                 problems.append(f"{prompt.name}: {error}")
         if problems:
@@ -85,7 +87,7 @@ def _tokenized(tokenizer: Any, prompts: Sequence[Prompt], whole: bool, progress:
             continue
         heads = list(_joined(tokenizer, rendered))
         if whole:
-            answers = [answer.text(head, prompt.demonstration or "") for head, prompt in zip(heads, part, strict=True)]
+            answers = [answer.text(head, prompt) for head, prompt in zip(heads, part, strict=True)]
             pairs = zip(heads, encode_texts(tokenizer, answers), strict=True)
             found += [(np.concatenate([head, ids, answer.end]), len(head)) for head, ids in pairs]
         else:
@@ -118,30 +120,19 @@ def _chunks(texts: Iterable[list[str]]) -> Iterator[list[list[str]]]:
         yield chunk
 
 
-# What rl.models.chat does to one prompt, up to the call of the tokenizer.
-
-
-def _prompt_parts(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[str]:
-    return [tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)]
-
-
-def _text_parts(tokenizer: Any, text: str) -> list[str]:
-    return [text]
-
-
 class _Answers:
     """What follows a prompt in a demonstration; how a prompt ends is looked at once, as most end alike."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
-        self.end = np.asarray([tokenizer.eos_token_id], dtype=np.int32)
-        self._opens: dict[tuple[int, ...], bool] = {}
+        self.end = np.asarray([turn_end(tokenizer)], dtype=np.int32)
+        self._ends: dict[tuple[int, ...], tuple[bool, bool]] = {}
 
-    def text(self, head: Ids, demonstration: str) -> str:
+    def text(self, head: Ids, prompt: Prompt) -> str:
         tail = tuple(head[-8:].tolist())
-        if tail not in self._opens:
-            self._opens[tail] = opens_thinking(self.tokenizer, tail)
-        return demonstration.removeprefix(THINK) if self._opens[tail] else demonstration
+        if tail not in self._ends:
+            self._ends[tail] = opens_thinking(self.tokenizer, tail), closes_thinking(self.tokenizer, tail)
+        return answer_text(self.tokenizer, *self._ends[tail], prompt)
 
 
 # What a kept set is known by.
@@ -156,7 +147,7 @@ def _identity(tokenizer: Any) -> list[Any]:
     for roles in PROBES:
         messages = tuple({"role": role, "content": PROBE} for role in roles)
         try:
-            probes.append(_prompt_parts(tokenizer, messages))
+            probes.append(prompt_parts(tokenizer, messages))
             ((ids, head),) = _tokenized(
                 tokenizer, [Prompt("", messages, "", demonstration=PROBE)], True, lambda done: None
             )
@@ -169,7 +160,7 @@ def _identity(tokenizer: Any) -> list[Any]:
         type(tokenizer).__name__,
         tokenizer.backend_tokenizer.to_str(),
         tokenizer.chat_template,
-        tokenizer.eos_token_id,
+        sorted(stop_ids(tokenizer)),
         bool(tokenizer.split_special_tokens),
         probes,
     ]

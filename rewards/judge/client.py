@@ -146,6 +146,7 @@ class Client:
             model=settings.model,
             messages=[{"role": "user", "content": text}],
             temperature=settings.temperature,
+            top_p=1.0,  # else the server's own, which may come from the model's folder
             max_tokens=settings.max_tokens,
             seed=seed,
             **extra,

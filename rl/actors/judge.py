@@ -94,6 +94,7 @@ class JudgeActor:
             "--host", LOOPBACK, "--port", str(port), "--disable-log-stats", "--no-enable-log-requests",
             "--max-model-len", str(config.max_model_len), "--enforce-eager",
             "--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}',
+            "--generation-config", "vllm",  # else what a request leaves open is as the model's folder says
         ]  # fmt: skip
         if device == "cuda":
             command += ["--gpu-memory-utilization", str(config.gpu_memory_utilization)]

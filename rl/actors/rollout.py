@@ -12,6 +12,7 @@ import numpy as np
 
 from rl.config.schema import ModelConfig, RolloutConfig
 from rl.config.stages import SamplingConfig
+from rl.models.stops import completion_text, stop_ids
 from rl.samples import Completion
 from rl.weights import WeightUpdate, register
 
@@ -131,7 +132,7 @@ class RolloutActor:
             min_tokens=sampling.min_tokens,
             logprobs=0,
             detokenize=False,
-            stop_token_ids=[self.tokenizer.eos_token_id],
+            stop_token_ids=sorted(stop_ids(self.tokenizer)),
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         for uid, ids in requests:
@@ -162,13 +163,12 @@ class RolloutActor:
 
     def _completion(self, choice: Any, version: int) -> Completion:
         ids = list(choice.token_ids)
-        text_ids = ids[:-1] if ids and ids[-1] == self.tokenizer.eos_token_id else ids
         return Completion(
             token_ids=np.asarray(ids, dtype=np.int64),
             log_probs=np.asarray(
                 [step[token].logprob for step, token in zip(choice.logprobs, ids, strict=True)], np.float32
             ),
-            text=self.tokenizer.decode(text_ids, skip_special_tokens=False),
+            text=completion_text(self.tokenizer, ids),
             finish_reason=choice.finish_reason or "length",
             weight_version=version,
         )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from curricula.errors import DataError
 from curricula.records import is_file
@@ -15,7 +16,16 @@ from rl.config.corpora import CorpusSource
 from rl.config.fingerprint import data_files
 from rl.config.gates import gate_problems
 from rl.config.schema import RunConfig
-from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, PerplexityStage, RewardPart, SFTStage, Stage
+from rl.config.stages import (
+    ChatOverrides,
+    EvaluateStage,
+    GRPOStage,
+    MidTrainingStage,
+    PerplexityStage,
+    RewardPart,
+    SFTStage,
+    Stage,
+)
 from rl.errors import UserError
 
 TRAIN_FLOPS_PER_CORE = 5.0e10
@@ -66,6 +76,11 @@ def batch_numbers(config: RunConfig, stage: Stage) -> BatchNumbers:
     """A stage's batch numbers: its own where it sets them, else the run's."""
     names = BatchNumbers.__dataclass_fields__
     return BatchNumbers(**{name: getattr(stage, name, None) or getattr(config, name) for name in names})
+
+
+def chat_template_kwargs(config: RunConfig, stage: ChatOverrides) -> dict[str, Any]:
+    """Variables of the chat template in a stage: its own, and those of the model that it does not set."""
+    return config.model.chat_template_kwargs | stage.chat_template_kwargs
 
 
 def derive(config: RunConfig) -> Plan:

@@ -5,7 +5,7 @@ configuration can be checked on any laptop. Every field is documented by the str
 laptop can run with is given here, so that a YAML file holds only what differs.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -57,6 +57,9 @@ class ModelConfig(Strict):
     """LoRA scale numerator: the adapter's output is multiplied by ``lora_alpha / lora_rank``."""
     trust_remote_code: bool = False
     """Whether code that lies beside the weights may run. Off unless the source is trusted."""
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Variables of the chat template, such as ``enable_thinking: false``. One that the template does not use is an
+    error."""
 
 
 class TrainerConfig(Strict):

@@ -46,7 +46,7 @@ class SamplingConfig(Strict):
     max_tokens: int = Field(64, ge=1)
     """Longest completion (tokens)."""
     min_tokens: int = Field(0, ge=0)
-    """Shortest completion (tokens): the stop token is held back until then."""
+    """Shortest completion (tokens): stop tokens are held back until then."""
 
     @model_validator(mode="after")
     def _possible(self) -> "SamplingConfig":
@@ -101,6 +101,13 @@ class BatchOverrides(Strict):
     """Most tokens of one forward pass on one rank; a prompt that a group shares counts once."""
 
 
+class ChatOverrides(Strict):
+    """How a stage's prompts are rendered; what is not given is taken from the model."""
+
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Variables of the chat template in this stage, which win over those of ``model.chat_template_kwargs``."""
+
+
 class MidTrainingStage(StageBase, BatchOverrides):
     """Next-token training on packed documents."""
 
@@ -148,7 +155,7 @@ class PerplexityStage(StageBase):
     """SQLite file of scores, relative to the run folder. One file may serve many runs."""
 
 
-class SFTStage(StageBase, BatchOverrides):
+class SFTStage(StageBase, BatchOverrides, ChatOverrides):
     """Supervised fine-tuning on demonstrations; the loss covers the answer only."""
 
     kind: Literal["sft"]
@@ -207,7 +214,7 @@ class GatesConfig(Strict):
     """When any holds, the stage ends with the weights of its last checkpoint from before, or those it began with."""
 
 
-class GRPOStage(StageBase, BatchOverrides):
+class GRPOStage(StageBase, BatchOverrides, ChatOverrides):
     """Reinforcement learning with group-relative advantages."""
 
     kind: Literal["grpo"]
@@ -255,7 +262,7 @@ class GRPOStage(StageBase, BatchOverrides):
         return self
 
 
-class EvaluateStage(StageBase):
+class EvaluateStage(StageBase, ChatOverrides):
     """Held-out accuracy of the policy as it stands, per task, with a confidence interval."""
 
     kind: Literal["evaluate"]

@@ -238,11 +238,12 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
         "backend": kind_of(chosen),
         "shots": chosen.shots,
         "max_length": chosen.max_length,
+        "chat_template_kwargs": chosen.chat_template_kwargs,
         **asdict(sampling),
     }
     folder = OpenFolder(chosen.out, head)
     try:
-        with open_backend(chosen) as backend:
+        with open_backend(chosen, folder.date) as backend:
             meter = _answer_all(tasks, backend, chosen, sampling, console, notice)
         if meter.answered:
             speed = meter.tokens / max(1e-9, meter.seconds)

@@ -13,6 +13,7 @@ from curricula.prompts import Prompt
 from rl.config.stages import EvaluateStage
 from rl.files import read_json, write_json
 from rl.models.chat import opens_thinking, render_prompt
+from rl.models.template import for_stage
 
 if TYPE_CHECKING:
     from rl.evaluation.benchmark import Benchmark
@@ -55,8 +56,10 @@ def answer_benchmarks(stage: EvaluateStage, runtime: Runtime) -> Tasks:
     from rl.inference.backend import Answer
     from rl.inference.thinking import parted
 
+    tokenizer = for_stage(runtime.tokenizer, runtime.config, stage)
+
     def count(messages: Messages) -> int:
-        return len(render_prompt(runtime.tokenizer, _turns(messages)))
+        return len(render_prompt(tokenizer, _turns(messages)))
 
     asked: list[tuple[TaskRun, str, Prompt]] = []
     for benchmark, tasks in found:
@@ -74,10 +77,7 @@ def answer_benchmarks(stage: EvaluateStage, runtime: Runtime) -> Tasks:
     groups = runtime.answer(stage, [prompt for _, _, prompt in asked]) if asked else []
     for (task, name, _), group in zip(asked, groups, strict=True):
         completion = group.completions[0]
-        thinking, text = parted(
-            completion.text.removesuffix(runtime.tokenizer.eos_token),
-            opens_thinking(runtime.tokenizer, group.prompt_ids),
-        )
+        thinking, text = parted(completion.text, opens_thinking(tokenizer, group.prompt_ids))
         cut = completion.finish_reason == "length"
         task.answers[name] = [Answer(text, thinking, len(completion.token_ids), len(group.prompt_ids), cut)]
     return found

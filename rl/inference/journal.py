@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import fcntl
 import hashlib
 import json
@@ -183,7 +184,7 @@ class Journal:
 
 
 class OpenFolder:
-    """A results folder in use by this process alone, with a manifest of what was asked for."""
+    """A results folder in use by this process alone, with a manifest of what was asked for and of the day it began."""
 
     def __init__(self, folder: Path, asked: dict[str, Any]) -> None:
         """Open a new folder, or an earlier one that was asked for the same.
@@ -207,8 +208,11 @@ class OpenFolder:
                     f"{folder} holds answers with {name}={_shown(before.get(name))}, and now {name}={_shown(value)} is "
                     f"asked for; ask as before to go on, or give another --out"
                 )
-        if not path.is_file():
-            write_json(path, asked)
+        if "date" not in before:
+            before = before | {"date": datetime.date.today().isoformat()}
+            write_json(path, before)
+        self.date = datetime.date.fromisoformat(before["date"])
+        """What chat templates take for today in every call with the same folder."""
 
     def close(self) -> None:
         """Let others use the folder."""

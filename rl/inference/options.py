@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -52,6 +54,12 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--concurrency", type=positive, default=16, help="requests in flight at a server (%(default)s)")
     group.add_argument("--max-num-seqs", type=positive, default=256, help="sequences at once (%(default)s)")
     group.add_argument("--ray-address", help="a running Ray cluster; default: one on this machine for the time")
+    group.add_argument(
+        "--chat-template-kwargs",
+        type=json_object,
+        metavar="JSON",
+        help="variables of the chat template, such as '{\"enable_thinking\": false}'",
+    )
     group.add_argument("--trust-remote-code", action="store_true", help="let the model's folder bring code of its own")
 
 
@@ -76,6 +84,17 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is less than 1")
     return number
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise argparse.ArgumentTypeError(f"{text} is no JSON object; write it as in '{{\"enable_thinking\": false}}'")
+    return found
 
 
 def sampling_of(chosen: argparse.Namespace) -> Sampling:
@@ -135,8 +154,12 @@ def prompt_room(backend: Sized, max_tokens: int) -> int | None:
 
 
 @contextmanager
-def open_backend(chosen: argparse.Namespace) -> Iterator[Sized]:
+def open_backend(chosen: argparse.Namespace, date: datetime.date | None = None) -> Iterator[Sized]:
     """The backend that the options choose, for the time of a ``with`` block.
+
+    Args:
+        chosen: the options.
+        date: what the chat template takes for today; None is today.
 
     Raises:
         UserError: if the model can't be loaded or the server can't be asked.
@@ -149,12 +172,17 @@ def open_backend(chosen: argparse.Namespace) -> Iterator[Sized]:
             from rl.inference.backends.served import ServedBackend, settings_of
 
             settings = settings_of(chosen.server, chosen.served_model, chosen.key_env, chosen.concurrency)
-            backend = ServedBackend(settings, chosen.tokenizer, chosen.max_length)
+            backend = ServedBackend(settings, chosen.tokenizer, chosen.max_length, chosen.chat_template_kwargs)
         elif kind == "transformers":
             from rl.inference.backends.hf import TransformersBackend
 
             backend = TransformersBackend(
-                chosen.model, chosen.max_length, chosen.threads, trust_remote_code=chosen.trust_remote_code
+                chosen.model,
+                chosen.max_length,
+                chosen.threads,
+                trust_remote_code=chosen.trust_remote_code,
+                chat_template_kwargs=chosen.chat_template_kwargs,
+                date=date,
             )
         else:
             from cluster.ray_cluster import connect
@@ -171,6 +199,8 @@ def open_backend(chosen: argparse.Namespace) -> Iterator[Sized]:
                     threads=chosen.threads,
                     max_num_seqs=chosen.max_num_seqs,
                     trust_remote_code=chosen.trust_remote_code,
+                    chat_template_kwargs=chosen.chat_template_kwargs,
+                    date=date,
                 )
             )
         stack.callback(backend.close)

@@ -1,9 +1,7 @@
 """Thinking and answer of a completion kept apart."""
 
 from rl.inference.backend import Answer
-from rl.models.chat import THINK
-
-THOUGHT = "</think>"
+from rl.models.chat import THINK, THOUGHT
 
 
 def parted(completion: str, opened: bool = False) -> tuple[str, str]:

@@ -1,12 +1,16 @@
 """Tokenizer and chat template: the one way in which text becomes the token ids that sampler and trainer share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from curricula.prompts import Prompt
 from rl.errors import UserError
+from rl.models.control import chat_parts, encode, encode_parts
+from rl.models.stops import text_without_stops, turn_end
+from rl.models.template import prompt_text
 
 THINK = "<think>"
+THOUGHT = "</think>"
 
 
 def load_tokenizer(path: str, trust_remote_code: bool = False) -> Any:
@@ -32,25 +36,55 @@ def load_tokenizer(path: str, trust_remote_code: bool = False) -> Any:
     return tokenizer
 
 
-def render_prompt(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
-    """Token ids of a chat up to where the assistant begins to write."""
-    text = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
-    return list(tokenizer.encode(text, add_special_tokens=False))
+def render_prompt(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    """Token ids of a chat up to where the assistant begins to write.
+
+    Raises:
+        UserError: if messages are not text of known roles that end with the user's; if the chat template refuses them,
+            or leaves out what one of them says.
+    """
+    return encode_parts(tokenizer, prompt_parts(tokenizer, messages))
+
+
+def prompt_parts(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[str]:
+    """The text of such a prompt, in the parts that are encoded one by one. Raises as :func:`render_prompt` does."""
+    return chat_parts(tokenizer, messages, prompt_text(tokenizer, messages))
 
 
 def opens_thinking(tokenizer: Any, prompt_ids: Sequence[int]) -> bool:
     """Whether a chat template ends a prompt with ``<think>``, so that the policy writes what comes after."""
-    return str(tokenizer.decode(list(prompt_ids[-8:]))).rstrip().endswith(THINK)
+    return _end(tokenizer, prompt_ids).endswith(THINK)
+
+
+def closes_thinking(tokenizer: Any, prompt_ids: Sequence[int]) -> bool:
+    """Whether a chat template ends a prompt with thinking of its own, so that the policy writes the answer alone."""
+    return _end(tokenizer, prompt_ids).endswith(THOUGHT)
+
+
+def _end(tokenizer: Any, prompt_ids: Sequence[int]) -> str:
+    return str(tokenizer.decode(list(prompt_ids[-8:]))).rstrip()
 
 
 def render_demonstration(tokenizer: Any, prompt: Prompt) -> tuple[list[int], int]:
-    """(token ids of prompt, demonstration and stop token; length of the prompt part).
+    """(token ids of prompt, demonstration and the token that ends the turn; length of the prompt part).
 
-    The prompt part is exactly what the rollout sees: both are encoded on their own and joined as ids.
+    The prompt part is exactly what the rollout sees: both are encoded on their own and joined as ids. What the template
+    writes itself is left out of the demonstration: ``<think>``, or the thinking where the prompt ends with a whole one,
+    and the end of the turn.
+
+    Raises:
+        UserError: as :func:`render_prompt` does.
     """
     head = render_prompt(tokenizer, prompt.messages)
-    text = prompt.demonstration or ""
-    if opens_thinking(tokenizer, head):
-        text = text.removeprefix(THINK)
-    answer = tokenizer.encode(text, add_special_tokens=False)
-    return [*head, *answer, tokenizer.eos_token_id], len(head)
+    text = answer_text(tokenizer, opens_thinking(tokenizer, head), closes_thinking(tokenizer, head), prompt)
+    return [*head, *encode(tokenizer, text), turn_end(tokenizer)], len(head)
+
+
+def answer_text(tokenizer: Any, opens: bool, closes: bool, prompt: Prompt) -> str:
+    """The text of a demonstration without what the template writes itself, for a prompt that opens or closes thinking."""
+    text = text_without_stops(tokenizer, prompt.demonstration or "")
+    if opens:
+        return text.removeprefix(THINK)
+    if closes and text.startswith(THINK):
+        return text.partition(THOUGHT)[2].lstrip()
+    return text

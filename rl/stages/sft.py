@@ -10,6 +10,7 @@ from curricula.sampler import require_keys
 from rl.config.derive import batch_numbers
 from rl.config.stages import SFTStage
 from rl.demonstrations import demonstrations
+from rl.models.template import for_stage
 from rl.runtime import Runtime
 from rl.samples import supervised_batch
 from rl.steps import Step, StepLoop
@@ -44,7 +45,8 @@ def run(stage: SFTStage, runtime: Runtime) -> None:
     """Train on demonstrations, in an order that starts anew each epoch; end with the best weights by held-out loss."""
     batch, seed = batch_numbers(runtime.config, stage), runtime.config.seed
     given, aside = demonstrations(stage, seed)
-    examples = encode_demonstrations(runtime.tokenizer, [*given, *aside])
+    tokenizer = for_stage(runtime.tokenizer, runtime.config, stage)
+    examples = encode_demonstrations(tokenizer, [*given, *aside])
     train, held_out = examples[: len(given)], examples[len(given) :]
     best = Best()
     for step in StepLoop(stage, runtime, stage.optim, stage.steps, {"best": best}):

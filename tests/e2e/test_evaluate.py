@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from rl import job
 from rl.evaluate import main as evaluate
@@ -157,11 +160,22 @@ def test_a_stage_asks_the_engines_of_its_run(ray_cluster, models, tmp_path, caps
 
 
 @pytest.mark.timeout(1200)
-def test_engines_answer_as_transformers_does_and_a_lost_one_is_replaced(ray_cluster, nano):
+def test_engines_answer_as_transformers_does_and_a_lost_one_is_replaced(ray_cluster, models, tmp_path):
     asks = [Ask(f"t/{n}", (("user", "盗窃" * (1 + n)),), max_tokens=16) for n in range(24)]
-    expected, found = {}, {}
-    TransformersBackend(nano).generate(asks, lambda ask, answers: expected.update({ask.key: answers}))
-    backend = EngineBackend(EngineSettings(nano, max_length=256, data_parallel=2, max_num_seqs=2))
+    whole, expected, found = {}, {}, {}
+    model = models["untied"]  # the other one says the same all the time
+    TransformersBackend(str(model)).generate(asks, lambda ask, answers: whole.update({ask.key: answers}))
+    folder, end = ending_elsewhere(model, tmp_path / "m", whole["t/0"][0].text)
+    TransformersBackend(folder).generate(asks, lambda ask, answers: expected.update({ask.key: answers}))
+    cut = {
+        key: [one.text.partition(end)[0].replace("<|endoftext|>", end).strip() for one in answers]
+        for key, answers in whole.items()
+    }
+    assert {key: [one.text for one in answers] for key, answers in expected.items()} == cut, (
+        "a turn ends where the template ends it, and generation_config.json has no say in sampling"
+    )
+    assert {answers[0].truncated for answers in expected.values()} == {True, False} and cut["t/0"] != [""]
+    backend = EngineBackend(EngineSettings(folder, max_length=256, data_parallel=2, max_num_seqs=2))
     try:
         victim = backend.actors[0].call("ready", timeout_s=60)
 
@@ -175,3 +189,21 @@ def test_engines_answer_as_transformers_does_and_a_lost_one_is_replaced(ray_clus
         assert found == expected and backend.actors[0].restarts == 1
     finally:
         backend.close()
+
+
+def ending_elsewhere(model, folder, text):
+    """(The model, which now says ``<|endoftext|>`` for a token that ``text`` holds, with a template that ends the
+    assistant's turn with it; that token's text)."""
+    shutil.copytree(model, folder)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    token = tokenizer.encode(text, add_special_tokens=False)[4]
+    end = "{{ '<|endoftext|>' if m['role'] == 'assistant' else '<|im_end|>' }}"
+    tokenizer.chat_template = tokenizer.chat_template.replace("<|im_end|>", end)
+    tokenizer.save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        weights[name][[token, tokenizer.pad_token_id]] = weights[name][[tokenizer.pad_token_id, token]]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"repetition_penalty": 5.0, "top_k": 2}))
+    return str(folder), tokenizer.decode([token])

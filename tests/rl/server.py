@@ -15,7 +15,10 @@ class Server:
     status to fail with."""
 
     def __init__(
-        self, reply: Callable[[dict[str, Any]], str | dict[str, Any] | int], length: int | None = None
+        self,
+        reply: Callable[[dict[str, Any]], str | dict[str, Any] | int],
+        length: int | None = None,
+        owner: str = "test",
     ) -> None:
         self.asked: list[dict[str, Any]] = []
         self.keys: set[str] = set()
@@ -25,7 +28,8 @@ class Server:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                self.send(200, {"object": "list", "data": [{"id": "m", "object": "model", "max_model_len": length}]})
+                model = {"id": "m", "object": "model", "owned_by": owner, "max_model_len": length}
+                self.send(200, {"object": "list", "data": [model]})
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

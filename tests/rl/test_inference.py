@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from transformers import AutoTokenizer
 
 from rl.config.stages import EvaluateStage
 from rl.errors import UserError
@@ -162,6 +163,57 @@ def test_a_template_that_opens_the_thinking_is_known(models, tmp_path):
     assert backend.chat.answer(prompt, closed[:1], True).text == ""
 
 
+@pytest.fixture(scope="module")
+def opinionated(models, tmp_path_factory):
+    """The same weights with a generation_config.json of its own, and a template that takes an argument and asks for the
+    date."""
+    folder = tmp_path_factory.mktemp("opinionated") / "m"
+    shutil.copytree(models["tied"], folder)
+    path, template = folder / "generation_config.json", folder / "chat_template.jinja"
+    wishes = {"repetition_penalty": 5.0, "no_repeat_ngram_size": 1, "do_sample": True, "temperature": 0.1, "top_k": 2}
+    path.write_text(json.dumps(json.loads(path.read_text()) | wishes))
+    template.write_text(
+        "{% if tone is defined %}{{ tone + '日' * (strftime_now('%d') | int) }}{% endif %}" + template.read_text()
+    )
+    return folder
+
+
+def test_a_folder_s_wishes_for_sampling_do_not_apply(nano, opinionated):
+    backend = TransformersBackend(str(opinionated), batch_size=4)
+    for sampling in ({}, {"temperature": 1.0, "samples": 2, "seed": 5}):
+        given = [Ask(f"t/{n}", (("user", f"盗窃{n}"),), max_tokens=12, **sampling) for n in range(3)]
+        assert collect(backend, given) == collect(nano, given)
+
+
+def test_arguments_and_date_of_the_chat_template_belong_to_a_run(opinionated, models, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["run", "--benchmark", "held_out", "--tasks", "age", "--model", str(opinionated), "--limit", "1"]
+    arguments += ["--backend", "transformers", "--max-tokens", "2"]
+    tone = ["--chat-template-kwargs", '{"tone": "温和"}']
+
+    def prompt_tokens(out):
+        (line,) = (out / "answers" / "age.jsonl").read_text().splitlines()
+        return json.loads(line)["answers"][0]["prompt_tokens"]
+
+    assert evaluate([*arguments, "--out", str(tmp_path / "bare")]) == 0
+    assert evaluate([*arguments, *tone, "--out", str(out)]) == 0
+    tokenizer = AutoTokenizer.from_pretrained(opinionated)
+    manifest = json.loads((out / "manifest.json").read_text())
+    for date in (manifest["date"], "1999-12-31"):  # a folder that was begun on another day, and goes on
+        extra = tokenizer.encode("温和" + "日" * int(date[-2:]), add_special_tokens=False)
+        assert prompt_tokens(out) == prompt_tokens(tmp_path / "bare") + len(extra)
+        (out / "answers" / "age.jsonl").unlink()
+        (out / "manifest.json").write_text(json.dumps(manifest | {"date": "1999-12-31"}))
+        assert evaluate([*arguments, *tone, "--out", str(out)]) == 0
+    assert evaluate([*arguments, "--out", str(out)]) == 2
+    assert 'holds answers with chat_template_kwargs={"tone": "温和"}' in capsys.readouterr().err
+    other = [*arguments, "--chat-template-kwargs", '{"tine": 1}', "--out", str(tmp_path / "other")]
+    assert evaluate(other) == 2 and "does not use it; its variables are tone" in capsys.readouterr().err
+    for text in ("tone", "[1]"):
+        with pytest.raises(SystemExit):
+            evaluate([*arguments, "--chat-template-kwargs", text, "--out", str(tmp_path / "other")])
+
+
 # --- a server -------------------------------------------------------------------------------------------------------
 
 
@@ -183,6 +235,19 @@ def test_a_server_is_asked_until_it_answers(monkeypatch):
     assert [answer.thinking for answer in found["t/0"]] == ["思", "思"]
     body = server.asked[-1]
     assert (body["n"], body["temperature"], body["max_tokens"], body["top_p"]) == (2, 0.5, 9, 1.0)
+    assert not body.keys() & {"top_k", "min_p", "repetition_penalty", "chat_template_kwargs"}, (
+        "it is not known to take them"
+    )
+
+
+def test_a_server_that_has_defaults_of_the_model_is_told_outright():
+    with Server(lambda body: "答", owner="vllm") as server:
+        arguments = {"enable_thinking": False}
+        backend = ServedBackend(settings_of(server.url, "m"), chat_template_kwargs=arguments)
+        collect(backend, asks(1))
+    body = server.asked[-1]
+    assert (body["top_k"], body["min_p"], body["repetition_penalty"]) == (-1, 0.0, 1.0)
+    assert body["chat_template_kwargs"] == arguments
 
 
 def test_what_a_server_can_t_answer_is_told_after_the_rest(capfd):

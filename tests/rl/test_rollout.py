@@ -1,5 +1,8 @@
 """Trainer and rollout on real Ray, real vLLM and the real engine: the same weights must give the same log-probs."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import ray
@@ -62,8 +65,13 @@ def _tokens(answers):
 
 
 def test_requests_go_on_across_a_weight_update(ray_cluster, models, tmp_path):
-    """Tokens sampled before an update stay, those after it come from the new weights, and log-probs say so."""
-    path = str(models["tied"])
+    """Tokens sampled before an update stay, those after it come from the new weights, and log-probs say so.
+
+    What the model's folder wishes of sampling changes none of it.
+    """
+    path = str(shutil.copytree(models["tied"], tmp_path / "m"))
+    wishes = {"eos_token_id": 2, "repetition_penalty": 3.0, "top_k": 5, "top_p": 0.5, "min_p": 0.2, "temperature": 0.3}
+    (tmp_path / "m" / "generation_config.json").write_text(json.dumps(wishes))
     model = ModelConfig(path=path, max_length=256)
     spec = RolloutSpec(model, RolloutConfig(threads=1), path, "cpu", 0, "shm")
     environment = {"env_vars": rollout_module.environment(spec)}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +11,44 @@ from rl.errors import UserError
 from rl.inference.backend import Answer, Messages
 from rl.inference.thinking import parted
 from rl.models.chat import load_tokenizer, opens_thinking, render_prompt
+from rl.models.stops import completion_text, stop_ids
+from rl.models.template import bind
 
 
 class Chat:
     """A model's tokenizer and chat template."""
 
-    def __init__(self, path: str, trust_remote_code: bool = False) -> None:
-        """Load them. Raises UserError if the tokenizer is missing, or has no chat template."""
-        self.tokenizer = load_tokenizer(path, trust_remote_code)
+    def __init__(
+        self,
+        path: str,
+        trust_remote_code: bool = False,
+        arguments: Mapping[str, Any] | None = None,
+        date: datetime.date | None = None,
+    ) -> None:
+        """Load them.
+
+        Args:
+            path: folder or hub name.
+            trust_remote_code: whether code beside the tokenizer may run.
+            arguments: variables of the chat template.
+            date: what the template takes for today.
+
+        Raises:
+            UserError: if the tokenizer is missing, has no chat template, or one that does not use an argument.
+        """
+        self.tokenizer = bind(load_tokenizer(path, trust_remote_code), arguments, date)
 
     def encode(self, messages: Messages) -> list[int]:
         """Token ids of a conversation up to where the assistant begins to write."""
         return render_prompt(self.tokenizer, [{"role": role, "content": content} for role, content in messages])
 
+    def stops(self) -> list[int]:
+        """Ids that end a completion."""
+        return sorted(stop_ids(self.tokenizer))
+
     def answer(self, prompt: Sequence[int], completion: Sequence[int], truncated: bool) -> Answer:
         """The answer that completion ids hold, its stop token left out."""
-        ids = list(completion)
-        while ids and ids[-1] in (self.tokenizer.eos_token_id, self.tokenizer.pad_token_id):
-            ids.pop()
-        text = str(self.tokenizer.decode(ids, skip_special_tokens=False))
+        text = completion_text(self.tokenizer, completion)
         thinking, answer = parted(text, opens_thinking(self.tokenizer, prompt))
         return Answer(answer, thinking, len(completion), len(prompt), truncated)
 

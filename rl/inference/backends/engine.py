@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import queue
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,10 @@ class EngineSettings:
     enforce_eager: bool = False
     """Do without compiled graphs; always so on a CPU."""
     trust_remote_code: bool = False
+    chat_template_kwargs: Mapping[str, Any] | None = None
+    """Variables of the chat template."""
+    date: datetime.date | None = None
+    """What the chat template takes for today; None is today."""
     start_timeout_s: float = 1800.0
     timeout_s: float = 600.0
     """Longest time without any answer of an engine."""
@@ -66,6 +71,8 @@ class Request:
     top_p: float
     max_tokens: int
     seed: int
+    stops: list[int]
+    """Token ids that end a completion."""
 
 
 class EngineActor:
@@ -121,6 +128,7 @@ class EngineActor:
                 top_p=1.0 if greedy else request.top_p,
                 max_tokens=request.max_tokens,
                 seed=None if greedy else request.seed,
+                stop_token_ids=request.stops,
                 detokenize=False,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
@@ -153,7 +161,8 @@ class EngineBackend:
         require_model(settings.model)
         self.settings = settings
         self.device = device or ("cuda" if ray.cluster_resources().get("GPU", 0) >= 1 else "cpu")
-        self.chat = Chat(settings.model, settings.trust_remote_code)
+        self.chat = Chat(settings.model, settings.trust_remote_code, settings.chat_template_kwargs, settings.date)
+        self.stops = self.chat.stops()
         self.max_length = longest(settings.model, settings.trust_remote_code, settings.max_length)
         spec = RolloutSpec(
             ModelConfig(path=settings.model, max_length=self.max_length, trust_remote_code=settings.trust_remote_code),
@@ -237,7 +246,8 @@ class EngineBackend:
                 f"--max-length or leave it out"
             )
         seed = stable_seed(ask.seed, ask.key)
-        return Request(ask.key, prompt, ask.samples, ask.temperature, ask.top_p, min(ask.max_tokens, room), seed)
+        limit = min(ask.max_tokens, room)
+        return Request(ask.key, prompt, ask.samples, ask.temperature, ask.top_p, limit, seed, self.stops)
 
     def _drive(self, actor: Supervised, waiting: deque[Request], arrived: Any, stop: threading.Event) -> None:
         """Keep one engine full until nothing waits. A lost engine is replaced and given again what it was doing."""

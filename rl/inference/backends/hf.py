@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import datetime
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -26,13 +27,15 @@ class TransformersBackend:
         threads: int = 1,
         batch_size: int = 16,
         trust_remote_code: bool = False,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+        date: datetime.date | None = None,
     ) -> None:
         """Load the model, on a GPU if there is one. Raises UserError if it can't be loaded."""
         import torch
-        from transformers import AutoModelForCausalLM
+        from transformers import AutoModelForCausalLM, GenerationConfig
 
         require_model(model)
-        self.chat = Chat(model, trust_remote_code)
+        self.chat = Chat(model, trust_remote_code, chat_template_kwargs, date)
         self.max_length = longest(model, trust_remote_code, max_length)
         self.batch_size = batch_size
         on_gpu = torch.cuda.is_available()
@@ -48,6 +51,11 @@ class TransformersBackend:
         except (OSError, ValueError) as error:
             raise UserError(f"transformers can't load {model}: {str(error).splitlines()[0]}") from None
         self.model: Any = loaded.to("cuda" if on_gpu else "cpu").eval()
+        # What the folder's generation_config.json sets would else apply to whatever a call does not name: penalties,
+        # n-grams that may not come again, a forced token.
+        tokenizer, self.stops = self.chat.tokenizer, self.chat.stops()
+        self.pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        self.model.generation_config = GenerationConfig(eos_token_id=self.stops, pad_token_id=self.pad)
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
         """Complete all, in batches of equal sampling and of prompts of about one length, longest first."""
@@ -78,9 +86,7 @@ class TransformersBackend:
 
         ask, rows = batch[0], [prompts[one.key] for one in batch]
         width = max(map(len, rows))
-        pad = self.chat.tokenizer.pad_token_id
-        pad = self.chat.tokenizer.eos_token_id if pad is None else pad
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=self.model.device)
+        ids = torch.tensor([[self.pad] * (width - len(row)) + row for row in rows], device=self.model.device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self.model.device)
         sampled = ask.temperature > 0
         torch.manual_seed(stable_seed(ask.seed, ask.key))
@@ -95,7 +101,6 @@ class TransformersBackend:
                 top_k=0 if sampled else None,
                 num_return_sequences=ask.samples if sampled else 1,
                 max_new_tokens=limit,
-                pad_token_id=pad,
             )
         written = found[:, width:].tolist()
         each = ask.samples if sampled else 1
@@ -103,9 +108,7 @@ class TransformersBackend:
         return [answers[place * each : (place + 1) * each] * (ask.samples // each) for place in range(len(batch))]
 
     def _answer(self, prompt: list[int], written: list[int], limit: int) -> Answer:
-        stops = self.model.generation_config.eos_token_id
-        stops = stops if isinstance(stops, list) else [stops, self.chat.tokenizer.eos_token_id]
-        end = next((place for place, token in enumerate(written) if token in stops), None)
+        end = next((place for place, token in enumerate(written) if token in self.stops), None)
         ids = written if end is None else written[: end + 1]
         return self.chat.answer(prompt, ids, truncated=end is None and len(written) >= limit)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,10 @@ MOST_FAILED = 8
 """After so many questions that had to be given up no further is begun: the fault is not with the questions."""
 PER_MESSAGE = 8
 """Tokens of a chat template around a message, by estimate."""
+NEUTRAL = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+"""Fields that switch off what is not asked for, which the model's generation_config.json may switch on."""
+TAKES_NEUTRAL = ("vllm", "sglang")
+"""Servers that take these fields, as they call themselves."""
 
 _WORD = regex.compile(r"[\p{Latin}\d]+")
 
@@ -29,13 +33,20 @@ _WORD = regex.compile(r"[\p{Latin}\d]+")
 class ServedBackend:
     """Answers by a model that is served somewhere."""
 
-    def __init__(self, settings: JudgeSettings, tokenizer: str | None = None, max_length: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: JudgeSettings,
+        tokenizer: str | None = None,
+        max_length: int | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
         """Ask the server for its models.
 
         Args:
             settings: where it is and how it is asked; temperature and lengths come from each ask instead.
             tokenizer: folder of the served model's tokenizer, for exact counts of tokens.
             max_length: longest prompt and completion together (tokens); None asks the server.
+            chat_template_kwargs: variables of the chat template; vLLM and SGLang take them.
 
         Raises:
             UserError: if it does not answer, refuses the key or does not serve the model.
@@ -45,9 +56,13 @@ class ServedBackend:
         if tokenizer is not None:
             from rl.inference.backends.chat import Chat
 
-            self.chat = Chat(tokenizer)
-        served = served_models(settings)
-        self.max_length = max_length or served[settings.model]
+            self.chat = Chat(tokenizer, arguments=chat_template_kwargs)
+        served = served_model(settings)
+        self.extra: dict[str, Any] = dict(NEUTRAL) if getattr(served, "owned_by", None) in TAKES_NEUTRAL else {}
+        """Fields of a request beyond OpenAI's."""
+        if chat_template_kwargs:
+            self.extra["chat_template_kwargs"] = dict(chat_template_kwargs)
+        self.max_length: int | None = max_length or getattr(served, "max_model_len", None)
         """Longest prompt and completion together (tokens); None where the server doesn't tell."""
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
@@ -94,6 +109,7 @@ class ServedBackend:
             top_p=ask.top_p,
             max_tokens=ask.max_tokens,
             seed=stable_seed(ask.seed, ask.key) + attempt,
+            extra_body=self.extra or None,
         )
         if len(found.choices or ()) != ask.samples:
             raise ValueError(f"the server sent {len(found.choices or ())} of {ask.samples} completions")
@@ -149,25 +165,34 @@ def settings_of(
     )
 
 
+def served_model(settings: JudgeSettings) -> Any:
+    """What the server says of ``settings.model``. Raises as :func:`served_models` does."""
+    return _asked(settings)[settings.model]
+
+
 def served_models(settings: JudgeSettings) -> dict[str, int | None]:
-    """Longest length of each served model (tokens; None where the server doesn't tell).
+    """Longest length of each served model (tokens; None where the server doesn't say).
 
     Raises:
         UserError: if the server does not answer, refuses the key or does not serve ``settings.model``.
     """
+    return {name: getattr(model, "max_model_len", None) for name, model in _asked(settings).items()}
+
+
+def _asked(settings: JudgeSettings) -> dict[str, Any]:
     return asked_models(settings, f"the server at {settings.base_url}", KEY_ENV, "correct --server")
 
 
 def asked_models(
     settings: JudgeSettings, server: str, key_env: str, otherwise: str, key: str = ""
-) -> dict[str, int | None]:
-    """The same of any server. Messages call it ``server``; ``otherwise`` is what else a user can do, ``key`` what the
-    model is set with."""
+) -> dict[str, Any]:
+    """What a server says of each of its models, by name. Messages call it ``server``; ``otherwise`` is what else a user
+    can do, ``key`` what the model is set with. Raises as :func:`served_models` does."""
     import openai
 
     try:
         with connected(settings.base_url, settings.api_key, timeout=10, max_retries=1) as client:
-            found = {model.id: getattr(model, "max_model_len", None) for model in client.models.list()}
+            found = {model.id: model for model in client.models.list()}
     except openai.AuthenticationError:
         raise UserError(f"{server} refused the key; set it in {key_env}") from None
     except ProxyError as error:

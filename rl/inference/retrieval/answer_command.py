@@ -94,6 +94,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         "model": identity(chosen),
         "backend": kind_of(chosen),
         "max_length": chosen.max_length,
+        "chat_template_kwargs": chosen.chat_template_kwargs,
         "method": chosen.method,
         "embedder": None if chosen.embedder is None else chosen.embedder.resolve().name,
         "k": chosen.k,
@@ -108,7 +109,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     retriever.ranked([], chosen.k, chosen.law)  # a law that is none is told before a model is loaded
     folder = OpenFolder(chosen.out, head) if chosen.out else None
     try:
-        with open_backend(chosen) as backend:
+        with open_backend(chosen, folder.date if folder else None) as backend:
             found = _answers(chosen, console, [record["question"] for record in asked], retriever, backend, sampling)
         records = [record | own for record, own in zip(asked, found, strict=True)]
         if chosen.out:

@@ -113,6 +113,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
         "helper": identity(helper) if helper else identity(chosen),
         "backend": kind_of(chosen),
         "max_length": chosen.max_length,
+        "chat_template_kwargs": chosen.chat_template_kwargs,
         "outcome": chosen.outcome,
         **{key: value for key, value in asdict(settings).items() if key != "rounds"},
     }
@@ -127,8 +128,10 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
         questions = [(f"{task.name}/{question.id}", question) for task in tasks for question in task.questions]
         kinds = [chosen.answers or question.facets.get("answer_kind", "choice") for _, question in questions]
         with ExitStack() as stack:
-            policy = _model(stack.enter_context(open_backend(chosen)), chosen, console)
-            other = _model(stack.enter_context(open_backend(helper)), chosen, console) if helper else policy
+            policy = _model(stack.enter_context(open_backend(chosen, folder.date)), chosen, console)
+            other = policy
+            if helper:
+                other = _model(stack.enter_context(open_backend(helper, folder.date)), chosen, console)
             strategies = Strategies(questions, kinds, policy, other, outcome, settings)
             results = _results(strategies, chosen.methods)
         _save(chosen, console, benchmark, tasks, kinds, head, results, strategies.records)
@@ -147,6 +150,7 @@ def _helper(chosen: argparse.Namespace) -> argparse.Namespace | None:
         "backend": None if chosen.backend == "server" or chosen.helper_server else chosen.backend,
         "tokenizer": None,
         "max_length": None,
+        "chat_template_kwargs": None,
     }
     return argparse.Namespace(**vars(chosen) | other)
 
