@@ -22,6 +22,7 @@ from rl.engines import attention, head, layout
 from rl.engines.layout import MicroBatch
 from rl.engines.muon import Muon
 from rl.engines.sums import BatchSums
+from rl.models.noise import silence
 from rl.samples import TokenBatch
 
 
@@ -62,6 +63,7 @@ class FSDPEngine(FSDPEngineWithLMHead):
     def initialize(self) -> None:
         """Build and shard the model. verl's checkpoint manager is not used (see :mod:`rl.checkpoint`)."""
         self._build_model_optimizer()
+        silence(self.module)
         model = self.module.get_base_model() if self.model_config.lora_rank else self.module
         attention.install(model)
         self.head = head.install(model)
