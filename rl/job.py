@@ -81,7 +81,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     from rl.fleet import Fleet
     from rl.models.chat import load_tokenizer
     from rl.models.nano import resolve_model
-    from rl.models.support import require_supported
+    from rl.models.support import require_exportable, require_supported, require_vocabulary
     from rl.preflight import require_judge, require_prompts_fit
     from rl.runtime import Runtime
     from rl.tracking import Tracker
@@ -90,7 +90,9 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
         model_path = resolve_model(config.model, config.seed, Path(".cache/models").resolve())
         tokenizer = load_tokenizer(model_path, config.model.trust_remote_code)
         architecture = AutoConfig.from_pretrained(model_path, trust_remote_code=config.model.trust_remote_code)
-        require_supported(architecture, config.model.max_length)
+        require_supported(architecture, config.model.max_length, config.model.trust_remote_code)
+        require_vocabulary(architecture, tokenizer)
+        require_exportable(model_path, config.model.trust_remote_code)
         require_prompts_fit(config, tokenizer)
         require_judge(config)
     tracker = Tracker(Path(config.run_dir), config.tracker, console)

@@ -194,7 +194,7 @@ class TrainerActor:
         """Write a Hugging Face folder (safetensors, config, tokenizer), adapters merged."""
         from rl.engines.state import export
 
-        export(self.engine, Path(folder), self.spec.path)
+        export(self.engine, Path(folder), self.spec.path, self.spec.model.trust_remote_code)
 
 
 def _loss(algorithm: AlgorithmConfig | None, horizon: int) -> Loss:

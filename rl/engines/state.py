@@ -57,10 +57,10 @@ def load(engine: Any, folder: Path, weights_only: bool) -> None:
         torch.set_rng_state(load_file(folder / f"rng-{dist.get_rank()}.safetensors")["torch"])
 
 
-def export(engine: Any, folder: Path, source: str) -> None:
+def export(engine: Any, folder: Path, source: str, trust_remote_code: bool) -> None:
     """Write a Hugging Face folder that transformers and vLLM load (a collective; rank 0 writes, in one final move).
 
-    Everything but the weights is what stands beside those of ``source``.
+    Everything but the weights is what stands beside those of ``source``, code where it is trusted.
     """
     if dist.get_rank() != 0:
         for _ in engine.full_weights():
@@ -71,7 +71,8 @@ def export(engine: Any, folder: Path, source: str) -> None:
         partial.mkdir(parents=True)
         weights = {name: tensor.cpu().contiguous() for name, tensor in engine.full_weights()}
         save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
-        copy_beside_weights(source, partial, str(next(iter(weights.values())).dtype).removeprefix("torch."))
+        dtype = str(next(iter(weights.values())).dtype).removeprefix("torch.")
+        copy_beside_weights(source, partial, dtype, with_code=trust_remote_code)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
     dist.barrier()

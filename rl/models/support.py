@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from rl.errors import UserError
+from rl.models.source import copy_beside_weights
 
 CHANGES_LOGITS = (
     "final_logit_softcapping",
@@ -22,7 +25,7 @@ MIXERS = (
     "olmo_hybrid qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma rwkv xlstm zamba zamba2"
 ).split()
 """Model types with recurrent, convolutional or linear-attention layers."""
-WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window_size", "local_attention")
+WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window_size", "local_attention", "index_topk")
 """Settings of how far attention looks back."""
 
 
@@ -44,6 +47,46 @@ def require_supported(config: Any, max_length: int, trust_remote_code: bool = Fa
     require_exact(config, max_length, trust_remote_code)
 
 
+def require_vocabulary(config: Any, tokenizer: Any) -> None:
+    """Check that every token has a row in the embedding, which may have more (padded vocabularies do).
+
+    Raises:
+        UserError: if a token, special ones included, lies beyond it.
+    """
+    beyond = {number: token for token, number in tokenizer.get_vocab().items() if number >= config.vocab_size}
+    if beyond:
+        last = max(beyond)
+        raise UserError(
+            f"the tokenizer has {len(beyond)} tokens beyond the {config.vocab_size} rows of the model's embedding (up "
+            f"to {beyond[last]!r}, number {last}); take the tokenizer that belongs to the model, or resize the embedding"
+        )
+
+
+def require_exportable(path: str, trust_remote_code: bool) -> None:
+    """Try in a temporary folder what a stage ends with: copy the files beside the weights, and read them back.
+
+    Raises:
+        UserError: if a file can't be copied or read back, or if config.json does not name one architecture.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            copy_beside_weights(path, Path(folder), "float32", with_code=trust_remote_code)
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"the trained model could not be exported: the files beside the weights of {path} can't be copied and "
+                f"read back ({str(error).splitlines()[0]})"
+            ) from error
+    if len(config.architectures or ()) != 1:
+        raise UserError(
+            f"config.json of {path} names {len(config.architectures or ())} architectures; name the causal language "
+            f'model alone there, such as "architectures": ["Qwen2ForCausalLM"]'
+        )
+
+
 def _refusal(config: Any, reason: str) -> UserError:
     return UserError(f"models of type {config.model_type} can't be trained: {reason}")
 
@@ -58,8 +101,12 @@ def _require_language_model(config: Any) -> None:
     if parts:
         what = f"they wrap a language model with other parts ({', '.join(parts)})"
         raise _refusal(config, f"{what}; take a model of text alone")
-    if len(config.architectures or ["unknown"]) != 1:
-        raise _refusal(config, "config.json names several architectures; leave the causal language model alone there")
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and "AutoModelForCausalLM" not in (config.auto_map or {}):
+        raise _refusal(config, "transformers knows no causal language model of this type")
+    if not hasattr(config, "num_key_value_heads"):
+        raise _refusal(config, "their configuration names no num_key_value_heads, without which the trainer can't shard")
 
 
 def _require_attention_alone(config: Any) -> None:
@@ -81,7 +128,7 @@ def _require_length(config: Any, max_length: int) -> None:
     """Positions and windows that reach ``max_length``, and positions that trainer and sampler stretch alike."""
     fix = f"model.max_length={max_length}; lower model.max_length to"
     longest = getattr(config, "max_position_embeddings", None)
-    if longest and longest < max_length:
+    if longest and 0 < longest < max_length:
         raise UserError(
             f"this model ({config.model_type}) knows positions up to {longest}, less than {fix} {longest}"
         )
