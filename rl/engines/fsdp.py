@@ -167,6 +167,14 @@ class FSDPEngine(FSDPEngineWithLMHead):
                 down, up = (_whole(parameters[f"{stem}lora_{side}.default.weight"]) for side in "AB")
                 weight = weight + scale * (up @ down)
             yield name.removeprefix("base_model.model.").replace(".base_layer.", "."), weight
+        yield from self._buffers()
+
+    def _buffers(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """(Hugging Face name, tensor) of what belongs to the weights but is not trained, as a router's correction."""
+        for stem, module in self.module.named_modules():
+            for name, buffer in module.named_buffers(recurse=False):
+                if name not in module._non_persistent_buffers_set:
+                    yield f"{stem}.{name}".removeprefix("base_model.model."), _whole(buffer)
 
     def adapter_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
         """(peft's name, whole tensor) of the LoRA adapter. A collective: walk it on every rank."""

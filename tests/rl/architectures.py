@@ -53,7 +53,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "glm4-moe": ("glm4_moe", DEEPSEEK),
     "ernie4-5": ("ernie4_5", {}),
     "ernie4-5-moe": ("ernie4_5_moe", {"moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 48}),
-    "hunyuan-dense": ("hunyuan_v1_dense", {"rope": {"rope_type": "dynamic", "alpha": 1000.0}}),
+    "hunyuan-dense": ("hunyuan_v1_dense", {"rope": {"rope_type": "dynamic", "alpha": 1000.0, "factor": 1.0}}),
     "seed-oss": ("seed_oss", {"residual_dropout": 0.1, "attention_dropout": 0.1}),
     "minimax-m2": ("minimax_m2", {"num_local_experts": 4, "num_experts_per_tok": 2}),
     "mistral": ("mistral", {"sliding_window": 256}),
@@ -61,7 +61,10 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma": ("gemma", {}),
     "gemma-3": ("gemma3_text", {"sliding_window": 256, "query_pre_attn_scalar": 32}),
     "phi-3": ("phi3", {"resid_pdrop": 0.1, "embd_pdrop": 0.1}),
-    "phi-3-long-rope": ("phi3", {"rope": {"rope_type": "longrope", **LONG}, "original_max_position_embeddings": 256}),
+    "phi-3-long-rope": (
+        "phi3",
+        {"rope": {"rope_type": "longrope", **LONG}, "original_max_position_embeddings": 256, "hidden_size": 128},
+    ),
     "olmo-2": ("olmo2", {}),
     "granite": ("granite", {"embedding_multiplier": 3.0, "residual_multiplier": 0.5, "attention_dropout": 0.1}),
     "smollm3": ("smollm3", {}),
@@ -86,8 +89,8 @@ def build(name: str, folder: Path) -> Path:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[model_type](**settings), dtype=torch.float32)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter), alpha=0.05)
+        for tensor in model.state_dict().values():
+            tensor.add_(torch.randn_like(tensor), alpha=0.05)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
