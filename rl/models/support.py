@@ -103,10 +103,8 @@ def _require_language_model(config: Any) -> None:
         raise _refusal(config, f"{what}; take a model of text alone")
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and "AutoModelForCausalLM" not in (config.auto_map or {}):
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and "AutoModelForCausalLM" not in (getattr(config, "auto_map", None) or {}):
         raise _refusal(config, "transformers knows no causal language model of this type")
-    if not hasattr(config, "num_key_value_heads"):
-        raise _refusal(config, "their configuration names no num_key_value_heads, without which the trainer can't shard")
 
 
 def _require_attention_alone(config: Any) -> None:
@@ -123,6 +121,8 @@ def _require_attention_alone(config: Any) -> None:
             f"each other",
         )
 
+    if not hasattr(config, "num_key_value_heads"):
+        raise _refusal(config, "their configuration names no num_key_value_heads, without which the trainer can't shard")
 
 def _require_length(config: Any, max_length: int) -> None:
     """Positions and windows that reach ``max_length``, and positions that trainer and sampler stretch alike."""

@@ -16,7 +16,7 @@ from typing import Any
 VOCABULARY = 1024
 SIZES = {
     "vocab_size": VOCABULARY,
-    "hidden_size": 64,
+    "hidden_size": 128,
     "intermediate_size": 96,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
@@ -63,7 +63,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "phi-3": ("phi3", {"resid_pdrop": 0.1, "embd_pdrop": 0.1}),
     "phi-3-long-rope": (
         "phi3",
-        {"rope": {"rope_type": "longrope", **LONG}, "original_max_position_embeddings": 256, "hidden_size": 128},
+        {"rope": {"rope_type": "longrope", **LONG}, "original_max_position_embeddings": 256},
     ),
     "olmo-2": ("olmo2", {}),
     "granite": ("granite", {"embedding_multiplier": 3.0, "residual_multiplier": 0.5, "attention_dropout": 0.1}),

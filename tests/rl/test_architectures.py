@@ -64,8 +64,9 @@ def packed():
     """Two rows of three documents each."""
     whole = ragged(seed=4, rows=6, vocabulary=1000)
     pieces = [whole.input_ids[a:b].tolist() for a, b in zip(whole.offsets, whole.offsets[1:], strict=False)]
-    rows = [sum(pieces[:3], []), sum(pieces[3:], [])]
-    return packed_batch(rows, [np.repeat(np.arange(3), [len(p) for p in part]) for part in (pieces[:3], pieces[3:])])
+    parts = (pieces[:3], pieces[3:])
+    rows = [[token for piece in part for token in piece] for part in parts]
+    return packed_batch(rows, [np.repeat(np.arange(3), [len(piece) for piece in part]) for part in parts])
 
 
 def groups():
