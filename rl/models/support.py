@@ -29,6 +29,22 @@ WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window_size", "l
 """Settings of how far attention looks back."""
 
 
+def load_architecture(path: str, trust_remote_code: bool) -> Any:
+    """The configuration of a model folder or hub name.
+
+    Raises:
+        UserError: if transformers can't read it, or does not know the architecture.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
+        reason = " ".join(str(error).split())[:600]
+        raise UserError(f"the configuration of {path} can't be read: {reason}") from error
+
+
 def require_supported(config: Any, max_length: int, trust_remote_code: bool = False) -> None:
     """Check a Hugging Face model configuration, and try its architecture in miniature (:mod:`rl.models.twin`).
 
@@ -68,12 +84,12 @@ def require_exportable(path: str, trust_remote_code: bool) -> None:
     Raises:
         UserError: if a file can't be copied or read back, or if config.json does not name one architecture.
     """
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoTokenizer
 
     with tempfile.TemporaryDirectory() as folder:
         try:
             copy_beside_weights(path, Path(folder), "float32", with_code=trust_remote_code)
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            config = load_architecture(folder, trust_remote_code)
             AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
         except (OSError, ValueError) as error:
             raise UserError(
@@ -120,9 +136,8 @@ def _require_attention_alone(config: Any) -> None:
             f"layers that mix tokens outside attention ({', '.join(others)}) would let the sequences of a row see "
             f"each other",
         )
-
     if not hasattr(config, "num_key_value_heads"):
-        raise _refusal(config, "their configuration names no num_key_value_heads, without which the trainer can't shard")
+        raise _refusal(config, "their configuration names no num_key_value_heads, which the training engine asks for")
 
 def _require_length(config: Any, max_length: int) -> None:
     """Positions and windows that reach ``max_length``, and positions that trainer and sampler stretch alike."""

@@ -25,8 +25,17 @@ SIZES = {
     "max_position_embeddings": 512,
 }
 MOE = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48}
-ROUTED = {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48, "n_shared_experts": 1}
-DEEPSEEK = {**ROUTED, "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1}
+GROUPED = {"n_group": 1, "topk_group": 1, "n_shared_experts": 1, "first_k_dense_replace": 1}
+DEEPSEEK = {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 48, **GROUPED}
+MLA = {
+    "topk_method": "noaux_tc",
+    "num_key_value_heads": 4,
+    "q_lora_rank": 32,
+    "kv_lora_rank": 32,
+    "qk_nope_head_dim": 32,
+    "qk_rope_head_dim": 32,
+    "v_head_dim": 32,
+}
 LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 128}
 LONG = {"short_factor": [1.0 + 0.1 * i for i in range(16)], "long_factor": [4.0] * 16}
 
@@ -42,11 +51,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama-3-rope": ("llama", {"rope": {"rope_type": "llama3", **LLAMA3}}),
     "llama-linear-rope": ("llama", {"rope": {"rope_type": "linear", "factor": 4.0}}),
     "llama-dynamic-rope": ("llama", {"rope": {"rope_type": "dynamic", "factor": 4.0}}),
-    "deepseek-v3": (
-        "deepseek_v3",
-        {**DEEPSEEK, "q_lora_rank": 32, "kv_lora_rank": 32, "qk_nope_head_dim": 32, "qk_rope_head_dim": 32}
-        | {"v_head_dim": 32, "num_key_value_heads": 4},
-    ),
+    "deepseek-v3": ("deepseek_v3", {**DEEPSEEK, **MLA}),
     "dots1": ("dots1", DEEPSEEK),
     "glm": ("glm", {}),
     "glm4": ("glm4", {}),

@@ -9,7 +9,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from rl.errors import UserError
 from rl.models import twin
 from rl.models.source import copy_beside_weights
-from rl.models.support import require_exportable, require_supported, require_vocabulary
+from rl.models.support import load_architecture, require_exportable, require_supported, require_vocabulary
 from rl.models.twin import require_exact
 from tests.e2e.runs import fail
 from tests.rl.architectures import SIZES, build
@@ -203,6 +203,21 @@ def test_what_can_not_be_exported_is_known_before(models, tmp_path):
     (folder / "tokenizer.json").write_text("{")
     with pytest.raises(UserError, match="could not be exported"):
         require_exportable(str(folder), False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"model_type": "unheard_of"}, "does not recognize this architecture"),
+        ({"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}, "trust_remote_code=True"),
+        ({"model_type": "llama", "hidden_size": "many"}, "hidden_size"),
+    ],
+)
+def test_an_unknown_architecture_is_told(tmp_path, settings, words):
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    (tmp_path / "own.py").write_text("")
+    with pytest.raises(UserError, match=words):
+        load_architecture(str(tmp_path), False)
 
 
 def test_a_refusal_comes_before_ray(tmp_path):
