@@ -64,6 +64,7 @@ class FSDPEngine(FSDPEngineWithLMHead):
         """Build and shard the model. verl's checkpoint manager is not used (see :mod:`rl.checkpoint`)."""
         self._build_model_optimizer()
         silence(self.module)
+        _lend_buffers(self.module)
         model = self.module.get_base_model() if self.model_config.lora_rank else self.module
         attention.install(model)
         self.head = head.install(model)
@@ -167,14 +168,6 @@ class FSDPEngine(FSDPEngineWithLMHead):
                 down, up = (_whole(parameters[f"{stem}lora_{side}.default.weight"]) for side in "AB")
                 weight = weight + scale * (up @ down)
             yield name.removeprefix("base_model.model.").replace(".base_layer.", "."), weight
-        yield from self._buffers()
-
-    def _buffers(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """(Hugging Face name, tensor) of what belongs to the weights but is not trained, as a router's correction."""
-        for stem, module in self.module.named_modules():
-            for name, buffer in module.named_buffers(recurse=False):
-                if name not in module._non_persistent_buffers_set:
-                    yield f"{stem}.{name}".removeprefix("base_model.model."), _whole(buffer)
 
     def adapter_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
         """(peft's name, whole tensor) of the LoRA adapter. A collective: walk it on every rank."""
@@ -196,6 +189,16 @@ def _whole(parameter: torch.Tensor) -> torch.Tensor:
     if not isinstance(tensor, DTensor):
         return tensor
     return tensor.to_local() if tensor.device_mesh.size() == 1 else tensor.full_tensor()
+
+
+def _lend_buffers(model: torch.nn.Module) -> None:
+    """Let peft's wrapper of a single parameter answer for the buffers of its layer, which the model reads there (the
+    correction of a router)."""
+    from peft.tuners.lora.layer import ParamWrapper
+
+    for module in model.modules():
+        if isinstance(module, ParamWrapper):
+            vars(module).update(module.get_base_layer().named_buffers(recurse=False))
 
 
 def _optimizer_config(optim: OptimConfig, total_updates: int) -> FSDPOptimizerConfig:
