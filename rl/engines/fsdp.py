@@ -191,16 +191,6 @@ def _whole(parameter: torch.Tensor) -> torch.Tensor:
     return tensor.to_local() if tensor.device_mesh.size() == 1 else tensor.full_tensor()
 
 
-def _lend_buffers(model: torch.nn.Module) -> None:
-    """Let peft's wrapper of a single parameter answer for the buffers of its layer, which the model reads there (the
-    correction of a router)."""
-    from peft.tuners.lora.layer import ParamWrapper
-
-    for module in model.modules():
-        if isinstance(module, ParamWrapper):
-            vars(module).update(module.get_base_layer().named_buffers(recurse=False))
-
-
 def _optimizer_config(optim: OptimConfig, total_updates: int) -> FSDPOptimizerConfig:
     return FSDPOptimizerConfig(
         lr=optim.lr,
@@ -242,3 +232,13 @@ def build(model: ModelConfig, path: str, trainer: TrainerConfig, device: str) ->
     )
     engine.initialize()
     return engine
+
+
+def _lend_buffers(model: torch.nn.Module) -> None:
+    """Let peft's wrapper of a single parameter answer for the buffers of its layer, which the model reads there (the
+    correction of a router)."""
+    from peft.tuners.lora.layer import ParamWrapper
+
+    for module in model.modules():
+        if isinstance(module, ParamWrapper):
+            vars(module).update(module.get_base_layer().named_buffers(recurse=False))
