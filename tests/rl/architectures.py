@@ -60,7 +60,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "ernie4-5-moe": ("ernie4_5_moe", {"moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 48}),
     "hunyuan-dense": ("hunyuan_v1_dense", {"rope": {"rope_type": "dynamic", "alpha": 1000.0, "factor": 1.0}}),
     "seed-oss": ("seed_oss", {"residual_dropout": 0.1, "attention_dropout": 0.1}),
-    "minimax-m2": ("minimax_m2", {"num_local_experts": 4, "num_experts_per_tok": 2}),
+    "minimax-m2": ("minimax_m2", {"num_local_experts": 4, "num_experts_per_tok": 2, "rotary_dim": 32}),
     "mistral": ("mistral", {"sliding_window": 256}),
     "mixtral": ("mixtral", {"num_local_experts": 4, "router_jitter_noise": 0.1}),
     "gemma": ("gemma", {}),
