@@ -1,14 +1,13 @@
 """Tiny random models of many architectures, each with a tokenizer of its own, and the table of what was measured.
 
-An architecture is one line in ``ARCHITECTURES``. ``python -m tests.rl.architectures REPORT.xml`` turns pytest's
-``--junitxml`` report into the table of docs/models.md.
+An architecture is one line in ``ARCHITECTURES``. ``python -m tests.rl.architectures REPORT.xml …`` makes the
+table of docs/models.md from pytest's ``--junitxml`` reports.
 """
 
 from __future__ import annotations
 
 import sys
 import xml.etree.ElementTree
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -108,21 +107,25 @@ def _tokenizer() -> Any:
     return build_tokenizer(VOCABULARY)
 
 
-def table(report: Path, header: Callable[[str], str] = "{}".format) -> str:
-    """The Markdown table of a junit report: a row an architecture, a column a measurement."""
+COLUMNS = ("log-probs", "loss in training", "gradient", "export", "LoRA export", "after a sync", "whole run")
+OF_TEST = {"test_an_adapter": "LoRA export", "test_the_sampler": "after a sync", "test_a_whole_run": "whole run"}
+"""Which column a test fills that failed before it measured anything."""
+
+
+def table(reports: list[Path]) -> str:
+    """The Markdown table of junit reports: a row an architecture, a column a measurement; of a cell, the last."""
     rows: dict[str, dict[str, str]] = {}
-    for case in xml.etree.ElementTree.parse(report).iter("testcase"):
+    for case in (case for report in reports for case in xml.etree.ElementTree.parse(report).iter("testcase")):
         found = {p.attrib["name"]: p.attrib["value"] for p in case.iter("property")}
         name = found.pop("architecture", None)
         if name is not None:
-            passed = case.find("failure") is None and case.find("error") is None
-            rows.setdefault(name, {}).update(found or {case.attrib["name"].split("[")[0]: "yes" if passed else "no"})
-    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
-    lines = ["| architecture | " + " | ".join(map(header, columns)) + " |", "|---" * (len(columns) + 1) + "|"]
+            column = next((c for test, c in OF_TEST.items() if case.attrib["name"].startswith(test)), COLUMNS[0])
+            rows.setdefault(name, {}).update(found or {column: "fails"})
+    lines = [f"| architecture | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name in (name for name in ARCHITECTURES if name in rows):
-        lines.append(f"| {name} | " + " | ".join(rows[name].get(column, "") for column in columns) + " |")
+        lines.append(f"| {name} | " + " | ".join(rows[name].get(column, "") for column in COLUMNS) + " |")
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    print(table(Path(sys.argv[1])))
+    print(table([Path(report) for report in sys.argv[1:]]))
