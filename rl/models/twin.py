@@ -98,7 +98,9 @@ def twin(config: Any) -> Any:
     heads, kv_heads = getattr(config, "num_attention_heads", None), getattr(config, "num_key_value_heads", None)
     for name, size in SIZES.items():
         value = getattr(small, name, None)
-        if isinstance(value, int) and not isinstance(value, bool) and value > size:
+        if isinstance(value, list):  # one for each layer
+            setattr(small, name, [min(each, size) for each in value])
+        elif isinstance(value, int) and not isinstance(value, bool) and value > size:
             setattr(small, name, size)
     if kv_heads is not None:
         small.num_key_value_heads = small.num_attention_heads if kv_heads == heads else min(kv_heads, 2)

@@ -38,6 +38,9 @@ MLA = {
 LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 128}
 LONG = {"short_factor": [1.0 + 0.1 * i for i in range(16)], "long_factor": [4.0] * 16}
 
+GENERATION = '{"do_sample": false, "temperature": 0.6, "eos_token_id": 2}'
+"""Settings that transformers reads and refuses to save."""
+
 ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen2": ("qwen2", {"attention_dropout": 0.1}),
     "qwen2-tied": ("qwen2", {"tie_word_embeddings": True}),
@@ -97,6 +100,7 @@ def build(name: str, folder: Path) -> Path:
             tensor.add_(torch.randn_like(tensor), alpha=0.05)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    (folder / "generation_config.json").write_text(GENERATION)
     return folder
 
 

@@ -135,6 +135,19 @@ ERNIE-4.5-21B-A3B: {model_type: ernie4_5_moe, hidden_size: 2560, num_hidden_laye
 Hunyuan-7B: {model_type: hunyuan_v1_dense, hidden_size: 4096, num_hidden_layers: 32, num_attention_heads: 32,
   num_key_value_heads: 8, head_dim: 128, vocab_size: 128167, pad_token_id: 127961, max_position_embeddings: 32768,
   rope_parameters: {rope_type: dynamic, alpha: 1000.0, factor: 1.0, rope_theta: 10000.0}}
+Hunyuan-A13B: {model_type: hunyuan_v1_moe, hidden_size: 4096, num_hidden_layers: 4, num_attention_heads: 32,
+  head_dim: 128, num_key_value_heads: 8, num_experts: 64, moe_topk: [8, 8, 8, 8],
+  moe_intermediate_size: [3072, 3072, 3072, 3072],
+  num_shared_expert: [1, 1, 1, 1], vocab_size: 128167, max_position_embeddings: 32768,
+  rope_parameters: {rope_type: dynamic, alpha: 1000.0, factor: 1.0, rope_theta: 10000.0}}
+DeepSeek-V2-Lite: {model_type: deepseek_v2, hidden_size: 2048, num_hidden_layers: 27, num_attention_heads: 16,
+  num_key_value_heads: 16, q_lora_rank: null, kv_lora_rank: 512, qk_nope_head_dim: 128, qk_rope_head_dim: 64,
+  v_head_dim: 128, n_routed_experts: 64, n_shared_experts: 2, num_experts_per_tok: 6, moe_intermediate_size: 1408,
+  topk_method: greedy, n_group: 1, topk_group: 1, first_k_dense_replace: 1, max_position_embeddings: 163840}
+dots.llm1: {model_type: dots1, hidden_size: 4096, num_hidden_layers: 62, num_attention_heads: 32,
+  num_key_value_heads: 32, n_routed_experts: 128, n_shared_experts: 2, num_experts_per_tok: 6, moe_intermediate_size: 1408,
+  n_group: 1,
+  topk_group: 1, first_k_dense_replace: 1, vocab_size: 152064, max_position_embeddings: 32768}
 Phi-4-mini: {model_type: phi3, hidden_size: 3072, num_hidden_layers: 32, num_attention_heads: 24,
   num_key_value_heads: 8, vocab_size: 200064, max_position_embeddings: 131072, pad_token_id: 199999,
   original_max_position_embeddings: 4096}
