@@ -145,8 +145,8 @@ DeepSeek-V2-Lite: {model_type: deepseek_v2, hidden_size: 2048, num_hidden_layers
   v_head_dim: 128, n_routed_experts: 64, n_shared_experts: 2, num_experts_per_tok: 6, moe_intermediate_size: 1408,
   topk_method: greedy, n_group: 1, topk_group: 1, first_k_dense_replace: 1, max_position_embeddings: 163840}
 dots.llm1: {model_type: dots1, hidden_size: 4096, num_hidden_layers: 62, num_attention_heads: 32,
-  num_key_value_heads: 32, n_routed_experts: 128, n_shared_experts: 2, num_experts_per_tok: 6, moe_intermediate_size: 1408,
-  n_group: 1,
+  num_key_value_heads: 32, n_routed_experts: 128, n_shared_experts: 2, num_experts_per_tok: 6,
+  moe_intermediate_size: 1408, n_group: 1,
   topk_group: 1, first_k_dense_replace: 1, vocab_size: 152064, max_position_embeddings: 32768}
 Phi-4-mini: {model_type: phi3, hidden_size: 3072, num_hidden_layers: 32, num_attention_heads: 24,
   num_key_value_heads: 8, vocab_size: 200064, max_position_embeddings: 131072, pad_token_id: 199999,
