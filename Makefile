@@ -11,12 +11,16 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: run setup test lint locks doctor bench clean
+.PHONY: run setup test test-all lint locks doctor bench clean
 run: setup
 	$(BIN)/python -m rl.main +curriculum=legal $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)
+
+# The tests of every architecture too (an hour or two).
+test-all: setup
+	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

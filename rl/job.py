@@ -73,15 +73,13 @@ def _report(run_dir: Path) -> None:
 
 def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     """Everything that needs data, a tokenizer and Ray, in that order, so that bad input is found before Ray starts."""
-    from transformers import AutoConfig
-
     from cluster.ray_cluster import connect
     from rl.checkpoint import Checkpoints
     from rl.curriculum import run_curriculum
     from rl.fleet import Fleet
     from rl.models.chat import load_tokenizer
     from rl.models.nano import resolve_model
-    from rl.models.support import require_supported
+    from rl.models.support import load_architecture, require_exportable, require_supported, require_vocabulary
     from rl.models.template import bind
     from rl.preflight import require_judge, require_prompts_fit
     from rl.runtime import Runtime
@@ -90,8 +88,10 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     with console.status("model and tokenizer"):
         model_path = resolve_model(config.model, config.seed, Path(".cache/models").resolve())
         tokenizer = bind(load_tokenizer(model_path, config.model.trust_remote_code), date=manifest.date)
-        architecture = AutoConfig.from_pretrained(model_path, trust_remote_code=config.model.trust_remote_code)
-        require_supported(architecture, config.model.max_length)
+        architecture = load_architecture(model_path, config.model.trust_remote_code)
+        require_supported(architecture, config.model.max_length, config.model.trust_remote_code)
+        require_vocabulary(architecture, tokenizer)
+        require_exportable(model_path, config.model.trust_remote_code)
     require_prompts_fit(config, tokenizer, console)
     with console.status("judge"):
         require_judge(config)

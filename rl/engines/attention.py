@@ -173,10 +173,11 @@ def attend(
     spans: SpanTable | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface: query [1, H, T, D], key and value [1, Hkv, T, D] to [1, T, H, D]."""
+    """transformers' attention interface: query [1, H, T, D], key [1, Hkv, T, D] and value [1, Hkv, T, Dv] to
+    [1, T, H, Dv]."""
     assert spans is not None, "a model that does not hand keyword arguments to its attention can't be trained here"
     heads = (query.shape[1], key.shape[1], value.shape[1])
-    size = query.shape[-1]
+    sizes = (query.shape[-1], key.shape[-1], value.shape[-1])
     flat = [states[0].transpose(0, 1).flatten(1) for states in (query, key, value)]  # [T, heads * D]
     packed = [spans.tokens(states) for states in flat]
     prefixes = [spans.prefix_tokens(states) for states in flat[1:]] if spans.prefix_tokens else []
@@ -185,12 +186,12 @@ def attend(
         end = start + block.height * block.width
         q, k, v = (
             states[start:end].unflatten(0, (block.height, block.width)).unflatten(2, (n, size)).transpose(1, 2)
-            for states, n in zip(packed, heads, strict=True)
+            for states, n, size in zip(packed, heads, sizes, strict=True)
         )  # [height, heads, width, D]
         if block.prefixes is not None:
             before = [
                 rows.unflatten(0, spans.prefix_shape).index_select(0, block.prefixes).unflatten(2, (n, size))
-                for rows, n in zip(prefixes, heads[1:], strict=True)
+                for rows, n, size in zip(prefixes, heads[1:], sizes[1:], strict=True)
             ]
             k, v = (torch.cat([b.transpose(1, 2), own], dim=2) for b, own in zip(before, (k, v), strict=True))
         repeats = heads[0] // heads[1]

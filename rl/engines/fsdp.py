@@ -22,6 +22,7 @@ from rl.engines import attention, head, layout
 from rl.engines.layout import MicroBatch
 from rl.engines.muon import Muon
 from rl.engines.sums import BatchSums
+from rl.models.noise import silence
 from rl.samples import TokenBatch
 
 
@@ -62,6 +63,8 @@ class FSDPEngine(FSDPEngineWithLMHead):
     def initialize(self) -> None:
         """Build and shard the model. verl's checkpoint manager is not used (see :mod:`rl.checkpoint`)."""
         self._build_model_optimizer()
+        silence(self.module)
+        _lend_buffers(self.module)
         model = self.module.get_base_model() if self.model_config.lora_rank else self.module
         attention.install(model)
         self.head = head.install(model)
@@ -229,3 +232,13 @@ def build(model: ModelConfig, path: str, trainer: TrainerConfig, device: str) ->
     )
     engine.initialize()
     return engine
+
+
+def _lend_buffers(model: torch.nn.Module) -> None:
+    """Let peft's wrapper of a single parameter answer for the buffers of its layer, which the model reads there (the
+    correction of a router)."""
+    from peft.tuners.lora.layer import ParamWrapper
+
+    for module in model.modules():
+        if isinstance(module, ParamWrapper):
+            vars(module).update(module.get_base_layer().named_buffers(recurse=False))

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 
 from rl.engines.muon import Muon
+from rl.models.source import copy_beside_weights
 
 
 def save(engine: Any, folder: Path) -> None:
@@ -57,23 +58,21 @@ def load(engine: Any, folder: Path, weights_only: bool) -> None:
 
 
 def export(engine: Any, folder: Path, source: str, trust_remote_code: bool) -> None:
-    """Write a Hugging Face folder that transformers and vLLM load (a collective; rank 0 writes, in one final move)."""
+    """Write a Hugging Face folder that transformers and vLLM load (a collective; rank 0 writes, in one final move).
+
+    Everything but the weights is what stands beside those of ``source``, code where it is trusted.
+    """
     if dist.get_rank() != 0:
         for _ in engine.full_weights():
             pass
     else:
-        from transformers import AutoTokenizer
-
         partial = folder.with_name(folder.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         weights = {name: tensor.cpu().contiguous() for name, tensor in engine.full_weights()}
         save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
-        config = engine.model_config.hf_config
-        config.save_pretrained(partial)
-        if engine.model_config.generation_config is not None:
-            engine.model_config.generation_config.save_pretrained(partial)
-        AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code).save_pretrained(partial)
+        dtype = str(next(iter(weights.values())).dtype).removeprefix("torch.")
+        copy_beside_weights(source, partial, dtype, with_code=trust_remote_code)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
     dist.barrier()
