@@ -167,7 +167,7 @@ class FSDPEngine(FSDPEngineWithLMHead):
         for name, tensor in weights_of(self.module):
             if "lora_" in name:
                 continue
-            whole = _whole(tensor)
+            whole = tensor if isinstance(tensor, torch.nn.Buffer) else _whole(tensor)
             for layer in adapted.get(id(tensor), ()):
                 whole = whole + _delta(layer)
             yield name.removeprefix("base_model.model.").replace("base_layer.", ""), whole
