@@ -79,6 +79,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     from rl.checkpoint import Checkpoints
     from rl.curriculum import run_curriculum
     from rl.fleet import Fleet
+    from rl.models.adapters import require_portable_adapter
     from rl.models.chat import load_tokenizer
     from rl.models.nano import resolve_model
     from rl.models.support import require_supported
@@ -91,6 +92,8 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
         tokenizer = load_tokenizer(model_path, config.model.trust_remote_code)
         architecture = AutoConfig.from_pretrained(model_path, trust_remote_code=config.model.trust_remote_code)
         require_supported(architecture, config.model.max_length)
+        if config.rollout.weight_transfer == "adapter":
+            require_portable_adapter(config.model, architecture)
         require_prompts_fit(config, tokenizer)
         require_judge(config)
     tracker = Tracker(Path(config.run_dir), config.tracker, console)

@@ -271,7 +271,7 @@ def _forget_packed_experts(model: Any) -> None:
     """On CPU the kernel of fused experts wants its weights packed, which vLLM does only where there is no kernel yet.
     A reload leaves them unpacked (log-probs off, in silence), so the kernel is forgotten and made again."""
     for layer in model.modules():
-        method = getattr(layer, "quant_method", None)
+        method: Any = getattr(layer, "quant_method", None)
         if getattr(method, "moe_kernel", None) is not None and layer.w13_weight.device.type == "cpu":
             method.moe_kernel = None
 

@@ -217,10 +217,12 @@ class RolloutActor:
         self.llm.start_weight_update()
         with delivery:
             self.llm.update_weights({"update_info": update.info})
-        delivery.check(count_layers(self._model))
-        self.llm.finish_weight_update()
-        if update.sent is not None:
-            update.sent.compare(delivery.received)
+        try:
+            if update.sent is not None:
+                update.sent.compare(delivery.received)
+            delivery.check(count_layers(self._model))
+        finally:
+            self.llm.finish_weight_update()
 
     @cached_property
     def _model(self) -> Any:
