@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage
 from rl.errors import UserError
 from rl.weight_sync import WeightSync
-from rl.weights import backend_for, remove_adapters, shared_file
+from rl.weights import backend_for, remove_shared, shared_file
 
 ENGINE_START_S = 600.0
 """An engine that reads its model is given at least so long, however soon one at work must answer."""
@@ -69,16 +70,21 @@ class Fleet:
         ]
         self.judges = [self._judge(i) for i in range(wants_judge(config) * sampling)]
         self._check_rewards(self.rewards, judged=False)  # while the engines start
+        bring_up(self._rollouts_ready, self._start_trainers, self.takes_turns)
+        self._check_rewards(self.judges, judged=True)
+        self.weights.connect()
+
+    def _rollouts_ready(self) -> None:
+        for actor in self.rollouts:
+            actor.call("ready", timeout_s=self.engine_start_s)
+        self.sleep()
+
+    def _start_trainers(self) -> None:
         self._trainer = self._trainer_group("trainer")
-        self.reference = self._trainer_group("reference") if wants_reference(config) else None
+        self.reference = self._trainer_group("reference") if wants_reference(self.config) else None
         self.trainer.setup()
         if self.reference:
             self.reference.setup()
-        for actor in self.rollouts:
-            actor.call("ready", timeout_s=self.engine_start_s)
-        self._check_rewards(self.judges, judged=True)
-        self.weights.connect()
-        self.sleep()
 
     @property
     def engine_start_s(self) -> float:
@@ -93,7 +99,15 @@ class Fleet:
 
     def _rollout(self, number: int) -> Supervised:
         config = self.config
-        spec = RolloutSpec(config.model, config.rollout, self.model_path, self.device, config.seed, self.backend)
+        spec = RolloutSpec(
+            config.model,
+            config.rollout,
+            self.model_path,
+            self.device,
+            config.seed,
+            self.backend,
+            load_weights=self.backend == "adapter",
+        )
         on_gpu = self.device == "cuda"
         where = config.trainer.world_size + number if self.split else number if on_gpu else 0
         share = {"cpus": 1.0, "gpus": 1.0} if self.split else {"cpus": 0.0, "gpus": 0.5}
@@ -184,8 +198,18 @@ class Fleet:
         for actor in (*self.rollouts, *self.rewards, *self.judges):
             actor.stop()
         ray.util.remove_placement_group(self.placement)
-        self.shared_file.unlink(missing_ok=True)
-        remove_adapters(self.shared_file)
+        remove_shared(self.shared_file)
+
+
+def bring_up(rollouts_ready: Callable[[], None], start_trainers: Callable[[], None], takes_turns: bool) -> None:
+    """Start the trainers, and wait for the rollout engines that are starting.
+
+    On a shared GPU one after the other: vLLM sizes its key-value cache by the memory that is gone from the GPU when its
+    profiling ends, so what a trainer loads meanwhile would be taken from that cache. The engines therefore come up
+    alone and sleep before a trainer starts. Elsewhere all come up at once.
+    """
+    for step in (rollouts_ready, start_trainers) if takes_turns else (start_trainers, rollouts_ready):
+        step()
 
 
 def _device(config: RunConfig) -> str:

@@ -77,6 +77,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     from rl.checkpoint import Checkpoints
     from rl.curriculum import run_curriculum
     from rl.fleet import Fleet
+    from rl.models.adapters import require_portable_adapter
     from rl.models.chat import load_tokenizer
     from rl.models.nano import resolve_model
     from rl.models.support import load_architecture, require_exportable, require_supported, require_vocabulary
@@ -92,6 +93,8 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
         require_supported(architecture, config.model.max_length, config.model.trust_remote_code)
         require_vocabulary(architecture, tokenizer)
         require_exportable(model_path, config.model.trust_remote_code)
+        if config.rollout.weight_transfer == "adapter":
+            require_portable_adapter(config.model, architecture)
     require_prompts_fit(config, tokenizer, console)
     with console.status("judge"):
         require_judge(config)

@@ -37,6 +37,7 @@ from rl.samples import Completion, Group, TokenBatch
 from rl.tokens import encode_prompts
 from rl.tracking import Tracker
 from rl.updates import StepUpdate, shaped
+from rl.weight_checks import PARITY_TOLERANCE, SyncError
 
 PARTS = 4
 """With periodic overlap a step's groups come in about so many parts from each engine; training on the last is all that
@@ -47,8 +48,6 @@ PIECE = 512
 """Most samples that a reward actor is sent in one call."""
 JUDGE_ROUNDS = 4
 """Requests that each of a served judge's places in flight makes in one call, about."""
-PARITY_TOLERANCE = 1e-4
-"""Largest difference of trainer and rollout log-probs in fp32 (nats)."""
 
 
 class Runtime:
@@ -112,9 +111,9 @@ class Runtime:
         difference = metrics.get("log_prob_difference", 0.0)
         exact = self.fleet.device == "cpu" and self.config.rollout.overlap != "async"
         if self.config.rollout.verify_sync and exact and difference > PARITY_TOLERANCE:
-            raise RuntimeError(
-                f"trainer and rollout log-probs differ by {difference:.2e} (allowed {PARITY_TOLERANCE:.0e}): "
-                f"the rollout engine does not run the weights that were published"
+            raise SyncError(
+                f"trainer and rollout log-probs of the sampled tokens differ by {difference:.2e} (allowed "
+                f"{PARITY_TOLERANCE:.0e}): the rollout does not run the weights that were published"
             )
 
     def load_weights_before(self, name: str) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
 
 from cluster.health import Supervised
+from rl.errors import UserError
 from rl.weights import WeightUpdate
 
 if TYPE_CHECKING:
@@ -41,7 +45,7 @@ class WeightSync:
         if not self._stale:
             return
         fleet = self.fleet
-        with self._lock:
+        with self._lock, _as_sentence():
             self.version += 1
             update = fleet.trainer.publish(self.version)
             fleet.wake()
@@ -52,6 +56,12 @@ class WeightSync:
                 if sent is not None:
                     sent.result()
             self._latest, self._stale = update, False
+            if self.version == 1 and "path" in update.info:
+                self._say_place(Path(update.info["path"]))
+
+    def _say_place(self, place: Path) -> None:
+        if place != self.fleet.shared_file:
+            print(f"{self.fleet.shared_file.parent} is too small for the weights; they go through {place.parent}")
 
     def _hand_over(self, actor: Supervised, update: WeightUpdate) -> None:
         self._here.pushing = True
@@ -61,7 +71,7 @@ class WeightSync:
         """Bring a rollout engine that was made anew to the weights that were published last."""
         if getattr(self._here, "pushing", False):  # lost in the middle of a push, which is then tried again
             return
-        with self._lock:
+        with self._lock, _as_sentence():
             if self.fleet.backend == "nccl":
                 self.connect()
                 self._stale = True
@@ -79,3 +89,12 @@ class WeightSync:
         joining = [actor.join_transfer.remote(address, port, size) for actor in fleet.trainer.actors]
         joining += [a.handle.join_transfer.remote(address, port, 1 + i, size) for i, a in enumerate(fleet.rollouts)]
         ray.get(joining, timeout=fleet.config.rollout.timeout_s)
+
+
+@contextmanager
+def _as_sentence() -> Iterator[None]:
+    """Raise what a user can fix as the actor raised it, without Ray's traceback around it."""
+    try:
+        yield
+    except UserError as error:
+        raise getattr(error, "cause", error) from None

@@ -105,11 +105,11 @@ def handles(device: str) -> dict[str, Any]:
     import torch
     from torch import multiprocessing
 
-    from rl.weights import ipc_info
+    from rl.weights import ipc_info, on_the_wire
 
     actor, _, _ = _engine("0.6b", device, sequences=1, length=64)
     started = time.perf_counter()
-    info, kept = ipc_info(actor.engine.full_weights())
+    info, kept = ipc_info(on_the_wire(actor.engine.full_weights()))
     torch.cuda.synchronize()
     published = time.perf_counter() - started
     context = multiprocessing.get_context("spawn")

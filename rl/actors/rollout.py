@@ -6,15 +6,18 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from rl.config.schema import ModelConfig, RolloutConfig
 from rl.config.stages import SamplingConfig
+from rl.models.checkpoint_format import CheckpointFormat
 from rl.models.stops import completion_text, stop_ids
 from rl.samples import Completion
-from rl.weights import WeightUpdate, register
+from rl.weight_checks import PROBED_SYNCS, Delivery
+from rl.weights import WeightUpdate, count_layers, register
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ class RolloutSpec:
     seed: int
     backend: str
     """Weight-transfer backend: shm, ipc, nccl or adapter."""
+    load_weights: bool = True
+    """Whether the engine reads the model's weights. In a run the first sync brings them, unless it hands over an
+    adapter alone: what a sync left out would then be noise, which the check after it hears."""
 
 
 def environment(spec: RolloutSpec) -> dict[str, str]:
@@ -72,12 +78,15 @@ class RolloutActor:
             trust_remote_code=spec.model.trust_remote_code,
             # Log-probs of the distribution that tokens were drawn from: temperature applied.
             logprobs_mode="processed_logprobs",
+            load_format="auto" if spec.load_weights else "dummy",
             **self._transfer_options(),
         )
         if spec.backend in ("shm", "ipc"):  # over NCCL both sides join later, at once
             self.llm.init_weight_transfer_engine({"init_info": {}})
         self.version = 0
         self.adapter: Any = None
+        self.probed = 0
+        """Syncs that were probed."""
         self.running: dict[str, int] = {}
         """Weight version at which each unfinished request began."""
 
@@ -182,7 +191,11 @@ class RolloutActor:
         """Take over published weights; returns seconds.
 
         What the old weights left in the key-value cache is dropped. Unfinished requests keep their tokens, and go on
-        from them under the new weights.
+        from them under the new weights. What arrived is checked; so are log-probs after the first syncs, or after
+        each with ``rollout.verify_sync``, unless requests are running.
+
+        Raises:
+            SyncError: if the engine does not run the weights that were published.
         """
         started = time.time()
         self.version = update.version
@@ -190,12 +203,52 @@ class RolloutActor:
             from vllm.lora.request import LoRARequest
 
             self.adapter = LoRARequest(f"policy-{update.version}", update.version, update.info["adapter"])
-            return time.time() - started
-        self.llm.start_weight_update()
-        self.llm.update_weights({"update_info": update.info})
-        self.llm.finish_weight_update()
-        self.llm.reset_prefix_cache(reset_running_requests=bool(self.running))
+        else:
+            self._receive(update)
+            self.llm.reset_prefix_cache(reset_running_requests=bool(self.running))
+        wanted = self.probed < PROBED_SYNCS or self.spec.rollout.verify_sync
+        if update.probe is not None and wanted and not self.running:
+            update.probe.compare(self.prompt_log_probs(update.probe.token_ids), exact=self.spec.device == "cpu")
+            self.probed += 1
         return time.time() - started
+
+    def _receive(self, update: WeightUpdate) -> None:
+        delivery = Delivery(self._model, self._format, update.version)
+        self.llm.start_weight_update()
+        with delivery:
+            self.llm.update_weights({"update_info": update.info})
+        try:
+            if update.sent is not None:
+                update.sent.compare(delivery.received)
+            delivery.check(count_layers(self._model))
+        finally:
+            self.llm.finish_weight_update()
+
+    @cached_property
+    def _model(self) -> Any:
+        """vLLM's model, which runs in this process."""
+        found: list[Any] = []
+        self.llm.apply_model(found.append)
+        return found[0]
+
+    @cached_property
+    def _format(self) -> CheckpointFormat:
+        from transformers import AutoConfig
+
+        trust = self.spec.model.trust_remote_code
+        return CheckpointFormat(AutoConfig.from_pretrained(self.spec.path, trust_remote_code=trust), trust)
+
+    def prompt_log_probs(self, token_ids: list[int]) -> np.ndarray:
+        """Log-probs (float32) of every token after the first. The generator that samples is left as it was."""
+        import torch
+        from vllm import SamplingParams, TokensPrompt
+
+        params = SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False)
+        with torch.random.fork_rng():
+            prompt = TokensPrompt(prompt_token_ids=token_ids)
+            output = self.llm.generate(prompt, params, lora_request=self.adapter, use_tqdm=False)[0]
+        steps = zip(output.prompt_logprobs[1:], token_ids[1:], strict=True)
+        return np.asarray([step[token].logprob for step, token in steps], np.float32)
 
     def sleep(self) -> None:
         """Free the GPU for the trainer. The weights come back with the next :meth:`sync`; a base model stays in RAM."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,19 @@ import numpy as np
 from rl.config.algorithm import AlgorithmConfig
 from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import OptimConfig
-from rl.samples import TokenBatch
-from rl.weights import WeightUpdate, ipc_info, nccl_info, nccl_join, nccl_send, write_adapter, write_shared
+from rl.samples import TokenBatch, supervised_batch
+from rl.weight_checks import PROBE_TEXT, PROBE_TOKENS, Ledger, Probe
+from rl.weights import (
+    WeightUpdate,
+    ipc_info,
+    nccl_info,
+    nccl_join,
+    nccl_send,
+    on_the_wire,
+    roomy,
+    write_adapter,
+    write_shared,
+)
 
 if TYPE_CHECKING:
     from rl.algorithms.losses import Loss
@@ -34,6 +46,7 @@ class TrainerSpec:
     backend: str
     """Weight-transfer backend: shm, ipc, nccl or adapter."""
     shared_file: str
+    """Place for the weights or the adapter on their way to the rollout (:func:`rl.weights.roomy` may take another)."""
 
 
 def environment(spec: TrainerSpec) -> dict[str, str]:
@@ -58,6 +71,7 @@ class TrainerActor:
         self.spec = spec
         self._kept: list[Any] = []
         self._transfer: Any = None
+        self._probe_ids: list[int] = []
 
     def pid(self) -> int:
         """Process id."""
@@ -157,26 +171,42 @@ class TrainerActor:
 
     def publish(self, version: int) -> WeightUpdate | None:
         """Make the weights available to the rollout engines; the update is returned by rank 0 only."""
+        probe = self._probe()
         if self.spec.backend == "adapter":
             adapter = dict(self.engine.adapter_weights())
             if self.spec.rank > 0:
                 return None
-            folder = Path(self.spec.shared_file).with_suffix(f".adapter-{version}")
+            folder = self._place(adapter.values()).with_suffix(f".adapter-{version}")
             write_adapter(adapter, folder, self.spec.model.lora_rank, self.spec.model.lora_alpha)
-            return WeightUpdate(version, {"adapter": str(folder)})
-        weights = self.engine.full_weights()
+            return WeightUpdate(version, {"adapter": str(folder)}, probe=probe)
+        sent = Ledger(version)
         if self.spec.backend == "ipc":
-            info, self._kept = ipc_info(weights)
+            info, self._kept = ipc_info(sent.watch(on_the_wire(self.engine.full_weights())))
         elif self.spec.backend == "nccl":
-            info = nccl_info(weights)
-        else:
-            info = {"path": self.spec.shared_file}
-            # Gathering is a collective: every rank walks through the weights, and rank 0 alone keeps them.
-            if self.spec.rank == 0:
-                write_shared(weights, Path(self.spec.shared_file))
-            else:
-                deque(weights, maxlen=0)
-        return WeightUpdate(version, info) if self.spec.rank == 0 else None
+            info = nccl_info(sent.watch(on_the_wire(self.engine.full_weights())))
+        elif self.spec.rank == 0:
+            place = self._place(self.engine.module.parameters())
+            info = {"path": str(place)}
+            write_shared(sent.watch(self.engine.full_weights()), place)
+        else:  # gathering is a collective: every rank walks through the weights, and rank 0 alone keeps them
+            deque(self.engine.full_weights(), maxlen=0)
+        return WeightUpdate(version, info, sent, probe) if self.spec.rank == 0 else None
+
+    def _place(self, tensors: Iterable[Any]) -> Path:
+        need = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return roomy(Path(self.spec.shared_file), need)
+
+    def _probe(self) -> Probe:
+        """What the weights make of a short text; every rank computes all of it."""
+        from transformers import AutoTokenizer
+
+        if not self._probe_ids:
+            spec = self.spec
+            tokenizer = AutoTokenizer.from_pretrained(spec.path, trust_remote_code=spec.model.trust_remote_code)
+            self._probe_ids = list(tokenizer.encode(PROBE_TEXT))[: min(PROBE_TOKENS, spec.model.max_length - 1)]
+        with self.engine.eval_mode(disable_auto_offload=True):
+            log_probs = self.engine.infer_batch(supervised_batch([(self._probe_ids, 1)]), max_tokens=PROBE_TOKENS)
+        return Probe(self._probe_ids, log_probs[1:])
 
     def join_transfer(self, address: str, port: int, size: int) -> None:
         """Join the NCCL group of trainer and rollout engines; only rank 0 is in it."""
@@ -187,7 +217,7 @@ class TrainerActor:
         """Broadcast the weights over NCCL to the engines that are receiving."""
         weights = self.engine.full_weights()
         if self.spec.rank == 0:
-            nccl_send(weights, self._transfer)
+            nccl_send(on_the_wire(weights), self._transfer)
         else:
             deque(weights, maxlen=0)
 

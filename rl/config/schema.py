@@ -111,7 +111,9 @@ class RolloutConfig(Strict):
     max_staleness: int = Field(1, ge=1)
     """With ``overlap=async``: most updates between the first token of a group and its training."""
     verify_sync: bool = False
-    """Stop the run when trainer and rollout log-probs differ by more than 1e-4 in fp32 after a weight sync."""
+    """Compare log-probs of trainer and rollout after every weight sync, not only after the first two of each engine;
+    in fp32 those of the sampled tokens too. The run stops when they differ by more than 1e-4 (in bf16: 0.1 on average).
+    """
     timeout_s: float = Field(600, gt=0)
     """Longest silence of a rollout actor at work (seconds); it is then replaced and asked again. However long a batch
     or an evaluation takes in all, an actor that makes progress answers every few seconds."""

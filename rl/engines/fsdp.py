@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from peft.tuners.lora import LoraLayer
 from torch.distributed.tensor import DTensor
 from verl.trainer.config import CheckpointConfig
 from verl.workers.config import FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig
@@ -22,6 +23,7 @@ from rl.engines import attention, head, layout
 from rl.engines.layout import MicroBatch
 from rl.engines.muon import Muon
 from rl.engines.sums import BatchSums
+from rl.models.checkpoint_format import CheckpointFormat, weights_of
 from rl.models.noise import silence
 from rl.samples import TokenBatch
 
@@ -68,6 +70,7 @@ class FSDPEngine(FSDPEngineWithLMHead):
         model = self.module.get_base_model() if self.model_config.lora_rank else self.module
         attention.install(model)
         self.head = head.install(model)
+        self.format = CheckpointFormat(self.model_config.hf_config, self.model_config.trust_remote_code)
 
     def train_batch(self, data: TokenBatch, loss: Loss, max_tokens: int = 0) -> dict[str, float]:
         """One update on this rank's share of the batch: :meth:`accumulate` all of it, then :meth:`step`."""
@@ -153,21 +156,33 @@ class FSDPEngine(FSDPEngineWithLMHead):
         return answer[:, 0], answer[:, 1]
 
     def full_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """(Hugging Face name, whole tensor), adapters merged. A collective: walk it on every rank.
+        """(transformers' name, whole tensor), adapters merged. A collective: walk it on every rank.
 
         At world size 1 a tensor is the live parameter, so whoever keeps it beyond the next update copies it.
+
+        Raises:
+            WeightNamesError: if names and shapes are not exactly those of the model without adapters.
         """
-        parameters = dict(self.module.named_parameters())
-        scale = self.model_config.lora_alpha / max(1, self.model_config.lora_rank)
-        for name, parameter in parameters.items():
+        return self.format.checked(self._merged_weights())
+
+    def _merged_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        adapted = self._adapted()
+        for name, tensor in weights_of(self.module):
             if "lora_" in name:
                 continue
-            weight = _whole(parameter)
-            stem = name.removesuffix("base_layer.weight")
-            if stem != name:
-                down, up = (_whole(parameters[f"{stem}lora_{side}.default.weight"]) for side in "AB")
-                weight = weight + scale * (up @ down)
-            yield name.removeprefix("base_model.model.").replace(".base_layer.", "."), weight
+            whole = tensor if isinstance(tensor, torch.nn.Buffer) else _whole(tensor)
+            for layer in adapted.get(id(tensor), ()):
+                whole = whole + _delta(layer)
+            yield name.removeprefix("base_model.model.").replace("base_layer.", ""), whole
+
+    def _adapted(self) -> dict[int, list[LoraLayer]]:
+        """The adapters of each parameter, by its id."""
+        found: dict[int, list[LoraLayer]] = {}
+        for layer in self.module.modules():
+            if isinstance(layer, LoraLayer):
+                parameter = getattr(layer.get_base_layer(), getattr(layer, "parameter_name", "weight"))
+                found.setdefault(id(parameter), []).append(layer)
+        return found
 
     def adapter_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
         """(peft's name, whole tensor) of the LoRA adapter. A collective: walk it on every rank."""
@@ -189,6 +204,23 @@ def _whole(parameter: torch.Tensor) -> torch.Tensor:
     if not isinstance(tensor, DTensor):
         return tensor
     return tensor.to_local() if tensor.device_mesh.size() == 1 else tensor.full_tensor()
+
+
+class _Delta(torch.nn.Module):
+    """What an adapter adds to its weight, as peft computes it."""
+
+    def __init__(self, layer: LoraLayer) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self) -> torch.Tensor:
+        return self.layer.get_delta_weight("default")
+
+
+def _delta(layer: LoraLayer) -> torch.Tensor:
+    factors = {f"layer.{n}": _whole(p) for n, p in layer.named_parameters() if n.startswith("lora_")}
+    with torch.no_grad():
+        return torch.func.functional_call(_Delta(layer), factors, ())
 
 
 def _optimizer_config(optim: OptimConfig, total_updates: int) -> FSDPOptimizerConfig:

@@ -60,6 +60,7 @@ def load(engine: Any, folder: Path, weights_only: bool) -> None:
 def export(engine: Any, folder: Path, source: str, trust_remote_code: bool) -> None:
     """Write a Hugging Face folder that transformers and vLLM load (a collective; rank 0 writes, in one final move).
 
+    Adapters are merged; names and layouts are those of a checkpoint of this architecture.
     Everything but the weights is what stands beside those of ``source``, code where it is trusted.
     """
     if dist.get_rank() != 0:
@@ -69,7 +70,9 @@ def export(engine: Any, folder: Path, source: str, trust_remote_code: bool) -> N
         partial = folder.with_name(folder.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        weights = {name: tensor.cpu().contiguous() for name, tensor in engine.full_weights()}
+        weights = {
+            name: tensor.cpu().contiguous() for name, tensor in engine.format.to_checkpoint(engine.full_weights())
+        }
         save_file(weights, partial / "model.safetensors", metadata={"format": "pt"})
         dtype = str(next(iter(weights.values())).dtype).removeprefix("torch.")
         copy_beside_weights(source, partial, dtype, with_code=trust_remote_code)

@@ -1,0 +1,36 @@
+"""Which models a LoRA adapter can be handed over of by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rl.config.schema import ModelConfig
+from rl.errors import UserError
+
+
+def require_portable_adapter(model: ModelConfig, architecture: Any) -> None:
+    """Check that vLLM can apply the adapter, where ``rollout.weight_transfer=adapter`` hands over nothing else.
+
+    peft adapts experts that transformers holds as one parameter by a factor of another form, which is in no format
+    that vLLM reads.
+
+    Raises:
+        UserError: if the model has such experts.
+    """
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from peft.tuners.lora.layer import ParamWrapper
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        base = AutoModelForCausalLM.from_config(
+            architecture, trust_remote_code=model.trust_remote_code
+        )
+        adapted = get_peft_model(base, LoraConfig(r=model.lora_rank, target_modules="all-linear"))
+    found = next((name for name, layer in adapted.named_modules() if isinstance(layer, ParamWrapper)), None)
+    if found is not None:
+        raise UserError(
+            f"the adapter of this model ({architecture.model_type}) can't be handed to vLLM by itself: its experts "
+            f"({found.removeprefix('base_model.model.')}) are one parameter to the trainer. Set "
+            "rollout.weight_transfer=auto, which hands over the merged weights"
+        )
