@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from curricula.numerals import ARTICLE, article_key
-from curricula.statutes import Article, load_statutes
+from curricula.statutes import Statutes, load_statutes
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,24 @@ class Passage:
         return self.law, article_key(self.number)
 
 
-@lru_cache(maxsize=1)
 def statute_passages() -> tuple[Passage, ...]:
-    """Every article of a law in force that can be cited: 23,599; the items of amendments and decisions have no number.
+    """Every article of a law in force that can be cited; the items of amendments and decisions have no number.
 
     Raises:
         DataError: if the statute database is not installed.
     """
-    found: tuple[Article, ...] = load_statutes().articles()
-    return tuple(Passage(a.short, a.number, a.text) for a in found if ARTICLE.fullmatch(a.number))
+    return _passages(load_statutes())
+
+
+@lru_cache(maxsize=2)
+def _passages(statutes: Statutes) -> tuple[Passage, ...]:
+    return tuple(Passage(a.short, a.number, a.text) for a in statutes.articles() if ARTICLE.fullmatch(a.number))
+
+
+def law_read() -> dict[str, str]:
+    """Of which day the law is (``as_of``), and of which day the newest text of the statute package (``snapshot``)."""
+    statutes = load_statutes()
+    return {"as_of": statutes.as_of.isoformat(), "snapshot": statutes.snapshot.isoformat()}
 
 
 def fingerprint(texts: tuple[str, ...]) -> str:
