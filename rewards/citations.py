@@ -96,10 +96,9 @@ def check(ref: ArticleRef) -> Checked:
 def _check_quote(ref: ArticleRef, quote: str, article: Article, statutes: Statutes) -> Checked:
     place = f"{article.law} {ref.place}"
     if quotes(quote, article.text):
-        replaced = statutes.replaced_item(article)
-        if replaced and not any(quotes(quote, text) for text in replaced):
-            return Checked(ref, "replaced", f"what {place} says was replaced since")
-        return Checked(ref, "")
+        if _still_law(quote, article, statutes):
+            return Checked(ref, "")
+        return Checked(ref, "replaced", f"what {place} says was replaced by a later amendment")
     if any(quotes(quote, text) for text in statutes.former(article.law, article.number)):
         by = statutes.changed(article.law, article.number)
         since = f", replaced on {by.effective} by {by.title}" if by else ""
@@ -111,6 +110,16 @@ def _check_quote(ref: ArticleRef, quote: str, article: Article, statutes: Statut
     if other is not None:
         return Checked(ref, "other article", f"the quotation of {place} is the text of {other}")
     return Checked(ref, "inexact", f"the quotation of {place} is inexact")
+
+
+def _still_law(quote: str, article: Article, statutes: Statutes) -> bool:
+    """Whether what is quoted of an amendment stands in the law that it amended; other articles are law themselves."""
+    targets = statutes.targets(article)
+    if targets is None:
+        return True
+    law, texts = targets
+    wanted = normalised(quote)
+    return any(quotes(quote, text) for text in texts) or any(wanted in body for _, body in _texts(statutes, law))
 
 
 def missing_part(ref: ArticleRef) -> str:

@@ -13,12 +13,12 @@ from curricula.statutes.article import STATE, Article, lacks, paragraphs
 from curricula.statutes.base import read_base
 from curricula.statutes.in_force import Standing, Statutes
 from curricula.statutes.package import printed_articles
-from curricula.statutes.setting import Setting, law_setting, use_law
+from curricula.statutes.setting import Setting, law_setting, reading, use_law
 from curricula.statutes.titles import edition, may_exist
 
 __all__ = [
-    "STATE", "Article", "Setting", "Standing", "Statutes", "edition", "lacks", "law_setting", "load_statutes", "may_exist",
-    "paragraphs", "printed_articles", "statutes_of", "use_law",
+    "STATE", "Article", "Setting", "Standing", "Statutes", "edition", "lacks", "law_read", "law_setting", "load_statutes", "may_exist",
+    "paragraphs", "printed_articles", "reading", "statutes_of", "use_law",
 ]  # fmt: skip
 
 
@@ -30,6 +30,12 @@ def load_statutes() -> Statutes:
     """
     setting = law_setting()
     return statutes_of(setting.as_of, setting.folder)
+
+
+def law_read() -> dict[str, str]:
+    """Of which day the law is (``as_of``), and of which day the newest text of the statute package (``snapshot``)."""
+    statutes = load_statutes()
+    return {"as_of": statutes.as_of.isoformat(), "snapshot": statutes.snapshot.isoformat()}
 
 
 @lru_cache(maxsize=4)

@@ -25,8 +25,9 @@ _NEW_ITEM = re.compile(rf"增加一项，?作为第[（(]?(?P<new>{_N})[)）]?�
 _REPLACED = re.compile(rf"{_TARGET}(?:修改为|.*将该条修改为)")
 _MOVED = re.compile(rf"^原?第{_N}款(?:改|作)为第(?P<new>{_N})款(?:，修改为)?")
 _DELETED = re.compile(rf"删去.*?{_TARGET}")
-_MOVED_ITEMS = re.compile(r"^。?原第.+?项(?:改|作)为第.+?项。?$")
-_MOVES = re.compile(rf"第{_N}条改为|增加{_N}[条章节]|条文顺序|合并")
+_FOLLOWING = re.compile(r"^[。；]?原?第[^条]+?[款项](?:相应)?地?(?:改|作)为第.+?[款项]。?$")
+_RENUMBERED = re.compile(rf"第{_N}条改为第|合并|顺序")
+_MOVES = re.compile(rf"{_RENUMBERED.pattern}|增加{_N}[条章节]")
 _HEAD = re.compile(rf"^第{_N}条(?:之{_N})?")
 
 
@@ -99,7 +100,7 @@ def _segments(text: str) -> list[tuple[str, list[str]]]:
                 found.append((said, []))
         if not rest:
             continue
-        end = re.search(rf"[{_QUOTES}](?P<after>[。；]?|[。；]?原第.*)$", rest[1:])
+        end = re.search(rf"[{_QUOTES}](?P<after>[。；]?|[。；]?原?第.*改为.*)$", rest[1:])
         body = rest[1:] if end is None else rest[1 : 1 + end.start()]
         found[-1][1].append(body.strip())
         open_quote = end is None
@@ -110,7 +111,9 @@ def _segments(text: str) -> list[tuple[str, list[str]]]:
 
 def _read(said: str, lines: list[str], before: Key | None) -> list[Change] | None:
     text = "\n".join(lines)
-    if _MOVED_ITEMS.match(said) or re.search(r"自.{1,20}起施行|重新公布", said):
+    if _RENUMBERED.search(said):
+        return None  # the numbers that it names are those before or after others move
+    if (_FOLLOWING.match(said) and not lines) or re.search(r"自.{1,20}起施行|重新公布", said):
         return []
     moved = _MOVED.match(said)
     if moved and before is not None:

@@ -61,6 +61,24 @@ class Statutes:
         return {name: text for name, text in found.items() if text.articles or text.others}
 
     @property
+    def amendments(self) -> tuple[Amendment, ...]:
+        """Amendments and decisions to amend that are held, by adoption, whatever the day."""
+        return self._base.amendments
+
+    def applied(self, law: str) -> tuple[Amendment, ...]:
+        """The amendments that were applied to the text of a law that is held."""
+        name = self.resolve_law(law)
+        return self._texts[name].amended if name is not None else ()
+
+    def not_in_force(self) -> list[str]:
+        """Why each law that is held is not in force, or why that is not known; and laws known in part."""
+        found = [standing.reason for standing in self._standing.values() if standing.status != "in force"]
+        for name, text in self._texts.items():
+            if text.unknown:
+                found.append(f"{name.removeprefix(STATE)}: {len(text.unknown)} articles are not known")
+        return found
+
+    @property
     def laws(self) -> tuple[str, ...]:
         """Official names of the laws in force."""
         return tuple(self._texts)
@@ -167,14 +185,17 @@ class Statutes:
         texts = (found.text for numbered in versions if (found := numbered.get(key)) is not None)
         return [text for text in texts if own is None or text != own.text]
 
-    def replaced_item(self, item: Article) -> list[str]:
-        """For an item of an amendment: the texts in force of the articles that it changed; else nothing."""
+    def targets(self, item: Article) -> tuple[str, list[str]] | None:
+        """For an item of an amendment: the law that it changed, and the texts in force of the articles concerned.
+
+        None if it is no such item, or is not read.
+        """
         amendment = self._amendments.get(item.law)
         changes = read_item(item.text) if amendment is not None else None
         if amendment is None or not changes:
-            return []
+            return None
         found = (self.find(amendment.law, f"第{n}条" + (f"之{i}" if i else "")) for n, i in {c.article for c in changes})
-        return [article.text for article in found if article is not None] or [""]
+        return amendment.law, [article.text for article in found if article is not None]
 
     @cached_property
     def fingerprint(self) -> str:

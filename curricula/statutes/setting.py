@@ -5,6 +5,8 @@ two environment variables, which carry it and are no second place to set it.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -43,6 +45,17 @@ def law_setting() -> Setting:
     if _DAY not in os.environ:
         return use_law(folder=os.environ.get(_FOLDER) or None)
     return Setting(_day(os.environ[_DAY]), Path(os.environ[_FOLDER]) if os.environ.get(_FOLDER) else None)
+
+
+@contextmanager
+def reading(as_of: date) -> Iterator[None]:
+    """Read the law of a day, without a user's folder, for the time of a ``with`` block."""
+    before = law_setting()
+    use_law(as_of)
+    try:
+        yield
+    finally:
+        use_law(before.as_of, before.folder)
 
 
 def _day(written: date | str | None) -> date:

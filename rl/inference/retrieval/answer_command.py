@@ -23,6 +23,7 @@ from rich.table import Table
 
 from cluster.errors import ClusterError
 from curricula.errors import DataError
+from curricula.statutes import law_read
 from curricula.statutes.options import add_law, use_options
 from rl.errors import UserError
 from rl.files import read_json
@@ -42,7 +43,6 @@ from rl.inference.options import (
 )
 from rl.inference.progress import Metered
 from rl.inference.retrieval.command import BUDGET, add_search, law_said, open_retriever
-from rl.inference.retrieval.corpus import law_read
 from rl.inference.retrieval.grounding import answer
 from rl.inference.retrieval.questions import read_records
 from rl.inference.retrieval.retriever import Retriever

@@ -18,11 +18,12 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from curricula.errors import DataError
+from curricula.statutes import law_read
 from curricula.statutes.options import add_law, use_options
 from rl.errors import UserError
 from rl.inference.backend import Messages
 from rl.inference.options import positive
-from rl.inference.retrieval.corpus import law_read, statute_passages
+from rl.inference.retrieval.corpus import statute_passages
 from rl.inference.retrieval.grounding import ground
 from rl.inference.retrieval.questions import read_records
 from rl.inference.retrieval.retriever import CACHE, METHODS, Hit, Retriever, retriever

@@ -51,12 +51,6 @@ def _passages(statutes: Statutes) -> tuple[Passage, ...]:
     return tuple(Passage(a.short, a.number, a.text) for a in statutes.articles() if ARTICLE.fullmatch(a.number))
 
 
-def law_read() -> dict[str, str]:
-    """Of which day the law is (``as_of``), and of which day the newest text of the statute package (``snapshot``)."""
-    statutes = load_statutes()
-    return {"as_of": statutes.as_of.isoformat(), "snapshot": statutes.snapshot.isoformat()}
-
-
 def fingerprint(texts: tuple[str, ...]) -> str:
     """SHA-256 over texts, in order."""
     found = hashlib.sha256()

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from curricula.statutes import law_read
 from rewards.citations import MOST, article_of, check, distinct, quotes
 from rewards.citations import Answer as Outcome
 from rewards.parsing import ArticleRef
 from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Backend, Messages
 from rl.inference.options import Sampling
-from rl.inference.retrieval.corpus import Passage, law_read
+from rl.inference.retrieval.corpus import Passage
 from rl.inference.retrieval.retriever import Retriever
 
 SYSTEM = (

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from curricula.errors import DataError
+from curricula.statutes import law_read
 from curricula.statutes.options import add_law, use_options
 from rewards.citations import article_of
 from rewards.parsing import article_refs
 from rl.errors import UserError
-from rl.inference.retrieval.corpus import Passage, law_read
+from rl.inference.retrieval.corpus import Passage
 from rl.inference.retrieval.grounding import verify
 from rl.inference.retrieval.questions import read_records
 
