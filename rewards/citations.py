@@ -84,7 +84,9 @@ def check(ref: ArticleRef) -> Checked:
     article = article_of(ref)
     if article is None:
         if statutes.unknown(law, ref.place):
-            return Checked(ref, "not known", f"the text of {standing.title} {ref.place} on {statutes.as_of} is not held")
+            return Checked(
+                ref, "not known", f"the text of {standing.title} {ref.place} on {statutes.as_of} is not held"
+            )
         return Checked(ref, "unknown article", f"{standing.title} has no {ref.place}")
     if missing := missing_part(ref):
         return Checked(ref, "unknown part", f"{standing.title} {ref.place} has no {missing}")
@@ -113,13 +115,14 @@ def _check_quote(ref: ArticleRef, quote: str, article: Article, statutes: Statut
 
 
 def _still_law(quote: str, article: Article, statutes: Statutes) -> bool:
-    """Whether what is quoted of an amendment stands in the law that it amended; other articles are law themselves."""
+    """Whether what is quoted of an amendment stands in the articles that it changed, or in one alone, for they may have
+    other numbers now. What is no amendment is law itself."""
     targets = statutes.targets(article)
     if targets is None:
         return True
     law, texts = targets
     wanted = normalised(quote)
-    return any(quotes(quote, text) for text in texts) or any(wanted in body for _, body in _texts(statutes, law))
+    return any(quotes(quote, text) for text in texts) or sum(wanted in body for _, body in _texts(statutes, law)) == 1
 
 
 def missing_part(ref: ArticleRef) -> str:

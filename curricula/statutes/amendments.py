@@ -1,8 +1,8 @@
 """Amendments: what each item of one changes, and the consolidated text with it.
 
-Read are the forms in which the National People's Congress words them: an article, paragraphs or an item 修改为; articles,
-paragraphs or items 增加; articles or paragraphs 删去. An item in another form is not read, and then the articles that it
-names are not known.
+Read are the forms in which the National People's Congress words them: an article, paragraphs or an item 修改为;
+articles, paragraphs or items 增加; articles or paragraphs 删去. An item in another form is not read, and then the
+articles that it names are not known.
 """
 
 import re
@@ -17,8 +17,11 @@ Key = tuple[int, int]
 Kind = Literal["replace", "insert", "delete"]
 
 _N = "[一二两三四五六七八九十百千零〇]+"
-_QUOTES = "\"“”"
-_TARGET = rf"第(?P<article>{_N})条(?:之(?P<insertion>{_N}))?(?P<paragraphs>(?:、?第{_N}款)*)(?:第[（(]?(?P<item>{_N})[)）]?项)?"
+_QUOTES = '"“”'
+_TARGET = (
+    rf"第(?P<article>{_N})条(?:之(?P<insertion>{_N}))?(?P<paragraphs>(?:、?第{_N}款)*)"
+    rf"(?:第[（(]?(?P<item>{_N})[)）]?项)?"
+)
 _NEW_ARTICLES = re.compile(rf"增加{_N}条，?(?:分别)?作为(?P<new>第.+?)[:：]?$")
 _NEW_PARAGRAPHS = re.compile(rf"增加{_N}款，?作为(?P<new>第.+?款)[:：，。]?")
 _NEW_ITEM = re.compile(rf"增加一项，?作为第[（(]?(?P<new>{_N})[)）]?项")
@@ -73,7 +76,7 @@ def moves_articles(text: str) -> bool:
 
 def quoted(text: str) -> list[str]:
     """New wordings of an item in any form: what it quotes after 修改为, 增加 or 作为, a string for each line."""
-    found = []
+    found: list[str] = []
     for said, lines in _segments(text):
         inline = re.findall(rf"(?:修改为|增加)[:：]?[{_QUOTES}]([^{_QUOTES}]+)[{_QUOTES}]", said)
         found += inline or lines
@@ -81,7 +84,7 @@ def quoted(text: str) -> list[str]:
 
 
 def _segments(text: str) -> list[tuple[str, list[str]]]:
-    """(what is said, lines that are quoted after it). Each quoted line opens with a mark, the last one closes with it."""
+    """(what is said, lines that are quoted after it). Each quoted line opens with a mark, the last one closes."""
     found: list[tuple[str, list[str]]] = []
     open_quote = False
     for raw in text.split("\n"):
@@ -147,7 +150,7 @@ def _paragraph_numbers(text: str) -> list[int]:
 
 
 def _inserted(keys: list[Key], lines: list[str]) -> list[Change] | None:
-    """New articles. Those between two others, such as 第一百二十条之二; a new 第五条 moves what follows and is not read."""
+    """New articles, those between two others such as 第一百二十条之二. A new 第五条 moves others and is not read."""
     if not lines or any(insertion == 0 for _, insertion in keys):
         return None
     if len(keys) == 1:

@@ -76,7 +76,8 @@ def read_base(folder: Path | None = None) -> Base:
 
 
 def _amendments(texts: Sequence[Text], pasted: Sequence[Pasted]) -> tuple[Amendment, ...]:
-    found = {plain(one.title): one for text in texts if (one := text.as_amendment()) is not None}
+    held = (text.as_amendment() for text in texts)
+    found = {plain(amendment.title): amendment for amendment in held if amendment is not None}
     names = {plain(text.law): text.law for text in texts}
     for one in pasted:
         if one.amends:
@@ -98,7 +99,9 @@ def _law(
     amending = [one for one in amendments if one.law == name]
     known = {one.adopted: one.effective for one in amending}
     known |= {fact.adopted: fact.effective for fact in own if fact.adopted and fact.effective}
-    versions = {text.adopted: Version(text.adopted, known.get(text.adopted) or _effect(text), text.articles) for text in texts}
+    versions = {
+        text.adopted: Version(text.adopted, known.get(text.adopted) or _effect(text), text.articles) for text in texts
+    }
     versions |= {one.adopted: Version(one.adopted, one.effective, one.articles) for one in pasted if not one.part}
     parts = tuple(Version(one.adopted, one.effective, one.articles) for one in pasted if one.part)
     repeal = repeals.get(plain(name))

@@ -1,6 +1,6 @@
 """A folder of laws that a user adds or corrects, and the list of dates that comes with the project.
 
-laws.yaml      a list of dates: law, adopted, effective, repealed, replaced_by, in_force (as in curricula/statutes/laws.yaml)
+laws.yaml      a list of dates: law, adopted, effective, repealed, replaced_by, in_force (as in laws.yaml beside this)
 NAME.txt, .md  an official text below a head between two lines ``---``:
 
     ---
@@ -11,8 +11,8 @@ NAME.txt, .md  an official text below a head between two lines ``---``:
     ---
     一、在刑法第一百六十五条中增加一款作为第二款，将该条修改为：“…”
 
-``amends`` marks an amendment (items 一、二、…). Without it the text is a law (第一条 …); ``part: true`` says that it holds
-some articles only, which take the place of those in force.
+``amends`` marks an amendment (items 一、二、…). Without it the text is a law (第一条 …); ``part: true`` says that it
+holds some articles only, which take the place of those in force.
 """
 
 import re
@@ -20,8 +20,6 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from curricula.errors import DataError
 from curricula.statutes.article import Article
@@ -70,6 +68,8 @@ def read_facts(path: Path = SHIPPED) -> tuple[Fact, ...]:
     Raises:
         DataError: naming file and entry, if one is not as it should be.
     """
+    import yaml  # not needed to import the library
+
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8")) or []
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -100,6 +100,8 @@ def _fact(entry: Any, where: str) -> Fact:
 
 
 def _pasted(path: Path) -> Pasted:
+    import yaml
+
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

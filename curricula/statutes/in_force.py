@@ -57,7 +57,9 @@ class Statutes:
 
     @cached_property
     def _texts(self) -> dict[str, Consolidated]:
-        found = {n: consolidated(self._laws[n], self.as_of) for n, s in self._standing.items() if s.status == "in force"}
+        found = {
+            n: consolidated(self._laws[n], self.as_of) for n, s in self._standing.items() if s.status == "in force"
+        }
         return {name: text for name, text in found.items() if text.articles or text.others}
 
     @property
@@ -194,7 +196,9 @@ class Statutes:
         changes = read_item(item.text) if amendment is not None else None
         if amendment is None or not changes:
             return None
-        found = (self.find(amendment.law, f"第{n}条" + (f"之{i}" if i else "")) for n, i in {c.article for c in changes})
+        found = (
+            self.find(amendment.law, f"第{n}条" + (f"之{i}" if i else "")) for n, i in {c.article for c in changes}
+        )
         return amendment.law, [article.text for article in found if article is not None]
 
     @cached_property
@@ -239,7 +243,9 @@ def consolidated(law: Law, day: date) -> Consolidated:
     articles, unknown = _numbered(sure.articles), set[Key]()
     if maybe:  # either may be law: known is what they agree on
         other = _numbered(maybe[0].articles)
-        unknown = {k for k in articles | other if k not in articles or k not in other or articles[k].text != other[k].text}
+        unknown = {
+            k for k in articles | other if k not in articles or k not in other or articles[k].text != other[k].text
+        }
     later = sorted(
         (one for one in law.amendments if one.adopted > sure.adopted and one.effective <= day),
         key=lambda one: one.effective,
@@ -248,7 +254,10 @@ def consolidated(law: Law, day: date) -> Consolidated:
         unknown |= _amend(articles, amendment)
     for part in sorted((one for one in law.parts if one.surely_from() <= day), key=Version.surely_from):
         corrected = _numbered(part.articles)
-        articles |= {key: Article(law.name, a.number, a.text, a.chapter or _chapter(articles, key)) for key, a in corrected.items()}
+        articles |= {
+            key: Article(law.name, a.number, a.text, a.chapter or _chapter(articles, key))
+            for key, a in corrected.items()
+        }
         unknown -= set(corrected)
     ordered = {key: a for key, a in sorted(articles.items()) if key not in unknown and a.text != DELETED}
     others = tuple(article for article in sure.articles if _key_of(article) is None)

@@ -9,7 +9,9 @@ from curricula.statutes.setting import Setting, law_setting, use_law
 def add_law(parser: argparse.ArgumentParser) -> None:
     """Add ``--as-of`` and ``--laws``."""
     parser.add_argument("--as-of", metavar="DAY", help="the law of this day, such as 2024-03-01 (default: today)")
-    parser.add_argument("--laws", type=Path, metavar="FOLDER", help="laws that win over the package's (docs/statutes.md)")
+    parser.add_argument(
+        "--laws", type=Path, metavar="FOLDER", help="laws that win over the package's (docs/statutes.md)"
+    )
 
 
 def use_options(chosen: argparse.Namespace) -> Setting:

@@ -21,8 +21,11 @@ def renewed(printed: Sequence[Entry], now: Sequence[Entry], article: Callable[[E
     for entry in printed:
         instead = fresh.get(article(entry), [])
         found.append(entry if entry in law else instead.pop(0) if instead else None)
-    kept = [entry for entry in found if entry is not None]
-    last = kept[0] if kept else None
-    for place, entry in enumerate(found):
-        found[place] = last = entry if entry is not None else last
-    return tuple(entry for entry in found if entry is not None)
+    last = next((entry for entry in found if entry is not None), None)
+    if last is None:
+        return ()
+    kept: list[Entry] = []
+    for new in found:
+        last = last if new is None else new
+        kept.append(last)
+    return tuple(kept)

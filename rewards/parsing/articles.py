@@ -122,12 +122,12 @@ def article_refs(text: str) -> list[ArticleRef]:
         except ValueError:
             continue
         law, year = laws[law_at][1:] if law_at >= 0 else (None, None)
-        parts = small["insertion"] or 0, small["paragraph"], small["item"]
-        found.append(ArticleRef(law, number, *parts, quote, *match.span(), year))
+        insertion, paragraph, item = small["insertion"] or 0, small["paragraph"], small["item"]
+        found.append(ArticleRef(law, number, insertion, paragraph, item, quote, *match.span(), year))
     return found
 
 
-def _laws(text: str, titles: list["regex.Match[str]"]) -> list[tuple[int, str, int | None]]:
+def _laws(text: str, titles: list[regex.Match[str]]) -> list[tuple[int, str, int | None]]:
     """(where it ends, name, year of amendment) of every law that a text names, in 《》 or before a number."""
     found = []
     for match in titles:
