@@ -123,7 +123,7 @@ def article_refs(text: str) -> list[ArticleRef]:
             continue
         law, year = laws[law_at][1:] if law_at >= 0 else (None, None)
         insertion, paragraph, item = small["insertion"] or 0, small["paragraph"], small["item"]
-        found.append(ArticleRef(law, number, insertion, paragraph, item, quote, *match.span(), year))
+        found.append(ArticleRef(law, number, insertion, paragraph, item, quote, match.start(), match.end(), year))
     return found
 
 

@@ -15,9 +15,8 @@ from rewards.verdict import Sample
 
 TODAY = date(2026, 11, 26)
 INTERPRETATION = "《最高人民法院关于审理买卖合同纠纷案件适用法律问题的解释》第七条"
-UNITS = (
-    "国家机关、国有公司、企业、事业单位、人民团体，索取、非法收受他人财物，为他人谋取利益，情节严重的，对单位判处罚金"
-)
+UNITS = "情节严重的，对单位判处罚金，并对其直接负责的主管人员和其他直接责任人员，"
+DECISION = "《全国人民代表大会常务委员会关于惩治骗购外汇、逃汇和非法买卖外汇犯罪的决定》"
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +36,8 @@ def checked(text):
 @pytest.mark.parametrize(
     ("text", "answer", "reason"),
     [
-        (f"刑法第387条：“{UNITS}，并对其直接负责的主管人员和其他直接责任人员，处三年以下有期徒刑或者拘役”", "right", ""),
-        (f"刑法第387条：“{UNITS}，并对其直接负责的主管人员和其他直接责任人员，处五年以下有期徒刑或者拘役”", "wrong",
+        (f"刑法第387条：“{UNITS}处三年以下有期徒刑或者拘役”", "right", ""),
+        (f"刑法第387条：“{UNITS}处五年以下有期徒刑或者拘役”", "wrong",
          "replaced on 2024-03-01 by 中华人民共和国刑法修正案（十二）"),
         ("《耕地保护和质量提升法》第二条", "wrong", "takes effect on 2027-01-01"),
         ("《物权法》第三十九条", "wrong", "物权法 was repealed on 2021-01-01 and replaced by 民法典"),
@@ -53,8 +52,9 @@ def checked(text):
         ("《刑法（2015修正）》第二百六十四条", "unknown", "do not hold 刑法 of 2015"),
         ("《刑法修正案（十一）》第三十三条", "right", ""),
         ("《刑法修正案（十一）》第六十条", "wrong", "has no 第60条"),
-        ("《刑法修正案（九）》第四十九条“处五年以下有期徒刑或者拘役，并处罚金”", "wrong", "replaced by a later amendment"),
-        ("《全国人民代表大会常务委员会关于惩治骗购外汇、逃汇和非法买卖外汇犯罪的决定》第一条第一款第（二）项", "right", ""),
+        ("《刑法修正案（九）》第四十九条“处五年以下有期徒刑或者拘役，并处罚金”", "wrong",
+         "replaced by a later amendment"),
+        (DECISION + "第一条第一款第（二）项", "right", ""),
         (INTERPRETATION, "unknown", "do not hold"),
         ("《最高人民法院关于适用《中华人民共和国民事诉讼法》的解释》第五百条", "unknown", "do not hold"),
         ("《工伤保险条例》第十四条第（一）项", "unknown", "do not hold"),

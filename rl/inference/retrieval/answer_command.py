@@ -24,9 +24,8 @@ from rich.table import Table
 from cluster.errors import ClusterError
 from curricula.errors import DataError
 from curricula.statutes import law_read
-from curricula.statutes.options import add_law, use_options
+from curricula.statutes.options import add_law
 from rl.errors import UserError
-from rl.files import read_json
 from rl.inference.backend import Backend
 from rl.inference.journal import BATCH, Journal, OpenFolder, write_lines
 from rl.inference.options import (
@@ -40,6 +39,7 @@ from rl.inference.options import (
     positive,
     prompt_room,
     sampling_of,
+    use_law_of,
 )
 from rl.inference.progress import Metered
 from rl.inference.retrieval.command import BUDGET, add_search, law_said, open_retriever
@@ -96,9 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(chosen: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     sampling = sampling_of(chosen)
-    if chosen.out and chosen.as_of is None and (chosen.out / "manifest.json").is_file():
-        chosen.as_of = read_json(chosen.out / "manifest.json").get("as_of")  # goes on with the law that it began with
-    use_options(chosen)
+    use_law_of(chosen)
     head = {
         **law_read(),
         "model": identity(chosen),
