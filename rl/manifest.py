@@ -65,7 +65,7 @@ class Manifest:
                 + "\nUse another run_dir, or resume=restart to set the old run aside, or resume=force to go on"
             )
         if changed:
-            manifest.content |= {name: fresh[name] for name in ("config", "data", "versions", "law")}
+            manifest.content |= {name: fresh[name] for name in ("config", "data", "versions", "date", "law")}
             manifest.write()
         return manifest
 
