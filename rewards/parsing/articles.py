@@ -28,7 +28,7 @@ ABBREVIATIONS = {
 """Usual short names of laws, beside the official name without 中华人民共和国."""
 
 _MARKED = regex.compile(r"《((?:[^《》\n]|《[^《》\n]{1,60}+》){2,120}+)》")
-_BARE = regex.compile(r"(?:法典|法|条例|规定|决定|解释)(?=\s?第|\s?\d{1,4}\s?条)")
+_BARE = regex.compile(r"(?:法典|民法[通总]则|法|条例|规定|决定|解释)(?=\s?第|\s?\d{1,4}\s?条)")
 _SAME_LAW = regex.compile(r"(?:[本该]|(?<!合)同|上述|前述)(?:法典|法|条例|规定|决定|解释)$")
 """Words that stand for the law named before."""
 _BEFORE = regex.compile(r"\p{Han}{1,20}$")

@@ -212,7 +212,7 @@ def test_what_may_exist_though_it_is_not_held(title):
     assert on().standing(title) is None and may_exist(title)
 
 
-@pytest.mark.parametrize("title", ["盗窃法", "中华人民共和国高利贷法", "网络言论法典"])
+@pytest.mark.parametrize("title", ["盗窃法", "中华人民共和国高利贷法", "网络言论法典", "行政程序法", "医疗法"])
 def test_a_national_law_that_is_not_held_is_none(title):
     assert on().standing(title) is None and not may_exist(title)
 
@@ -220,6 +220,7 @@ def test_a_national_law_that_is_not_held_is_none(title):
 def test_titles():
     assert edition("《中华人民共和国刑法（2020年修正）》") == ("刑法", 2020)
     assert edition("公司法（修订）") == ("公司法", None) and edition("1979年刑法") == ("刑法", 1979)
+    assert edition("97刑法") == ("刑法", 1997) and edition("79年刑法") == ("刑法", 1979)
     assert edition("宪法修正案（2018年）") == ("宪法修正案(2018年)", None)
 
 

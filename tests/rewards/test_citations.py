@@ -41,6 +41,7 @@ def checked(text):
          "replaced on 2024-03-01 by 中华人民共和国刑法修正案（十二）"),
         ("《耕地保护和质量提升法》第二条", "wrong", "takes effect on 2027-01-01"),
         ("《物权法》第三十九条", "wrong", "物权法 was repealed on 2021-01-01 and replaced by 民法典"),
+        ("依照民法通则第135条", "wrong", "民法通则 was repealed on 2021-01-01"),
         ("依照侵权责任法第六条", "wrong", "侵权责任法 was repealed on 2021-01-01"),
         ("《农村土地承包法》第九条", "right", ""),
         ("《刑法》第一百九十九条", "wrong", "has no 第199条"),
