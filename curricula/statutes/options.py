@@ -20,6 +20,5 @@ def use_options(chosen: argparse.Namespace) -> Setting:
     Raises:
         DataError: if the day is none.
     """
-    if chosen.as_of is None and chosen.laws is None:
-        return law_setting()
-    return use_law(chosen.as_of, chosen.laws)
+    before = law_setting()
+    return use_law(chosen.as_of or before.as_of, chosen.laws or before.folder)
