@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -102,8 +102,8 @@ def _law(
     versions = {
         text.adopted: Version(text.adopted, known.get(text.adopted) or _effect(text), text.articles) for text in texts
     }
-    versions |= {one.adopted: Version(one.adopted, one.effective, one.articles) for one in pasted if not one.part}
-    parts = tuple(Version(one.adopted, one.effective, one.articles) for one in pasted if one.part)
+    versions |= {one.adopted: _pasted_version(one, name) for one in pasted if not one.part}
+    parts = tuple(_pasted_version(one, name) for one in pasted if one.part)
     repeal = repeals.get(plain(name))
     if repeal is not None and any(version.adopted > repeal.repealed for version in versions.values()):
         repeal = None  # a later law took up the title
@@ -118,6 +118,10 @@ def _law(
         amendments=tuple(amending),
         parts=parts,
     )
+
+
+def _pasted_version(one: Pasted, name: str) -> Version:
+    return Version(one.adopted, one.effective, tuple(replace(article, law=name) for article in one.articles))
 
 
 def _effect(text: Text) -> date | None:

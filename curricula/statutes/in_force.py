@@ -1,7 +1,7 @@
 """The law in force on a day."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
 from functools import cached_property
@@ -74,7 +74,8 @@ class Statutes:
 
     def not_in_force(self) -> list[str]:
         """Why each law that is held is not in force, or why that is not known; and laws known in part."""
-        found = [standing.reason for standing in self._standing.values() if standing.status != "in force"]
+        every = (self.standing(name) for name in self._standing)
+        found = [standing.reason for standing in every if standing is not None and standing.status != "in force"]
         for name, text in self._texts.items():
             if text.unknown:
                 found.append(f"{name.removeprefix(STATE)}: {len(text.unknown)} articles are not known")
@@ -127,6 +128,9 @@ class Statutes:
         if name is None:
             return self._repealed(plain(title)) or self._repealed(without)
         found = self._standing[name]
+        if found.status == "in force" and name not in self._texts:
+            short = name.removeprefix(STATE)
+            return Standing(name, "unknown", f"the text of {short} is not known: an amendment of it can't be read")
         if year is None or found.status != "in force" or year in self._texts[name].years:
             return found
         return self._other_edition(name, year)
@@ -254,10 +258,7 @@ def consolidated(law: Law, day: date) -> Consolidated:
         unknown |= _amend(articles, amendment)
     for part in sorted((one for one in law.parts if one.surely_from() <= day), key=Version.surely_from):
         corrected = _numbered(part.articles)
-        articles |= {
-            key: Article(law.name, a.number, a.text, a.chapter or _chapter(articles, key))
-            for key, a in corrected.items()
-        }
+        articles |= {key: replace(a, chapter=a.chapter or _chapter(articles, key)) for key, a in corrected.items()}
         unknown -= set(corrected)
     ordered = {key: a for key, a in sorted(articles.items()) if key not in unknown and a.text != DELETED}
     others = tuple(article for article in sure.articles if _key_of(article) is None)
