@@ -19,6 +19,7 @@ import yaml
 
 from curricula.errors import DataError
 from curricula.rows import decoded
+from curricula.statutes.options import add_law, use_options
 from curricula.strict_json import parse
 from rewards.judge.client import JudgeSettings
 from rewards.judge.service import JudgeService
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     score.add_argument("--judge-url", help="OpenAI-compatible server that decides the judged rewards, instead of rules")
     score.add_argument("--judge-model", default="default", help="name of the model served there")
     score.add_argument("--judge-cache", type=Path, help="SQLite file of the judge's answers")
+    add_law(score)
     score.add_argument("--memory-mb", type=int, default=2048, help="address space of a worker (MB)")
     chosen = parser.parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a reason may quote what a terminal's encoding can't show
@@ -57,10 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen.command == "list":
         return _list()
     try:
+        use_options(chosen)
         weights = _weights(chosen)
         expand(weights)
         lines = sys.stdin.buffer if chosen.input == "-" else Path(chosen.input).open("rb")  # noqa: SIM115
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if chosen.processes < 1:

@@ -1,7 +1,12 @@
-"""Citations against the statute database: is the law in force, does the article exist, is the quotation its text."""
+"""Citations against the statutes of a day: is the law in force, does the article exist, is the quotation its text.
+
+A citation is right, wrong or not known. Not known is what the statutes do not hold: interpretations, regulations, local
+and foreign law, a text of another day. Everything that judges citations (rewards, ``verify``, the web page) asks here.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -9,7 +14,7 @@ from typing import Literal
 from rapidfuzz.distance import LCSseq, Levenshtein
 from rapidfuzz.fuzz import partial_ratio_alignment
 
-from curricula.statutes import Article, load_statutes
+from curricula.statutes import Article, Statutes, lacks, load_statutes, may_exist
 from rewards.parsing import ArticleRef, article_refs, normalised
 
 CLOSE = 0.9
@@ -20,7 +25,12 @@ MOST = 40
 _DECISIVE = frozenset("零一二三四五六七八九十百千万半两年月日倍应当可不无有未非得须必禁或且和并上下内外前后除仅只但")
 """Characters whose change makes another rule of a quotation."""
 
-Fault = Literal["", "unknown law", "unknown article", "other article", "inexact"]
+Fault = Literal[
+    "", "unknown law", "not in force", "unknown article", "unknown part", "replaced", "other article", "inexact",
+    "not known",
+]  # fmt: skip
+"""What is wrong; ``not known`` is no fault and no proof."""
+Answer = Literal["right", "wrong", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -31,53 +41,111 @@ class Checked:
     fault: Fault
     reason: str = ""
 
+    @property
+    def answer(self) -> Answer:
+        """Right, wrong or unknown."""
+        return "unknown" if self.fault == "not known" else "wrong" if self.fault else "right"
+
+
+def distinct(text: str) -> list[ArticleRef]:
+    """The distinct citations of a text, in order: by law, article and quotation. One with a quotation stands for the
+    same without, and one that names a missing paragraph or item for the same that does not."""
+    found: dict[tuple[object, ...], ArticleRef] = {}
+    for ref in article_refs(text):
+        key = (ref.law, ref.edition, ref.key, ref.quote)
+        if key not in found or not missing_part(found[key]):
+            found[key] = ref
+    quoted = {(ref.law, ref.key) for ref in found.values() if ref.quote}
+    return [ref for ref in found.values() if ref.quote or (ref.law, ref.key) not in quoted or missing_part(ref)]
+
 
 def check_citations(text: str) -> list[Checked]:
     """Every distinct citation of a text that names its law, checked. A number without a law can't be looked up."""
-    refs = {(ref.law, ref.key, ref.quote): ref for ref in article_refs(text) if ref.law is not None}
-    quoted = {(ref.law, ref.key) for ref in refs.values() if ref.quote}
-    kept = [ref for ref in refs.values() if ref.quote or (ref.law, ref.key) not in quoted]
-    return [check(ref) for ref in kept[:MOST]]
+    return [check(ref) for ref in [ref for ref in distinct(text) if ref.law is not None][:MOST]]
+
+
+def known(checked: Sequence[Checked]) -> list[Checked]:
+    """The citations that are right or wrong, without those of which nothing is known."""
+    return [found for found in checked if found.answer != "unknown"]
 
 
 def check(ref: ArticleRef) -> Checked:
-    """One citation against the statutes in force."""
-    law = law_in_force(ref.law or "")
-    if law is None:
-        return Checked(ref, "unknown law", f"no law in force is named {ref.law}")
-    name, article = ref.place, article_of(ref)
+    """One citation against the statutes."""
+    statutes, law = load_statutes(), ref.law or ""
+    standing = statutes.standing(ref.title)
+    if standing is None:
+        if may_exist(law):
+            return Checked(ref, "not known", f"the statutes do not hold {law or 'a law without a name'}")
+        return Checked(ref, "unknown law", f"no law in force is named {law}")
+    if standing.status == "unknown":
+        return Checked(ref, "not known", standing.reason)
+    if standing.status != "in force":
+        return Checked(ref, "not in force", standing.reason)
+    article = article_of(ref)
     if article is None:
-        return Checked(ref, "unknown article", f"{law} has no {name}")
-    if ref.quote is None or quotes(ref.quote, article.text):
+        if statutes.unknown(law, ref.place):
+            return Checked(
+                ref, "not known", f"the text of {standing.title} {ref.place} on {statutes.as_of} is not held"
+            )
+        return Checked(ref, "unknown article", f"{standing.title} has no {ref.place}")
+    if missing := missing_part(ref):
+        return Checked(ref, "unknown part", f"{standing.title} {ref.place} has no {missing}")
+    if ref.quote is None:
         return Checked(ref, "")
-    wanted = normalised(ref.quote)
-    other = next((number for number, body in _texts(law) if wanted in body), None)
+    return _check_quote(ref, ref.quote, article, statutes)
+
+
+def _check_quote(ref: ArticleRef, quote: str, article: Article, statutes: Statutes) -> Checked:
+    place = f"{article.law} {ref.place}"
+    if quotes(quote, article.text):
+        if _still_law(quote, article, statutes):
+            return Checked(ref, "")
+        return Checked(ref, "replaced", f"what {place} says was replaced by a later amendment")
+    if any(quotes(quote, text) for text in statutes.former(article.law, article.number)):
+        by = statutes.changed(article.law, article.number)
+        since = f", replaced on {by.effective} by {by.title}" if by else ""
+        return Checked(ref, "replaced", f"the quotation of {place} is not its text on {statutes.as_of}{since}")
+    wanted = normalised(quote)
+    other = next((number for number, body in _texts(statutes, article.law) if wanted in body), None)
     if _likeness(wanted, normalised(article.text)) >= CLOSE:
         other = None  # what was meant is clear, though a rule elsewhere may have the very words
     if other is not None:
-        return Checked(ref, "other article", f"the quotation of {law} {name} is the text of {other}")
-    return Checked(ref, "inexact", f"the quotation of {law} {name} is inexact")
+        return Checked(ref, "other article", f"the quotation of {place} is the text of {other}")
+    return Checked(ref, "inexact", f"the quotation of {place} is inexact")
+
+
+def _still_law(quote: str, article: Article, statutes: Statutes) -> bool:
+    """Whether what is quoted of an amendment stands in the articles that it changed, or in one alone, for they may have
+    other numbers now. What is no amendment is law itself."""
+    targets = statutes.targets(article)
+    if targets is None:
+        return True
+    law, texts = targets
+    wanted = normalised(quote)
+    return any(quotes(quote, text) for text in texts) or sum(wanted in body for _, body in _texts(statutes, law)) == 1
+
+
+def missing_part(ref: ArticleRef) -> str:
+    """The paragraph or item that a citation names and the article lacks; empty if there is none such."""
+    if ref.paragraph is None and ref.item is None:
+        return ""
+    article = article_of(ref)
+    return lacks(article, ref.paragraph, ref.item) if article else ""
 
 
 def article_of(ref: ArticleRef) -> Article | None:
     """The article in force that a reference names; None if it names no law, or one that has no such article."""
-    law = law_in_force(ref.law) if ref.law else None
-    return load_statutes().find(law, ref.place) if law else None
+    return load_statutes().find(ref.law, ref.place) if ref.law else None
 
 
 def law_in_force(name: str) -> str | None:
     """Official name of the law in force that a citation names; None if there is none."""
-    return load_statutes().resolve_law(name) or _folded_names().get(name)
-
-
-@lru_cache(maxsize=1)
-def _folded_names() -> dict[str, str]:
-    return {normalised(law): law for law in load_statutes().laws}  # as law names come out of folded text
+    return load_statutes().resolve_law(name)
 
 
 @lru_cache(maxsize=512)
-def _texts(law: str) -> tuple[tuple[str, str], ...]:
-    return tuple((article.number, normalised(article.text)) for article in load_statutes().articles(law))
+def _texts(statutes: Statutes, law: str) -> tuple[tuple[str, str], ...]:
+    return tuple((article.number, normalised(article.text)) for article in statutes.articles(law))
 
 
 def quotes(quote: str, text: str) -> bool:

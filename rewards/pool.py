@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from curricula.statutes import law_setting
 from rewards.registry import Part, Weights, expand
 from rewards.verdict import Sample, Verdict
 from rewards.worker import PROBE, encode_parts, short_of_memory
@@ -69,7 +70,8 @@ class Worker:
         if self._process is not None and self._parts == parts:
             return
         if self._process is None:
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+            paths = {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+            environment = {**os.environ, **law_setting().environment(), **paths}
             self._process = subprocess.Popen(
                 [sys.executable, "-W", "ignore", "-m", "rewards.worker", str(self.memory_mb)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True,

@@ -2,7 +2,8 @@
 
 Unilaw-R1 asks a language model (appendix B: syllogism, choice analysis, legal format, logical consistency). Rules can't
 follow an argument, but what they find wrong is wrong: 0 for a citation of what does not exist or for a conclusion
-against what was said before it, 1 for an inexact quotation or an option passed over, 2 when nothing is found.
+against what was said before it, 1 for an inexact quotation or an option passed over, 2 when nothing is found. Citations
+of which nothing is known (interpretations, regulations) count neither way; where all are such, it is 1.
 """
 
 from fractions import Fraction
@@ -10,7 +11,7 @@ from fractions import Fraction
 import regex
 
 from rewards.choice_analysis import options_of, skipped
-from rewards.citations import Checked, article_of, check_citations
+from rewards.citations import Checked, article_of, check_citations, known
 from rewards.parsing import choice_letters, final_answer, folded, judged_right, term, thinking_of
 from rewards.parsing.numbers import NUMBER, value
 from rewards.parsing.text import scan
@@ -33,15 +34,18 @@ def judge(sample: Sample) -> tuple[int, str]:
     checked = check_citations(sample.completion)
     if not checked:
         return 0, "no citation"  # nothing could be verified
-    for found in checked:
+    decided = known(checked)
+    for found in decided:
         if found.fault not in ("", "inexact"):
             return 0, found.reason
     against = contradiction(sample, checked)
     if against:
         return 0, against
-    inexact = next((found.reason for found in checked if found.fault), "")
+    inexact = next((found.reason for found in decided if found.fault), "")
     if inexact:
         return 1, inexact
+    if not decided:
+        return 1, checked[0].reason
     padded = padding(sample.completion, checked)
     if padded:
         return 1, padded

@@ -25,7 +25,11 @@ def syllogism(sample: Sample) -> Verdict:
     text = folded(sample.completion)
     rule = next((m.start() for m in scan(_RULE, text)), None)
     checked = check_citations(sample.completion)
-    if rule is not None and checked and all(found.fault in ("unknown law", "unknown article") for found in checked):
+    if (
+        rule is not None
+        and checked
+        and all(found.fault in ("unknown law", "not in force", "unknown article", "unknown part") for found in checked)
+    ):
         rule = None
     facts = next((m.start() for m in scan(_FACTS, text) if rule is None or m.start() >= rule + ENOUGH), None)
     premise = max((place for place in (rule, facts) if place is not None), default=None)

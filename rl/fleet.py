@@ -12,6 +12,7 @@ import ray
 
 from cluster.health import Supervised
 from cluster.placement import reserve
+from curricula.statutes import law_setting
 from rewards.registry import split
 from rl.actors import rollout as rollout_actor
 from rl.actors.group import TrainerGroup
@@ -65,7 +66,7 @@ class Fleet:
         config, restarts = self.config, self.config.reward.max_restarts
         self.rollouts = [self._rollout(i) for i in range(replicas)]
         self.rewards = [
-            Supervised(f"reward/{i}", RewardActor, (config.reward,), {"num_cpus": 0}, restarts)
+            Supervised(f"reward/{i}", RewardActor, (config.reward, law_setting()), {"num_cpus": 0}, restarts)
             for i in range(config.reward.workers * sampling)
         ]
         self.judges = [self._judge(i) for i in range(wants_judge(config) * sampling)]
@@ -128,7 +129,7 @@ class Fleet:
         cache = None if config.judge.cache is None else Path(config.run_dir).resolve() / config.judge.cache
         serves = config.judge.kind == "llm" and config.judge.base_url is None
         share = {"num_cpus": 0, "num_gpus": float(serves and self.device == "cuda")}  # outside the placement group
-        arguments = (config.judge, config.reward, cache, self.device)
+        arguments = (config.judge, config.reward, cache, self.device, law_setting())
         return Supervised(f"judge/{number}", JudgeActor, arguments, share, config.reward.max_restarts)
 
     def _check_rewards(self, actors: list[Supervised], judged: bool) -> None:

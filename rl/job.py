@@ -6,18 +6,16 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
+from curricula.statutes import law_read
 from rl.config.derive import check, derive
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage
+from rl.manifest import Manifest, read_law
 from rl.plan import batch_table, print_plan
-
-if TYPE_CHECKING:
-    from rl.manifest import Manifest
 
 console = Console() if sys.stdout.isatty() else Console(width=120)
 open_cluster = ExitStack()
@@ -26,6 +24,7 @@ open_cluster = ExitStack()
 
 def run(config: RunConfig) -> None:
     """Check, plan, connect, run the curriculum, show the results. The same folder resumes where it stopped."""
+    read_law(Path(config.run_dir), config)
     check(config)
     plan = derive(config)
     if config.plan:
@@ -33,12 +32,12 @@ def run(config: RunConfig) -> None:
         return
 
     from rl.evaluation.stage import stage_table
-    from rl.manifest import Manifest
     from rl.results import read, table
 
     run_dir = Path(config.run_dir)
     manifest = Manifest.open(run_dir, config)
     console.print(batch_table(plan))
+    console.print("law in force on {as_of} · newest text of the statute package {snapshot}".format(**law_read()))
     if any(not manifest.stage(stage.name).get("done") for stage in config.curriculum.stages):
         try:
             _run_stages(config, manifest)

@@ -1,7 +1,8 @@
 """The manifest of a run: what it is made from, and how far it has come.
 
 manifest.json   config (the part that decides results), data and corpus fingerprints, versions, seed, git commit,
-                the day on which the run began, and the state of every stage (started, done, export)
+                date (the day on which the run first started), law (the day of the law, and of the newest text of the
+                statute package), and the state of every stage (started, done, export)
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from curricula.statutes import law_read, use_law
 from rl.config.fingerprint import config_fingerprint, data_fingerprints, difference
 from rl.config.schema import RunConfig
 from rl.errors import UserError
@@ -38,13 +40,15 @@ class Manifest:
         path = run_dir / "manifest.json"
         if config.resume == "restart" and run_dir.is_dir():
             _set_aside(run_dir)
+        day = read_law(run_dir, config)
         fresh = {
+            "date": day,
+            "law": law_read(),
             "config": config_fingerprint(config),
             "data": data_fingerprints(config),
             "versions": _versions(),
             "seed": config.seed,
             "git_commit": _git_commit(),
-            "date": datetime.date.today().isoformat(),
             "stages": {},
         }
         if not path.is_file():
@@ -61,7 +65,7 @@ class Manifest:
                 + "\nUse another run_dir, or resume=restart to set the old run aside, or resume=force to go on"
             )
         if changed:
-            manifest.content |= {"config": fresh["config"], "data": fresh["data"], "versions": fresh["versions"]}
+            manifest.content |= {name: fresh[name] for name in ("config", "data", "versions", "date", "law")}
             manifest.write()
         return manifest
 
@@ -82,6 +86,19 @@ class Manifest:
     def write(self) -> None:
         """Write the file in one move."""
         write_json(self.path, self.content)
+
+
+def read_law(run_dir: Path, config: RunConfig) -> str:
+    """Read the law that a run is about, from now on; gives the day on which the run first started, today for a new one.
+
+    Raises:
+        DataError: if the folder of laws can't be read.
+    """
+    path = run_dir / "manifest.json"
+    begun = read_json(path).get("date") if path.is_file() and config.resume != "restart" else None
+    day: str = begun or datetime.date.today().isoformat()
+    use_law(config.statutes.as_of or day, config.statutes.folder)
+    return day
 
 
 def _set_aside(run_dir: Path) -> None:

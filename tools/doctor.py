@@ -98,7 +98,8 @@ def statutes() -> Check:
         found = load_statutes()
     except DataError as error:
         return Check("statutes", "error", str(error), "make setup")
-    return Check("statutes", "ok", f"{len(found.articles()):,} articles in force of {len(found.laws)} laws")
+    count = f"{len(found.articles()):,} articles of {len(found.laws)} laws in force on {found.as_of}"
+    return Check("statutes", "ok", f"{count}; newest text of the package {found.snapshot}")
 
 
 def memory() -> Check:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from curricula.statutes import Article, load_statutes
+from curricula.statutes import Article, load_statutes, printed_articles
+from curricula.tasks.renewed import renewed
 
 PATH = Path(__file__).parent.parent / "rewards" / "data" / "judge_cases.jsonl"
 LAWS = (
@@ -52,12 +53,19 @@ def usable(article: Article) -> bool:
     return 22 <= len(text) <= 90 and not re.search(r"[“”《》:：()（）]", text) and article.number.startswith("第")
 
 
+def in_force(law: str, fits: Callable[[Article], bool]) -> tuple[Article, ...]:
+    """Articles of a law in force to draw from; a change of the law moves no case but those on what it changed."""
+    printed = [article for article in printed_articles() if article.short == law and fits(article)]
+    now = [article for article in load_statutes().articles(law) if fits(article)]
+    return renewed(printed, now, lambda article: article.number)
+
+
 class Cases:
     """Draws cases."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
-        self.by_law = {law: [a for a in load_statutes().articles(law) if usable(a)] for law in LAWS}
+        self.by_law = {law: in_force(law, usable) for law in LAWS}
 
     def article(self, law: str | None = None) -> Article:
         """Some article."""
@@ -215,12 +223,12 @@ class Cases:
     def sentencing(self, kind: str) -> dict[str, Any]:
         """A crime with one range of fixed terms, and a sentence inside or outside it."""
         pattern = r"处([二三五七])年以下有期徒刑"
-        pool = [
-            a for a in load_statutes().articles("刑法")
-            if len(found := re.findall(r"有期徒刑", a.text)) == 1 == len(re.findall(pattern, a.text))
-            and "之" not in a.number and len(a.text) < 200 and found
-        ]  # fmt: skip
-        article = self.rng.choice(pool)
+
+        def one_range(article: Article) -> bool:
+            ranges, terms = re.findall(pattern, article.text), re.findall(r"有期徒刑", article.text)
+            return len(terms) == 1 == len(ranges) and "之" not in article.number and len(article.text) < 200
+
+        article = self.rng.choice(in_force("刑法", one_range))
         match = re.search(pattern, article.text)
         assert match is not None
         most = 12 * DIGITS.index(match[1])

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from curricula.prompts import Prompt, ask
 from curricula.splits import Split
-from curricula.statutes import Article, load_statutes
+from curricula.statutes import Article, Statutes, load_statutes
 from curricula.tasks.cases import draw
 from curricula.tasks.registry import task
 
@@ -22,11 +22,14 @@ def bigrams(text: str) -> frozenset[str]:
     return frozenset(text[i : i + 2] for i in range(len(text) - 1))
 
 
-@lru_cache(maxsize=64)
 def nearest(number: int) -> tuple[Article, ...]:
     """The articles of the special part whose openings share most character pairs with that of an article (Jaccard);
     ties go to the lower number."""
-    statutes = load_statutes()
+    return _nearest(load_statutes(), number)
+
+
+@lru_cache(maxsize=64)
+def _nearest(statutes: Statutes, number: int) -> tuple[Article, ...]:
     own = statutes.find("刑法", number)
     if own is None:
         return ()

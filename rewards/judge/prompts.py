@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from string import Template
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import regex
 
-from rewards.citations import article_of
+from rewards.citations import article_of, check
 from rewards.parsing import article_refs, folded
 from rewards.parsing.text import LONGEST, scan
 from rewards.verdict import Sample
@@ -100,16 +100,23 @@ def _fenced(text: str) -> str:
 
 
 def official(text: str, language: Language) -> str:
-    """The articles that a text cites, as they are in force; what does not exist is said to."""
+    """The articles that a text cites, as they are in force; what does not exist is said to, and what is not held."""
     lines = []
-    distinct = {(ref.law, ref.key): ref for ref in reversed(article_refs(text)) if ref.law}
-    for ref in list(distinct.values())[::-1][:MOST_ARTICLES]:
-        article = article_of(ref)
-        if article is not None:
+    refs = {(ref.law, ref.edition, ref.key): ref for ref in reversed(article_refs(text)) if ref.law}
+    for ref in list(refs.values())[::-1][:MOST_ARTICLES]:
+        found, article = check(replace(ref, quote=None, paragraph=None, item=None)), article_of(ref)
+        if found.answer == "right" and article is not None:
             lines.append(f"{article.law}{ref.place}：{article.text[:LONGEST_ARTICLE]}")
         else:
-            lines.append(f"{ref}：" + ("现行法中没有此条" if language == "zh" else "no such article in force"))
+            lines.append(f"{ref}：{_ABSENT[language][found.answer]}")
     return "\n".join(lines) or ("（没有引用条文）" if language == "zh" else "(no article is cited)")
+
+
+_ABSENT = {
+    "zh": {"wrong": "现行法中没有此条", "unknown": "条文库未收录，无从核对"},
+    "en": {"wrong": "no such article in force", "unknown": "not held here, so that it can't be checked"},
+}
+"""What is said of an article that can't be shown."""
 
 
 def speaks_to_judge(completion: str) -> bool:

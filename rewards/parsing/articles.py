@@ -8,7 +8,7 @@ from functools import lru_cache
 import regex
 
 from curricula.numerals import to_int
-from curricula.statutes import load_statutes
+from curricula.statutes import edition, load_statutes
 from rewards.parsing.text import folded, scan
 
 _N = "0-9零〇一二两三四五六七八九十百千"
@@ -27,8 +27,8 @@ ABBREVIATIONS = {
 }
 """Usual short names of laws, beside the official name without 中华人民共和国."""
 
-_MARKED = regex.compile(r"《([^《》\n]{2,40})》")
-_BARE = regex.compile(r"(?:法典|法|条例|规定|决定|解释)(?=\s?第|\s?\d{1,4}\s?条)")
+_MARKED = regex.compile(r"《((?:[^《》\n]|《[^《》\n]{1,60}+》){2,120}+)》")
+_BARE = regex.compile(r"(?:法典|民法[通总]则|法|条例|规定|决定|解释)(?=\s?第|\s?\d{1,4}\s?条)")
 _SAME_LAW = regex.compile(r"(?:[本该]|(?<!合)同|上述|前述)(?:法典|法|条例|规定|决定|解释)$")
 """Words that stand for the law named before."""
 _BEFORE = regex.compile(r"\p{Han}{1,20}$")
@@ -63,6 +63,8 @@ class ArticleRef:
     """Where the number begins in the folded text."""
     end: int = field(default=0, compare=False)
     """Where it ends there, paragraph and item included."""
+    edition: int | None = None
+    """Year of amendment in the law's title, as in 刑法（2020修正）."""
 
     @property
     def key(self) -> tuple[int, int]:
@@ -73,6 +75,11 @@ class ArticleRef:
     def place(self) -> str:
         """第264条, 第17条之1."""
         return f"第{self.number}条" + (f"之{self.insertion}" if self.insertion else "")
+
+    @property
+    def title(self) -> str:
+        """The law's title with the year of amendment."""
+        return (self.law or "") + (f"({self.edition}修正)" if self.edition else "")
 
     def __str__(self) -> str:
         return (self.law or "") + self.place
@@ -85,7 +92,7 @@ def law_name(written: str, marked: bool = True) -> str:
     if not marked:
         statutes = load_statutes()
         tails = (plain[start:] for start in range(len(plain) - 1))
-        known = (tail for tail in tails if tail in ABBREVIATIONS or statutes.resolve_law(tail) is not None)
+        known = (tail for tail in tails if tail in ABBREVIATIONS or statutes.standing(tail) is not None)
         plain = next(known, _LEAD.sub("", plain))
     return ABBREVIATIONS.get(plain, plain)
 
@@ -96,9 +103,11 @@ def article_refs(text: str) -> list[ArticleRef]:
     Known writings: 《中华人民共和国刑法》第二百六十四条, 刑法第264条第二款第(三)项, 第17条之一, 264条, 第264、266条.
     """
     plain = folded(text)
-    laws = sorted(_laws(plain))
+    titles = scan(_MARKED, plain)
+    laws = sorted(_laws(plain, titles), key=lambda law: law[0])
     quotes = [(m.start(), m["quote"]) for m in scan(_QUOTE, plain)]
-    matches = scan(_ARTICLE, plain)
+    inside = [title.span() for title in titles]
+    matches = [m for m in scan(_ARTICLE, plain) if not any(a < m.start() and m.end() < b - 1 for a, b in inside)]
     found, law_at, quote_at = [], -1, 0
     for place, match in enumerate(matches):
         while law_at + 1 < len(laws) and laws[law_at + 1][0] <= match.start():
@@ -112,19 +121,22 @@ def article_refs(text: str) -> list[ArticleRef]:
             small = {name: to_int(match[name]) if match[name] else None for name in ("insertion", "paragraph", "item")}
         except ValueError:
             continue
-        law = laws[law_at][1] if law_at >= 0 else None
-        where = match.span()
-        found.append(ArticleRef(law, number, small["insertion"] or 0, small["paragraph"], small["item"], quote, *where))
+        law, year = laws[law_at][1:] if law_at >= 0 else (None, None)
+        insertion, paragraph, item = small["insertion"] or 0, small["paragraph"], small["item"]
+        found.append(ArticleRef(law, number, insertion, paragraph, item, quote, match.start(), match.end(), year))
     return found
 
 
-def _laws(text: str) -> list[tuple[int, str]]:
-    """(where it ends, name) of every law that a text names, in 《》 or before a number."""
-    found = [(match.end(), law_name(match[1])) for match in scan(_MARKED, text)]
+def _laws(text: str, titles: list[regex.Match[str]]) -> list[tuple[int, str, int | None]]:
+    """(where it ends, name, year of amendment) of every law that a text names, in 《》 or before a number."""
+    found = []
+    for match in titles:
+        name, year = edition(match[1]) if regex.search(r"\d{4}", match[1]) else (match[1], None)
+        found.append((match.end(), law_name(name), year))
     for match in scan(_BARE, text):
         before = _BEFORE.search(text, max(0, match.start() - 20), match.start())
         if before and not _SAME_LAW.search(before[0] + match[0]):
-            found.append((match.end(), law_name(before[0] + match[0], marked=False)))
+            found.append((match.end(), law_name(before[0] + match[0], marked=False), None))
     return found
 
 

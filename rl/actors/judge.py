@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from curricula.statutes import Setting, use_law
 from rewards.judge.client import JudgeSettings
 from rewards.judge.service import JudgeService
 from rewards.pool import WorkerPool
@@ -28,7 +29,12 @@ class JudgeActor:
     """Scores by the statute judge's rules, or by a language model: one that is served somewhere, or one that this actor
     serves itself with vLLM on loopback. Either way it is asked through the same client."""
 
-    def __init__(self, config: JudgeConfig, reward: RewardConfig, cache: Path | None, device: str) -> None:
+    def __init__(
+        self, config: JudgeConfig, reward: RewardConfig, cache: Path | None, device: str, law: Setting | None = None
+    ) -> None:
+        """``law`` is the law that judges read; None leaves it as this process has it."""
+        if law is not None:
+            use_law(law.as_of, law.folder)
         self.config = config
         self.pool: WorkerPool | None = None
         self.service: JudgeService | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from curricula.statutes import Setting, use_law
 from rewards.pool import WorkerPool
 from rewards.registry import Weights
 from rewards.verdict import Sample, Verdict
@@ -14,7 +15,10 @@ class RewardActor:
     An exception, a hang or a crash in a reward is an errored verdict, never a 0.
     """
 
-    def __init__(self, config: RewardConfig) -> None:
+    def __init__(self, config: RewardConfig, law: Setting | None = None) -> None:
+        """``law`` is the law that the rewards read; None leaves it as this process has it."""
+        if law is not None:
+            use_law(law.as_of, law.folder)
         self.pool = WorkerPool(config.processes, config.verdict_timeout_s, config.memory_mb)
 
     def check(self, sums: Sequence[Weights]) -> None:

@@ -14,6 +14,7 @@ _NO_INFLUENCE_INSIDE = {
     "trainer": ("checkpoint_every", "keep_last", "timeout_s"),
     "rollout": ("timeout_s", "max_restarts", "verify_sync"),
     "reward": ("timeout_s", "max_restarts", "workers", "processes", "verdict_timeout_s", "memory_mb"),
+    "statutes": ("folder",),  # what it holds is part of the data
     "judge": (
         "base_url",
         "api_key_env",

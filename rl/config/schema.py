@@ -5,6 +5,7 @@ configuration can be checked on any laptop. Every field is documented by the str
 laptop can run with is given here, so that a YAML file holds only what differs.
 """
 
+from datetime import date
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -200,6 +201,15 @@ class JudgeConfig(Strict):
         return self
 
 
+class StatutesConfig(Strict):
+    """Which law is taught and judged."""
+
+    as_of: date | None = None
+    """The law in force on this day counts; empty is the day on which the run first starts, which its manifest keeps."""
+    folder: str | None = None
+    """Folder of laws that are added or corrected (docs/statutes.md); they win over the statute package."""
+
+
 class ClusterConfig(Strict):
     """The Ray cluster."""
 
@@ -262,6 +272,8 @@ class RunConfig(Strict):
     """The reward."""
     judge: JudgeConfig = JudgeConfig()
     """Who decides the judged rewards."""
+    statutes: StatutesConfig = StatutesConfig()
+    """Which law is taught and judged."""
     cluster: ClusterConfig = ClusterConfig()
     """The Ray cluster."""
     tracker: TrackerConfig = TrackerConfig()

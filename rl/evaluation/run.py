@@ -22,6 +22,8 @@ from rich.console import Console
 
 from cluster.errors import ClusterError
 from curricula.errors import DataError
+from curricula.statutes import law_read
+from curricula.statutes.options import add_law
 from rl.errors import UserError
 from rl.evaluation import judging, own
 from rl.evaluation.asking import TooLong, fitted
@@ -40,6 +42,7 @@ from rl.inference.options import (
     open_backend,
     positive,
     sampling_of,
+    use_law_of,
 )
 from rl.inference.progress import Metered
 
@@ -216,6 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--shots", type=int, default=0, help="worked examples, as many of them as fit (%(default)s)")
     parser.add_argument("--limit", type=positive, help="only the first questions of each task")
     parser.add_argument("--batch", type=positive, default=BATCH, help="answers written at once (%(default)s)")
+    add_law(parser)
     add_model(parser)
     add_sampling(parser)
     group = parser.add_argument_group("judge")
@@ -229,6 +233,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
     sampling = sampling_of(chosen)
     if bool(chosen.judge) != bool(chosen.judge_model):
         raise UserError("a judge needs both --judge URL and --judge-model NAME")
+    use_law_of(chosen)
     benchmark = find_benchmark(chosen.benchmark)
     notice = _notice(console)
     tasks = read_tasks(benchmark, chosen.tasks, chosen.root, chosen.shots, chosen.limit, notice)
@@ -240,6 +245,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
         "max_length": chosen.max_length,
         "chat_template_kwargs": chosen.chat_template_kwargs,
         **asdict(sampling),
+        **(law_read() if benchmark.name == own.NAME or chosen.judge else {}),
     }
     folder = OpenFolder(chosen.out, head)
     try:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from curricula.statutes.options import use_options
 from rl.errors import UserError
+from rl.files import read_json
 from rl.inference.backend import KEY_ENV, Backend
 
 MIB = 2**20
@@ -76,6 +78,18 @@ def add_sampling(parser: argparse.ArgumentParser, several: bool = True) -> None:
     else:
         parser.set_defaults(samples=1)
     group.add_argument("--seed", type=int, default=0)
+
+
+def use_law_of(chosen: argparse.Namespace) -> None:
+    """Read the law that ``--as-of`` and ``--laws`` name; a folder that is gone on with keeps the day it began with.
+
+    Raises:
+        DataError: if the day is none.
+    """
+    path = None if chosen.out is None else chosen.out / "manifest.json"
+    if chosen.as_of is None and path is not None and path.is_file():
+        chosen.as_of = read_json(path).get("as_of")
+    use_options(chosen)
 
 
 def positive(text: str) -> int:

@@ -1,11 +1,13 @@
 import random
 from collections import Counter
+from datetime import date
+from operator import itemgetter
 
 import pytest
 
 from curricula.errors import DataError
 from curricula.splits import SPLITS
-from curricula.statutes import load_statutes
+from curricula.statutes import load_statutes, reading
 from curricula.tasks import TASKS, find_task, make_prompts
 from curricula.tasks import age as age_task
 from curricula.tasks import charge as charge_task
@@ -16,6 +18,7 @@ from curricula.tasks.charge import CHARGES
 from curricula.tasks.choice import CHAPTERS, chapter_of
 from curricula.tasks.limitation import MAXIMA, period_of
 from curricula.tasks.parole import decision
+from curricula.tasks.renewed import renewed
 from curricula.tasks.sentence_terms import remaining
 from curricula.tasks.wording import SURNAMES, cases_by_answer
 
@@ -149,3 +152,28 @@ def test_detention_is_credited_as_articles_41_44_47_say():
     assert remaining(12, 3, "管制") == 6
     assert remaining(6, 3, "拘役") == 3
     assert remaining(31, 11, "有期徒刑") == 20
+
+
+def test_the_end_of_the_year_moves_no_question():
+    """On 2027-01-01 four laws take effect; no question rests on them."""
+    found = []
+    for day in (date(2026, 11, 26), date(2027, 1, 1)):
+        with reading(day):
+            found.append([make_prompts(name, "test", 60, seed=0, fewer_ok=True) for name in sorted(TASKS)])
+    assert found[0] == found[1]
+
+
+def test_entries_stay_where_they_are():
+    printed = [("一", "甲"), ("一", "乙"), ("二", "丙"), ("三", "丁")]
+    now = [("一", "甲"), ("一", "子"), ("一", "丑"), ("三", "丁"), ("四", "寅")]
+    assert renewed(printed, printed, itemgetter(0)) == tuple(printed)
+    assert renewed(printed, now, itemgetter(0)) == (("一", "甲"), ("一", "子"), ("一", "子"), ("三", "丁"))
+    assert renewed([("一", "旧"), ("二", "丙")], [("二", "丙")], itemgetter(0)) == (("二", "丙"), ("二", "丙"))
+    assert renewed(printed, [], itemgetter(0)) == ()
+
+
+def test_bribery_is_asked_as_it_is_punished_today():
+    with reading(date(2026, 11, 26)):
+        asked = make_prompts("recitation", "test", 72, 0, fewer_ok=True)
+    (now,) = (prompt for prompt in asked if "第三百九十条：" in prompt.messages[-1]["content"])
+    assert now.reference == "处三年以下有期徒刑或者拘役，并处罚金"

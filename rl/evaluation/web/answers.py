@@ -20,9 +20,13 @@ OUTCOMES = ("all", "right", "wrong", "in between", "abstained", "cut off")
 FAULTS = {
     "": "",
     "unknown law": "this law does not exist",
+    "not in force": "this law is not in force",
     "unknown article": "this article does not exist",
+    "unknown part": "the article has no such paragraph or item",
+    "replaced": "the quotation is of a text that was replaced",
     "other article": "the quotation stands elsewhere",
     "inexact": "the quotation is inexact",
+    "not known": "not among the statutes, so that it can't be checked",
 }
 """What is said of a citation."""
 ALL = "all tasks"
@@ -48,7 +52,8 @@ def fits(one: Answered, wanted: str, search: str) -> bool:
 
 
 def citations(one: Answered) -> list[dict[str, str]]:
-    """Articles that the first answer and its thinking cite: name, official text (empty where there is none), fault."""
+    """Articles that the first answer and its thinking cite: name, official text (empty where there is none),
+    fault, and whether it is right, wrong or unknown."""
     if not one.answers:
         return []
     whole = f"{one.answers[0].get('thinking', '')}\n{one.text}"
@@ -60,7 +65,8 @@ def citations(one: Answered) -> list[dict[str, str]]:
             {
                 "name": f"{article.law} {article.number}" if article else f"{checked.ref.law} {checked.ref.place}",
                 "text": article.text if article else "",
-                "fault": FAULTS[checked.fault],
+                "fault": FAULTS[checked.fault] + (f": {checked.reason}" if checked.fault == "not in force" else ""),
+                "answer": checked.answer,
             }
         )
     return found

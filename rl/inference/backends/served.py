@@ -183,9 +183,7 @@ def _asked(settings: JudgeSettings) -> dict[str, Any]:
     return asked_models(settings, f"the server at {settings.base_url}", KEY_ENV, "correct --server")
 
 
-def asked_models(
-    settings: JudgeSettings, server: str, key_env: str, otherwise: str, key: str = ""
-) -> dict[str, Any]:
+def asked_models(settings: JudgeSettings, server: str, key_env: str, otherwise: str, key: str = "") -> dict[str, Any]:
     """What a server says of each of its models, by name. Messages call it ``server``; ``otherwise`` is what else a user
     can do, ``key`` what the model is set with. Raises as :func:`served_models` does."""
     import openai

@@ -23,6 +23,8 @@ from rich.table import Table
 
 from cluster.errors import ClusterError
 from curricula.errors import DataError
+from curricula.statutes import law_read
+from curricula.statutes.options import add_law
 from rl.errors import UserError
 from rl.inference.backend import Backend
 from rl.inference.journal import BATCH, Journal, OpenFolder, write_lines
@@ -37,9 +39,10 @@ from rl.inference.options import (
     positive,
     prompt_room,
     sampling_of,
+    use_law_of,
 )
 from rl.inference.progress import Metered
-from rl.inference.retrieval.command import BUDGET, add_search, open_retriever
+from rl.inference.retrieval.command import BUDGET, add_search, law_said, open_retriever
 from rl.inference.retrieval.grounding import answer
 from rl.inference.retrieval.questions import read_records
 from rl.inference.retrieval.retriever import Retriever
@@ -68,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(json.dumps(record, ensure_ascii=False))
         else:
             _show(record, console)
+    if not chosen.json:
+        console.print(law_said(), style="dim", highlight=False)
     if chosen.out and not chosen.json:
         console.print(f"{chosen.out}/grounded.jsonl · answers/", soft_wrap=True, highlight=False)
     return int(any("error" in record for record in records))
@@ -83,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print JSON alone, one line a question")
     add_search(parser.add_argument_group("retrieval"), "--embedder")
     parser.add_argument("--budget", type=positive, default=BUDGET, help="tokens of a prompt (%(default)s)")
+    add_law(parser)
     add_model(parser)
     add_sampling(parser, several=False)
     return parser
@@ -90,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(chosen: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     sampling = sampling_of(chosen)
+    use_law_of(chosen)
     head = {
+        **law_read(),
         "model": identity(chosen),
         "backend": kind_of(chosen),
         "max_length": chosen.max_length,
@@ -157,7 +165,6 @@ def _show(record: dict[str, Any], console: Console) -> None:
     table = Table("cited", "in force", "exists", "quotation", "was given", "", box=box.SIMPLE_HEAD, pad_edge=False)
     for one in record["citations"]:
         checks = (KNOWN[one[name]] for name in ("in_force", "exists", "quote_matches", "retrieved"))
-        known = one["in_force"] is not None
-        verdict = "[green]holds[/green]" if one["holds"] else escape(one["reason"]) if known else "nothing is known"
+        verdict = "[green]holds[/green]" if one["holds"] else escape(one["reason"]) or "nothing is known"
         table.add_row(escape(f"{one['law'] or ''}{one['article']}"), *checks, verdict)
     console.print(table)

@@ -18,6 +18,8 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from curricula.errors import DataError
+from curricula.statutes import law_read
+from curricula.statutes.options import add_law, use_options
 from rl.errors import UserError
 from rl.inference.backend import Messages
 from rl.inference.options import positive
@@ -42,8 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--tokenizer", type=Path, help="folder of the tokenizer that counts; without it a character is one"
     )
     parser.add_argument("--json", action="store_true", help="print JSON alone, one line a question")
+    add_law(parser)
     chosen = parser.parse_args(argv)
     try:
+        use_options(chosen)
         if (chosen.question is None) == (chosen.input is None):
             raise UserError("give either a question or --input FILE")
         asked = [{"question": chosen.question}] if chosen.input is None else read_records(chosen.input, ("question",))
@@ -56,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     for record, own in zip(asked, hits, strict=True):
         _show(record["question"], own, chosen.json)
+    if not chosen.json:
+        Console().print(law_said(), style="dim", highlight=False)
     return 0
 
 
@@ -89,6 +95,12 @@ def open_retriever(chosen: argparse.Namespace) -> Retriever:
         return retriever(passages, chosen.method, chosen.embedder, chosen.cache, advance=advance)
 
 
+def law_said() -> str:
+    """Which law was read, for people."""
+    read = law_read()
+    return f"law in force on {read['as_of']}; newest text of the package {read['snapshot']}"
+
+
 def _write_prompts(chosen: argparse.Namespace, asked: list[dict[str, str]], hits: list[list[Hit]]) -> None:
     count = _counter(chosen.tokenizer)
     with chosen.prompts.open("w", encoding="utf-8") as file:
@@ -96,7 +108,7 @@ def _write_prompts(chosen: argparse.Namespace, asked: list[dict[str, str]], hits
             grounded = ground(record["question"], [hit.passage for hit in own], chosen.budget, count)
             messages = [{"role": role, "content": content} for role, content in grounded.messages]
             articles = [passage.place for passage in grounded.articles]
-            line = record | {"messages": messages, "articles": articles, "left_out": grounded.left_out}
+            line = record | law_read() | {"messages": messages, "articles": articles, "left_out": grounded.left_out}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
@@ -127,7 +139,7 @@ def _show(question: str, hits: list[Hit], as_json: bool) -> None:
              "named": h.named}
             for h in hits
         ]  # fmt: skip
-        print(json.dumps({"question": question, "articles": listed}, ensure_ascii=False))
+        print(json.dumps({"question": question, **law_read(), "articles": listed}, ensure_ascii=False))
         return
     console = Console()
     console.print(f"[bold]{escape(question)}[/bold]")

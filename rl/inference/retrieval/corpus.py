@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from curricula.numerals import ARTICLE, article_key
-from curricula.statutes import Article, load_statutes
+from curricula.statutes import Statutes, load_statutes
 
 _CHAPTER = re.compile(r"^第[一二三四五六七八九十百零]+章\s*")
 
@@ -42,17 +42,20 @@ class Passage:
         return self.law, article_key(self.number)
 
 
-@lru_cache(maxsize=1)
 def statute_passages() -> tuple[Passage, ...]:
-    """Every article of a law in force that can be cited: 23,599; the items of amendments and decisions have no number.
+    """Every article of a law in force that can be cited; the items of amendments and decisions have no number.
 
     Raises:
         DataError: if the statute database is not installed.
     """
-    found: tuple[Article, ...] = load_statutes().articles()
+    return _passages(load_statutes())
+
+
+@lru_cache(maxsize=2)
+def _passages(statutes: Statutes) -> tuple[Passage, ...]:
     return tuple(
         Passage(a.short, a.number, a.text, _CHAPTER.sub("", a.chapter or ""))
-        for a in found
+        for a in statutes.articles()
         if ARTICLE.fullmatch(a.number)
     )
 

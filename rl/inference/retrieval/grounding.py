@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import regex
-
-from rewards.citations import article_of, check, law_in_force, quotes
-from rewards.parsing import ArticleRef, article_refs
+from curricula.statutes import law_read
+from rewards.citations import MOST, article_of, check, distinct, quotes
+from rewards.citations import Answer as Outcome
+from rewards.parsing import ArticleRef
 from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Backend, Messages
 from rl.inference.options import Sampling
@@ -22,11 +22,6 @@ SYSTEM = (
     "引号内的文字须与法条原文一致。所列法条不足以回答的，请如实说明。"
 )
 GREEDY = Sampling()
-MOST = 40
-"""Distinct citations of an answer that are looked up."""
-
-_OTHER_NORMS = regex.compile(r"解释|规定|条例|办法|细则|批复|纪要|意见|规则|规范|通知|公约")
-"""Norms below a law; the statutes hold laws and decisions only, so that nothing can be said of these."""
 
 
 @dataclass(frozen=True)
@@ -80,20 +75,22 @@ class Citation:
     article: str
     """第264条."""
     in_force: bool | None
-    """Whether the law is in force; None where that can't be known: no law is named, or a norm below a law."""
+    """Whether the law is in force; None where that can't be known: no law is named, or one that is not held."""
     exists: bool | None
-    """Whether the law has the article; None as above."""
+    """Whether the law has the article, and this the paragraph and item; None as above."""
     quote_matches: bool | None
     """Whether what is quoted is its text; None without a quotation or an article."""
     retrieved: bool
     """Whether the article was in the prompt."""
+    verdict: Outcome
+    """``right``, ``wrong`` or ``unknown``, as the rewards have it; an article given is known by its text."""
     reason: str
-    """What is wrong, in words; empty if nothing is, or nothing is known to be."""
+    """What is wrong, or why nothing is known, in words; empty where it is right."""
 
     @property
     def holds(self) -> bool:
         """Whether law and article exist and what is quoted is the text."""
-        return bool(self.in_force and self.exists and self.quote_matches is not False)
+        return self.verdict == "right"
 
 
 def verify(answer: str, given: Sequence[Passage]) -> list[Citation]:
@@ -101,30 +98,27 @@ def verify(answer: str, given: Sequence[Passage]) -> list[Citation]:
 
     A given article is known by its text there, too, so that corpora other than the statutes can be cited.
     """
-    refs = {(ref.law, ref.key, ref.quote): ref for ref in article_refs(answer)}
-    quoted = {(ref.law, ref.key) for ref in refs.values() if ref.quote}
-    kept = [ref for ref in refs.values() if ref.quote or (ref.law, ref.key) not in quoted]
     places = {passage.key: passage for passage in given}
-    return [_verified(ref, places) for ref in kept[:MOST]]
+    return [_verified(ref, places) for ref in distinct(answer)[:MOST]]
 
 
 def _verified(ref: ArticleRef, given: dict[tuple[str, tuple[int, int]], Passage]) -> Citation:
-    own = given.get((ref.law or "", ref.key))
-    article = article_of(ref)
+    own, article = given.get((ref.law or "", ref.key)), article_of(ref)
     if article is not None:
         own = given.get((article.short, article.key), own)
-        fault = check(ref)
-        matches = None if ref.quote is None else not fault.fault
-        return Citation(ref.law, ref.place, True, True, matches, own is not None, fault.reason)
-    if own is not None:
+    elif own is not None:  # of a corpus other than the statutes
         matches = None if ref.quote is None else quotes(ref.quote, own.text)
         reason = f"the quotation of {own.place} is inexact" if matches is False else ""
-        return Citation(ref.law, ref.place, True, True, matches, True, reason)
+        return Citation(ref.law, ref.place, True, True, matches, True, "wrong" if reason else "right", reason)
     if ref.law is None:
-        return Citation(None, ref.place, None, None, None, False, "")
-    if law_in_force(ref.law) is None and _OTHER_NORMS.search(ref.law):
-        return Citation(ref.law, ref.place, None, None, None, False, "")
-    return Citation(ref.law, ref.place, law_in_force(ref.law) is not None, False, None, False, check(ref).reason)
+        return Citation(None, ref.place, None, None, None, False, "unknown", "")
+    found = check(ref)
+    if found.answer == "unknown":
+        return Citation(ref.law, ref.place, None, None, None, own is not None, "unknown", found.reason)
+    in_force = found.fault not in ("unknown law", "not in force")
+    exists = in_force and found.fault not in ("unknown article", "unknown part")
+    matches = None if ref.quote is None or not exists else not found.fault
+    return Citation(ref.law, ref.place, in_force, exists, matches, own is not None, found.answer, found.reason)
 
 
 def record(question: str, grounded: Grounded, answer: Answer) -> dict[str, Any]:
@@ -132,6 +126,7 @@ def record(question: str, grounded: Grounded, answer: Answer) -> dict[str, Any]:
     citations = verify(answer.text, grounded.articles)
     return {
         "question": question,
+        **law_read(),
         "articles": [passage.place for passage in grounded.articles],
         "left_out": grounded.left_out,
         "thinking": answer.thinking,

@@ -1,4 +1,4 @@
-"""``python -m rl.inference verify FILE.jsonl``: citations of answers checked against the statutes in force.
+"""``python -m rl.inference verify FILE.jsonl``: citations of answers checked against the law of a day.
 
 A line is {"answer": …}, with "articles" (as ``retrieve --prompts`` writes them) where the answer was given some.
 """
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from curricula.errors import DataError
+from curricula.statutes import law_read
+from curricula.statutes.options import add_law, use_options
 from rewards.citations import article_of
 from rewards.parsing import article_refs
 from rl.errors import UserError
@@ -26,12 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 with a sentence when the file can't be read."""
     parser = argparse.ArgumentParser(prog="python -m rl.inference verify", description="Citations of answers, checked.")
     parser.add_argument("answers", type=Path, help='JSONL file of lines {"answer": …, "articles": […]}')
+    add_law(parser)
     chosen = parser.parse_args(argv)
     try:
+        use_options(chosen)
         records = read_records(chosen.answers, ("answer",))
         for record in records:
             found = [asdict(c) | {"holds": c.holds} for c in verify(record["answer"], _given(record))]
-            print(json.dumps(record | {"citations": found}, ensure_ascii=False))
+            print(json.dumps(record | law_read() | {"citations": found}, ensure_ascii=False))
     except (UserError, DataError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
