@@ -30,7 +30,7 @@ from rewards.parsing import (
     term,
     thinking_of,
 )
-from rewards.parsing.charges import known_charges
+from rewards.parsing.charge_names import known_charges
 from tools.fuzz_parsers import PARSERS, draw
 from tools.judge_cases import numeral
 

@@ -16,7 +16,7 @@ from rapidfuzz.distance import Levenshtein
 
 from curricula.numerals import to_int
 from rewards.parsing import article_refs, numbers
-from rewards.parsing.charges import known_charges
+from rewards.parsing.charge_names import known_charges
 from rewards.parsing.text import scan
 
 LIFE, DEATH = 240, 10_001

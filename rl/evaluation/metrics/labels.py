@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from rewards.parsing.charges import known_charges
+from rewards.parsing.charge_names import known_charges
 from rewards.sets import f1
 from rl.evaluation.scoring import mean
 

@@ -17,7 +17,7 @@ import regex
 
 from rewards.money import single_amount
 from rewards.parsing import articles, charges, find_choice, term
-from rewards.parsing.charges import known_charges
+from rewards.parsing.charge_names import known_charges
 from rewards.sets import f1
 from rl.evaluation.metrics import overlap
 from rl.evaluation.scoring import Metric, Scored
