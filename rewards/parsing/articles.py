@@ -39,7 +39,7 @@ _THING = r"(?!\s?(?:香?烟|裤|鱼|命|腿|毛巾|船|道路|路线|线索|短�
 _ARTICLE = regex.compile(
     rf"第\s?(?P<number>{_NUMERAL})\s?(?:条(?:之(?P<insertion>[{_N}]{{1,4}}))?|之(?P<inner>[{_N}]{{1,2}})\s?条)"
     rf"(?:\s?第?\s?(?P<paragraph>[{_N}]{{1,4}})(?:[、和及]第?[{_N}]{{1,4}}){{0,4}}\s?款)?(?:\s?第?\s?\(?(?P<item>[{_N}]{{1,4}})\)?\s?项)?"
-    rf"|(?<![\d第])(?P<bare>(?<!(?:香?烟|短信|信息|裤子?|项链|记录|消息)\s?)\d{{1,4}}|(?<=[》、,和及])\s?[{_N}]{{2,12}}|(?<=法|法典|条例|规定|决定|解释)\s?{_CHINESE}{{1,12}}+)\s?条{_THING}"
+    rf"|(?<![\d第])(?P<bare>(?<!(?:香?烟|短信|信息|裤子?|项链|记录|消息)\s?)\d{{1,4}}|(?<=[》、,和及])\s?[{_N}]{{2,12}}|(?<=法|法典|条例|规定|决定|解释)\s?{_CHINESE}{{1,12}}+|(?<=依照|根据|依据|按照|违反|触犯|适用)\s?{_CHINESE}{{2,12}}+)\s?条{_THING}"
     rf"(?:之(?P<insertion>[{_N}]{{1,4}}))?(?:\s?第?\s?(?P<paragraph>[{_N}]{{1,4}})(?:[、和及]第?[{_N}]{{1,4}}){{0,4}}\s?款)?(?:\s?第?\s?\(?(?P<item>[{_N}]{{1,4}})\)?\s?项)?"
     rf"|(?:第\s?(?P<first>[{_N}]{{1,12}})|(?<=[、,和及]|法|》)\s?(?P<listed>\d{{1,4}}|(?<=[、,和及]\s?)[{_N}]{{2,12}}))"
     rf"(?=(?:\s?[、,和及]\s?第?\s?[{_N}]{{1,12}}+){{1,12}}+\s?条)"
@@ -103,6 +103,8 @@ def article_refs(text: str) -> list[ArticleRef]:
     刑法二百六十四条, 第264、266条, Article 264. What is merely counted (香烟20条) is none.
     """
     written = plain(text)
+    if "条" not in written and "rt" not in written:
+        return []
     laws = sorted(_laws(written))
     quotes = [(m.start(), m["quote"]) for m in scan(_QUOTE, written)]
     matches = scan(_ARTICLE, written)

@@ -49,6 +49,11 @@ def cail2018_charges() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
+def _labels() -> frozenset[str]:
+    return frozenset(cail2018_charges())
+
+
+@lru_cache(maxsize=1)
 def known_charges() -> tuple[str, ...]:
     """Names of charges without 罪: CAIL2018's 202 labels, then those in force that are not among them."""
     return tuple(dict.fromkeys((*cail2018_charges(), *(charge.name for charge in _in_force()))))
@@ -71,8 +76,8 @@ def present_name(name: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _by_start() -> dict[str, list[tuple[str, str]]]:
-    """First two characters → (charge, shape) of what begins with them."""
+def first_characters() -> dict[str, list[tuple[str, str]]]:
+    """The two characters that names begin with → (charge, shape) of each."""
     found: dict[str, list[tuple[str, str]]] = {}
     shapes = [(charge.name, shape) for charge in _in_force() for shape in charge.shapes]
     shapes += [(label, label) for label in cail2018_charges()]
@@ -87,7 +92,7 @@ def _by_start() -> dict[str, list[tuple[str, str]]]:
 @lru_cache(maxsize=1_000)
 def _patterns(start: str) -> tuple[tuple[str, ...], regex.Pattern[str] | None]:
     """(charges, one pattern with a group for each) of the shapes that begin with two characters."""
-    ours = _by_start().get(start)
+    ours = first_characters().get(start)
     if not ours:
         return (), None
     return tuple(name for name, _ in ours), regex.compile(
@@ -120,9 +125,4 @@ def longest(text: str, start: int, labels: bool = True) -> tuple[str, int] | Non
     if match is None:
         return None
     found = next(name for place, name in enumerate(names, 1) if match[place] is not None)
-    written = match[0]
-    if labels and written in cail2018_charges():
-        return written, match.end()
-    if found not in charges_in_force():
-        found = present_name(found)
-    return found, match.end()
+    return (match[0] if labels and match[0] in _labels() else found), match.end()

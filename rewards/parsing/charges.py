@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import regex
 
-from rewards.parsing.charge_names import CATCH_ALL, known_charges, longest, present_name
+from rewards.parsing.charge_names import CATCH_ALL, first_characters, known_charges, longest, present_name
 from rewards.parsing.text import plain
 
 SHORT = 60
 """Characters up to which a text is read as a list: names count without 罪, and so do unknown ones."""
 
 _NOT_BEFORE = regex.compile(
-    r"(?:不构成|未构成|不成立|不是|并非|而非|而不是|不以|不属于|不应[定以]|不认定|不宜|不能认定|不符合|排除|区别于|不同于|有别于)\S{0,5}$"
+    r"(?:不构成|未构成|不成立|不是|并非|而非|而不是|不以|不属于|不应[定以]|不认定|不宜|不能认定|不符合|排除|区别于|不同于|有别于)[^\s,。;]{0,5}$"
 )
+_REFUSED = r"(?:不能?成立|不当|有误|错误|不准|不妥|不予采纳|不予支持|不予认定|不能认定|缺乏)"
 _NOT_AFTER = regex.compile(
-    r"(?:的|罪名|罪|指控|定性|意见|辩护|辩解|观点|认定|起诉|\(\S{1,6}\)){0,5},?(?:本院)?(?:不能?成立|不当|有误|错误|不准|不妥|不予采纳|不予支持|不予认定|不能认定|不构成|缺乏)"
+    rf"(?:的|罪名|罪|指控|定性|认定|起诉|\([^()]{{1,6}}\)){{0,4}}{_REFUSED}"
+    rf"|的?(?:罪名)?的?(?:辩护|上诉)?(?:意见|观点|辩解|辩护|理由|指控|主张),?(?:本院)?{_REFUSED}"
 )
-_EARLIER = regex.compile(r"(?:曾|前科|此前|(?:19|20)\d\d年[^。;]{0,8})因?(?:犯|涉嫌)?[^。;,]{0,10}$")
+_EARLIER = regex.compile(r"(?:曾经?|前科|此前|(?:19|20)\d\d年[^。;]{0,10}因)[^。;,]{0,12}$")
+_SENTENCED = regex.compile(r"[^。;,]{0,8}(?:判处?|刑满|处罚|劳动教养|服刑)")
+_APART = regex.compile(r"^$|[^\p{Han}]|[和与及或成犯为是以嫌定名系]")
 _NUMBERS = regex.compile(
     r"第?[\d零〇一二两三四五六七八九十百千]{1,12}\s?条(?:之[\d一二三四五六七八九十]{1,3})?|《[^《》]{1,40}》|(?:中华人民共和国)?刑法"
 )
@@ -30,7 +34,7 @@ _FILLER = regex.compile(
     r"|(?:[:：.。]|\([^()]{0,12}\)?)+$"
 )
 _NO_NAME = regex.compile(
-    r"(?:[无有该此本何数两二三四之犯同重轻定治问人些个种]|[两二三四数]个|各自?|分别|其他|构成|不构成犯|不构成任何犯|[是否认]*)罪|.*(?:并罚|处罚|[无]罪|犯罪)"
+    r"(?:[无有该此本何数两二三四之犯同重轻定治问人些个种]|[两二三四数]个|各自?|分别|其他|构成|不构成犯|不构成任何犯|[是否认]*)罪|.*(?:并罚|处罚|无罪|犯罪|罪名)"
 )
 _CUE = regex.compile(
     r"(?:罪名(?:分别)?[是为]?[:\]】]?|答案(?:是|为)?:?|构成|犯有?|涉嫌|认定[为是]?|定性为|定为|应?以|按照?|成立|属于?|系)\s?[\"“]?$"
@@ -62,10 +66,10 @@ def charges(text: str) -> frozenset[str]:
     written = _STAGE.sub("", _NUMBERS.sub(",", plain(text)))
     named = _named(written)
     short = len(written) <= SHORT
-    if not short and any(one.strong for one in named):
+    if not short and any(one.strong and not _denied(written, one) for one in named):
         named = [one for one in named if one.strong]
-    elif not short:
-        named = [one for one in named if one.end - one.start > 2]
+    else:
+        named = [one for one in named if one.strong or one.end - one.start > 2 or (short and _apart(written, one))]
     found = {one.name for one in named if not _denied(written, one)}
     found = found - CATCH_ALL or found
     return frozenset(found | _unknown(written, named, bool(found)) if short else found)
@@ -79,8 +83,9 @@ def present_charges(text: str) -> frozenset[str]:
 def _named(written: str) -> list[_Named]:
     found: list[_Named] = []
     place = 0
+    starts = first_characters()
     while place < len(written) - 1:
-        name = longest(written, place)
+        name = longest(written, place) if written[place : place + 2] in starts else None
         if name is None:
             place += 1
             continue
@@ -90,16 +95,22 @@ def _named(written: str) -> list[_Named]:
         joined = found and found[-1].strong and _JOINED.fullmatch(written, found[-1].end, place)
         found.append(_Named(name[0], place, end + called, bool(called or cued or joined)))
         place = end
-    for later, earlier in zip(found[::-1], found[-2::-1], strict=False):  # 受贿、行贿罪
+    for place in range(len(found) - 2, -1, -1):  # 受贿、行贿罪
+        earlier, later = found[place : place + 2]
         if later.strong and not earlier.strong and _JOINED.fullmatch(written, earlier.end, later.start):
-            place = found.index(earlier)
-            found[place] = _Named(earlier.name, earlier.start, earlier.end, True)
+            found[place] = replace(earlier, strong=True)
     return found
+
+
+def _apart(written: str, one: _Named) -> bool:
+    """Whether a name stands for itself, not in a longer word (信用诈骗, 盗窃数额)."""
+    return bool(_APART.search(written, max(0, one.start - 1), one.start) and _CUE_END.match(written, one.end))
 
 
 def _denied(written: str, one: _Named) -> bool:
     before = written[max(0, one.start - 24) : one.start]
-    return bool(_NOT_BEFORE.search(before[-12:]) or _NOT_AFTER.match(written, one.end) or _EARLIER.search(before))
+    earlier = _EARLIER.search(before) and _SENTENCED.match(written, one.end)
+    return bool(_NOT_BEFORE.search(before[-12:]) or _NOT_AFTER.match(written, one.end) or earlier)
 
 
 def _unknown(written: str, named: list[_Named], known: bool) -> set[str]:

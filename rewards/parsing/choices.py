@@ -9,6 +9,7 @@ LETTERS = "ABCDEFGH"
 _FILLER = regex.compile(
     r"[\s、,;和及与.。:()\[\]【】{}\"'“”]|正确|选项|选择|答案|应?[选为]|应当|的是|故|本题|是|项|[都均全]"
 )
+_LETTER = regex.compile("[A-Ha-h]")
 _UPPER = (
     r"(?>[A-H](?:\s{0,2}(?:选?项)?\s{0,2}[、,;和及与]{1,2}\s{0,2}(?:选项)?\s{0,2}[A-H]|\s{0,2}[A-H]){0,7})(?![A-Za-z])"
 )
@@ -18,7 +19,8 @@ _WRONG_AFTER = r"\s{0,2}(?:选?项)?\s{0,2}(?:等)?(?:[均都也则是的]|说�
 _PARTY = r"\s?(?:公司|银行|企业|集团|工厂|厂|店|商场|学校|医院|法院|检察院|单位|某|县|市|区|省|镇|村|国|地|栋|座|股|轮|房|车|男|女|证|方)"
 _OR = rf"{_ITEM}\s{{0,2}}(?:或者?|还是|/)\s{{0,2}}(?:选?项?|是|为|选)?\s{{0,2}}[A-H](?![A-Za-z])"
 _CUES = (
-    r"(?:答案|answer)\s{0,2}(?:应该?|应当|should|would)?\s{0,2}(?:是|为|选择?|is|be)?",
+    r"(?:答案|answers?)\s{0,2}(?:应该?|应当|should|would)?\s{0,2}(?:是|为|选择?|is|are|be)?",
+    r"(?:认为|觉得)(?:应该?|应当)?[是选为]|think\sit(?:\sis|'s)",
     r"(?:而|应该?|应当|改|就|才)[是为]",
     r"(?:选择|应?选|当选的?|选项[是为])(?:的)?(?:应该?|应当)?(?:[是为])?",
     r"(?:正确|符合题意|当选|合法|成立|准确|恰当)的?(?:选项|说法|表述|观点|选择)?(?:应该?|应当)?(?:[是为有]|包括|:)",
@@ -26,17 +28,18 @@ _CUES = (
     r"(?:choose|select|pick)",
 )
 _CUE = regex.compile(
-    rf"(?<!不|非|勿|并不|不会|不能|不应|不可|不宜|不得|不该|不应该|不应当|排除|\p{{L}}(?=[a-z]))(?i:{'|'.join(_CUES)})"
-    rf"\s{{0,4}}[:,]?\s{{0,4}}(?i:(?:第[一二三四五六]个?)?(?:选项|项|option|choice)|\d{{1,3}}\s?[.、)])?\s{{0,2}}"
+    rf"(?<!不|非|勿|请|并不|不会|不能|不应|不可|不宜|不得|不该|不应该|不应当|排除|\p{{L}}(?=[a-z]))(?i:{'|'.join(_CUES)})"
+    rf"\s{{0,4}}[:,]?\s{{0,4}}(?i:(?:第[一二三四五六]个?)?(?:选项|项|option|choice),?(?:即|也就是)?|\d{{1,3}}\s?[.、)])?\s{{0,2}}"
     rf"(?:{_RUN})(?!{_WRONG_AFTER}|{_PARTY})(?P<or>{_OR})?"
 )
 _MARKED = regex.compile(
     rf"(?:[\[【](?:(?:正确|标准|参考|最终)?答案)[\]】]\s{{0,2}}:?|<answer>|(?:^|\n)\s{{0,4}}(?:(?:正确|标准|参考|最终)?答案)\s?:)"
-    rf"\s{{0,4}}(?:选项|选|为|是)?\s{{0,2}}{_RUN}(?!{_WRONG_AFTER}|{_PARTY})(?P<or>{_OR})?"
+    rf"\s{{0,4}}\{{?(?:选项|选|为|是)?\s{{0,2}}{_RUN}(?!{_WRONG_AFTER}|{_PARTY})(?P<or>{_OR})?"
 )
 _SAID_RIGHT = regex.compile(
     rf"(?i:\b(?:option|choice)\s)?\b{_RUN}\s(?:is|are)\s(?:the\s)?(?:only\s)?(?:correct|right|best)\b"
 )
+_ODD_ONE = regex.compile(rf"(?:错误|不正确|不恰当|不当|有误|不符合(?:题意|规定)?)的?(?:选项|说法|表述)?(?:是|为|:)\s?{_RUN}(?!{_PARTY})")
 _EITHER = regex.compile(r"可能(?:是|为|选)?\s?[A-H][^A-H\n]{1,8}可能(?:是|为|选)?\s?[A-H]")
 _FIRST = regex.compile(
     rf"\s{{0,8}}(?:选项)?\s?{_RUN}{_ITEM}\s{{0,2}}(?P<mark>$|[。.,，;：:、)\n]|(?=因|理由|解析|\p{{Han}}(?<=[A-H]\s.)))(?!\s{{0,2}}(?:项|错|不))"
@@ -49,20 +52,20 @@ _OFFER = regex.compile(
 )
 _NEW_QUESTION = regex.compile(r"\n\s{0,4}(?:问题|题目|试题|下一题|Question|Human|User|用户)\s?\d{0,3}\s?[:：]", regex.I)
 _NUMBERED = regex.compile(r"\s{0,4}(?:第?\s?\d{1,3}\s?[.、题:)]\s?)(?=[(\[【]?[A-Ha-h](?![A-Za-z]))")
-_BRACKETS = regex.compile(r"[(\[【\"“'‘]\s?([A-H](?:\s?[、,]?\s?[A-H]){0,7})\s?[)\]】\"”'’]")
+_BRACKETS = regex.compile(r"[(\[【『「\"“'‘]\s?([A-H](?:\s?[、,]?\s?[A-H]){0,7})\s?[)\]】』」\"”'’]")
 _AND = regex.compile(r"(?<=\b[A-H])\s+(?:and|&)\s+(?=(?:option\s)?[A-H]\b)", regex.I)
 _ORED = regex.compile(r"(?<=\b[A-H])\s+or\s+(?=(?:option\s)?[A-H]\b)", regex.I)
 _LAYOUT = regex.compile(r"</?EOA>|</?eoa>|\[/?eoa\]|</s>|\\(?:text|mathrm|mathbf|textbf)\s?(?=\{)|[*_#`$]")
 _BRACED = regex.compile(r"\{\s?([A-Ha-h](?:\s?[、,]?\s?[A-Ha-h]){0,7})\s?\}")
 
 _GROUP = regex.compile(
-    rf"(?<![A-Za-z])(?P<letters>[A-H](?:\s{{0,2}}+[、,和与及]?+\s{{0,2}}+[A-H]){{0,7}}+)(?![A-Za-z]|{_PARTY})(?=\s{{0,2}}(?:[项选.、:,;)\]】]|\p{{Han}}))"
+    rf"(?<![A-Za-z])(?P<letters>[A-H](?:\s{{0,2}}+[、,和与及]?+\s{{0,2}}+[A-H]){{0,7}}+)(?![A-Za-z]|{_PARTY})(?=\s{{0,2}}(?:[项选.、:,;)\]】√×✓✗✔✘]|\(\s?[√×✓✗✔✘]|\p{{Han}}))"
 )
 _OPTION = regex.compile(
-    r"\s{0,2}(?:[项选.、:,;)\]】]|[均都也是为则属]|正确|错|不|对|当选|符合|说法|表述|成立|明显|显然|无误|有误|应选|最|两项|三项|四项|二项)"
+    r"\s{0,2}(?:[项选.、:,;)\]】]|[均都也]|(?:[是为则]|属于?)(?=正确|错|对|不|最|本题|唯一|有误)|\(?\s?[√×✓✗✔✘]|正确|错|不|对|当选|符合|说法|表述|成立|明显|显然|无误|有误|应选|最|两项|三项|四项|二项)"
 )
-_WRONG = regex.compile(r"错|不正确|不对|不当选|不选|排除|不成立|不符|有误|不应选|(?<!无)误")
-_RIGHT = regex.compile(r"正确|当选|应选|成立|符合|无误|(?<![不反相针面核校比])对(?![于应象方照不得上])")
+_WRONG = regex.compile(r"[×✗✘]|错|不正确|不对|不当选|不选|排除|不成立|不符|有误|不应选|(?<!无)误")
+_RIGHT = regex.compile(r"[√✓✔]|正确|当选|应选|成立|符合|无误|(?<![不反相针面核校比])对(?![于应象方照不得上])")
 _OTHERS = regex.compile(r"(?:其余|其他|其它|余下)[^。;\n]{0,8}?(?:错误|不正确|均错|都错|有误|不对|不符合?|排除)")
 
 
@@ -90,7 +93,10 @@ def find_choice(answer: str) -> frozenset[str] | None:
     strict = choice_letters(answer)
     if strict is not None:
         return strict
-    text = _own_words(_without_layout(answer))
+    text = _without_layout(answer)
+    if not _LETTER.search(text):
+        return None
+    text = _own_words(text)
     strict = choice_letters(text)
     if strict is not None:
         return strict
@@ -110,7 +116,17 @@ def find_choice(answer: str) -> frozenset[str] | None:
     if first and not others:
         return _letters(first["run"])
     right = frozenset(letter for letter, called in _called(text, _OPTION).items() if called)
-    return right or None
+    return right or _listed(text) or next((_letters(match["run"]) for match in scan(_ODD_ONE, text)), None)
+
+
+def _listed(text: str) -> frozenset[str] | None:
+    """Letters of options that a reply lists with their texts, one a line, and no more; a list from A on is the
+    question's."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    labels = [match["letter"] for line in lines if (match := _LABELLED.match(line.strip()))]
+    found = frozenset(labels)
+    whole = labels == list(LETTERS[: len(labels)]) and len(labels) > 2
+    return found if 1 < len(lines) == len(labels) == len(found) and not whole else None
 
 
 def _letters(run: str) -> frozenset[str] | None:
@@ -127,9 +143,11 @@ def _without_layout(answer: str) -> str:
 def _own_words(text: str) -> str:
     """What a reply says itself: without the question's instruction and its list of options, and up to the next
     question."""
-    following = next((match for match in scan(_NEW_QUESTION, text) if text[: match.start()].strip()), None)
-    text = text[: following.start()] if following else text
-    text = _ORED.sub("或", _AND.sub("、", _OFFER.sub("", text)))
+    starts = (match.start() for match in scan(_NEW_QUESTION, text)) if "\n" in text else ()
+    text = text[: next((start for start in starts if text[:start].strip()), len(text))]
+    text = _OFFER.sub("", text)
+    if " " in text:
+        text = _ORED.sub("或", _AND.sub("、", text))
     numbered = _NUMBERED.match(text)
     text = _recital_removed(text[numbered.end() :] if numbered else text)
     return _BRACKETS.sub(r"\1", text)

@@ -52,7 +52,10 @@ def limitation_period(text: str) -> tuple[Fraction, str] | None:
 
     None when it names none or two different ones.
     """
-    matches = scan(_LIMITATION, _OTHERWISE.sub("", plain(text)))
+    written = plain(text)
+    if not any(word in written for word in ("时效", "除斥期间", "申请期限")):
+        return None
+    matches = scan(_LIMITATION, _OTHERWISE.sub("", written))
     lengths = {quantity(match[name]) for match in matches for name in ("after", "before", "other") if match[name]}
     return lengths.pop() if len(lengths) == 1 else None
 

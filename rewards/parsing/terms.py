@@ -24,7 +24,7 @@ _KINDS: dict[str, Kind] = {"有期徒刑": "fixed", "徒刑": "fixed", "拘役":
 _NAMED = "有期徒刑|徒刑|拘役|管制"
 _DURATION = (
     rf"(?:(?P<years>{NUMBER})\s?(?:年|years?)(?P<half>半)?\s?(?:零|又|,|and)?\s?)?"
-    rf"(?:(?P<months>{NUMBER})\s?(?:个月|月|months?))?(?:(?:零|又)?(?P<days>{NUMBER})\s?[日天])?"
+    rf"(?:(?P<months>{NUMBER})\s?(?:个\s?月|月|months?))?(?:(?:零|又)?(?P<days>{NUMBER})\s?[日天])?"
 )
 _TO = r"(?:至|到|[-~—–])"
 _TERM = regex.compile(
@@ -33,9 +33,9 @@ _TERM = regex.compile(
     rf"(?P<range>\s?(?:以上|以下|以内|之间|不等|{_TO}(?=\s?(?:{_NAMED})?\s?{NUMBER})|[和与](?=.{{1,8}}之间)))?(?:的?(?P<after>{_NAMED}))?"
     rf"(?P<range>\s?(?:以上|以下|之间|{_TO}(?=\s?{NUMBER})))?"
 )
-_LIFE = regex.compile(r"无期(?:徒刑|$)")
+_LIFE = regex.compile(r"无期(?:徒刑|$)|life imprisonment")
 _DEATH = regex.compile(r"死刑(?:[，,]?\s?(?:并)?(?P<reprieve>缓期))?|(?P<reprieve>死缓)")
-_EXEMPT = regex.compile(r"(?:免予|免于|免除)刑事处[罚分]|免除处罚|免刑")
+_EXEMPT = regex.compile(r"(?:免予|免于|免除)刑事处[罚分]|免除处罚|免除刑罚|免刑")
 _NOT = regex.compile(r"(?:不|未|非|免)\S{0,4}$")
 _RECITED = regex.compile(r"(?:可以?|应当?|或者?|、|得)(?:依法|从轻|减轻|处罚|或者?|、){0,4}$")
 _ALTERNATIVE = regex.compile(r"\s?(?:或|、(?!剥夺|并处|没收))")
@@ -83,8 +83,8 @@ def term(text: str) -> Term | None:
     written = plain(text)[-LONGEST_SENTENCE:]
     spans = [match for match in scan(_TERM, written) if match["years"] or match["months"] or match["days"]][-MOST:]
     found = _durations(written, spans)
-    for pattern, kind in ((_LIFE, "life"), (_DEATH, "death"), (_EXEMPT, "exempt")):
-        for match in scan(pattern, written):
+    for character, pattern, kind in (("i期", _LIFE, "life"), ("死", _DEATH, "death"), ("免", _EXEMPT, "exempt")):
+        for match in scan(pattern, written) if set(character) & set(written) else ():
             before = written[max(0, match.start() - 40) : match.start()]
             if kind == "exempt":
                 recited = _RECITED.search(before) or written[match.end() : match.end() + 1] == "的"

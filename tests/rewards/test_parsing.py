@@ -24,13 +24,13 @@ from rewards.parsing import (
     final_answer,
     find_choice,
     fine,
+    known_charges,
     limitation_period,
     numbers,
     quantity,
     term,
     thinking_of,
 )
-from rewards.parsing.charge_names import known_charges
 from tools.fuzz_parsers import PARSERS, draw
 from tools.judge_cases import numeral
 

@@ -15,8 +15,7 @@ import regex
 from rapidfuzz.distance import Levenshtein
 
 from curricula.numerals import to_int
-from rewards.parsing import article_refs, numbers
-from rewards.parsing.charge_names import known_charges
+from rewards.parsing import article_refs, known_charges, numbers
 from rewards.parsing.text import scan
 
 LIFE, DEATH = 240, 10_001

@@ -16,10 +16,10 @@ import cn2an
 import regex
 
 from rewards.money import single_amount
-from rewards.parsing import articles, charges, find_choice, term
-from rewards.parsing.charge_names import known_charges
+from rewards.parsing import articles, charges, find_choice, known_charges, present_name, term
 from rewards.sets import f1
 from rl.evaluation.metrics import overlap
+from rl.evaluation.metrics.labels import CAIL2018_CHARGES
 from rl.evaluation.scoring import Metric, Scored
 
 DISPUTES = (
@@ -182,8 +182,10 @@ def article_numbers_fixed(prediction: str, reference: str) -> Scored:
 
 
 def charge_names_fixed(prediction: str, reference: str) -> Scored:
-    """3-3 with the longest name at a place: 职务侵占 is not 侵占."""
-    wanted, given = frozenset(_gold(reference, "罪名:").split(";")), charges(prediction) & frozenset(known_charges())
+    """3-3 with the longest name at a place (职务侵占 is not 侵占), a part of a selective charge as that charge, and
+    former names as the present ones."""
+    wanted = frozenset(present_name(name) for name in _gold(reference, "罪名:").split(";"))
+    given = frozenset(present_name(name) for name in charges(prediction) & frozenset(known_charges()))
     return (f1(len(wanted & given), len(given), len(wanted)) if given else 0.0), not given
 
 
@@ -234,7 +236,7 @@ def _letter_task(name: str, head: str, options: str) -> Task:
 
 
 def _asked_charges() -> list[str]:
-    return [name for name in known_charges()[:202] if name not in NOT_ASKED]
+    return [name for name in CAIL2018_CHARGES if name not in NOT_ASKED]
 
 
 def tasks() -> dict[str, Task]:
