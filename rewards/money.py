@@ -5,7 +5,7 @@ from fractions import Fraction
 import regex
 
 from rewards.parsing import amounts, final_answer, fine, plain
-from rewards.parsing.money import result
+from rewards.parsing.money import FOREIGN, result
 from rewards.parsing.numbers import NUMBER, value
 from rewards.parsing.quantity import quantity
 from rewards.parsing.text import scan
@@ -16,7 +16,9 @@ _TOTAL = regex.compile(
     r"(?:合计|共计|总计|总额|总共|累计|一共|总价值?|总金额|总数额?|共)"
     r"(?:[为是:达约]|人民币|价值|金额|数额|损失|盗窃|骗取|犯罪|涉案|\s){0,4}$"
 )
-_BARE = regex.compile(rf"(?<![A-Za-z$€£\d第])(?P<number>{NUMBER})(?=\s{{0,4}}(?:$|[,。;、)\]\n]|\.(?!\d)))")
+_BARE = regex.compile(
+    rf"(?<![A-Za-z$€£\d数几上近])(?P<number>{NUMBER})(?!\s?(?:[余多]?\s?(?:{FOREIGN})|[%‰]|分之|以上|以下|[余多]?元))"
+)
 
 
 def single_amount(text: str) -> tuple[Fraction | None, str]:
@@ -31,7 +33,7 @@ def single_amount(text: str) -> tuple[Fraction | None, str]:
     written = plain(text)
     stated = [one for one in amounts(text) if not one.bound]
     if not stated:
-        bare = _bare(written) if not amounts(text) and "分之" not in written else set()
+        bare = set() if amounts(text) or "分之" in written else _bare(written)
         return (bare.pop(), "") if len(bare) == 1 else (None, "no amount")
     totals = [one for one in stated if _TOTAL.search(written[max(0, one.start - 20) : one.start])]
     if totals:
@@ -41,9 +43,9 @@ def single_amount(text: str) -> tuple[Fraction | None, str]:
 
 
 def _bare(written: str) -> set[Fraction]:
-    """Numbers without any unit."""
+    """Numbers that are not said to be of another currency, a share or a bound."""
     found = set()
-    for match in scan(_BARE, written):
+    for match in scan(_BARE, written[written.rfind("=") + 1 :]):  # of a calculation only the result
         try:
             found.add(value(match["number"]))
         except ValueError:

@@ -39,7 +39,9 @@ _MARKED = regex.compile(
 _SAID_RIGHT = regex.compile(
     rf"(?i:\b(?:option|choice)\s)?\b{_RUN}\s(?:is|are)\s(?:the\s)?(?:only\s)?(?:correct|right|best)\b"
 )
-_ODD_ONE = regex.compile(rf"(?:错误|不正确|不恰当|不当|有误|不符合(?:题意|规定)?)的?(?:选项|说法|表述)?(?:是|为|:)\s?{_RUN}(?!{_PARTY})")
+_ODD_ONE = regex.compile(
+    rf"(?:错误|不正确|不恰当|不当|有误|不符合(?:题意|规定)?)的?(?:选项|说法|表述)?(?:是|为|:)\s?{_RUN}(?!{_PARTY})"
+)
 _EITHER = regex.compile(r"可能(?:是|为|选)?\s?[A-H][^A-H\n]{1,8}可能(?:是|为|选)?\s?[A-H]")
 _FIRST = regex.compile(
     rf"\s{{0,8}}(?:选项)?\s?{_RUN}{_ITEM}\s{{0,2}}(?P<mark>$|[。.,，;：:、)\n]|(?=因|理由|解析|\p{{Han}}(?<=[A-H]\s.)))(?!\s{{0,2}}(?:项|错|不))"

@@ -42,7 +42,12 @@ def _written(written: str) -> tuple[Fraction, str] | None:
             amount = value(match["number"])
         except ValueError:
             return None
-        if unit not in (None, this) or unit == "" or (match["half"] and not match["unit"]) or (match["unit"] == "分" and not unit):
+        if (
+            unit not in (None, this)
+            or unit == ""
+            or (match["half"] and not match["unit"])
+            or (match["unit"] == "分" and not unit)
+        ):
             return None
         total, unit = total + (amount + Fraction(bool(match["half"]), 2)) * factor, this
     return None if unit is None or place != len(written) else (total, unit)
