@@ -44,8 +44,8 @@ def answer_of(completion: str) -> str | None:
 
 def final_answer(completion: str) -> str | None:
     """What is answered in any of the writings: the answer block, else what follows [最终回答], else what follows the
-    reasoning, else all of a completion that marks nothing; of that the first [正确答案]…<eoa> or its like, where there is
-    one. None when the reasoning never ends or nothing follows it."""
+    reasoning, else all of a completion that marks nothing; where that has a [正确答案]…<eoa> or its like, the first of
+    them. None when the reasoning never ends or nothing follows it."""
     rest = _after_thinking(completion)
     block = _block(rest)
     if block is not None:

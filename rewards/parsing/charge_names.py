@@ -67,8 +67,8 @@ def charges_in_force() -> dict[str, str]:
 
 @lru_cache(maxsize=1_000)
 def present_name(name: str) -> str:
-    """The charge in force that a name stands for: a former name (偷税 → 逃税), a part of a selective charge (贩卖毒品), or
-    itself where there is none."""
+    """The charge in force that a former name (偷税) or a part of a selective charge (贩卖毒品) stands for; the name itself
+    where there is none."""
     if name in charges_in_force():
         return name
     found = longest(name, 0, labels=False)

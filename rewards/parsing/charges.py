@@ -55,13 +55,14 @@ class _Named:
 
 
 def charges(text: str) -> frozenset[str]:
-    """Names of the charges in a text, without 罪: 盗窃罪、诈骗罪 gives 盗窃 and 诈骗. A part of a selective charge gives
-    the whole (贩卖毒品罪 gives 走私、贩卖、运输、制造毒品), and the longest name at a place counts, never a shorter one in
-    it.
+    """Names of the charges in a text, without 罪: 盗窃罪、诈骗罪 gives 盗窃 and 诈骗. A part of a selective charge
+    gives the whole (贩卖毒品罪 gives 走私、贩卖、运输、制造毒品), and the longest name at a place counts, never a shorter
+    one in it.
 
-    A known charge is found in prose unless it is denied (不构成盗窃罪, 指控的盗窃罪不成立) or an earlier conviction; one
-    of two characters only with 罪, after words such as 构成, or in a list with such; where some are written like that,
-    names that only describe what was done do not count. In a short list names count alone, and unknown ones, too.
+    A known charge is found in prose unless it is denied (不构成盗窃罪, 指控的盗窃罪不成立) or an earlier conviction;
+    one of two characters only with 罪, after words such as 构成, or in a list with such; where some are written like
+    that, names that only describe what was done do not count. In a short list names count alone, and so do unknown
+    ones.
     """
     written = _STAGE.sub("", _NUMBERS.sub(",", plain(text)))
     named = _named(written)

@@ -16,7 +16,10 @@ _UPPER = (
 _RUN = rf"(?P<run>{_UPPER}|[a-h](?!\s{{0,2}}[A-Za-z]))"
 _ITEM = r"(?:\s{0,2}(?:选?项))?"
 _WRONG_AFTER = r"\s{0,2}(?:选?项)?\s{0,2}(?:等)?(?:[均都也则是的]|说法|表述|观点|显然|明显){0,4}(?:错|不|有误|排除)"
-_PARTY = r"\s?(?:公司|银行|企业|集团|工厂|厂|店|商场|学校|医院|法院|检察院|单位|某|县|市|区|省|镇|村|国|地|栋|座|股|轮|房|车|男|女|证|方)"
+_PARTY = (
+    r"\s?(?:公司|银行|企业|集团|工厂|厂|店|商场|学校|医院|法院|检察院|单位|某|县|市|区|省|镇|村|国|地|栋|座|股|轮|房|车"
+    r"|男|女|证|方)"
+)
 _OR = rf"{_ITEM}\s{{0,2}}(?:或者?|还是|/)\s{{0,2}}(?:选?项?|是|为|选)?\s{{0,2}}[A-H](?![A-Za-z])"
 _CUES = (
     r"(?:答案|answers?)\s{0,2}(?:应该?|应当|should|would)?\s{0,2}(?:是|为|选择?|is|are|be)?",
@@ -82,12 +85,12 @@ def choice_letters(answer: str) -> frozenset[str] | None:
 
 def find_choice(answer: str) -> frozenset[str] | None:
     """Letters of an option answer that may stand in prose, as a person reads them. In this order: nothing but letters;
-    a mark (【答案】B, \\boxed{B}, 答案：B at the beginning of a line); the last cue (故选B, 正确的是B, The answer is B); a
-    last line or a first word of letters (B。因为…); one option with its text (B. 盗窃罪); the letters that are called
-    right (A项正确，B项错误).
+    a mark (【答案】B, \\boxed{B}, 答案：B at the beginning of a line); the last cue (故选B, 正确的是B, The answer is B);
+    a last line or a first word of letters (B。因为…, B. 盗窃罪); the letters that are called right (A项正确，B项错误);
+    options listed with their texts; the one that is called wrong (错误的是B).
 
-    The question's own words (从A、B、C、D中选, a list of all options), parties (B公司), what is denied (不选A, 排除B) and
-    alternatives (A或B) are no choice, and what follows another question is not read. None when nothing is chosen.
+    The question's own words (从A、B、C、D中选, a list of all options), parties (B公司), what is denied (不选A, 排除B)
+    and alternatives (A或B) are no choice, and what follows another question is not read. None when nothing is chosen.
 
     LegalKit cuts at the first 分析 or 解析 and compares ordered strings; here reasoning before the answer does no harm
     and the order of letters does not matter.

@@ -34,8 +34,8 @@ _LIMITATION = regex.compile(
 
 
 def dates(text: str) -> list[date]:
-    """Every calendar date, in order: 2021年3月5日, 二〇二一年三月五日, 二O二一年元月5日, 2021-03-05, 2021.3.5. Impossible
-    ones are left out."""
+    """Every calendar date, in order: 2021年3月5日, 二〇二一年三月五日, 二O二一年元月5日, 2021-03-05, 2021.3.5.
+    Impossible ones are left out."""
     found = []
     for match in scan(_DATE, plain(text)):
         try:

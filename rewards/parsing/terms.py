@@ -75,10 +75,10 @@ class _Found:
 def term(text: str) -> Term | None:
     """The sentence that a text passes: 一年六个月, 拘役三个月, 有期徒刑三年，缓刑四年, 无期徒刑, 死刑, 15 years.
 
-    Where several are named, the joined punishment counts (决定执行, 合并执行), then a sum (8年加3年，共11年), then what is
-    passed last of all (综上, 改判), else the first; what is only proposed, or was passed before (建议, 原判), counts where
-    nothing else is named. Ranges and limits of a statute (三年以下, 6至12个月, 最高五年), earlier convictions, probation and
-    deprivation of rights are not the sentence. None when there is none.
+    Where several are named, the joined punishment counts (决定执行, 合并执行), then a sum (8年加3年，共11年), then what
+    is passed last of all (综上, 改判), else the first; what is only proposed, or was passed before (建议, 原判), counts
+    where nothing else is named. Ranges and limits of a statute (三年以下, 6至12个月, 最高五年), earlier convictions,
+    probation and deprivation of rights are not the sentence. None when there is none.
     """
     written = plain(text)[-LONGEST_SENTENCE:]
     spans = [match for match in scan(_TERM, written) if match["years"] or match["months"] or match["days"]][-MOST:]

@@ -103,7 +103,7 @@ def label_set(prediction: str, reference: str, options: Sequence[str], gold: Cal
 
 
 def labelled(prediction: str, reference: str, metric: Metric) -> Scored:
-    """A metric of what follows 类别: or its like, up to the end of the sentence; of the whole text without such a mark."""
+    """A metric of what follows 类别: or its like, up to the end of the sentence, or of the whole text."""
     marks = list(_HEAD.finditer(prediction))
     return metric(marks[-1]["said"] if marks else prediction, reference)
 
