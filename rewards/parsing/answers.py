@@ -12,7 +12,8 @@ from rewards.parsing.text import LONGEST, scan
 _FINAL = regex.compile(
     r"[\[【]\s?最终(?:回答|答案)\s?[\]】]|(?:^|\n)[ \t]{0,4}#{0,4}[ \t]{0,4}最终(?:回答|答案)\s?[:：\n]"
 )
-_EOA = r"(?:</?eoa>|[\[【]/?eoa[\]】])"
+_EOA = r"(?:[<＜〈]/?eo[a-z][>＞〉]?|[\[【]/?eoa[\]】])"
+"""The end of an answer, also half written or misspelt."""
 _END = regex.compile(_EOA, regex.I)
 _MARKED = regex.compile(
     rf"(?P<example>(?:例如|比如|譬如|形如|示例|格式)[为是:：]?\s?[“\"']?)?[\[【]\p{{Han}}{{2,8}}[\]】]\s?[:：]?(?P<said>[^\[【]{{0,2000}}?){_EOA}",
@@ -58,7 +59,7 @@ def final_answer(completion: str) -> str | None:
 
 def _marked(text: str) -> str:
     """What stands in LawBench's form, without the question's own example of it; else the text up to the first <eoa>."""
-    if "[" not in text and "【" not in text and "eoa" not in text.lower():
+    if not any(sign in text for sign in "[【<＜〈"):
         return text
     ends = _END.search(text)
     if ends is None:
@@ -68,6 +69,8 @@ def _marked(text: str) -> str:
         said = match["said"].strip()
         if said and not match["example"] and said not in ("和", "与", "至", "到"):
             return said
+        if not said and match.start() == 0:
+            return text[match.end() :].strip()
     if _AND_END.search(text):  # the question's instruction alone
         return text
     return text[: ends.start()].strip() or text[ends.end() :].strip()

@@ -67,8 +67,8 @@ def charges_in_force() -> dict[str, str]:
 
 @lru_cache(maxsize=1_000)
 def present_name(name: str) -> str:
-    """The charge in force that a former name (偷税) or a part of a selective charge (贩卖毒品) stands for; the name itself
-    where there is none."""
+    """The charge in force that a former name (偷税) or a part of a selective charge (贩卖毒品) stands for; the name
+    itself where there is none."""
     if name in charges_in_force():
         return name
     found = longest(name, 0, labels=False)
@@ -76,36 +76,39 @@ def present_name(name: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def first_characters() -> dict[str, list[tuple[str, str]]]:
-    """The two characters that names begin with → (charge, shape) of each."""
+def _beginnings() -> dict[str, list[tuple[str, str]]]:
+    """Two or three characters that names begin with → (charge, shape) of each; two where a joint may follow them."""
     found: dict[str, list[tuple[str, str]]] = {}
     shapes = [(charge.name, shape) for charge in _in_force() for shape in charge.shapes]
     shapes += [(label, label) for label in cail2018_charges()]
     for name, shape in shapes:
         before, opened, rest = shape.partition("{")
         parts = rest.partition("}")[0].split("、") if opened else [""]
-        for start in {(before + part)[:2] for part in parts}:
+        for start in {(before + part)[:3].partition("、")[0] for part in parts}:
             found.setdefault(start, []).append((name, shape))
     return found
 
 
 @lru_cache(maxsize=1_000)
-def _patterns(start: str) -> tuple[tuple[str, ...], regex.Pattern[str] | None]:
-    """(charges, one pattern with a group for each) of the shapes that begin with two characters."""
-    ours = first_characters().get(start)
-    if not ours:
-        return (), None
-    return tuple(name for name, _ in ours), regex.compile(
-        "|".join(f"({_pattern(shape)})" for _, shape in ours), regex.P
-    )
+def _patterns(start: str) -> tuple[tuple[str, ...], regex.Pattern[str]]:
+    """(charges, one pattern with a group for each) of the shapes that three characters, or the first two, begin."""
+    ours = _beginnings().get(start[:2], []) + (_beginnings().get(start, []) if len(start) > 2 else [])
+    written = "|".join(f"({_pattern(shape)})" for _, shape in ours)
+    return tuple(name for name, _ in ours), regex.compile(written, regex.POSIX)  # the longest of them
+
+
+def begins(text: str, start: int) -> bool:
+    """Whether a name may begin at a place."""
+    return text[start : start + 3] in _beginnings() or text[start : start + 2] in _beginnings()
 
 
 def _pattern(shape: str) -> str:
     pieces = []
     for place, piece in enumerate(_GROUP.split(shape)):
         if place % 2:
-            parts = "|".join(_literal(part) for part in sorted(piece.split("、"), key=len, reverse=True))
-            pieces.append(rf"(?:{parts})(?:{_JOINT}(?:{parts}))*")
+            parts = sorted(piece.split("、"), key=len, reverse=True)
+            any_part = "|".join(_literal(part) for part in parts)
+            pieces.append(rf"(?:{any_part})(?:{_JOINT}(?:{any_part})){{0,{len(parts) - 1}}}")
         else:
             pieces.append(_literal(piece))
     return "".join(pieces)
@@ -120,8 +123,10 @@ def _literal(piece: str) -> str:
 def longest(text: str, start: int, labels: bool = True) -> tuple[str, int] | None:
     """(charge, end) of the longest name at a place of a plain text; None if there is none. A label of CAIL2018 that is
     written out stands for itself, any other writing for the charge in force."""
-    names, pattern = _patterns(text[start : start + 2])
-    match = pattern.match(text, start, timeout=TIME_LIMIT_S) if pattern else None
+    if not begins(text, start):
+        return None
+    names, pattern = _patterns(text[start : start + (3 if text[start : start + 3] in _beginnings() else 2)])
+    match = pattern.match(text, start, timeout=TIME_LIMIT_S)
     if match is None:
         return None
     found = next(name for place, name in enumerate(names, 1) if match[place] is not None)

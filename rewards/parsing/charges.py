@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 
 import regex
 
-from rewards.parsing.charge_names import CATCH_ALL, first_characters, known_charges, longest, present_name
+from rewards.parsing.charge_names import CATCH_ALL, begins, known_charges, longest, present_name
 from rewards.parsing.text import plain
 
+MOST = 1_000
+"""Names that are looked at."""
 SHORT = 60
 """Characters up to which a text is read as a list: names count without 罪, and so do unknown ones."""
 
@@ -56,8 +58,8 @@ class _Named:
 
 def charges(text: str) -> frozenset[str]:
     """Names of the charges in a text, without 罪: 盗窃罪、诈骗罪 gives 盗窃 and 诈骗. A part of a selective charge
-    gives the whole (贩卖毒品罪 gives 走私、贩卖、运输、制造毒品), and the longest name at a place counts, never a shorter
-    one in it.
+    gives the whole (贩卖毒品罪 gives 走私、贩卖、运输、制造毒品), and the longest name at a place counts, never a
+    shorter one in it.
 
     A known charge is found in prose unless it is denied (不构成盗窃罪, 指控的盗窃罪不成立) or an earlier conviction;
     one of two characters only with 罪, after words such as 构成, or in a list with such; where some are written like
@@ -84,9 +86,8 @@ def present_charges(text: str) -> frozenset[str]:
 def _named(written: str) -> list[_Named]:
     found: list[_Named] = []
     place = 0
-    starts = first_characters()
-    while place < len(written) - 1:
-        name = longest(written, place) if written[place : place + 2] in starts else None
+    while place < len(written) - 1 and len(found) < MOST:
+        name = longest(written, place) if begins(written, place) else None
         if name is None:
             place += 1
             continue

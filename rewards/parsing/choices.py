@@ -5,9 +5,11 @@ import regex
 from rewards.parsing.text import plain, scan
 
 LETTERS = "ABCDEFGH"
+LONGEST_REPLY = 5_000
+"""Characters of a reply that are searched for its choice, from the end."""
 
 _FILLER = regex.compile(
-    r"[\s、,;和及与.。:()\[\]【】{}\"'“”]|正确|选项|选择|答案|应?[选为]|应当|的是|故|本题|是|项|[都均全]"
+    r"[\s、,;和及与.。:()\[\]【】{}<>|+&\"'“”]|正确|选项|选择|答案|应?[选为]|应当|的是|故|本题|是|项|[都均全]"
 )
 _LETTER = regex.compile("[A-Ha-h]")
 _UPPER = (
@@ -23,20 +25,21 @@ _PARTY = (
 _OR = rf"{_ITEM}\s{{0,2}}(?:或者?|还是|/)\s{{0,2}}(?:选?项?|是|为|选)?\s{{0,2}}[A-H](?![A-Za-z])"
 _CUES = (
     r"(?:答案|answers?)\s{0,2}(?:应该?|应当|should|would)?\s{0,2}(?:是|为|选择?|is|are|be)?",
+    r"只(?:有|能)?[选是]|(?:最后|最终|因此|故|所以)得出?|not\s[A-H]\sbut",
     r"(?:认为|觉得)(?:应该?|应当)?[是选为]|think\sit(?:\sis|'s)",
     r"(?:而|应该?|应当|改|就|才)[是为]",
-    r"(?:选择|应?选|当选的?|选项[是为])(?:的)?(?:应该?|应当)?(?:[是为])?",
+    r"(?:选择|应?选(?!项)|当选的?|选项[是为])(?:的)?(?:应该?|应当)?(?:[是为])?",
     r"(?:正确|符合题意|当选|合法|成立|准确|恰当)的?(?:选项|说法|表述|观点|选择)?(?:应该?|应当)?(?:[是为有]|包括|:)",
     r"(?:选项|option|choice)\s{0,2}(?:应该?|应当)?(?:[是为]|is)",
     r"(?:choose|select|pick)",
 )
 _CUE = regex.compile(
-    rf"(?<!不|非|勿|请|并不|不会|不能|不应|不可|不宜|不得|不该|不应该|不应当|排除|\p{{L}}(?=[a-z]))(?i:{'|'.join(_CUES)})"
-    rf"\s{{0,4}}[:,]?\s{{0,4}}(?i:(?:第[一二三四五六]个?)?(?:选项|项|option|choice),?(?:即|也就是)?|\d{{1,3}}\s?[.、)])?\s{{0,2}}"
+    rf"(?<!不|非|勿|请|若|如果|假如|误|错|并不|不会|不能|不应|不可|不宜|不得|不该|不应该|不应当|排除|\p{{L}}(?=[a-z]))(?i:{'|'.join(_CUES)})"
+    rf"\s{{0,4}}[:,]?\s{{0,4}}(?:[-•·]\s)?(?i:(?:第[一二三四五六]个?)?(?:选项|项|option|choice),?(?:即|也就是)?|\d{{1,3}}\s?[.、)])?\s{{0,2}}"
     rf"(?:{_RUN})(?!{_WRONG_AFTER}|{_PARTY})(?P<or>{_OR})?"
 )
 _MARKED = regex.compile(
-    rf"(?:[\[【](?:(?:正确|标准|参考|最终)?答案)[\]】]\s{{0,2}}:?|<answer>|(?:^|\n)\s{{0,4}}(?:(?:正确|标准|参考|最终)?答案)\s?:)"
+    rf"(?:[\[【<](?:(?:正确|标准|参考|最终)?答案|答|正解)[\]】>]\s{{0,2}}:?|<answer>|(?:^|\n)\s{{0,4}}(?:(?:正确|标准|参考|最终)?答案|答|正解)\s?:)"
     rf"\s{{0,4}}\{{?(?:选项|选|为|是)?\s{{0,2}}{_RUN}(?!{_WRONG_AFTER}|{_PARTY})(?P<or>{_OR})?"
 )
 _SAID_RIGHT = regex.compile(
@@ -47,7 +50,7 @@ _ODD_ONE = regex.compile(
 )
 _EITHER = regex.compile(r"可能(?:是|为|选)?\s?[A-H][^A-H\n]{1,8}可能(?:是|为|选)?\s?[A-H]")
 _FIRST = regex.compile(
-    rf"\s{{0,8}}(?:选项)?\s?{_RUN}{_ITEM}\s{{0,2}}(?P<mark>$|[。.,，;：:、)\n]|(?=因|理由|解析|\p{{Han}}(?<=[A-H]\s.)))(?!\s{{0,2}}(?:项|错|不))"
+    rf"\s{{0,8}}(?i:选项|option\s|choice\s)?\s?{_RUN}{_ITEM}\s{{0,2}}(?P<mark>$|-\s|[。.,，;：:、)\n]|(?=因|理由|解析|\p{{Han}}(?<=[A-H]\s.)))(?!\s{{0,2}}(?:项|错|不))"
 )
 _LABELLED = regex.compile(
     r"(?:^|(?<=[\n。;,\s]))\(?(?P<letter>[A-H])\)?\s?(?:选?项)?(?:[.、:)]|(?<=\)))\s?(?=[\p{Han}\d《“])"
@@ -58,13 +61,14 @@ _OFFER = regex.compile(
 _NEW_QUESTION = regex.compile(r"\n\s{0,4}(?:问题|题目|试题|下一题|Question|Human|User|用户)\s?\d{0,3}\s?[:：]", regex.I)
 _NUMBERED = regex.compile(r"\s{0,4}(?:第?\s?\d{1,3}\s?[.、题:)]\s?)(?=[(\[【]?[A-Ha-h](?![A-Za-z]))")
 _BRACKETS = regex.compile(r"[(\[【『「\"“'‘]\s?([A-H](?:\s?[、,]?\s?[A-H]){0,7})\s?[)\]】』」\"”'’]")
-_AND = regex.compile(r"(?<=\b[A-H])\s+(?:and|&)\s+(?=(?:option\s)?[A-H]\b)", regex.I)
+_JOINT = regex.compile(r"(?<=[A-H])\s?(?:[|+&]|\n\s{0,4}[-•·])\s?(?=[A-H]\s{0,2}(?:$|[^A-Za-z.:、)]))")
+_AND = regex.compile(r"(?<=\b[A-H]),?\s+(?:and|&)\s+(?=(?:option\s)?[A-H]\b)", regex.I)
 _ORED = regex.compile(r"(?<=\b[A-H])\s+or\s+(?=(?:option\s)?[A-H]\b)", regex.I)
 _LAYOUT = regex.compile(r"</?EOA>|</?eoa>|\[/?eoa\]|</s>|\\(?:text|mathrm|mathbf|textbf)\s?(?=\{)|[*_#`$]")
 _BRACED = regex.compile(r"\{\s?([A-Ha-h](?:\s?[、,]?\s?[A-Ha-h]){0,7})\s?\}")
 
 _GROUP = regex.compile(
-    rf"(?<![A-Za-z])(?P<letters>[A-H](?:\s{{0,2}}+[、,和与及]?+\s{{0,2}}+[A-H]){{0,7}}+)(?![A-Za-z]|{_PARTY})(?=\s{{0,2}}(?:[项选.、:,;)\]】√×✓✗✔✘]|\(\s?[√×✓✗✔✘]|\p{{Han}}))"
+    rf"(?<![A-Za-z])(?P<letters>[A-H](?:\s{{0,2}}+(?:选?项)?+[、,和与及]?+\s{{0,2}}+(?:选项)?+\s{{0,2}}+[A-H]){{0,7}}+)(?![A-Za-z]|{_PARTY})(?=\s{{0,2}}(?:[项选.、:,;)\]】√×✓✗✔✘]|\(\s?[√×✓✗✔✘]|\p{{Han}}))"
 )
 _OPTION = regex.compile(
     r"\s{0,2}(?:[项选.、:,;)\]】]|[均都也]|(?:[是为则]|属于?)(?=正确|错|对|不|最|本题|唯一|有误)|\(?\s?[√×✓✗✔✘]|正确|错|不|对|当选|符合|说法|表述|成立|明显|显然|无误|有误|应选|最|两项|三项|四项|二项)"
@@ -84,10 +88,10 @@ def choice_letters(answer: str) -> frozenset[str] | None:
 
 
 def find_choice(answer: str) -> frozenset[str] | None:
-    """Letters of an option answer that may stand in prose, as a person reads them. In this order: nothing but letters;
-    a mark (【答案】B, \\boxed{B}, 答案：B at the beginning of a line); the last cue (故选B, 正确的是B, The answer is B);
-    a last line or a first word of letters (B。因为…, B. 盗窃罪); the letters that are called right (A项正确，B项错误);
-    options listed with their texts; the one that is called wrong (错误的是B).
+    """Letters of an option answer that may stand in prose, as a person reads them. In this order: nothing but
+    letters; a mark (【答案】B, \\boxed{B}, 答案：B at the beginning of a line); the last cue (故选B, 正确的是B,
+    The answer is B); a last line or a first word of letters (B。因为…, B. 盗窃罪); the letters that are called right
+    (A项正确，B项错误); options listed with their texts; the one that is called wrong (错误的是B).
 
     The question's own words (从A、B、C、D中选, a list of all options), parties (B公司), what is denied (不选A, 排除B)
     and alternatives (A或B) are no choice, and what follows another question is not read. None when nothing is chosen.
@@ -98,7 +102,7 @@ def find_choice(answer: str) -> frozenset[str] | None:
     strict = choice_letters(answer)
     if strict is not None:
         return strict
-    text = _without_layout(answer)
+    text = _without_layout(answer)[-LONGEST_REPLY:]
     if not _LETTER.search(text):
         return None
     text = _own_words(text)
@@ -127,7 +131,7 @@ def find_choice(answer: str) -> frozenset[str] | None:
 def _listed(text: str) -> frozenset[str] | None:
     """Letters of options that a reply lists with their texts, one a line, and no more; a list from A on is the
     question's."""
-    lines = [line for line in text.split("\n") if line.strip()]
+    lines = [line for line in regex.split("[\n;]", text) if line.strip()]
     labels = [match["letter"] for line in lines if (match := _LABELLED.match(line.strip()))]
     found = frozenset(labels)
     whole = labels == list(LETTERS[: len(labels)]) and len(labels) > 2
@@ -150,7 +154,7 @@ def _own_words(text: str) -> str:
     question."""
     starts = (match.start() for match in scan(_NEW_QUESTION, text)) if "\n" in text else ()
     text = text[: next((start for start in starts if text[:start].strip()), len(text))]
-    text = _OFFER.sub("", text)
+    text = _JOINT.sub("、", _OFFER.sub("", text))
     if " " in text:
         text = _ORED.sub("或", _AND.sub("、", text))
     numbered = _NUMBERED.match(text)

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import regex
 
-from rewards.parsing.numbers import NUMBER, value
+from rewards.parsing.numbers import CAPITALS, NUMBER, value
 from rewards.parsing.quantity import quantity
 from rewards.parsing.text import plain, scan
 
@@ -18,8 +18,8 @@ _DIGITS = str.maketrans(_ZEROS + "一二三四五六七八九", "0" * len(_ZEROS
 _SPACE = r"\s{0,12}+"
 _SMALL = r"(?:\d{1,2}|[零〇一二三四五六七八九十廿卅](?:\s?[零〇一二三四五六七八九十]){0,2}+)"
 _DATE = regex.compile(
-    rf"(?<![\d.])(?P<year>\d{{4}}|[{_ZEROS}一二三四五六七八九](?:\s?[{_ZEROS}一二三四五六七八九]){{3}}){_SPACE}[年/.\-]{_SPACE}"
-    rf"(?P<month>{_SMALL}|元){_SPACE}[月/.\-]{_SPACE}(?P<day>{_SMALL})(?!\.?\d)"
+    rf"(?<![\d.])(?P<year>\d{{4}}|[{_ZEROS}一二三四五六七八九](?:\s?[{_ZEROS}一二三四五六七八九]){{3}}){_SPACE}[年/.\-—–]{_SPACE}"
+    rf"(?P<month>{_SMALL}|元){_SPACE}[月/.\-—–]{_SPACE}(?P<day>{_SMALL})(?!\.?\d)"
 )
 _LENGTH = rf"{NUMBER}\s?(?:个月|月|年|日|天)"
 _PERIOD = r"(?:(?:诉讼|仲裁|追诉|普通|最长|特殊|短期){0,2}(?:的)?时效|除斥期间|申请期限)"
@@ -37,7 +37,7 @@ def dates(text: str) -> list[date]:
     """Every calendar date, in order: 2021年3月5日, 二〇二一年三月五日, 二O二一年元月5日, 2021-03-05, 2021.3.5.
     Impossible ones are left out."""
     found = []
-    for match in scan(_DATE, plain(text)):
+    for match in scan(_DATE, plain(text).translate(CAPITALS)):
         try:
             year, month, day = ("".join(match[name].split()) for name in ("year", "month", "day"))
             number = 1 if month == "元" else int(value(month))

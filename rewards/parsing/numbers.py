@@ -15,7 +15,8 @@ NUMBER = rf"(?>(?:{_ARABIC})(?:\s?[十百千万亿]{{1,2}}{_MORE})?|[{_CHINESE}]
 several lengths."""
 
 _NUMBER = regex.compile(NUMBER)
-_CAPITALS = str.maketrans("零两壹贰叁肆伍陆柒捌玖拾佰仟", "〇二一二三四五六七八九十百千", ", ")
+CAPITALS = str.maketrans("零两壹贰叁肆伍陆柒捌玖拾佰仟", "〇二一二三四五六七八九十百千")
+_MARKS = str.maketrans("", "", ", ")
 _DIGITS = str.maketrans("〇一二三四五六七八九", "0123456789")
 _TOKEN = regex.compile(r"\d+(?:\.\d+)?|[〇一二三四五六七八九]+(?:点[〇一二三四五六七八九]+)?|[十百千万亿]|(?P<other>.)")
 _SMALL = {"十": 10, "百": 100, "千": 1_000}
@@ -29,7 +30,7 @@ def value(numeral: str) -> Fraction:
     Raises:
         ValueError: if it is not a numeral.
     """
-    written = numeral.translate(_CAPITALS).replace("廿", "二十").replace("卅", "三十")
+    written = numeral.translate(CAPITALS).translate(_MARKS).replace("廿", "二十").replace("卅", "三十")
     if written == "半":
         return Fraction(1, 2)
     if written.isascii() and written[:1].isdigit():

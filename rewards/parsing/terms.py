@@ -15,6 +15,8 @@ Kind = Literal["fixed", "detention", "surveillance", "life", "death", "exempt"]
 
 LONGEST_SENTENCE = 4_000
 """Characters that are searched for a sentence, from the end."""
+JOINED = 4
+"""Rank of the punishment for several crimes together."""
 MOST = 200
 """Durations that are looked at, from the end."""
 LONGEST_TERM = 1_200
@@ -36,6 +38,12 @@ _TERM = regex.compile(
 _LIFE = regex.compile(r"无期(?:徒刑|$)|life imprisonment")
 _DEATH = regex.compile(r"死刑(?:[，,]?\s?(?:并)?(?P<reprieve>缓期))?|(?P<reprieve>死缓)")
 _EXEMPT = regex.compile(r"(?:免予|免于|免除)刑事处[罚分]|免除处罚|免除刑罚|免刑")
+_OTHERS: tuple[tuple[tuple[str, ...], regex.Pattern[str], Kind], ...] = (
+    (("无期", "life"), _LIFE, "life"),
+    (("死",), _DEATH, "death"),
+    (("免",), _EXEMPT, "exempt"),
+)
+"""(what a text must hold for it, pattern, kind) of the sentences without a length."""
 _NOT = regex.compile(r"(?:不|未|非|免)\S{0,4}$")
 _RECITED = regex.compile(r"(?:可以?|应当?|或者?|、|得)(?:依法|从轻|减轻|处罚|或者?|、){0,4}$")
 _ALTERNATIVE = regex.compile(r"\s?(?:或|、(?!剥夺|并处|没收))")
@@ -83,8 +91,8 @@ def term(text: str) -> Term | None:
     written = plain(text)[-LONGEST_SENTENCE:]
     spans = [match for match in scan(_TERM, written) if match["years"] or match["months"] or match["days"]][-MOST:]
     found = _durations(written, spans)
-    for character, pattern, kind in (("i期", _LIFE, "life"), ("死", _DEATH, "death"), ("免", _EXEMPT, "exempt")):
-        for match in scan(pattern, written) if set(character) & set(written) else ():
+    for signs, pattern, kind in _OTHERS:
+        for match in scan(pattern, written) if any(sign in written for sign in signs) else ():
             before = written[max(0, match.start() - 40) : match.start()]
             if kind == "exempt":
                 recited = _RECITED.search(before) or written[match.end() : match.end() + 1] == "的"
@@ -95,7 +103,7 @@ def term(text: str) -> Term | None:
             if recited or rank is None:
                 continue
             reprieve = Fraction(24) if kind == "death" and match["reprieve"] else None
-            found.append(_Found(rank, *match.span(), Term(kind, None, reprieve)))
+            found.append(_Found(rank, match.start(), match.end(), Term(kind, None, reprieve)))
     if not found:
         return None
     best = min(found, key=lambda one: (-one.rank, one.start))
@@ -114,14 +122,14 @@ def _durations(written: str, spans: list[regex.Match[str]]) -> list[_Found]:
         alone = match["days"] and named in (None, "刑期") and not (match["years"] or match["months"])
         if months is None or months > LONGEST_TERM or alone or served or rank is None:
             continue
-        found.append(_Found(rank, *match.span(), Term(_KINDS.get(named or "", "fixed"), months)))
+        found.append(_Found(rank, match.start(), match.end(), Term(_KINDS.get(named or "", "fixed"), months)))
     return found
 
 
 def _rank(before: str) -> int | None:
     """How much the words before a sentence make it the one that is passed; None if it is none at all."""
     if _JOINED.search(before):
-        return 4
+        return JOINED
     if _NO_TERM.search(before):
         return None
     if _SUM.search(before):
@@ -134,7 +142,8 @@ def _rank(before: str) -> int | None:
 def _with_probation(found: _Found, spans: list[regex.Match[str]]) -> Term:
     """The sentence with the probation that is named next, else with the first that is named."""
     probation = [match for match in spans if match["probation"]]
-    chosen = next((match for match in probation if match.start() >= found.end), probation[0] if probation else None)
+    before = probation[0] if probation and found.rank < JOINED else None
+    chosen = next((match for match in probation if match.start() >= found.end), before)
     return Term(found.term.kind, found.term.months, None if chosen is None else _months(chosen))
 
 
