@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from rewards.parsing import answer_of, articles, charges, choice_letters, normalised, quantity
+from rewards.parsing import answer_of, articles, choice_letters, normalised, present_charges, quantity
 from rewards.registry import reward
 from rewards.verdict import Sample, Verdict
 
@@ -24,8 +24,8 @@ def agrees(answer: str, reference: str, kind: str) -> bool:
     if kind == "article":
         return articles(answer) == _read(articles(reference) or None, reference, kind)
     if kind == "charge":
-        wanted = _read(charges(reference) or None, reference, kind)
-        return charges(answer) == wanted and articles(answer) == articles(reference)
+        wanted = _read(present_charges(reference) or None, reference, kind)
+        return present_charges(answer) == wanted and articles(answer) == articles(reference)
     raise ValueError(f"answer_kind {kind!r} is unknown; use choice, article, charge, number or text")
 
 

@@ -16,10 +16,13 @@ from rewards.choice_analysis import options_of
 from rewards.elements_f1 import read_elements
 from rewards.entity_f1 import entities
 
+NO_PARSERS = (
+    "Amount", "ArticleRef", "Term", "charges_in_force", "deadline", "known_charges", "present_charges", "present_name",
+)  # fmt: skip
 PARSERS: dict[str, Callable[[str], Any]] = {
     name: getattr(parsing, name)
     for name in parsing.__all__
-    if callable(getattr(parsing, name)) and name not in ("Amount", "ArticleRef", "Term", "deadline")
+    if callable(getattr(parsing, name)) and name not in NO_PARSERS
 } | {"entities": entities, "options_of": options_of, "read_elements": read_elements}
 PIECES = (
     "<think>", "</think>", "<answer>", "</answer>", "[最终回答]", "思考过程", "第", "条", "之一", "款", "项",

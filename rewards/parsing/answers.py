@@ -1,7 +1,8 @@
 """What of a completion is thought and what is answer.
 
-Three writings are known: ``<think>…</think><answer>…</answer>`` (Unilaw-R1), the same with ``<think>`` already in the
-prompt, so that only ``</think>`` is written (DeepSeek-R1's templates), and 思考过程 … [最终回答] … (LegalOne).
+Four writings are known: ``<think>…</think><answer>…</answer>`` (Unilaw-R1), the same with ``<think>`` already in the
+prompt, so that only ``</think>`` is written (DeepSeek-R1's templates), 思考过程 … [最终回答] … (LegalOne), and
+[正确答案]…<eoa>, [罪名]…<eoa> and the like (LawBench), whatever text stands around them.
 """
 
 import regex
@@ -10,6 +11,17 @@ from rewards.parsing.text import LONGEST, scan
 
 _FINAL = regex.compile(
     r"[\[【]\s?最终(?:回答|答案)\s?[\]】]|(?:^|\n)[ \t]{0,4}#{0,4}[ \t]{0,4}最终(?:回答|答案)\s?[:：\n]"
+)
+_EOA = r"(?:[<＜〈]/?eo[a-z][>＞〉]?|[\[【]/?eoa[\]】])"
+"""The end of an answer, also half written or misspelt."""
+_END = regex.compile(_EOA, regex.I)
+_MARKED = regex.compile(
+    rf"(?P<example>(?:例如|比如|譬如|形如|示例|格式)[为是:：]?\s?[“\"']?)?[\[【]\p{{Han}}{{2,8}}[\]】]\s?[:：]?(?P<said>[^\[【]{{0,2000}}?){_EOA}",
+    regex.I,
+)
+_AND_END = regex.compile(rf"\s?[和与至到、,，]\s?(?=[“\"']?{_EOA})", regex.I)
+_UNENDED = regex.compile(
+    r"[\[【](?:罪名|金额|刑期|法条|类别)[\]】]\s?[:：]?\s{0,4}(?P<said>[^\n。<]{1,200}?)(?=\s{0,4}(?:[\n。]|$|理由|解析|说明|分析|因为|根据))"
 )
 
 
@@ -33,15 +45,35 @@ def answer_of(completion: str) -> str | None:
 
 def final_answer(completion: str) -> str | None:
     """What is answered in any of the writings: the answer block, else what follows [最终回答], else what follows the
-    reasoning, else all of a completion that marks nothing. None when the reasoning never ends or nothing follows it."""
+    reasoning, else all of a completion that marks nothing; where that has a [正确答案]…<eoa> or its like, the first of
+    them. None when the reasoning never ends or nothing follows it."""
     rest = _after_thinking(completion)
     block = _block(rest)
     if block is not None:
-        return block.removesuffix("<eoa>").rstrip()
+        return _marked(block)
     if "<answer>" in rest or "</answer>" in rest:
         return None
     mark = _last_mark(rest)
-    return (rest[mark[1] :] if mark else rest).strip().removesuffix("<eoa>").strip() or None
+    return _marked((rest[mark[1] :] if mark else rest).strip()) or None
+
+
+def _marked(text: str) -> str:
+    """What stands in LawBench's form, without the question's own example of it; else the text up to the first <eoa>."""
+    if not any(sign in text for sign in "[【<＜〈"):
+        return text
+    ends = _END.search(text)
+    if ends is None:
+        unended = _UNENDED.search(text)
+        return unended["said"].strip() if unended else text
+    for match in scan(_MARKED, text):
+        said = match["said"].strip()
+        if said and not match["example"] and said not in ("和", "与", "至", "到"):
+            return said
+        if not said and match.start() == 0:
+            return text[match.end() :].strip()
+    if _AND_END.search(text):  # the question's instruction alone
+        return text
+    return text[: ends.start()].strip() or text[ends.end() :].strip()
 
 
 def _after_thinking(completion: str) -> str:

@@ -9,9 +9,10 @@ import regex
 
 from curricula.numerals import to_int
 from curricula.statutes import edition, load_statutes
-from rewards.parsing.text import folded, scan
+from rewards.parsing.text import plain, scan
 
 _N = "0-9零〇一二两三四五六七八九十百千"
+_CHINESE = "[零〇一二两三四五六七八九十百千]"
 ABBREVIATIONS = {
     "刑诉法": "刑事诉讼法",
     "民诉法": "民事诉讼法",
@@ -28,16 +29,26 @@ ABBREVIATIONS = {
 """Usual short names of laws, beside the official name without 中华人民共和国."""
 
 _MARKED = regex.compile(r"《((?:[^《》\n]|《[^《》\n]{1,60}+》){2,120}+)》")
-_BARE = regex.compile(r"(?:法典|民法[通总]则|法|条例|规定|决定|解释)(?=\s?第|\s?\d{1,4}\s?条)")
+_BARE = regex.compile(
+    rf"(?:法典|民法[通总]则|法|条例|规定|决定|解释)(?=\s?第|\s?\d{{1,4}}\s?[条、,和及]|\s?{_CHINESE}{{1,12}}+条)"
+)
 _SAME_LAW = regex.compile(r"(?:[本该]|(?<!合)同|上述|前述)(?:法典|法|条例|规定|决定|解释)$")
 """Words that stand for the law named before."""
 _BEFORE = regex.compile(r"\p{Han}{1,20}$")
+_NUMERAL = rf"[{_N}](?:\s?[{_N}]){{0,11}}+"
+_THING = (
+    r"(?!\s?(?:香?烟|裤|鱼|命|腿|毛巾|船|道路|路线|线索|短信|信息|消息|微信|记录|意见|建议|规定|狗|项链|被子|围巾|牛仔"
+    r"|要求|理由|措施))"
+)
+"""What is counted in 条 and is no article: 香烟二十条, 两条项链."""
 _ARTICLE = regex.compile(
-    rf"第\s?(?P<number>[{_N}]{{1,12}})\s?条(?:之(?P<insertion>[{_N}]{{1,4}}))?"
-    rf"(?:\s?第?\s?(?P<paragraph>[{_N}]{{1,4}})\s?款)?(?:\s?第?\s?\(?(?P<item>[{_N}]{{1,4}})\)?\s?项)?"
-    rf"|(?<![\d第])(?P<bare>\d{{1,4}}|(?<=[、,和及])[{_N}]{{2,12}})\s?条"
-    rf"|(?:第\s?(?P<first>[{_N}]{{1,12}})|(?<=[、,和及])\s?(?P<listed>\d{{1,4}}|[{_N}]{{2,12}}))"
+    rf"第\s?(?P<number>{_NUMERAL})\s?(?:条(?:之(?P<insertion>[{_N}]{{1,4}}))?|之(?P<inner>[{_N}]{{1,2}})\s?条)"
+    rf"(?:\s?第?\s?(?P<paragraph>[{_N}]{{1,4}})(?:[、和及]第?[{_N}]{{1,4}}){{0,4}}\s?款)?(?:\s?第?\s?\(?(?P<item>[{_N}]{{1,4}})\)?\s?项)?"
+    rf"|(?<![\d第])(?P<bare>(?<!(?:香?烟|短信|信息|裤子?|项链|记录|消息)\s?)\d{{1,4}}|(?<=[》、,和及])\s?[{_N}]{{2,12}}|(?<=法|法典|条例|规定|决定|解释)\s?{_CHINESE}{{1,12}}+|(?<=^|\n|依照|根据|依据|按照|违反|触犯|适用)\s?{_CHINESE}{{2,12}}+)\s?条{_THING}"
+    rf"(?:之(?P<insertion>[{_N}]{{1,4}}))?(?:\s?第?\s?(?P<paragraph>[{_N}]{{1,4}})(?:[、和及]第?[{_N}]{{1,4}}){{0,4}}\s?款)?(?:\s?第?\s?\(?(?P<item>[{_N}]{{1,4}})\)?\s?项)?"
+    rf"|(?:第\s?(?P<first>[{_N}]{{1,12}})|(?<=[、,和及]|法|》)\s?(?P<listed>\d{{1,4}}|(?<=[、,和及]\s?)[{_N}]{{2,12}}))"
     rf"(?=(?:\s?[、,和及]\s?第?\s?[{_N}]{{1,12}}+){{1,12}}+\s?条)"
+    rf"|\b[Aa]rt(?:icle|\.)\s?(?P<english>\d{{1,4}})(?:[-‑](?P<insertion>\d{{1,2}})\b)?"
 )
 _LEAD = regex.compile(r"^.*(?:依照|根据|按照|依据|违反|适用|参照|援引|触犯|我国|以及|[和及])(?=.)")
 """Words before a law's name in running text."""
@@ -88,42 +99,48 @@ class ArticleRef:
 @lru_cache(maxsize=10_000)
 def law_name(written: str, marked: bool = True) -> str:
     """A law's name without 中华人民共和国, abbreviations written out; without 《》 words may stand before it."""
-    plain = written.replace("中华人民共和国", "").strip()
+    name = written.replace("中华人民共和国", "").strip()
     if not marked:
         statutes = load_statutes()
-        tails = (plain[start:] for start in range(len(plain) - 1))
+        tails = (name[start:] for start in range(len(name) - 1))
         known = (tail for tail in tails if tail in ABBREVIATIONS or statutes.standing(tail) is not None)
-        plain = next(known, _LEAD.sub("", plain))
-    return ABBREVIATIONS.get(plain, plain)
+        name = next(known, _LEAD.sub("", name))
+    return ABBREVIATIONS.get(name, name)
 
 
 def article_refs(text: str) -> list[ArticleRef]:
     """References to articles, in order. A number without a law belongs to the law named last before it.
 
-    Known writings: 《中华人民共和国刑法》第二百六十四条, 刑法第264条第二款第(三)项, 第17条之一, 264条, 第264、266条.
+    Known writings: 《中华人民共和国刑法》第二百六十四条, 刑法第264条第二款第(三)项, 第二六四条, 第17条之一,
+    第17之一条, 264条, 刑法二百六十四条, 第264、266条, Article 264. What is merely counted (香烟20条) is none.
     """
-    plain = folded(text)
-    titles = scan(_MARKED, plain)
-    laws = sorted(_laws(plain, titles), key=lambda law: law[0])
-    quotes = [(m.start(), m["quote"]) for m in scan(_QUOTE, plain)]
+    written = plain(text)
+    if "条" not in written and "rt" not in written:
+        return []
+    titles = scan(_MARKED, written)
+    laws = sorted(_laws(written, titles), key=lambda law: law[0])
+    quotes = [(m.start(), m["quote"]) for m in scan(_QUOTE, written)]
     inside = [title.span() for title in titles]
-    matches = [m for m in scan(_ARTICLE, plain) if not any(a < m.start() and m.end() < b - 1 for a, b in inside)]
+    matches = [m for m in scan(_ARTICLE, written) if not any(a < m.start() and m.end() < b - 1 for a, b in inside)]
     found, law_at, quote_at = [], -1, 0
     for place, match in enumerate(matches):
         while law_at + 1 < len(laws) and laws[law_at + 1][0] <= match.start():
             law_at += 1
         while quote_at < len(quotes) and quotes[quote_at][0] < match.end():
             quote_at += 1
-        end = matches[place + 1].start() if place + 1 < len(matches) else len(plain)
+        end = matches[place + 1].start() if place + 1 < len(matches) else len(written)
         quote = quotes[quote_at][1] if quote_at < len(quotes) and quotes[quote_at][0] < end else None
         try:
-            number = to_int(match["number"] or match["bare"] or match["first"] or match["listed"])
-            small = {name: to_int(match[name]) if match[name] else None for name in ("insertion", "paragraph", "item")}
+            kinds = ("number", "bare", "first", "listed", "english")
+            number = to_int("".join(next(match[kind] for kind in kinds if match[kind]).split()))
+            names = ("insertion", "inner", "paragraph", "item")
+            small = {name: to_int(match[name]) if match[name] else None for name in names}
         except ValueError:
             continue
         law, year = laws[law_at][1:] if law_at >= 0 else (None, None)
-        insertion, paragraph, item = small["insertion"] or 0, small["paragraph"], small["item"]
-        found.append(ArticleRef(law, number, insertion, paragraph, item, quote, match.start(), match.end(), year))
+        insertion = small["insertion"] or small["inner"] or 0
+        where = match.start(), match.end()
+        found.append(ArticleRef(law, number, insertion, small["paragraph"], small["item"], quote, *where, year))
     return found
 
 

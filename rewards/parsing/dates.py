@@ -1,4 +1,4 @@
-"""Dates and limitation periods."""
+"""Calendar dates, limitation periods, and when they end."""
 
 from __future__ import annotations
 
@@ -8,29 +8,40 @@ from fractions import Fraction
 
 import regex
 
-from rewards.parsing.numbers import NUMBER, value
+from rewards.parsing.numbers import CAPITALS, NUMBER, value
 from rewards.parsing.quantity import quantity
-from rewards.parsing.text import folded, scan
+from rewards.parsing.text import plain, scan
 
-_DIGITS = str.maketrans("零〇一二三四五六七八九", "00123456789")
+_ZEROS = "〇零0OoΟοОо"
+"""What stands for 〇 in a year written out: the letters o of three alphabets look like it."""
+_DIGITS = str.maketrans(_ZEROS + "一二三四五六七八九", "0" * len(_ZEROS) + "123456789")
+_SPACE = r"\s{0,12}+"
+_SMALL = r"(?:\d{1,2}|[零〇一二三四五六七八九十廿卅](?:\s?[零〇一二三四五六七八九十]){0,2}+)"
 _DATE = regex.compile(
-    r"(?<!\d)(?P<year>\d{4}|[零〇一二三四五六七八九]{4})\s?[年/.\-]\s?"
-    rf"(?P<month>{NUMBER})\s?[月/.\-]\s?(?P<day>{NUMBER})(?!\d)"
+    rf"(?<![\d.])(?P<year>\d{{4}}|[{_ZEROS}一二三四五六七八九](?:\s?[{_ZEROS}一二三四五六七八九]){{3}}){_SPACE}[年/.\-—–]{_SPACE}"
+    rf"(?P<month>{_SMALL}|元){_SPACE}[月/.\-—–]{_SPACE}(?P<day>{_SMALL})(?!\.?\d)"
 )
-_LENGTH = rf"{NUMBER}\s?(?:个月|年|日|天)"
+_LENGTH = rf"{NUMBER}\s?(?:个月|月|年|日|天)"
+_PERIOD = r"(?:(?:诉讼|仲裁|追诉|普通|最长|特殊|短期){0,2}(?:的)?时效|除斥期间|申请期限)"
+_OTHERWISE = regex.compile(
+    rf"(?:不是|并非|不再是|由|从)\s?{_LENGTH}(?=[,\s]{{0,2}}(?:而是|改为|变更为|延长|调整|修改))"
+)
 _LIMITATION = regex.compile(
-    rf"(?P<after>{_LENGTH})\s?的?(?:诉讼|仲裁|追诉|普通)?时效"
-    rf"|(?:时效|除斥期间|申请期限)(?:期间|期限)?(?:应当)?[为是:]?\s?(?P<before>{_LENGTH})"
+    rf"(?P<after>{_LENGTH})\s?的?{_PERIOD}"
+    rf"|{_PERIOD}(?:期间|期限)?[,\s]{{0,2}}(?:应当?|而是|改为|变更为|延长[为至到]|调整为|修改为|一般|通常|适用){{0,2}}[为是:]?"
+    rf"\s?(?P<before>{_LENGTH})(?:(?:或者?|至|到)\s?(?P<other>{_LENGTH}))?"
 )
 
 
 def dates(text: str) -> list[date]:
-    """Every calendar date, in order: 2021年3月5日, 二〇二一年三月五日, 2021-03-05. Impossible ones are left out."""
+    """Every calendar date, in order: 2021年3月5日, 二〇二一年三月五日, 二O二一年元月5日, 2021-03-05, 2021.3.5.
+    Impossible ones are left out."""
     found = []
-    for match in scan(_DATE, folded(text)):
+    for match in scan(_DATE, plain(text).translate(CAPITALS)):
         try:
-            year = int(match["year"].translate(_DIGITS))
-            found.append(date(year, int(value(match["month"])), int(value(match["day"]))))
+            year, month, day = ("".join(match[name].split()) for name in ("year", "month", "day"))
+            number = 1 if month == "元" else int(value(month))
+            found.append(date(int(year.translate(_DIGITS)), number, int(value(day))))
         except (ValueError, OverflowError):
             continue
     return found
@@ -41,7 +52,11 @@ def limitation_period(text: str) -> tuple[Fraction, str] | None:
 
     None when it names none or two different ones.
     """
-    lengths = {quantity(match["after"] or match["before"]) for match in scan(_LIMITATION, folded(text))}
+    written = plain(text)
+    if not any(word in written for word in ("时效", "除斥期间", "申请期限")):
+        return None
+    matches = scan(_LIMITATION, _OTHERWISE.sub("", written))
+    lengths = {quantity(match[name]) for match in matches for name in ("after", "before", "other") if match[name]}
     return lengths.pop() if len(lengths) == 1 else None
 
 

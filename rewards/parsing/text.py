@@ -1,6 +1,8 @@
 """Text as the parsers see it: cut to a length, folded to one writing, searched under a time limit."""
 
 import unicodedata
+from functools import lru_cache
+from pathlib import Path
 
 import regex
 
@@ -10,6 +12,9 @@ TIME_LIMIT_S = 0.2
 """Longest search for one pattern. The patterns are linear and need far less; this holds if one is not."""
 
 _INVISIBLE = regex.compile(r"[\p{Cc}\p{Cf}\p{Co}\p{Cs}--[\t\n]]", regex.V1)
+_TRADITIONAL = Path(__file__).parent.parent / "data" / "traditional.txt"
+_ENCLOSED = ((0x1F150, 26), (0x1F170, 26))
+"""First letter and number of the white-on-black enclosed letters, which NFKC leaves as they are."""
 
 
 def scan(pattern: "regex.Pattern[str]", text: str) -> list["regex.Match[str]"]:
@@ -28,7 +33,27 @@ def folded(text: str) -> str:
     return _INVISIBLE.sub("", plain)
 
 
+@lru_cache(maxsize=1)
+def _simplified() -> dict[int, str]:
+    lines = _TRADITIONAL.read_text(encoding="utf-8").splitlines()
+    pairs = "".join(line for line in lines if not line.startswith("#"))
+    table = {ord(pairs[place]): pairs[place + 1] for place in range(0, len(pairs), 2)}
+    table |= {first + place: chr(ord("A") + place) for first, count in _ENCLOSED for place in range(count)}
+    return table | {ord("○"): "〇", ord("◯"): "〇"}
+
+
+def plain(text: str) -> str:
+    """The text as parsers read it: folded, of the same length as folded, with traditional characters simplified
+    (盜竊罪 is 盗窃罪) and a circle for 〇 written as 〇."""
+    return _plain(text[-LONGEST:])
+
+
+@lru_cache(maxsize=8)  # one answer is read by several parsers, one after the other
+def _plain(text: str) -> str:
+    return folded(text).translate(_simplified())
+
+
 def normalised(text: str) -> str:
-    """Text for exact comparison: folded, no white space, no punctuation at the ends, no 中华人民共和国."""
-    plain = "".join(folded(text).split())
-    return plain.strip(".,;:!?。，；：！？、《》\"'“”").replace("中华人民共和国", "")
+    """Text for exact comparison: in one writing, no white space, no punctuation at the ends, no 中华人民共和国."""
+    written = "".join(plain(text).split())
+    return written.strip(".,;:!?。，；：！？、《》\"'“”").replace("中华人民共和国", "")

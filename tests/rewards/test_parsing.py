@@ -24,13 +24,13 @@ from rewards.parsing import (
     final_answer,
     find_choice,
     fine,
+    known_charges,
     limitation_period,
     numbers,
     quantity,
     term,
     thinking_of,
 )
-from rewards.parsing.charges import known_charges
 from tools.fuzz_parsers import PARSERS, draw
 from tools.judge_cases import numeral
 
@@ -318,6 +318,8 @@ HOSTILE = (
     "选A" * 300_000, " " * 10**6, "\u200b" * 10**6, "a" + "\u0301" * 10**6, "三年至" * 300_000, "{" * 10**6,
     '{"a":' * 10**5, "零" * 10**6,
     "最终回答：" * 10**5, "A项正确" * 200_000, "半" * 10**6, "亿" * 10**6, "\n\n\n\nE" * 200_000, "```{" * 250_000,
+    "走私、贩卖、" * 100_000, "盗窃、" * 300_000, "非法" * 300_000, "【答案】A或B" * 100_000, "1元+1元=" * 100_000,
+    "罚金1元" * 200_000, "二〇一九年" * 200_000,
     "类型 : " * 200_000, "A 、 " * 200_000,
 )  # fmt: skip
 

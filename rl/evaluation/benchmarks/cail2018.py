@@ -18,7 +18,14 @@ from rewards.term import STEPS, log_distance, read_term
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
 from rl.evaluation.data import Entry, entries, find_file
-from rl.evaluation.metrics.labels import CAIL2018_ARTICLES, CAIL2018_CHARGES, micro_macro, occurring, question_f1
+from rl.evaluation.metrics.labels import (
+    CAIL2018_ARTICLES,
+    CAIL2018_CHARGES,
+    cail2018_labels,
+    micro_macro,
+    occurring,
+    question_f1,
+)
 from rl.evaluation.scoring import Scored, answered, mean, score_each, tried
 
 SOURCE = "https://github.com/china-ai-law-challenge/CAIL2018 (link CAIL2018_ALL_DATA.zip; Xiao et al. 2018)"
@@ -79,7 +86,7 @@ def read_labels(text: str, task: str) -> set[Any]:
     """Charges without 罪, or numbers of articles, that a prediction names."""
     official = _official(text)
     if official is None:
-        return set(charges(text)) if task == "charge" else {number for number, _ in articles(text)}
+        return cail2018_labels(charges(text)) if task == "charge" else {number for number, _ in articles(text)}
     key, labels = ("accusation", CAIL2018_CHARGES) if task == "charge" else ("articles", CAIL2018_ARTICLES)
     found: set[Any] = set()
     for label in official[key]:

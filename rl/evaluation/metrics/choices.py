@@ -14,7 +14,6 @@ from rl.evaluation.scoring import Scored
 _LISTED = regex.compile(r"(?:^|(?<=[,;。、\s]))(?P<letter>[A-H])\s?[:.、]\s?(?=\S)")
 _BLANKS = regex.compile(r"[ \t]+|\s*\n\s*(?=\n)")
 _JUDGED = regex.compile("正确|错误|当选|答案|故选|应选")
-_FIRST = regex.compile(r"[A-H](?:[、, ]?[A-H]){0,7}(?=[。\n])")
 _RUNS = regex.compile("[A-E]{1,5}")
 _SEPARATORS = str.maketrans("", "", "、.,;，和")
 _LETTERS = r"([ABCD,，、\s]+)"
@@ -49,16 +48,13 @@ def gold(reference: Any) -> frozenset[str]:
 
 
 def chosen(text: str) -> frozenset[str] | None:
-    """The letters that a reply chooses; also those that it begins with (B。…), and those of options that it lists with
-    their texts (A: …, C: …) and no more. None when nothing is chosen."""
+    """The letters that a reply chooses; also those of options that it lists with their texts (A: …, C: …) and no more,
+    even all of them. None when nothing is chosen."""
     plain = _BLANKS.sub(" ", text.replace("</s>", "")).strip()
     labels = [match["letter"] for match in scan(_LISTED, folded(plain))]
     listed = frozenset(labels) if _LISTED.match(folded(plain)) and len(set(labels)) == len(labels) else None
     if listed and len(listed) == len(plain.split("\n")) > 1 and not _JUDGED.search(plain):
         return listed
-    first = _FIRST.match(folded(plain))
-    if first and choice_letters(plain) is None and not _JUDGED.search(plain, first.end()):
-        return choice_letters(first[0])
     return find_choice(plain) or listed
 
 

@@ -8,15 +8,17 @@ articles in any numerals and with 之一. Life counts as 240 months, death as 10
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 
+import cn2an
 import regex
 from rapidfuzz.distance import Levenshtein
 
 from curricula.numerals import to_int
-from rewards.parsing import article_refs, numbers
-from rewards.parsing.charges import known_charges
+from rewards.parsing import article_refs, folded, known_charges
 from rewards.parsing.text import scan
 
 LIFE, DEATH = 240, 10_001
@@ -42,6 +44,13 @@ _OTHER = regex.compile("无期徒刑|死刑|无罪|免予刑事处罚|免于刑�
 _FINE = regex.compile("罚金.{1,15}元")
 _FINE_END = regex.compile("[，。！？、；：以已至（]")
 _CRIMINAL_LAW = regex.compile(r"《(?:中华人民共和国刑法》\s?[零一二三四五六七八九十第]|刑法》第).*?[。《判附规]")
+_UNITLESS = regex.compile("^[零一二三四五六七八九]+([零一二三四五六七八九])$")
+_NUMERAL = regex.compile(
+    r"(?>(?:\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,8})?|\d{1,15}(?:\.\d{1,8})?)\s?[十百千万亿]{0,2}"
+    "|[零〇一二两三四五六七八九十百千万亿壹贰叁肆伍陆柒捌玖拾佰仟廿点]{1,20}|半)"
+)
+_SCALES = {"十": 10, "百": 100, "千": 1_000, "万": 10_000, "亿": 100_000_000}
+_ALONE = {"百": "一百", "千": "一千", "半": "零"}
 _ARTICLE = regex.compile("第([一二三四五六七八九零十百]+)条")
 _CHARGE = regex.compile("犯([^罪犯，。；《》（）]+?)罪")
 _PARTS = regex.compile("[一二三四五六七八九十]{1,3}、|（[一二三四五六七八九十]{1,3}）")
@@ -128,20 +137,39 @@ def _total(phrases: Iterable[str], read: Callable[[str], int]) -> int:
 def _months(phrase: str) -> int:
     if phrase in ("无期徒刑", "死刑"):
         return LIFE if phrase == "无期徒刑" else DEATH
-    found = [int(number) for number in numbers(phrase)]
+    found = _numbers(phrase)
     if len(found) == 2 and "年" in phrase and "月" in phrase:
         return 12 * found[0] + found[1]
     return found[0] * (12 if "年" in phrase and len(found) == 1 else 1) if found else 0
 
 
 def _yuan(phrase: str) -> int:
-    found = numbers(phrase)
-    return int(found[0]) if len(found) == 1 else 0
+    found = _numbers(phrase)
+    return found[0] if len(found) == 1 else 0
+
+
+def _numbers(phrase: str) -> list[int]:
+    """Numbers as the published scores have them: 13万2千 is two, and a numeral of digits alone (二六) is as cn2an reads
+    it, so that what the parsers learn to read changes no score."""
+    found = []
+    for match in scan(_NUMERAL, folded(phrase)):
+        digits = match[0].rstrip("十百千万亿").strip()
+        try:
+            if digits[:1].isdigit() and digits.isascii():
+                scale = math.prod(_SCALES[character] for character in match[0][len(digits) :].strip())
+                found.append(int(Fraction(digits.replace(",", "")) * scale))
+            else:
+                numeral = _ALONE.get(match[0], match[0])
+                found.append(int(Fraction(str(cn2an.cn2an(numeral, "smart")))))
+        except (ArithmeticError, LookupError, TypeError, ValueError):  # what cn2an raises on some malformed numerals
+            continue
+    return found
 
 
 def _cited(text: str) -> frozenset[int | tuple[int, int]]:
     passages = [match[0] for match in scan(_CRIMINAL_LAW, text)]
-    return frozenset(to_int(match[1]) for passage in passages for match in scan(_ARTICLE, passage))
+    written = [match[1] for passage in passages for match in scan(_ARTICLE, passage)]
+    return frozenset(to_int(_UNITLESS.sub(r"\1", numeral)) for numeral in written)  # of 二六四 the last digit, as above
 
 
 def _named(text: str) -> frozenset[str]:

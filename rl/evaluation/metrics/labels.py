@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from rewards.parsing.charges import known_charges
+from rewards.parsing import present_name
+from rewards.parsing.charge_names import cail2018_charges
 from rewards.sets import f1
 from rl.evaluation.scoring import mean
 
-CAIL2018_CHARGES = known_charges()[:202]
+CAIL2018_CHARGES = cail2018_charges()
 """In the order of accu.txt, which the official output numbers from 1."""
 CAIL2018_ARTICLES = (
     184, 336, 314, 351, 224, 132, 158, 128, 223, 308, 341, 349, 382, 238, 369, 248, 266, 313, 127, 340, 288, 172, 209,
@@ -21,6 +22,14 @@ CAIL2018_ARTICLES = (
     283, 391, 211, 396, 352, 345, 258, 253, 163, 140, 293, 194, 342, 161, 358, 271, 156, 260, 384, 153, 277, 214,
 )  # fmt: skip
 """Articles of the criminal law in the order of law.txt, which the official output numbers from 1."""
+
+_BY_PRESENT_NAME = {present_name(label): label for label in reversed(CAIL2018_CHARGES)}
+
+
+def cail2018_labels(charges: Iterable[str]) -> set[str]:
+    """Charges as CAIL2018's labels, where one of them is the same charge under its name of 2018."""
+    return {name if name in CAIL2018_CHARGES else _BY_PRESENT_NAME.get(name, name) for name in charges}
+
 
 Sets = Sequence[tuple[Collection[object], Collection[object]]]
 """(given, wanted) labels of each question."""

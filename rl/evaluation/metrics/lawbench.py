@@ -16,10 +16,11 @@ import cn2an
 import regex
 
 from rewards.money import single_amount
-from rewards.parsing import articles, charges, find_choice, term
-from rewards.parsing.charges import known_charges
+from rewards.parsing import articles, charges, find_choice, known_charges, present_name
 from rewards.sets import f1
+from rewards.term import read_term
 from rl.evaluation.metrics import overlap
+from rl.evaluation.metrics.labels import CAIL2018_CHARGES
 from rl.evaluation.scoring import Metric, Scored
 
 DISPUTES = (
@@ -57,6 +58,7 @@ NOT_ASKED = {
 }  # fmt: skip
 """CAIL2018's charges that LawBench's list of 189 leaves out."""
 LONGEST = math.log(216)
+_HEAD = regex.compile(r"(?:类别|焦点|主题|答案)\s?[:：]\s?(?P<said>[^。\n]{1,200})")
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,12 @@ def label_set(prediction: str, reference: str, options: Sequence[str], gold: Cal
     """F1 of the set of options whose names occur in the prediction; 0 where it is undefined."""
     wanted, named = set(gold(reference)), {option for option in options if option in prediction}
     return (f1(len(wanted & named), len(named), len(wanted)) if named and wanted else 0.0), not named
+
+
+def labelled(prediction: str, reference: str, metric: Metric) -> Scored:
+    """A metric of what follows 类别: or its like, up to the end of the sentence, or of the whole text."""
+    marks = list(_HEAD.finditer(prediction))
+    return metric(marks[-1]["said"] if marks else prediction, reference)
 
 
 def rouge(prediction: str, reference: str, head: str = "") -> Scored:
@@ -182,8 +190,10 @@ def article_numbers_fixed(prediction: str, reference: str) -> Scored:
 
 
 def charge_names_fixed(prediction: str, reference: str) -> Scored:
-    """3-3 with the longest name at a place: 职务侵占 is not 侵占."""
-    wanted, given = frozenset(_gold(reference, "罪名:").split(";")), charges(prediction) & frozenset(known_charges())
+    """3-3 with the longest name at a place (职务侵占 is not 侵占), a part of a selective charge as that charge, and
+    former names as the present ones."""
+    wanted = frozenset(present_name(name) for name in _gold(reference, "罪名:").split(";"))
+    given = frozenset(present_name(name) for name in charges(prediction) & frozenset(known_charges()))
     return (f1(len(wanted & given), len(given), len(wanted)) if given else 0.0), not given
 
 
@@ -207,9 +217,11 @@ def months_upstream(text: str) -> float | None:
 
 
 def months_fixed(text: str) -> float | None:
-    """The sentence that the text passes, in months."""
-    found = term(text)
-    return None if found is None or found.months is None else float(found.months)
+    """The sentence that the text passes, in months; a bare number is one, and exemption is 0."""
+    found = read_term(text)
+    if found is None or found.kind in ("life", "death"):
+        return None
+    return float(found.months or 0)
 
 
 def amount(prediction: str, reference: str) -> Scored:
@@ -233,8 +245,15 @@ def _letter_task(name: str, head: str, options: str) -> Task:
     return Task(name, partial(single_choice, options=options, gold=gold), partial(letters, gold=gold))
 
 
+def _label_task(
+    name: str, metric: Callable[..., Scored], options: Sequence[str], gold: Callable[[str], str | list[str]]
+) -> Task:
+    upstream = partial(metric, options=options, gold=gold)
+    return Task(name, upstream, partial(labelled, metric=upstream))
+
+
 def _asked_charges() -> list[str]:
-    return [name for name in known_charges()[:202] if name not in NOT_ASKED]
+    return [name for name in CAIL2018_CHARGES if name not in NOT_ASKED]
 
 
 def tasks() -> dict[str, Task]:
@@ -244,14 +263,11 @@ def tasks() -> dict[str, Task]:
     return {
         "1-1": Task("article recitation", partial(rouge, head="答案:"), abstains=False),
         "1-2": _letter_task("knowledge questions", "正确答案：", "ABCD"),
-        "2-2": Task(
-            "dispute focus", partial(single_choice, options=DISPUTES, gold=lambda r: _gold(r, "争议焦点类别：")[:-1])
+        "2-2": _label_task("dispute focus", single_choice, DISPUTES, lambda r: _gold(r, "争议焦点类别：")[:-1]),
+        "2-3": _label_task(
+            "marital disputes", label_set, MARRIAGE, lambda r: _gold(r, "类别:").removesuffix("。").split("、")
         ),
-        "2-3": Task(
-            "marital disputes",
-            partial(label_set, options=MARRIAGE, gold=lambda r: _gold(r, "类别:").removesuffix("。").split("、")),
-        ),
-        "2-4": Task("issue topic", partial(single_choice, options=TOPICS, gold=lambda r: r)),
+        "2-4": _label_task("issue topic", single_choice, TOPICS, lambda r: r),
         "2-5": Task("reading comprehension", reading, abstains=False),
         "2-6": Task("named entities", entities, abstains=False),
         "2-7": Task("opinion summary", rouge, abstains=False),

@@ -8,8 +8,7 @@ from typing import Any
 
 import regex
 
-from rewards.parsing import fine, term
-from rewards.parsing.charges import known_charges
+from rewards.parsing import fine, known_charges, term
 from rl.inference.structuring.elements import Element, number
 from rl.inference.structuring.text import steadily
 
