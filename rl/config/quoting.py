@@ -61,7 +61,8 @@ def quoted(value: str, nullable: bool = False) -> str:
     from hydra.core.override_parser.types import Quote, QuotedString
 
     found = _parsed(value)
-    if found is _QUOTES or (found is None and nullable) or (isinstance(found, str) and found == value):
+    plain = isinstance(found, str) and found == value and "\\" not in value  # one at the end would escape a comma
+    if found is _QUOTES or (found is None and nullable) or plain:
         return value
     return QuotedString(value, Quote.single).with_quotes()
 
