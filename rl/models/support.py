@@ -18,12 +18,42 @@ CHANGES_LOGITS = (
     "lm_head_multiplier",
 )
 """Settings by which a model changes logits in ways that our attention and output layer do not follow."""
-ATTENTION = ("full_attention", "sliding_attention", "chunked_attention", "attention", "global", "moe", "dense", "sparse")
+ATTENTION = {
+    "full_attention",
+    "sliding_attention",
+    "chunked_attention",
+    "attention",
+    "global",
+    "moe",
+    "dense",
+    "sparse",
+}
 """Kinds of layers that mix tokens in attention alone."""
-MIXERS = (
-    "bamba falcon_h1 falcon_mamba granitemoehybrid jamba kimi_linear lfm2 lfm2_moe mamba mamba2 minimax nemotron_h "
-    "olmo_hybrid qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen3_next recurrent_gemma rwkv xlstm zamba zamba2"
-).split()
+MIXERS = {
+    "bamba",
+    "falcon_h1",
+    "falcon_mamba",
+    "granitemoehybrid",
+    "jamba",
+    "kimi_linear",
+    "lfm2",
+    "lfm2_moe",
+    "mamba",
+    "mamba2",
+    "minimax",
+    "nemotron_h",
+    "olmo_hybrid",
+    "qwen3_5",
+    "qwen3_5_moe",
+    "qwen3_5_moe_text",
+    "qwen3_5_text",
+    "qwen3_next",
+    "recurrent_gemma",
+    "rwkv",
+    "xlstm",
+    "zamba",
+    "zamba2",
+}
 """Model types with recurrent, convolutional or linear-attention layers."""
 WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window_size", "local_attention", "index_topk")
 """Settings of how far attention looks back."""
@@ -74,7 +104,7 @@ def require_vocabulary(config: Any, tokenizer: Any) -> None:
         last = max(beyond)
         raise UserError(
             f"the tokenizer has {len(beyond)} tokens beyond the {config.vocab_size} rows of the model's embedding (up "
-            f"to {beyond[last]!r}, number {last}); take the tokenizer that belongs to the model, or resize the embedding"
+            f"to {beyond[last]!r}, number {last}); take the model's own tokenizer, or resize the embedding"
         )
 
 
@@ -119,7 +149,8 @@ def _require_language_model(config: Any) -> None:
         raise _refusal(config, f"{what}; take a model of text alone")
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and "AutoModelForCausalLM" not in (getattr(config, "auto_map", None) or {}):
+    own_code = getattr(config, "auto_map", None) or {}
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and "AutoModelForCausalLM" not in own_code:
         raise _refusal(config, "transformers knows no causal language model of this type")
 
 
@@ -129,7 +160,7 @@ def _require_attention_alone(config: Any) -> None:
         for name in ("layer_types", "layers_block_type", "block_types")
         for kind in (getattr(config, name, None) or ())
     ]
-    others = sorted(set(kinds) - set(ATTENTION)) if kinds else [config.model_type] * (config.model_type in MIXERS)
+    others = sorted(set(kinds) - ATTENTION) if kinds else [config.model_type] * (config.model_type in MIXERS)
     if others:
         raise _refusal(
             config,
@@ -139,14 +170,13 @@ def _require_attention_alone(config: Any) -> None:
     if not hasattr(config, "num_key_value_heads"):
         raise _refusal(config, "their configuration names no num_key_value_heads, which the training engine asks for")
 
+
 def _require_length(config: Any, max_length: int) -> None:
     """Positions and windows that reach ``max_length``, and positions that trainer and sampler stretch alike."""
     fix = f"model.max_length={max_length}; lower model.max_length to"
     longest = getattr(config, "max_position_embeddings", None)
     if longest and 0 < longest < max_length:
-        raise UserError(
-            f"this model ({config.model_type}) knows positions up to {longest}, less than {fix} {longest}"
-        )
+        raise UserError(f"this model ({config.model_type}) knows positions up to {longest}, less than {fix} {longest}")
     for name, rope in _ropes(config):
         original = rope.get("original_max_position_embeddings") or getattr(
             config, "original_max_position_embeddings", None
