@@ -27,6 +27,8 @@ class WeightNamesError(UserError):
 
 def weights_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """What a model's checkpoint holds: (name, tensor) of its parameters, tied ones once, and its persistent buffers."""
+    import torch
+
     yield from model.named_parameters()
     saved = model.state_dict().keys()
     yield from ((name, torch.nn.Buffer(buffer)) for name, buffer in model.named_buffers() if name in saved)

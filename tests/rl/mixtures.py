@@ -11,7 +11,8 @@ MIXTURES: dict[str, dict[str, Any]] = {
     "qwen2_moe": {"moe_intermediate_size": 64, "shared_expert_intermediate_size": 96, "num_experts": 4,
                   "num_experts_per_tok": 2, "decoder_sparse_step": 1},
     "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 32},
-    "granitemoe": {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "qwen3_moe": {"moe_intermediate_size": 64, "num_experts": 4, "num_experts_per_tok": 2, "decoder_sparse_step": 1,
+                  "head_dim": 32},
     "glm4_moe": {"moe_intermediate_size": 64, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1,
                  "first_k_dense_replace": 1, "head_dim": 32, "n_group": 1, "topk_group": 1},
 }  # fmt: skip

@@ -30,9 +30,9 @@ from tests.rl.ranks import on_ranks, ragged
 
 @pytest.fixture(scope="module")
 def mixture(models, tmp_path_factory):
-    """A tiny Qwen2-MoE on disk."""
+    """A tiny Qwen3-MoE on disk, whose experts peft adapts too."""
     folder = tmp_path_factory.mktemp("mixture")
-    make_mixture("qwen2_moe", models["untied"], folder)
+    make_mixture("qwen3_moe", models["untied"], folder)
     return folder
 
 
@@ -101,7 +101,7 @@ def _log_probs(model, ids):
 
 
 def test_an_adapter_of_fused_experts_is_not_handed_over_alone(mixture, models):
-    with pytest.raises(UserError, match=r"qwen2_moe.*model\.layers\.0\.mlp\.experts.*weight_transfer=auto"):
+    with pytest.raises(UserError, match=r"qwen3_moe.*model\.layers\.0\.mlp\.experts.*weight_transfer=auto"):
         require_portable_adapter(ModelConfig(lora_rank=4), AutoConfig.from_pretrained(mixture))
     require_portable_adapter(ModelConfig(lora_rank=4), AutoConfig.from_pretrained(models["tied"]))
 
