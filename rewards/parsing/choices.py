@@ -9,9 +9,9 @@ LONGEST_REPLY = 5_000
 """Characters of a reply that are searched for its choice, from the end."""
 
 _FILLER = regex.compile(
-    r"[\s、,;和及与.。:()\[\]【】{}<>|+&\"'“”]|正确|选项|选择|答案|应?[选为]|应当|的是|故|本题|是|项|[都均全]"
+    r"[\s、,;和及与.。:()\[\]【】{}|+&\"'“”]|正确|选项|选择|答案|应?[选为]|应当|的是|故|本题|是|项|[都均全]"
 )
-_LETTER = regex.compile("[A-Ha-h]")
+_LETTER = regex.compile("(?<![A-Za-z])[A-Ha-h](?![a-z])")
 _UPPER = (
     r"(?>[A-H](?:\s{0,2}(?:选?项)?\s{0,2}[、,;和及与]{1,2}\s{0,2}(?:选项)?\s{0,2}[A-H]|\s{0,2}[A-H]){0,7})(?![A-Za-z])"
 )
