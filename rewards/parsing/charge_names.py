@@ -102,6 +102,12 @@ def begins(text: str, start: int) -> bool:
     return text[start : start + 3] in _beginnings() or text[start : start + 2] in _beginnings()
 
 
+@lru_cache(maxsize=1)
+def first_characters() -> regex.Pattern[str]:
+    """A character that a name may begin with."""
+    return regex.compile(f"[{''.join(sorted({start[0] for start in _beginnings()}))}]")
+
+
 def _pattern(shape: str) -> str:
     pieces = []
     for place, piece in enumerate(_GROUP.split(shape)):

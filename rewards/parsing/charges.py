@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import regex
 
-from rewards.parsing.charge_names import CATCH_ALL, begins, known_charges, longest, present_name
-from rewards.parsing.text import plain
+from rewards.parsing.charge_names import CATCH_ALL, begins, first_characters, known_charges, longest, present_name
+from rewards.parsing.text import plain, scan
 
 MOST = 1_000
 """Names that are looked at."""
@@ -66,7 +66,9 @@ def charges(text: str) -> frozenset[str]:
     that, names that only describe what was done do not count. In a short list names count alone, and so do unknown
     ones.
     """
-    written = _STAGE.sub("", _NUMBERS.sub(",", plain(text)))
+    written = plain(text)
+    if any(sign in written for sign in "条《(刑"):
+        written = _STAGE.sub("", _NUMBERS.sub(",", written))
     named = _named(written)
     short = len(written) <= SHORT
     if not short and any(one.strong and not _denied(written, one) for one in named):
@@ -86,10 +88,12 @@ def present_charges(text: str) -> frozenset[str]:
 def _named(written: str) -> list[_Named]:
     found: list[_Named] = []
     place = 0
-    while place < len(written) - 1 and len(found) < MOST:
-        name = longest(written, place) if begins(written, place) else None
+    for first in scan(first_characters(), written):
+        if first.start() < place or not begins(written, first.start()) or len(found) >= MOST:
+            continue
+        place = first.start()
+        name = longest(written, place)
         if name is None:
-            place += 1
             continue
         end = name[1]
         called = written[end : end + 1] == "罪" and written[end + 1 : end + 2] not in ("犯", "行")

@@ -56,7 +56,8 @@ def limitation_period(text: str) -> tuple[Fraction, str] | None:
     if not any(word in written for word in ("时效", "除斥期间", "申请期限")):
         return None
     matches = scan(_LIMITATION, _OTHERWISE.sub("", written))
-    lengths = {quantity(match[name]) for match in matches for name in ("after", "before", "other") if match[name]}
+    written_lengths = {match[name] for match in matches for name in ("after", "before", "other") if match[name]}
+    lengths = {quantity(length) for length in written_lengths}
     return lengths.pop() if len(lengths) == 1 else None
 
 

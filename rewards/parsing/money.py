@@ -23,7 +23,7 @@ _AMOUNT = regex.compile(
     rf"(?<![\d数几上成好$€£])(?:(?P<about>约|近|大约|大概)\s?)?(?:(?P<sign>[¥￥]|人民币:?|RMB|罚[金款][为是:]?)\s?)?"
     rf"(?P<number>{NUMBER})\s?(?P<more>余|多)?(?P<scale>百万|千万|百|千|万|亿|[wWkK](?=元|块))?\s?(?P<more2>余|多)?\s?"
     rf"(?:(?P<unit>元|块钱?|圆|yuan)(?:零?(?P<jiao>{NUMBER})[角毛])?(?:零?(?P<fen>{NUMBER})分(?!之))?"
-    rf"|(?P<coin>[角毛])(?:零?(?P<fen>{NUMBER})分(?!之))?)?(?(unit)|(?(coin)|(?!\s?(?:{FOREIGN}|倍))))"
+    rf"|(?P<coin>[角毛])(?:零?(?P<fen>{NUMBER})分(?!之))?)?(?(unit)(?!\s?(?:港币|港元|美金|美元|新?台币|日币|欧元))|(?(coin)|(?!\s?(?:{FOREIGN}|倍))))"
 )
 _BOUND_BEFORE = regex.compile(
     rf"(?:不超过|不到|不低于|不少于|不高于|至少|最高|最低|最多|超过|不足|不满|高于|低于|多于|少于|{NUMBER}\s?元?\s?(?:至|到|[-~—–]))(?:人民币)?\s?$"
@@ -37,8 +37,10 @@ _FINE = regex.compile(rf"(?:罚金|罚款){_NOTE}{{0,6}}$")
 _FINE_AFTER = regex.compile(r"(?:整)?的?(?:罚金|罚款)")
 _JOINED = regex.compile(r"执行|并罚|合并|共|合计|总")
 _SUM_ONLY = regex.compile(r"[,;\s]{0,2}(?:合计|共计|总计|共)[为是:]?(?:人民币)?\s?")
-_NO_FINE = regex.compile(r"(?:不|未|免|免除|免予|免于|无|无需|没有|不予)(?:再|并|单)?(?:处|判处|处以|科处?)?罚[金款]")
-_OTHER = regex.compile(r"退赔|赔偿|没收|追缴|退缴|退赃|保证金|价值|违法所得|损失|[疗讼理定师工]费")
+_NO_FINE = regex.compile(
+    r"(?:不|未|免|免除|免予|免于|无|无需|没有|不予)(?:再|并|单){0,2}(?:处|判处|处以|科处?)?罚[金款]"
+)
+_OTHER = regex.compile(r"退赔|赔偿|没收|罚没|追缴|退缴|退赃|保证金|价值|违法所得|损失|[疗讼理定师工]费")
 
 
 MOST = 1_000

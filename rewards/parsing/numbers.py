@@ -10,7 +10,7 @@ from rewards.parsing.text import plain, scan
 _ARABIC = r"\d{1,3}(?:,\d{3}){1,5}(?:\.\d{1,8})?|\d{1,15}(?:\.\d{1,8})?"
 _CHINESE = "零〇一二两三四五六七八九十百千万亿壹贰叁肆伍陆柒捌玖拾佰仟廿卅点"
 _MORE = r"(?:零?\d{1,4}(?:\.\d{1,4})?[十百千万]{1,2}){0,4}(?:零?\d{1,4}(?=\s?[元圆块]|\s?[,。;]|$))?"
-NUMBER = rf"(?>(?:{_ARABIC})(?:\s?[十百千万亿]{{1,2}}{_MORE})?|[{_CHINESE}]{{1,20}}|半)"
+NUMBER = rf"(?>(?:{_ARABIC})(?:\s?[十百千万亿拾佰仟]{{1,2}}{_MORE})?|[{_CHINESE}]{{1,20}}|半)"
 """A number in plain text, as a pattern (264, 13万2千, 二百六十四, 壹万, 半); atomic, so that it is never tried at
 several lengths."""
 
