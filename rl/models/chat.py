@@ -81,7 +81,7 @@ def render_demonstration(tokenizer: Any, prompt: Prompt) -> tuple[list[int], int
 
 
 def answer_text(tokenizer: Any, opens: bool, closes: bool, prompt: Prompt) -> str:
-    """The text of a demonstration without what the template writes itself, for a prompt that opens or closes thinking."""
+    """A demonstration without what the template writes itself, after a prompt that opens or closes thinking."""
     text = text_without_stops(tokenizer, prompt.demonstration or "")
     if opens:
         return text.removeprefix(THINK)
