@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from curricula.prompts import ask
+from curricula.statutes import law_setting, use_law
 from rl.actors.rollout import RolloutActor
 from rl.config.derive import chat_template_kwargs
 from rl.config.fingerprint import config_fingerprint
-from rl.config.schema import RunConfig
+from rl.config.schema import RunConfig, StatutesConfig
 from rl.config.stages import SamplingConfig
 from rl.errors import UserError
 from rl.inference.backends.chat import Chat
@@ -299,8 +300,16 @@ def test_without_a_date_the_first_day_of_the_process_stays(tokenizers, monkeypat
     assert render_prompt(tokenizers["llama3"], user("甲")) == before
 
 
-def test_a_run_keeps_the_date_on_which_it_began(tmp_path):
-    config = run_config().model_copy(update={"run_dir": str(tmp_path / "run")})
+@pytest.fixture
+def law():
+    before = law_setting()
+    yield
+    use_law(before.as_of, before.folder)
+
+
+def test_a_run_keeps_the_date_on_which_it_began(tmp_path, law):
+    of_one_day = StatutesConfig(as_of=datetime.date(2026, 11, 26))  # so that the run's data stay what they are
+    config = run_config().model_copy(update={"run_dir": str(tmp_path / "run"), "statutes": of_one_day})
     first = Manifest.open(tmp_path / "run", config)
     assert first.date >= datetime.date.today() - datetime.timedelta(days=1)
     first.content["date"] = "2026-02-03"

@@ -2,6 +2,7 @@
 
 import json
 from datetime import date, timedelta
+from types import SimpleNamespace
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -31,7 +32,7 @@ def later(monkeypatch, days):
     """From now on it is some days later."""
     today = date.today() + timedelta(days=days)
     clock = type("Clock", (date,), {"today": staticmethod(lambda: today)})
-    monkeypatch.setattr(manifests, "date", clock)
+    monkeypatch.setattr(manifests, "datetime", SimpleNamespace(date=clock))
     return today
 
 

@@ -130,14 +130,14 @@ def test_demonstrations_that_are_too_long_are_named_and_counted(tokenizer, tmp_p
 
 def test_prompts_that_can_not_be_rendered_are_named_and_counted(tokenizer, kept, monkeypatch):
     _, prompts = kept
-    real = rl.tokens._prompt_parts
+    real = rl.tokens.prompt_parts
 
     def picky(tokenizer, messages):
         if messages[0]["role"] == "system":
             raise UserError("no system message, please")
         return real(tokenizer, messages)
 
-    monkeypatch.setattr(rl.tokens, "_prompt_parts", picky)
+    monkeypatch.setattr(rl.tokens, "prompt_parts", picky)
     with pytest.raises(
         UserError, match=r"^4 of 32 prompts can't be rendered, the first 3:\n  prompt \w{16} \(task odd\): no"
     ):
