@@ -28,7 +28,7 @@ _CONFIRMED = regex.compile(
 _COMMUTED = regex.compile(r"(?:将|对)?罪犯(?P<who>[^,，。;、:()\s]{2,20}?)的?(?:刑罚|刑期)?(?P<charge>)减为")
 """将罪犯张某的刑罚减为有期徒刑二十二年."""
 _REDUCED = regex.compile(r"罪犯(?P<who>[^,，。;、:()\s]{2,20}?)(?:的刑[期罚])?减去(?P<cut>[^,，。;()\n]{2,30})")
-_REVOKED = regex.compile(r"撤销[^。\n]{0,200}(?:即|内容|主文)[:,]?[\"“]?[^。;\n]{0,20}$|撤销[^。;\n]{0,200}(?:中)?对?$")
+_REVOKED = regex.compile(r"撤销[^。\n]{0,200}(?:即|内容|主文)[:,]?[\"“]?[^。;\n]{0,20}$|撤销[^。;\n]{0,200}(?:中)?对?$|不(?:予)?核准[^。;\n]{0,200}$")
 _ITEM = regex.compile(r"(?<![^\s。;:])[一二三四五六七八九十]{1,3}[、.]")
 _PERIOD = regex.compile(r"[。\n]")
 _GOES_ON = regex.compile(

@@ -55,21 +55,23 @@ _OUTCOMES: tuple[tuple[str, str], ...] = (
     ("confirmed", r"(?<!不)(?<!不予)核准\p{Han}{2}[^。\n]{0,120}(?:死刑|减轻处罚|判处|判决|裁定|假释)"),
     ("commuted", r"(?:减去|减为)[^。\n]{0,30}(?:徒刑|拘役|管制)|予以假释|准予假释"),
     ("remanded", r"发回\p{Han}{0,24}重(?:新)?审"),
-    ("affirmed", r"驳回\p{Han}{0,20}上诉,?\s?维持原(?:判|裁定)|驳回上诉"),
-    ("amended", r"撤销[^。\n]{0,60}(?:判决|裁定|决定书?)|变更[^。\n]{0,40}判决"),
+    ("amended", r"(?<!(?:驳回|维持)[^。;\n]{0,80})(?:撤销[^。\n]{0,60}(?:判决|裁定|决定书?)|变更[^。\n]{0,40}判决)"),
+    ("affirmed", r"驳回\p{Han}{0,20}(?:上诉|申诉|再审申请),?\s?维持|驳回上诉|(?<!不予)维持[^。;\n]{0,60}(?:判决|裁定)"),
     ("withdrawn", r"(?<!不)(?<!不予)准(?:许|予)[^。\n]{0,40}撤(?:回|诉)"),
     ("dismissed", r"不(?:准(?:许|予)?|予准许|予)[^。;\n]{0,60}离婚"),
     ("partly_granted", r"驳回[^。\n]{0,60}(?:其他|其余|其它)(?:的)?(?:诉讼)?请求"),
-    ("dismissed", r"驳回[^。\n]{0,60}(?:诉讼请求|起诉|请求)"),
+    ("dismissed", r"驳回[^。;\n]{0,200}(?:诉讼请求|起诉|请求|申请)"),
 )
 
 
 def outcome_element(text: str, start: int, end: int, kind: str, instance: str | None) -> list[Element]:
-    """How the case ends, by the first of: confirmed on review, commuted, sent back, affirmed, amended, withdrawn,
+    """How the case ends, by the first of: confirmed on review, commuted, sent back, amended, affirmed, withdrawn,
     granted in part, dismissed; else convicted or acquitted in a criminal case of first instance, granted in another."""
     for outcome, pattern in _OUTCOMES:
         if outcome in ("affirmed", "amended", "remanded") and instance == "first" and kind != "administrative":
             continue
+        if outcome in ("partly_granted", "dismissed") and kind == "criminal" and instance == "first":
+            continue  # of the civil action that goes with it
         if outcome in ("confirmed", "commuted") and (kind != "criminal" or instance in ("first", "second")):
             continue
         match = regex.search(pattern, text, pos=start, endpos=end)

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import regex
 
+from curricula.numerals import to_int
 from rl.inference.structuring.elements import Element
 from rl.inference.structuring.money import FEE, sums_in
 
@@ -21,44 +22,74 @@ _PAID_BEFORE = regex.compile(
 )
 """A sum that stands before who pays it: 超出部分三万元由被告某某承担."""
 _TOTAL = regex.compile(r"(?:合计|共计|总计|共|计)(?:人民币|为|:)?[ \t]?$")
+_NET = regex.compile(r"(?:还应当?|还需|尚应|尚需|仍应|仍需|实际应?|余款|剩余)[^,;。\n\d]{0,20}$")
+"""Before the sum that is left to pay: 扣除已付的三万元，还应赔偿六万元."""
+_INSTALMENT = regex.compile(r"[,;][^,;。\n]{2,40}前(?:一次性)?(?:支付|给付|付清|偿还|归还|返还|付)|余款")
+_RAISED = regex.compile(r"(?:由|随)(?P<who>[^,;。\n]{1,40}?)(?:负责|直接|携带)?(?:抚养|抚育|共同生活|生活)")
+"""Who has the child: he is paid for it."""
+_OWED = regex.compile(r"(?:尚)?欠(?:付)?(?P<who>[^,;。\n]{1,40})")
+_JOINTLY = regex.compile(r"(?<!不)承担(?:共同)?连带|连带(?:清偿|赔偿|支付|返还|偿还|承担)")
+_ITEM_NUMBER = regex.compile(r"第(?P<number>[一二三四五六七八九十\d]{1,3})项")
 _REFUSED = regex.compile(r"驳回|不予支持")
 MOST = 200
 
 
 def payment_elements(text: str, start: int, end: int, parties: Sequence[tuple[str, str]]) -> list[Element]:
     """The payments that a ruling orders: who pays, who is paid, in yuan. One for each clause that names a payer, or a
-    payment of a sum; of several sums of a payment their total where the clause gives one, else the first.
+    payment of a sum; of several sums of a payment their total where the clause gives one, else what is left to pay, else
+    the first. Each instalment is one. Who answers jointly for the payments of other items pays with their payers.
 
     ``parties``: (role, name) of the parties in the header. Court fees are no payments.
     """
     starts = [match.start() for match in _ITEM.finditer(text, start, end)] or [start]
     found: list[Element] = []
+    by_item: list[list[Element]] = []
     for begin, stop in zip(starts, [*starts[1:], end], strict=True):
         payers: list[str] = []
+        by_item.append([])
         whose = _mentioned(text[begin : _first_from(text, begin, stop)], parties)
         for first, last in _clauses(text, begin, stop):
-            element, payers = _payment(text, first, last, parties, payers, whose)
-            if element is not None:
-                found.append(element)
+            elements, payers = _payment(text, first, last, parties, payers, whose)
+            if not elements and (earlier := by_item[-1] or (by_item[-2] if len(by_item) > 1 else [])):
+                _join(text[first:last], parties, by_item, earlier)
+            by_item[-1] += elements
+            found += elements
     return found[:MOST]
+
+
+def _join(clause: str, parties: Sequence[tuple[str, str]], by_item: list[list[Element]], before: list[Element]) -> None:
+    """Add who answers jointly (对第二项债务承担连带责任) to the payers of the items that the clause names, else of the
+    payments before it."""
+    jointly = _JOINTLY.search(clause)
+    if jointly is None or _REFUSED.search(clause, 0, jointly.start()) or "补充" in clause:
+        return
+    joined = _mentioned(clause[: jointly.start()].partition("对")[0], parties)
+    numbers = [to_int(match["number"]) for match in _ITEM_NUMBER.finditer(clause)]
+    named = [one for n in numbers if 0 < n <= len(by_item) for one in by_item[n - 1]]
+    for element in named or before:
+        payers = element.value["payers"]
+        payers += [name for name in joined if name not in payers and name not in element.value["payees"]]
 
 
 def _payment(
     text: str, start: int, end: int, parties: Sequence[tuple[str, str]], earlier: list[str], whose: list[str]
-) -> tuple[Element | None, list[str]]:
-    """The payment of a clause, and the payers that a later clause of the item goes on with."""
+) -> tuple[list[Element], list[str]]:
+    """The payments of a clause, and the payers that a later clause of the item goes on with."""
     fee = FEE.search(text, start, end)
     end = fee.start() if fee else end
     verb = _PAY.search(text, start, end)
     if verb is None or _REFUSED.search(text, start, verb.start()):
-        return None, earlier
+        return [], earlier
     handed = _PAID_BEFORE.search(text, start, end)
     sums = sums_in(text, verb.end(), end)
     if not sums and handed:
         sums = sums_in(text, start, handed.start())[-1:]
     if not sums:
-        return None, earlier
-    at, stop, yuan, about = next((one for one in sums[1:] if _TOTAL.search(text, verb.end(), one[0])), sums[0])
+        return [], earlier
+    instalments = [one for one in sums if _instalment(text, start, one[0])]
+    chosen = [next((one for p in (_NET, _TOTAL) for one in sums[1:] if p.search(text, verb.end(), one[0])), sums[0])]
+    chosen = instalments if len(instalments) > 1 else chosen
+    at = chosen[0][0]
     if handed and handed.start() <= verb.start():
         payers = _mentioned(handed["payer"], parties)
         beneficiaries = _mentioned(text[start : handed.start()], parties)
@@ -68,10 +99,23 @@ def _payment(
     if to and not (handed and handed.start() <= verb.start()):
         beneficiaries = _mentioned(to["payee"], parties)
         payers = [name for name in payers if name not in beneficiaries]
+    if raised := _RAISED.search(text, start, verb.start()):
+        payers = _mentioned(text[raised.end() : verb.start()], parties)
+        beneficiaries = _mentioned(raised["who"], parties)
+    elif owed := _OWED.search(text, start, verb.start()):
+        payers = _mentioned(text[start : owed.start()], parties)
+        beneficiaries = _mentioned(owed["who"], parties)
     payers = payers or earlier
     named = _mentioned(text[verb.end() : at], parties) if at > verb.end() else []
     payees = [name for name in (named or beneficiaries or whose) if name not in payers]
-    return Element("payment", {"payers": payers, "payees": payees, "yuan": yuan, "about": about}, at, stop), payers
+    values = [({"payers": [*payers], "payees": payees, "yuan": y, "about": about}, a, b) for a, b, y, about in chosen]
+    return [Element("payment", *value) for value in values], payers
+
+
+def _instalment(text: str, start: int, place: int) -> bool:
+    """Whether a sum is an instalment: 于5月1日前支付四万元, 于6月1日前支付四万元."""
+    begin = max(start, *(text.rfind(mark, start, place) for mark in ",;:"))
+    return bool(_INSTALMENT.search("," + text[begin:place].lstrip(",;:")))
 
 
 def _mentioned(piece: str, parties: Sequence[tuple[str, str]]) -> list[str]:
