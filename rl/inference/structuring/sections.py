@@ -7,10 +7,11 @@ from typing import Literal, cast
 
 import regex
 
+from rl.inference.structuring.header import TITLE
+
 SectionName = Literal["header", "procedure", "claims", "prior", "facts", "reasoning", "ruling", "tail"]
 
 _RULING = regex.compile(r"(?:判\s?决|裁\s?定|决\s?定)\s?如\s?下\s?:?")
-_MEDIATED = regex.compile(r"民\s?事\s?(?:附\s?带\s?民\s?事\s?)?调\s?解\s?书")
 _AGREED = regex.compile(r"(?:自愿)?达成(?:如下|以下)(?:调解)?协议(?:如下)?\s?:?|达成(?:调解)?协议如下\s?:?")
 """Before what the parties of a mediated case agreed, in the court's document of it (调解书)."""
 _OTHERS = regex.compile(r"(?:一审|原审|仲裁)[^。;\n]{0,30}$")
@@ -90,7 +91,8 @@ def _last_ruling(text: str) -> int | None:
     """Where this court's ruling begins: the last one, unless its reasoning only follows, or it is the court below's."""
     reasonings = [match.start() for match in _REASONING.finditer(text)]
     prior = _PRIOR.search(text)
-    if _MEDIATED.search(text, 0, 2_000):
+    title = TITLE.search(text, 0, 2_000)
+    if title and title["document"].startswith("调"):
         agreed = _AGREED.search(text)
         return agreed.start() if agreed else None
     for match in reversed(list(_RULING.finditer(text))):
