@@ -67,7 +67,9 @@ _BARE = regex.compile(
 )
 _SAME_LAW = regex.compile(r"(?:[本该]|(?<!合)同|上述|前述)(?:法典|法|条例|规定|决定|解释)$")
 """Words that stand for the law named before."""
-_YEAR = regex.compile(r"\s?\(\s?(?P<year>\d{4})\s?年?(?:\d{1,2}月(?:\d{1,2}日)?)?(?:第[一二三]次)?(?:修正|修订|修改)\w{0,3}\)")
+_YEAR = regex.compile(
+    r"\s?\(\s?(?P<year>\d{4})\s?年?(?:\d{1,2}月(?:\d{1,2}日)?)?(?:第[一二三]次)?(?:修正|修订|修改)\w{0,3}\)"
+)
 """A year of amendment behind a title: 《公司法》(2018年修正)."""
 _BOOK = regex.compile(r"(?<=法典)\W?\p{Han}{1,8}编$")
 """A book of a code behind its name: 民法典侵权责任编."""

@@ -10,7 +10,9 @@ from rl.inference.structuring.elements import Element
 from rl.inference.structuring.text import blocks, steadily
 
 _N = r"(?P<number>[一二三四五六七八九十]{1,3}|\d{1,2})"
-_PARAGRAPH = regex.compile(rf"[、,和及](?P<place>第{_N}款(?:第?\(?(?P<item>[一二三四五六七八九十]{{1,3}}|\d{{1,2}})\)?项)?)")
+_PARAGRAPH = regex.compile(
+    rf"[、,和及](?P<place>第{_N}款(?:第?\(?(?P<item>[一二三四五六七八九十]{{1,3}}|\d{{1,2}})\)?项)?)"
+)
 _ITEM = regex.compile(rf"[、,和及](?P<place>第?\(?{_N}\)?项)")
 _LISTED = regex.compile(rf"(?<=[、和及])第?{_N}(?=(?:[、和及]第?[一二三四五六七八九十\d]{{1,3}})*\s?款)")
 _NO_LAW = ("合同", "协议", "协议书", "章程")
