@@ -26,7 +26,8 @@ def quantity(text: str) -> tuple[Fraction, str] | None:
     """Value and unit of an answer that is one quantity: years become months, 天 becomes 日, 万元 becomes 元.
 
     ``1年6个月`` and 一年半 are (18, "月"), ``五万元`` is (50000, "元"), 三元五角 is (3.5, "元"), ``12`` is (12, ""),
-    ``(1+0.5)×12个月`` is (18, "月"), 万分之三 is (0.03, "%"), 三成 is (30, "%"), 三分之一 is (1/3, ""). None when it is anything else.
+    ``(1+0.5)×12个月`` is (18, "月"), 万分之三 is (0.03, "%"), 三成 is (30, "%"),
+    三分之一 is (1/3, ""). None when it is anything else.
     """
     written = "".join(plain(text[:200]).split()).strip("。.共为约")
     return _written(written) or _share(written) or _calculated(written)

@@ -23,7 +23,9 @@ def require_portable_adapter(model: ModelConfig, architecture: Any) -> None:
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        base = AutoModelForCausalLM.from_config(architecture, trust_remote_code=model.trust_remote_code)
+        base = AutoModelForCausalLM.from_config(
+            architecture, trust_remote_code=model.trust_remote_code
+        )
         adapted = get_peft_model(base, LoraConfig(r=model.lora_rank, target_modules="all-linear"))
     found = next((name for name, layer in adapted.named_modules() if isinstance(layer, ParamWrapper)), None)
     if found is not None:

@@ -18,16 +18,7 @@ CHANGES_LOGITS = (
     "lm_head_multiplier",
 )
 """Settings by which a model changes logits in ways that our attention and output layer do not follow."""
-ATTENTION = (
-    "full_attention",
-    "sliding_attention",
-    "chunked_attention",
-    "attention",
-    "global",
-    "moe",
-    "dense",
-    "sparse",
-)
+ATTENTION = ("full_attention", "sliding_attention", "chunked_attention", "attention", "global", "moe", "dense", "sparse")
 """Kinds of layers that mix tokens in attention alone."""
 MIXERS = (
     "bamba falcon_h1 falcon_mamba granitemoehybrid jamba kimi_linear lfm2 lfm2_moe mamba mamba2 minimax nemotron_h "
@@ -128,9 +119,7 @@ def _require_language_model(config: Any) -> None:
         raise _refusal(config, f"{what}; take a model of text alone")
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and "AutoModelForCausalLM" not in (
-        getattr(config, "auto_map", None) or {}
-    ):
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and "AutoModelForCausalLM" not in (getattr(config, "auto_map", None) or {}):
         raise _refusal(config, "transformers knows no causal language model of this type")
 
 
@@ -150,13 +139,14 @@ def _require_attention_alone(config: Any) -> None:
     if not hasattr(config, "num_key_value_heads"):
         raise _refusal(config, "their configuration names no num_key_value_heads, which the training engine asks for")
 
-
 def _require_length(config: Any, max_length: int) -> None:
     """Positions and windows that reach ``max_length``, and positions that trainer and sampler stretch alike."""
     fix = f"model.max_length={max_length}; lower model.max_length to"
     longest = getattr(config, "max_position_embeddings", None)
     if longest and 0 < longest < max_length:
-        raise UserError(f"this model ({config.model_type}) knows positions up to {longest}, less than {fix} {longest}")
+        raise UserError(
+            f"this model ({config.model_type}) knows positions up to {longest}, less than {fix} {longest}"
+        )
     for name, rope in _ropes(config):
         original = rope.get("original_max_position_embeddings") or getattr(
             config, "original_max_position_embeddings", None

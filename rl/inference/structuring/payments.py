@@ -36,8 +36,8 @@ MOST = 200
 
 def payment_elements(text: str, start: int, end: int, parties: Sequence[tuple[str, str]]) -> list[Element]:
     """The payments that a ruling orders: who pays, who is paid, in yuan. One for each clause that names a payer, or a
-    payment of a sum; of several sums of a payment their total where the clause gives one, else what is left to pay, else
-    the first. Each instalment is one. Who answers jointly for the payments of other items pays with their payers.
+    payment of a sum; of several sums of a payment their total where the clause gives one, else what is left to pay,
+    else the first. Each instalment is one. Who answers jointly for the payments of other items pays with their payers.
 
     ``parties``: (role, name) of the parties in the header. Court fees are no payments.
     """
