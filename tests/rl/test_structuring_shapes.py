@@ -62,6 +62,14 @@ def payments(ruling, cause="机动车交通事故责任纠纷"):
         (f"一、被告芮某赔偿原告耿某安50,000元；\n二、被告{COMPANY}对芮某不能清偿的部分承担补充赔偿责任；",
          [("芮某", "耿某安", 50_000)]),
         (f"一、被告芮某赔偿原告耿某安50,000元；\n二、被告{COMPANY}不承担连带责任；", [("芮某", "耿某安", 50_000)]),
+        (f"一、原告耿某安的损失共计90000元，由被告{COMPANY}赔偿60000元，余款30000元由被告芮某赔偿；",
+         [(COMPANY, "耿某安", 60_000), ("芮某", "耿某安", 30_000)]),
+        (f"一、被告芮某赔偿原告耿某安50,000元；\n二、被告{COMPANY}返还原告耿某安7,000元；\n"
+         f"三、被告{COMPANY}对被告芮某的上述债务承担连带责任；",
+         [(f"芮某、{COMPANY}", "耿某安", 50_000), (COMPANY, "耿某安", 7_000)]),
+        ("一、被告芮某支付原告耿某安租金36000元及违约金1800元；",
+         [("芮某", "耿某安", 36_000), ("芮某", "耿某安", 1_800)]),
+        ("一、被告芮某按每月2500元的标准向原告耿某安支付房屋占有使用费；", [("芮某", "耿某安", 2_500)]),
         ("一、婚生女由原告耿某安抚养，被告芮某每月支付抚养费800元；", [("芮某", "耿某安", 800)]),
         ("一、婚生女随原告耿某安共同生活，被告芮某自2023年5月起每月给付抚养费800元；", [("芮某", "耿某安", 800)]),
         ("一、被告芮某于2023年5月1日前支付原告耿某安20000元，于2023年6月1日前支付30000元；",
@@ -72,6 +80,24 @@ def payments(ruling, cause="机动车交通事故责任纠纷"):
 )  # fmt: skip
 def test_who_pays_what(ruling, right):
     assert payments(ruling) == right
+
+
+def test_a_short_name_is_the_party():
+    text = CIVIL.replace("被告：梅溪市通运货运有限公司，", "被告：梅溪市通运货运有限公司（以下简称通运公司），")
+    found = values(text.format(ruling="通运公司赔偿耿某安6,000元。", cause="买卖合同纠纷"), "payment")
+    assert [(one["payers"], one["payees"]) for one in found] == [([COMPANY], ["耿某安"])]
+
+
+def test_defendants_who_are_named_together_are_each_sentenced():
+    text = SECOND.replace("刑终", "刑初").replace("上诉人（原审被告人）", "被告人").replace("原审被告人", "被告人")
+    ruling = "被告人芮某、仇某犯开设赌场罪，各判处有期徒刑一年，并处罚金五千元。"
+    found = values(text.format(ruling=ruling), "sentence")
+    assert [(one["defendant"], one["months"], one["fine_yuan"]) for one in found] == [
+        ("芮某", 12, 5_000),
+        ("仇某", 12, 5_000),
+    ]
+    found = values(text.format(ruling="被告人芮某犯盗窃罪判处拘役三个月并处罚金二千元。"), "sentence")
+    assert [(one["charges"], one["months"], one["fine_yuan"]) for one in found] == [(["盗窃"], 3, 2_000)]
 
 
 def test_what_parties_agreed_in_a_mediated_case_is_paid():
