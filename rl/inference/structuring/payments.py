@@ -70,7 +70,7 @@ def payment_elements(text: str, start: int, end: int, known: Sequence[tuple[str,
 
 def _join(clause: str, parties: Sequence[Party], by_item: list[list[Element]], before: list[Element]) -> None:
     """Add who answers jointly (对第二项债务承担连带责任) to the payers of the items that the clause names, else of the
-    payments before it."""
+    payments of the debtor whom it names, else of those before it."""
     jointly = _JOINTLY.search(clause)
     if jointly is None or _REFUSED.search(clause, 0, jointly.start()) or "补充" in clause:
         return
@@ -79,7 +79,7 @@ def _join(clause: str, parties: Sequence[Party], by_item: list[list[Element]], b
     numbers = [to_int(match["number"]) for match in _ITEM_NUMBER.finditer(clause)]
     named = [one for n in numbers if 0 < n <= len(by_item) for one in by_item[n - 1]]
     meant = named or before
-    theirs = [one for one in meant if set(debtors) & set(one.value["payers"])]
+    theirs = [one for one in named or [one for item in by_item for one in item] if set(debtors) & set(one.value["payers"])]
     for element in theirs or meant:
         payers = element.value["payers"]
         payers += [name for name in joined if name not in payers and name not in element.value["payees"]]
