@@ -79,7 +79,8 @@ def _join(clause: str, parties: Sequence[Party], by_item: list[list[Element]], b
     numbers = [to_int(match["number"]) for match in _ITEM_NUMBER.finditer(clause)]
     named = [one for n in numbers if 0 < n <= len(by_item) for one in by_item[n - 1]]
     meant = named or before
-    theirs = [one for one in named or [one for item in by_item for one in item] if set(debtors) & set(one.value["payers"])]
+    every = [one for item in by_item for one in item]
+    theirs = [one for one in named or every if set(debtors) & set(one.value["payers"])]
     for element in theirs or meant:
         payers = element.value["payers"]
         payers += [name for name in joined if name not in payers and name not in element.value["payees"]]
