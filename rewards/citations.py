@@ -14,7 +14,7 @@ from typing import Literal
 from rapidfuzz.distance import LCSseq, Levenshtein
 from rapidfuzz.fuzz import partial_ratio_alignment
 
-from curricula.statutes import Article, Statutes, lacks, load_statutes, may_exist
+from curricula.statutes import Article, Statutes, is_bill, lacks, load_statutes, may_exist
 from rewards.parsing import ArticleRef, article_refs, normalised
 
 CLOSE = 0.9
@@ -74,8 +74,10 @@ def check(ref: ArticleRef) -> Checked:
     statutes, law = load_statutes(), ref.law or ""
     standing = statutes.standing(ref.title)
     if standing is None:
-        if may_exist(law):
+        if may_exist(law) or (is_bill(law) and statutes.as_of > statutes.snapshot):
             return Checked(ref, "not known", f"the statutes do not hold {law or 'a law without a name'}")
+        if meant := statutes.shortened(law):
+            return Checked(ref, "not known", f"no law in force is named {law}; {meant} may be meant")
         return Checked(ref, "unknown law", f"no law in force is named {law}")
     if standing.status == "unknown":
         return Checked(ref, "not known", standing.reason)

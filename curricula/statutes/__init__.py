@@ -14,10 +14,10 @@ from curricula.statutes.base import read_base
 from curricula.statutes.in_force import Standing, Statutes
 from curricula.statutes.package import printed_articles
 from curricula.statutes.setting import Setting, law_setting, reading, use_law
-from curricula.statutes.titles import edition, may_exist
+from curricula.statutes.titles import edition, is_bill, may_exist
 
 __all__ = [
-    "STATE", "Article", "Setting", "Standing", "Statutes", "edition", "lacks", "law_read", "law_setting",
+    "STATE", "Article", "Setting", "Standing", "Statutes", "edition", "is_bill", "lacks", "law_read", "law_setting",
     "load_statutes", "may_exist", "paragraphs", "printed_articles", "reading", "statutes_of", "use_law",
 ]  # fmt: skip
 

@@ -135,6 +135,15 @@ class Statutes:
             return found
         return self._other_edition(name, year)
 
+    def shortened(self, title: str) -> str | None:
+        """The law of which a title may be a short name: all its characters stand in the law's name in order, and they
+        are at least half of it (税收征管法, 消费者保护法). None if there is none, or the title is held itself."""
+        short, _ = edition(title)
+        if len(short) < 3 or not short.endswith(("法", "法典")):
+            return None
+        near = (name for name in (*self._names, *self._base.repeals) if len(short) < len(name) <= 2 * len(short))
+        return next((name for name in near if name.endswith(short[-1]) and _in_order(short, name)), None)
+
     def _repealed(self, title: str) -> Standing | None:
         gone = self._base.repeals.get(title)
         if gone is None:
@@ -215,6 +224,11 @@ class Statutes:
             unknown = sorted(self._texts[name].unknown) if name in self._texts else ""
             digest.update(f"{name}\x1f{standing.status}\x1f{unknown}\x1e".encode())
         return digest.hexdigest()
+
+
+def _in_order(short: str, name: str) -> bool:
+    rest = iter(name)
+    return all(character in rest for character in short)
 
 
 def _key(number: str | int) -> Key | None:

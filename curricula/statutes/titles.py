@@ -19,6 +19,15 @@ _NO_TITLE = re.compile(
     r"(?:[做方看说想办司立执守违合非依无]|^(?:实体|程序|成文|判例|国内|自然|部门|相关|有关|其他|上位|下位))法$"
 )
 """Words that end as titles do and name no law."""
+_BILLS = {
+    "金融法", "金融稳定法", "电信法", "民事强制执行法", "检察公益诉讼法", "托育服务法",
+    "儿童托育服务法", "反跨境腐败法", "国家消防救援人员法", "消防救援人员法", "网络犯罪防治法", "商事调解法",
+    "数字经济促进法", "社会信用建设法", "消费税法", "不动产登记法", "机关运行保障法", "志愿服务法",
+    "广播电视法", "人工智能法", "养老服务法", "空域管理法", "交通运输法", "航天法",
+    "自然保护地法", "国土空间规划法", "南极活动与环境保护法", "信访法", "法律职业资格法", "电磁频谱法",
+    "粮食法", "住房租赁法", "全民健身法",
+}  # fmt: skip
+"""Bills that the legislative plan of 2023 and the yearly plans after it name and that were no law on the snapshot."""
 
 
 def plain(title: str) -> str:
@@ -48,3 +57,8 @@ def may_exist(title: str) -> bool:
     if not re.search(r"(?:法|法典)$", name):
         return True
     return bool(_OTHER.search(name) or _ELSEWHERE.search(name) or _NO_TITLE.search(name))
+
+
+def is_bill(title: str) -> bool:
+    """Whether a title is that of a bill, which may have become law since the statutes were collected."""
+    return edition(title)[0] in _BILLS

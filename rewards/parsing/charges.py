@@ -23,6 +23,11 @@ _NOT_AFTER = regex.compile(
     rf"|的?(?:罪名)?的?(?:辩护|上诉)?(?:意见|观点|辩解|辩护|理由|指控|主张),?(?:本院)?{_REFUSED}"
 )
 _EARLIER = regex.compile(r"(?:曾经?|前科|此前|(?:19|20)\d\d年[^。;]{0,10}因)[^。;,]{0,12}$")
+_BELOW = regex.compile(r"(?:原判|原审|一审)(?:法院|判决)?(?:认定|定性|判决|以|为|的|罪名|是)*$")
+"""Before a charge of the court below; it counts where no other is named."""
+_SUSPECTED = regex.compile(r"涉嫌(?:犯)?$")
+_HELD = regex.compile(r",?(?:于[^,。;]{2,20})?被(?:[^,。;]{0,20})(?:拘留|逮捕|取保候审|立案|抓获|传唤|监视居住|羁押)")
+"""After a charge of which somebody was suspected: 因涉嫌盗窃罪被刑事拘留."""
 _SENTENCED = regex.compile(r"[^。;,]{0,8}(?:判处?|刑满|处罚|劳动教养|服刑)")
 _APART = regex.compile(r"^$|[^\p{Han}]|[和与及或成犯为是以嫌定名系]")
 _NUMBERS = regex.compile(
@@ -76,6 +81,7 @@ def charges(text: str) -> frozenset[str]:
     else:
         named = [one for one in named if one.strong or one.end - one.start > 2 or (short and _apart(written, one))]
     found = {one.name for one in named if not _denied(written, one)}
+    found = {one.name for one in named if not (_denied(written, one) or _before_judgment(written, one))} or found
     found = found - CATCH_ALL or found
     return frozenset(found | _unknown(written, named, bool(found)) if short else found)
 
@@ -117,6 +123,12 @@ def _denied(written: str, one: _Named) -> bool:
     before = written[max(0, one.start - 24) : one.start]
     earlier = _EARLIER.search(before) and _SENTENCED.match(written, one.end)
     return bool(_NOT_BEFORE.search(before[-12:]) or _NOT_AFTER.match(written, one.end) or earlier)
+
+
+def _before_judgment(written: str, one: _Named) -> bool:
+    """Whether a charge is only that of the court below or of the investigation."""
+    before = written[max(0, one.start - 12) : one.start]
+    return bool(_BELOW.search(before) or (_SUSPECTED.search(before) and _HELD.match(written, one.end)))
 
 
 def _unknown(written: str, named: list[_Named], known: bool) -> set[str]:

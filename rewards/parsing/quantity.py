@@ -13,6 +13,7 @@ _PART = regex.compile(
     r"(?P<half>半)?(?:零|又|整|正)?"
 )
 _SHARE = regex.compile(rf"(?P<whole>百|千|万|{NUMBER})分之(?P<part>{NUMBER})")
+_TENTHS = regex.compile(rf"(?P<tenths>{NUMBER})成(?P<half>半)?")
 _WHOLES = {"百": 100, "千": 1_000, "万": 10_000}
 _CALCULATION = regex.compile(r"([^\p{Han}%]{3,60})(个?月|年|元|日|天|)")
 _UNITS = {
@@ -25,7 +26,8 @@ def quantity(text: str) -> tuple[Fraction, str] | None:
     """Value and unit of an answer that is one quantity: years become months, 天 becomes 日, 万元 becomes 元.
 
     ``1年6个月`` and 一年半 are (18, "月"), ``五万元`` is (50000, "元"), 三元五角 is (3.5, "元"), ``12`` is (12, ""),
-    ``(1+0.5)×12个月`` is (18, "月"), 万分之三 is (0.03, "%"), 三分之一 is (1/3, ""). None when it is anything else.
+    ``(1+0.5)×12个月`` is (18, "月"), 万分之三 is (0.03, "%"), 三成 is (30, "%"),
+    三分之一 is (1/3, ""). None when it is anything else.
     """
     written = "".join(plain(text[:200]).split()).strip("。.共为约")
     return _written(written) or _share(written) or _calculated(written)
@@ -54,8 +56,10 @@ def _written(written: str) -> tuple[Fraction, str] | None:
 
 
 def _share(written: str) -> tuple[Fraction, str] | None:
-    match = _SHARE.fullmatch(written)
+    match, tenths = _SHARE.fullmatch(written), _TENTHS.fullmatch(written)
     try:
+        if tenths is not None:
+            return value(tenths["tenths"]) * 10 + 5 * bool(tenths["half"]), "%"
         if match is None:
             return None
         part, whole = value(match["part"]), _WHOLES.get(match["whole"])

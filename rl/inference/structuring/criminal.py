@@ -16,7 +16,7 @@ _WHO = (
     r"(?:上诉人\(原审被告人\)|原审被告人|被告单位|被告人|上诉人)[ \t]?"
     r"(?P<who>(?:[^,，。;、:()\s犯]|\([^()\n]{1,12}\)){1,40}?)"
 )
-_OF_WHAT = r"(?:无罪(?=[。;,\n]|$)|犯(?P<charge>[^,。;:\n]{1,60}罪)(?=[,。;:\n]|$))"
+_OF_WHAT = r"(?:无罪(?=[。;,\n]|$)|犯(?P<charge>(?:(?!判处|单处)[^,。;:\n]){1,60}罪)(?=[,。;:\n]|$|判处|单处|免[予于]))"
 CONVICTED = regex.compile(_WHO + _OF_WHAT)
 """被告人张某犯盗窃罪 or 被告人张某无罪, in a ruling."""
 _CONFIRMED = regex.compile(
@@ -28,7 +28,9 @@ _CONFIRMED = regex.compile(
 _COMMUTED = regex.compile(r"(?:将|对)?罪犯(?P<who>[^,，。;、:()\s]{2,20}?)的?(?:刑罚|刑期)?(?P<charge>)减为")
 """将罪犯张某的刑罚减为有期徒刑二十二年."""
 _REDUCED = regex.compile(r"罪犯(?P<who>[^,，。;、:()\s]{2,20}?)(?:的刑[期罚])?减去(?P<cut>[^,，。;()\n]{2,30})")
-_REVOKED = regex.compile(r"撤销[^。\n]{0,200}(?:即|内容|主文)[:,]?[\"“]?[^。;\n]{0,20}$|撤销[^。;\n]{0,200}(?:中)?对?$")
+_REVOKED = regex.compile(
+    r"撤销[^。\n]{0,200}(?:即|内容|主文)[:,]?[\"“]?[^。;\n]{0,20}$|撤销[^。;\n]{0,200}(?:中)?对?$|不(?:予)?核准[^。;\n]{0,200}$"
+)
 _ITEM = regex.compile(r"(?<![^\s。;:])[一二三四五六七八九十]{1,3}[、.]")
 _PERIOD = regex.compile(r"[。\n]")
 _GOES_ON = regex.compile(
@@ -40,7 +42,7 @@ _NOTE = regex.compile(
     r"\([^()\n]{0,300}(?:刑期|考验|管制期|期限|折抵|缴|交纳|起算|日起|日止|生效|执行)[^()\n]{0,300}\)"
 )
 _TOGETHER = regex.compile(r"(?:决定|合并)(?:合并)?执行")
-_FURTHER = regex.compile(r"[;,]\s?犯(?P<charge>[^,。;\n]{1,60}罪)(?=[,。;\n])")
+_FURTHER = regex.compile(r"[;,]\s?犯(?P<charge>(?:(?!判处|单处)[^,。;\n]){1,60}罪)(?=[,。;\n]|判处|单处)")
 _GUILTY = regex.compile(r"(?<!不)构成(?:了)?(?P<charge>[^,。;\n]{2,60}?罪)(?!所得|名|责|行)")
 _DENIED = regex.compile(
     r"(?:不构成|不属于|不具有|不具备|不成立|不能认定|不应认定|不予认定|不是|并非|没有|未能|尚未|无|未)[^,。;]{0,8}$"
@@ -99,7 +101,20 @@ def sentence_elements(text: str, start: int, end: int, accused: Sequence[str] = 
         crimes = [*(earlier.value["charges"] if earlier else ()), *(n for one in written for n in charge_names(one))]
         value = {"defendant": who, "charges": list(dict.fromkeys(crimes))} | value
         found[who] = Element("sentence", value, begin, stop)
+        for name in _with(text[start : match.start()], accused):
+            at = text.rfind(name, start, match.start())
+            found.setdefault(name, Element("sentence", value | {"defendant": name}, at, stop))
     return sorted(found.values(), key=lambda element: element.start)
+
+
+def _with(before: str, accused: Sequence[str]) -> list[str]:
+    """Defendants that are named together with the next one: 被告人张某、李某犯…"""
+    found: list[str] = []
+    while name := next((one for one in accused if before.endswith((f"{one}、", f"{one}和", f"{one}及"))), None):
+        found.append(name)
+        before = before[: -len(name) - 1].rstrip()
+        before = before.removesuffix("被告人").rstrip()
+    return found
 
 
 def convictions(text: str, start: int, end: int, accused: Sequence[str] = ()) -> list[regex.Match[str]]:

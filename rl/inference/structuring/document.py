@@ -27,7 +27,7 @@ from rl.inference.structuring.signature import date_elements, signature_elements
 from rl.inference.structuring.text import aligned
 
 ACCUSED = ("被告人", "原审被告人", "被告单位", "原审被告单位")
-_SIDES = ("委托", "法定", "诉讼代理人", "辩护人", "负责人", "指定", "公诉机关", "抗诉机关", "被害人")
+_SIDES = ("委托", "法定", "诉讼代理人", "辩护人", "负责人", "指定", "公诉机关", "原公诉机关", "抗诉机关", "被害人")
 """How the roles begin of those who are not parties themselves."""
 
 
@@ -80,7 +80,8 @@ def _elements(text: str, places: dict[str, tuple[int, int]], kind: str, instance
     found += article_elements(text, *basis) if basis else []
     if ruling:
         found += payment_elements(text, *ruling, [(e.value["role"], e.value["name"]) for e in parties])
-        found += outcome_element(text, *ruling, kind, instance)
+        mediated = any(e.name == "document" and e.value == "调解书" for e in found)
+        found += [] if mediated else outcome_element(text, *ruling, kind, instance)
         found += signature_elements(text, tail[0] if tail else ruling[0])
     return _once(found) + date_elements(text, 0, "date")
 

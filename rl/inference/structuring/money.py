@@ -15,6 +15,8 @@ _ASKS = regex.compile(
 )
 _REASONS = regex.compile(r"事实(?:和|与|及)理由")
 _SUM_END = regex.compile(r"[\d零〇一二两三四五六七八九十百千万亿余多.,壹贰叁肆伍陆柒捌玖拾佰仟 ]{0,40}(?:元|块钱|圆)?")
+_BASE = regex.compile(r"(?:的本金)?(?:为基数|为本金|为基准|为限)")
+"""After a sum of which interest is reckoned, or up to which somebody answers."""
 MOST = 200
 
 
@@ -26,7 +28,7 @@ def sums_in(text: str, start: int, end: int) -> list[tuple[int, int, int | float
             at = begin + amount.start
             tail = _SUM_END.match(text, at, end)
             found.append((at, tail.end() if tail else at, number(amount.yuan), amount.about))
-    return found[:MOST]
+    return [one for one in found if not _BASE.match(text, one[1])][:MOST]
 
 
 def claim_elements(text: str, start: int, end: int) -> list[Element]:

@@ -7,9 +7,13 @@ from typing import Literal, cast
 
 import regex
 
+from rl.inference.structuring.header import TITLE
+
 SectionName = Literal["header", "procedure", "claims", "prior", "facts", "reasoning", "ruling", "tail"]
 
 _RULING = regex.compile(r"(?:判\s?决|裁\s?定|决\s?定)\s?如\s?下\s?:?")
+_AGREED = regex.compile(r"(?:自愿)?达成(?:如下|以下)(?:调解)?协议(?:如下)?\s?:?|达成(?:调解)?协议如下\s?:?")
+"""Before what the parties of a mediated case agreed, in the court's document of it (调解书)."""
 _OTHERS = regex.compile(r"(?:一审|原审|仲裁)[^。;\n]{0,30}$")
 """Before 判决如下, whose ruling it is: not this court's."""
 _REASONING = regex.compile(r"(?:本院|合议庭)(?:经审查|经审理|综合)?认为")
@@ -20,11 +24,13 @@ _FACTS = regex.compile(
 _PRIOR = regex.compile(
     r"(?:一审法院|原审法院|原审判决|一审判决|原判)(?:经审理)?(?:认定|查明|审理查明|认为|确认)"
     r"(?!(?:的)?[^。;\n]{0,20}(?:清楚|正确|准确|不清|不当|有误|错误|并无不当))|向一审法院(?:提出|起诉)"
+    r"|(?:一审|原审)法院[^。;:\n]{0,30}(?:判决|裁定):|(?:一审|原审)(?:判决|裁定):"
 )
 _CLAIMS = regex.compile(
     r"(?:公诉机关|检察院)(?:起诉)?指控[,:称]?|向本院(?:提出|起诉)(?:诉讼)?请求|诉讼请求[:为如]|"
     r"(?:原告|申请人)[^。\n]{0,40}(?:诉称|请求判令|请求)|(?:被告|被申请人)(?!人)[^。\n]{0,40}辩称|"
     r"(?:上诉人|原审被告人)[^。\n]{0,40}(?:上诉请求|上诉称|上诉提出)|上诉请求"
+    r"|(?<=[\n。])[^。,;\n]{2,40}(?:起?诉称|辩称)[,:]"
 )
 _PROCEDURE = regex.compile(
     r"(?:一案,?|一审一案).{0,40}?(?:本院|向本院|于|法院)|起诉书指控|提起公诉|(?:本院|我院)[^。\n]{0,40}(?:立案|受理)|现已审理终结"
@@ -85,6 +91,10 @@ def _last_ruling(text: str) -> int | None:
     """Where this court's ruling begins: the last one, unless its reasoning only follows, or it is the court below's."""
     reasonings = [match.start() for match in _REASONING.finditer(text)]
     prior = _PRIOR.search(text)
+    title = TITLE.search(text, 0, 2_000)
+    if title and title["document"].startswith("调"):
+        agreed = _AGREED.search(text)
+        return agreed.start() if agreed else None
     for match in reversed(list(_RULING.finditer(text))):
         place = match.start()
         if reasonings and reasonings[-1] > place:
