@@ -9,7 +9,7 @@ from curricula.rows import checked, type_name
 
 ROLES = ("system", "user", "assistant")
 _ELSEWHERE = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant", "developer": "system"}
-_IN_JSON = re.compile(r'\s*\[\s*\{\s*"(role|content)"\s*:')
+_IN_TEXT = re.compile(r"""\s*\[\s*\{\s*(["'])(role|content)\1\s*:""")
 _FORM = "a prompt must be text or a list of messages with role and content"
 
 
@@ -23,8 +23,8 @@ def read_messages(prompt: Any, where: str) -> tuple[dict[str, str], ...]:
         DataError: naming the place and the message.
     """
     if isinstance(prompt, str):
-        if _IN_JSON.match(prompt):
-            raise DataError(f"{where}: prompt is the JSON text of a list of messages; give the list itself")
+        if _IN_TEXT.match(prompt):
+            raise DataError(f"{where}: prompt is a list of messages written out as text; give the list itself")
         prompt = [{"role": "user", "content": prompt}]
     if not isinstance(prompt, list):
         raise DataError(f"{where}: {_FORM}, found {type_name(prompt)}")
@@ -56,7 +56,9 @@ def _joined(content: Any, where: str) -> Any:
         return content
     texts = []
     for part in content:
-        kind = (part.get("type") or "text") if isinstance(part, dict) else type_name(part)
+        if not isinstance(part, dict):
+            raise DataError(f'{where} has a part that is {type_name(part)}; write {{"type": "text", "text": …}}')
+        kind = part.get("type") or "text"
         if kind != "text" or not isinstance(part.get("text"), str):
             raise DataError(f"{where} has a part that is no text ({kind}); the model is given text alone")
         texts.append(part["text"])

@@ -121,11 +121,16 @@ def checked(text: Any, what: str, *, empty: bool = False, blank: bool = False) -
         number = int(text) if isinstance(text, float) and text.is_integer() else text
         fix = f'; write it as text, such as "{number}"' if isinstance(text, int | float) else ""
         raise DataError(f"{what} must be text, found {type_name(text)}{fix}")
-    if not (text.strip() or (blank if text else empty)):
+    if not (_visible(text) or (blank if text else empty)):
         raise DataError(f"{what} is {'blank' if text else 'empty'}")
     if "\x00" in text:
         raise DataError(f"{what} has a NUL character (\\u0000), as damaged exports have; take it out")
     return text
+
+
+def _visible(text: str) -> bool:
+    """Whether a text has more than white space and characters of no width."""
+    return any(character.isprintable() and not character.isspace() for character in text)
 
 
 def opened(path: Path) -> BufferedReader:

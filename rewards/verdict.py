@@ -103,6 +103,9 @@ def as_number(value: object) -> float | None:
     """A value as a float where it plainly is one number: a number of Python's, Decimal or Fraction, a truth value, or
     numpy's or torch's with one element; None where it is anything else."""
     try:
+        masked = getattr(value, "mask", False)  # such a value of numpy's has the item 0
+        if masked and not callable(masked):
+            return None
         item = getattr(value, "item", None)  # numpy's and torch's way to say it
         found = item() if callable(item) else value
         return float(found) if isinstance(found, Real | Decimal) else None

@@ -102,4 +102,5 @@ def _eos(tokenizer: Any, name: str) -> Iterable[int]:
     missing = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
     path = cached_file(tokenizer.name_or_path, name, **missing)
     found = read_json(Path(path)).get("eos_token_id") if path else None
-    return [token for token in (found if isinstance(found, list) else [found]) if isinstance(token, int)]
+    given = found if isinstance(found, list) else [found]
+    return [token for token in given if isinstance(token, int) and token >= 0]  # -1 says that there is none

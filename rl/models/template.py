@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -101,9 +101,10 @@ def prompt_text(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
     """
     _require_order(messages)
     text = chat_text(tokenizer, messages, generation=True)
-    for message in messages:
-        # What the assistant said before may be shortened: templates leave out its reasoning.
-        if message["role"] != "assistant" and not _holds(text, message["content"]):
+    # What the assistant said before may be shortened: templates leave out its reasoning.
+    said = [message for message in messages if message["role"] != "assistant"]
+    for message in said:
+        if not _holds(text, message["content"], [other["content"] for other in said]):
             raise UserError(
                 f"the chat template of {_name(tokenizer)} leaves out the text of the {message['role']} message "
                 f"{_short(message['content'])}; put it into a message of a role that the template writes"
@@ -182,8 +183,14 @@ def _require_order(messages: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def _holds(text: str, content: str) -> bool:
-    return content.strip() in text or "".join(content.split()) in "".join(text.split())
+def _holds(text: str, content: str, contents: Sequence[str]) -> bool:
+    """Whether a prompt has a content as often as the contents of its messages have it; white space may be changed."""
+
+    def often(plain: Callable[[str], str]) -> bool:
+        wanted = plain(content)
+        return not wanted or plain(text).count(wanted) >= sum(plain(one).count(wanted) for one in contents)
+
+    return often(str.strip) or often(lambda given: "".join(given.split()))
 
 
 def _short(content: str) -> str:

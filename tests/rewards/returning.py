@@ -1,6 +1,7 @@
 """Rewards of one's own as they come: what they return, how they are called, what else they do."""
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -36,6 +37,7 @@ NO_NUMBERS = {
     "complex": 1j, "two": np.array([0.1, 0.2]), "two tensors": lambda: _torch([0.1, 0.2]), "nan": float("nan"),
     "inf": float("inf"), "minus inf": np.float32("-inf"), "decimal nan": Decimal("nan"), "signalling": Decimal("sNaN"),
     "date": np.datetime64("2024-01-01"), "string": np.str_("0.5"), "huge": 10**400, "class": Verdict,
+    "masked": np.ma.masked,
 }  # fmt: skip
 """What is not."""
 
@@ -65,6 +67,8 @@ def does(sample: Sample) -> Verdict:
             return Verdict(float(pool.submit(len, "a").result()))
     if what == "input":
         input("? ")
+    if what == "forks":
+        os.fork()  # the copy runs on
     if what == "keyboard":
         raise KeyboardInterrupt
     if what == "exit":

@@ -57,6 +57,11 @@ def test_what_else_a_reward_does_is_its_own_affair(pool, what):
     assert pool.workers[0]._process is worker and worker.poll() is None, "the worker lives on"
 
 
+def test_a_copy_that_a_reward_forks_gives_no_second_answer(pool):
+    forked, other, plain = pool.score([sample(what) for what in ("forks", "input", "plain")], {f"{OWN}:does": 1.0})
+    assert forked.score == plain.score == 1.0 and "EOFError" in other.error
+
+
 @pytest.mark.parametrize(
     ("what", "message"),
     [("input", "raised EOFError"), ("keyboard", "raised KeyboardInterrupt"), ("exit", "raised SystemExit: 3")],

@@ -75,7 +75,8 @@ def test_a_stop_token_that_config_json_names_counts_where_it_is_one(tmp_path):
     folder = tmp_path / "m"
     tokenizer = load_tokenizer(build(FAMILIES["words"], folder))
     (folder / "config.json").write_text(json.dumps({"eos_token_id": [2, tokenizer.eos_token_id]}))
-    assert stop_ids(load_tokenizer(str(folder))) == {tokenizer.eos_token_id}
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [-1, tokenizer.eos_token_id]}))
+    assert stop_ids(load_tokenizer(str(folder))) == {tokenizer.eos_token_id}, "-1 is no token"
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -218,6 +219,11 @@ def test_a_template_that_leaves_out_a_message_is_refused(tokenizers):
         render_prompt(first, user("甲", "乙", "丙丙丙"))
     first.chat_template = "<|im_start|>{{ messages[-1].content | trim | replace(' ', '') }}<|im_end|>"
     assert first.decode(render_prompt(first, user(" 甲 乙\n"))) == "<|im_start|>甲乙<|im_end|>", "spaces may go"
+    system = {"role": "system", "content": "甲乙"}
+    with pytest.raises(UserError, match="leaves out the text of the system message '甲乙'"):
+        render_prompt(first, [system, *user("甲乙丙")])
+    first.chat_template = "<|im_start|>{{ messages[1].content }}{{ messages[0].content }}<|im_end|>"
+    assert first.decode(render_prompt(first, [system, *user("甲乙丙")])) == "<|im_start|>甲乙丙甲乙<|im_end|>"
 
 
 # --- arguments and dates --------------------------------------------------------------------------------------------
