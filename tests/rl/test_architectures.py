@@ -12,7 +12,7 @@ from rl.config.algorithm import AlgorithmConfig
 from rl.config.schema import ModelConfig, RolloutConfig, TrainerConfig
 from rl.config.stages import OptimConfig, SamplingConfig
 from rl.samples import Group, TokenBatch, packed_batch, policy_batch
-from tests.rl.architectures import ARCHITECTURES, build
+from tests.rl.architectures import ARCHITECTURES, SAMPLED, build
 from tests.rl.ranks import on_ranks, policy_examples, ragged
 
 MAX_TOKENS = 512
@@ -120,7 +120,7 @@ def test_an_adapter_is_merged_on_export(model_of, tmp_path, record_property, nam
 
 
 def some(names):
-    return [pytest.param(name, marks=() if name in names else pytest.mark.slow) for name in ARCHITECTURES]
+    return [pytest.param(name, marks=() if name in names else pytest.mark.slow) for name in SAMPLED]
 
 
 @pytest.mark.parametrize("name", some(SYNCED))
@@ -163,7 +163,7 @@ def test_the_sampler_follows_the_trainer(ray_cluster, model_of, tmp_path, record
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", SAMPLED)
 def test_a_whole_run(model_of, tmp_path, record_property, name):
     from tests.e2e.runs import finish, metrics
 
