@@ -60,8 +60,6 @@ WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window_size", "l
 
 CPU_HEADS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 """Sizes of heads that vLLM's attention takes on a CPU."""
-CPU_LATENT = 576
-"""Size of a token's compressed keys and values that it takes there, in multi-head latent attention."""
 LATENT = {"deepseek_v2", "deepseek_v3", "glm4_moe_lite", "glm_moe_dsa", "longcat_flash"}
 """Model types with multi-head latent attention in vLLM."""
 BIASED_ROUTERS = {"ernie4_5_moe", "laguna", "minimax_m2"}
@@ -115,13 +113,10 @@ def require_sampled_on_cpu(config: Any) -> None:
             f"of their experts, or has no such router; use a GPU, or another model"
         )
     if name in LATENT and getattr(config, "kv_lora_rank", None):
-        latent = config.kv_lora_rank + config.qk_rope_head_dim
-        if latent != CPU_LATENT:
-            raise UserError(
-                f"this model ({name}) can't be sampled from on a CPU: kv_lora_rank + qk_rope_head_dim is {latent}, and "
-                f"vLLM takes {CPU_LATENT} alone there; use a GPU, or another model"
-            )
-        return
+        raise UserError(
+            f"models of type {name} can't be sampled from on a CPU: vLLM's latent attention takes one size there, and "
+            f"its log-probs are wrong; use a GPU, or another model"
+        )
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     if size not in CPU_HEADS:
         raise UserError(

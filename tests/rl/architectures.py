@@ -30,10 +30,9 @@ MLA = {
     "topk_method": "noaux_tc",
     "num_key_value_heads": 4,
     "q_lora_rank": 32,
-    "kv_lora_rank": 512,
+    "kv_lora_rank": 32,
     "qk_nope_head_dim": 32,
-    "qk_rope_head_dim": 64,
-    "head_dim": 64,
+    "qk_rope_head_dim": 32,
     "v_head_dim": 32,
 }
 LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 128}
@@ -80,7 +79,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "exaone4": ("exaone4", {"sliding_window": 256}),
 }
 """Row of the table: (model type, what differs from ``SIZES``)."""
-SAMPLED = [name for name in ARCHITECTURES if name not in ("ernie4-5-moe", "minimax-m2")]
+SAMPLED = [name for name in ARCHITECTURES if name not in ("deepseek-v3", "ernie4-5-moe", "minimax-m2")]
 """What vLLM samples from on a CPU (:func:`rl.models.support.require_sampled_on_cpu`)."""
 
 
