@@ -79,17 +79,27 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     from rl.models.adapters import require_portable_adapter
     from rl.models.chat import load_tokenizer
     from rl.models.nano import resolve_model
-    from rl.models.support import load_architecture, require_exportable, require_supported, require_vocabulary
+    from rl.models.support import (
+        load_architecture,
+        require_exportable,
+        require_sampled_on_cpu,
+        require_supported,
+        require_vocabulary,
+    )
     from rl.models.template import bind
     from rl.preflight import require_judge, require_prompts_fit
     from rl.runtime import Runtime
     from rl.tracking import Tracker
 
+    to_do = [stage for stage in config.curriculum.stages if not manifest.stage(stage.name).get("done")]
+    samples = any(isinstance(stage, GRPOStage | EvaluateStage) for stage in to_do)
     with console.status("model and tokenizer"):
         model_path = resolve_model(config.model, config.seed, Path(".cache/models").resolve())
         tokenizer = bind(load_tokenizer(model_path, config.model.trust_remote_code), date=manifest.date)
         architecture = load_architecture(model_path, config.model.trust_remote_code)
         require_supported(architecture, config.model.max_length, config.model.trust_remote_code)
+        if samples and _on_cpu(config):
+            require_sampled_on_cpu(architecture)
         require_vocabulary(architecture, tokenizer)
         require_exportable(model_path, config.model.trust_remote_code)
         if config.rollout.weight_transfer == "adapter":
@@ -106,8 +116,6 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     console.print(f"Ray is up{f' · dashboard {dashboard}' if dashboard else ''}")
     tracker.start_wandb(config.model_dump(mode="json"), manifest.content.get("wandb_id"))
     manifest.content["wandb_id"] = tracker.wandb_id
-    to_do = [stage for stage in config.curriculum.stages if not manifest.stage(stage.name).get("done")]
-    samples = any(isinstance(stage, GRPOStage | EvaluateStage) for stage in to_do)
     with console.status(f"starting trainer{', rollout and reward' if samples else ''} actors"):
         runtime = Runtime(config, tokenizer, manifest, checkpoints, tracker, Fleet(config, model_path, samples))
     try:
@@ -116,3 +124,12 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     finally:
         runtime.close()
         tracker.close()
+
+
+def _on_cpu(config: RunConfig) -> bool:
+    """Whether the run will have no GPU, as far as this is known before Ray starts."""
+    import torch
+
+    if config.trainer.device != "auto" or config.cluster.address:
+        return config.trainer.device == "cpu"
+    return not torch.cuda.is_available()

@@ -289,6 +289,10 @@ def _repack_tied_head(model: Any) -> None:
     dispatch_cpu_unquantized_gemm(head, remove_weight=False)
 
 
+ROUTER_BIAS = "e_score_correction_bias"
+"""A weight of routers that vLLM holds as a buffer where it takes the model's code from transformers."""
+
+
 def count_layers(model: Any) -> dict[str, LayerCount]:
     """Each layer's count, from the books that vLLM keeps between start and finish of an update."""
     from vllm.model_executor.layers.attention import is_deferred_attention_layer
@@ -301,6 +305,7 @@ def count_layers(model: Any) -> dict[str, LayerCount]:
         info = get_layerwise_info(layer)
         kept, buffers = info.restore_metadata
         live = {n: p for n, p in layer._parameters.items() if p is not None and n in SKIP_TENSORS}
+        live |= {n: b for n, b in layer._buffers.items() if b is not None and n == ROUTER_BIAS}
         own = sum(p.numel() for p in kept.values()) + sum(p.numel() for p in live.values())
         uncounted = sum(p.numel() for n, p in live.items() if n in SKIP_LOAD_TENSORS)
         if own == 0 or name in tied or is_deferred_attention_layer(layer):

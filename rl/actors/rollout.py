@@ -66,6 +66,9 @@ class RolloutActor:
         self.spec = spec
         on_gpu = spec.device != "cpu"
         self.tokenizer = AutoTokenizer.from_pretrained(spec.path, trust_remote_code=spec.model.trust_remote_code)
+        if spec.backend != "adapter":
+            # Before vLLM, which rewrites the classes of transformers where it has no model of its own.
+            self._format = self._checkpoint_format()
         self.llm = LLM(
             model=spec.path,
             dtype="bfloat16" if on_gpu else "float32",
@@ -231,8 +234,7 @@ class RolloutActor:
         self.llm.apply_model(found.append)
         return found[0]
 
-    @cached_property
-    def _format(self) -> CheckpointFormat:
+    def _checkpoint_format(self) -> CheckpointFormat:
         from transformers import AutoConfig
 
         trust = self.spec.model.trust_remote_code

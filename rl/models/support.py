@@ -58,6 +58,13 @@ MIXERS = {
 WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window_size", "local_attention", "index_topk")
 """Settings of how far attention looks back."""
 
+CPU_HEADS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
+"""Sizes of heads that vLLM's attention takes on a CPU."""
+LATENT = {"deepseek_v2", "deepseek_v3", "glm4_moe_lite", "glm_moe_dsa", "longcat_flash"}
+"""Model types with multi-head latent attention in vLLM."""
+BIASED_ROUTERS = {"ernie4_5_moe", "laguna", "minimax_m2"}
+"""Model types that choose among all their experts, not within groups, by scores with a correction bias."""
+
 
 def load_architecture(path: str, trust_remote_code: bool) -> Any:
     """The configuration of a model folder or hub name.
@@ -91,6 +98,31 @@ def require_supported(config: Any, max_length: int, trust_remote_code: bool = Fa
             raise _refusal(config, f"{name} changes their logits, and log-probs would be wrong")
     _require_length(config, max_length)
     require_exact(config, max_length, trust_remote_code)
+
+
+def require_sampled_on_cpu(config: Any) -> None:
+    """Check that vLLM samples from a model on a CPU, where it can do less than on a GPU.
+
+    Raises:
+        UserError: if it fails there, or if its log-probs are wrong.
+    """
+    name = config.model_type
+    if name in BIASED_ROUTERS:
+        raise UserError(
+            f"models of type {name} can't be sampled from on a CPU: vLLM's router leaves out there the correction bias "
+            f"of their experts, or has no such router; use a GPU, or another model"
+        )
+    if name in LATENT and getattr(config, "kv_lora_rank", None):
+        raise UserError(
+            f"models of type {name} can't be sampled from on a CPU: vLLM's latent attention takes one size there, and "
+            f"its log-probs are wrong; use a GPU, or another model"
+        )
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    if size not in CPU_HEADS:
+        raise UserError(
+            f"this model ({name}) can't be sampled from on a CPU: its heads have the size {size}, and vLLM takes "
+            f"{', '.join(map(str, CPU_HEADS))} there; use a GPU, or another model"
+        )
 
 
 def require_vocabulary(config: Any, tokenizer: Any) -> None:

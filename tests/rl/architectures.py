@@ -79,6 +79,8 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "exaone4": ("exaone4", {"sliding_window": 256}),
 }
 """Row of the table: (model type, what differs from ``SIZES``)."""
+SAMPLED = [name for name in ARCHITECTURES if name not in ("deepseek-v3", "ernie4-5-moe", "minimax-m2")]
+"""What vLLM samples from on a CPU (:func:`rl.models.support.require_sampled_on_cpu`)."""
 
 
 def build(name: str, folder: Path) -> Path:
@@ -127,7 +129,9 @@ def table(reports: list[Path]) -> str:
             rows.setdefault(name, {}).update(found or {column: "fails"})
     lines = [f"| architecture | {' | '.join(COLUMNS)} |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name in (name for name in ARCHITECTURES if name in rows):
-        lines.append(f"| {name} | " + " | ".join(rows[name].get(column, "") for column in COLUMNS) + " |")
+        if name not in SAMPLED:
+            rows[name].update(dict.fromkeys(COLUMNS[-2:], "refused"))
+        lines.append(f"| {name} | " + " | ".join(rows[name].get(column, "not run") for column in COLUMNS) + " |")
     return "\n".join(lines)
 
 

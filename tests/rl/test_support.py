@@ -9,7 +9,13 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from rl.errors import UserError
 from rl.models import twin
 from rl.models.source import copy_beside_weights
-from rl.models.support import load_architecture, require_exportable, require_supported, require_vocabulary
+from rl.models.support import (
+    load_architecture,
+    require_exportable,
+    require_sampled_on_cpu,
+    require_supported,
+    require_vocabulary,
+)
 from rl.models.twin import require_exact
 from tests.e2e.runs import fail
 from tests.rl.architectures import SIZES, build
@@ -93,6 +99,27 @@ def test_stretched_positions_are_right_up_to_a_length():
         require_supported(model, 96)
         with pytest.raises(UserError, match=r"lower model\.max_length to 96"):
             require_supported(model, 128)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "settings", "words"),
+    [
+        ("ernie4_5_moe", {}, "leaves out there the correction bias"),
+        ("minimax_m2", {}, "use a GPU"),
+        ("laguna", {}, "use a GPU"),
+        ("deepseek_v3", {}, "latent attention"),
+        ("llama", {"head_dim": 16}, "heads have the size 16, and vLLM takes 32, 64"),
+        ("qwen2", {"hidden_size": 96, "head_dim": None}, "heads have the size 24"),
+    ],
+)
+def test_what_vllm_can_not_sample_on_a_cpu_is_refused(model_type, settings, words):
+    with pytest.raises(UserError, match=words):
+        require_sampled_on_cpu(config(model_type, **settings))
+
+
+def test_what_vllm_samples_on_a_cpu_is_not_refused():
+    for model_type, settings in (("glm4_moe", {"head_dim": 128}), ("qwen2", {}), ("llama", {})):
+        require_sampled_on_cpu(config(model_type, **settings))
 
 
 def test_noise_in_training_is_found():
