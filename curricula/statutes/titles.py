@@ -27,7 +27,7 @@ _BILLS = {
     "自然保护地法", "国土空间规划法", "南极活动与环境保护法", "信访法", "法律职业资格法", "电磁频谱法",
     "粮食法", "住房租赁法", "全民健身法",
 }  # fmt: skip
-"""Bills that the legislative plan of 2023 and the yearly plans after it name and that were no law on the snapshot."""
+"""Bills in preparation that were no law on the snapshot, written down from knowledge and held against no list."""
 
 
 def plain(title: str) -> str:
