@@ -35,7 +35,7 @@ class SourceFacts:
 
 
 @dataclass
-class Ledger:
+class TokenLedger:
     """Tokens asked and drawn, step by step; its state is part of a checkpoint."""
 
     steps: dict[str, int] = field(default_factory=dict)
@@ -76,7 +76,7 @@ def corpus_card(
     stage: str,
     sources: Sequence[SourceFacts],
     cells: Sequence[Cell],
-    ledger: Ledger,
+    ledger: TokenLedger,
     perplexities: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """The card of a stage; the module's docstring has its form. Shares are shares of tokens."""

@@ -28,7 +28,7 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateDecision:
     """A gate that opened."""
 
     kind: Literal["leave", "fall_back"]
@@ -47,7 +47,7 @@ class GateWatch:
         self.leave, self.fall_back = tuple(leave), tuple(fall_back)
         self.held = {str(condition): 0 for condition in (*self.leave, *self.fall_back)}
 
-    def observe(self, metrics: Mapping[str, float]) -> Verdict | None:
+    def observe(self, metrics: Mapping[str, float]) -> GateDecision | None:
         """Take note of a step's metrics; the gate that opens now, falling back before leaving, or None."""
         for condition in {str(c): c for c in (*self.leave, *self.fall_back)}.values():
             value = metrics.get(condition.metric)
@@ -56,9 +56,9 @@ class GateWatch:
                 self.held[name] = self.held[name] + 1 if condition.holds(value) else 0
         for condition in self.fall_back:
             if self._open(condition):
-                return Verdict("fall_back", str(condition), self.held[str(condition)])
+                return GateDecision("fall_back", str(condition), self.held[str(condition)])
         if self.leave and all(self._open(condition) for condition in self.leave):
-            return Verdict("leave", "; ".join(str(condition) for condition in self.leave), 0)
+            return GateDecision("leave", "; ".join(str(condition) for condition in self.leave), 0)
         return None
 
     def _open(self, condition: Condition) -> bool:

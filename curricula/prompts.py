@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 AnswerKind = Literal["choice", "article", "charge", "number", "text"]
-"""How an answer is compared with the reference (see ``rewards.accuracy``)."""
+"""How an answer is compared with the reference (see ``rewards.rules.accuracy``)."""
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from curricula.strict_json import parse
 from rewards.judge.client import JudgeSettings
 from rewards.judge.service import JudgeService
 from rewards.pool import WorkerPool
-from rewards.presets import PRESETS
-from rewards.registry import JUDGED, REWARDS, Part, Weights, expand, find, split
+from rewards.published import PUBLISHED
+from rewards.registry import JUDGED, REWARDS, Part, Weights
+from rewards.total import expand, find, split
 from rewards.verdict import Sample, Verdict
 
 BATCH = 512
@@ -125,7 +126,7 @@ def _list() -> int:
     for name in sorted(REWARDS):
         first = (inspect.getdoc(find(name)) or "").split("\n\n")[0].replace("\n", " ")
         print(f"{name:18}{'(judge) ' if name in JUDGED else ''}{first}")
-    for name, preset in PRESETS.items():
+    for name, preset in PUBLISHED.items():
         print(f"{name:18}total: {' + '.join(f'{w:g} {part}' for part, w in preset.parts.items())}")
     return 0
 

@@ -1,7 +1,8 @@
 """Importing this module registers every reward of the library."""
 
-from rewards import (  # noqa: F401
+from rewards.rules import (  # noqa: F401
     accuracy,
+    amounts,
     article_f1,
     charge_f1,
     choice_analysis,
@@ -13,13 +14,12 @@ from rewards import (  # noqa: F401
     language,
     legal_validity,
     length,
-    money,
-    options,
+    option_sets,
+    published_parts,
     readability,
     repetition,
     rouge,
     rubric,
     syllogism,
     term,
-    totals,
 )

@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from curricula.statutes import law_setting
-from rewards.registry import Part, Weights, expand
+from rewards.registry import Part, Weights
+from rewards.total import expand
 from rewards.verdict import Sample, Verdict
 from rewards.worker import PROBE, encode_parts, short_of_memory
 

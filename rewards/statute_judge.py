@@ -10,11 +10,11 @@ from fractions import Fraction
 
 import regex
 
-from rewards.choice_analysis import options_of, skipped
-from rewards.citations import Checked, article_of, check_citations, known
 from rewards.parsing import choice_letters, final_answer, folded, judged_right, term, thinking_of
 from rewards.parsing.numbers import NUMBER, value
 from rewards.parsing.text import scan
+from rewards.rules.choice_analysis import options_of, skipped
+from rewards.statute_check import Checked, article_of, check_citations, known
 from rewards.verdict import Sample
 
 MOST_CITATIONS = 12

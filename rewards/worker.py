@@ -13,7 +13,8 @@ from dataclasses import asdict
 from typing import Any
 
 from rewards.lifetime import die_with_parent
-from rewards.registry import Part, compose, score
+from rewards.registry import Part
+from rewards.total import compose, score
 from rewards.verdict import Sample, Verdict
 
 PROBE = Sample("下列说法正确的是？\nA. 甲\nB. 乙", "<think>依《刑法》第一条。</think><answer>A</answer>", "A", "choice")

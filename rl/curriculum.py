@@ -8,11 +8,11 @@ from typing import Any
 
 from curricula.gates import unmet
 from rl.actors.group import TrainerLost
-from rl.config.gates import conditions, last_evaluation
+from rl.config.gate_conditions import conditions, last_evaluation
 from rl.config.stages import EvaluateStage, GRPOStage, PerplexityStage, Stage
+from rl.driver.runtime import Runtime
 from rl.errors import UserError
-from rl.results import read
-from rl.runtime import Runtime
+from rl.records.results import read
 from rl.stages import evaluate, grpo, mid_training, perplexity, sft
 
 STAGES: dict[str, Callable[[Any, Runtime], None]] = {

@@ -8,10 +8,10 @@ from cluster.home import require_home
 from cluster.output import require_utf8
 
 COMMANDS = {
-    "list": "rl.evaluation.listing",
-    "report": "rl.evaluation.page",
-    "run": "rl.evaluation.run",
-    "score": "rl.evaluation.score",
+    "list": "rl.evaluation.list_command",
+    "report": "rl.evaluation.report_command",
+    "run": "rl.evaluation.run_command",
+    "score": "rl.evaluation.score_command",
     "serve": "rl.evaluation.web.serve",
 }
 """Module of each command. A module is imported when its command is given, so that scoring loads no model."""

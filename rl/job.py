@@ -14,8 +14,8 @@ from curricula.statutes import law_read
 from rl.config.derive import check, derive
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage
-from rl.manifest import Manifest, read_law
 from rl.plan import batch_table, print_plan
+from rl.records.manifest import Manifest, read_law
 
 console = Console() if sys.stdout.isatty() else Console(width=120)
 open_cluster = ExitStack()
@@ -32,7 +32,7 @@ def run(config: RunConfig) -> None:
         return
 
     from rl.evaluation.stage import stage_table
-    from rl.results import read, table
+    from rl.records.results import read, table
 
     run_dir = Path(config.run_dir)
     manifest = Manifest.open(run_dir, config)
@@ -60,7 +60,7 @@ def _report(run_dir: Path) -> None:
     if not (run_dir / "metrics.jsonl").is_file():
         return
     try:
-        from rl.report.compare import write_comparison
+        from rl.report.comparison import write_comparison
         from rl.report.page import write_report
 
         console.print(f"report {escape(str(write_report(run_dir)))}", soft_wrap=True)
@@ -73,23 +73,23 @@ def _report(run_dir: Path) -> None:
 def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     """Everything that needs data, a tokenizer and Ray, in that order, so that bad input is found before Ray starts."""
     from cluster.ray_cluster import connect
-    from rl.checkpoint import Checkpoints
     from rl.curriculum import run_curriculum
-    from rl.fleet import Fleet
-    from rl.models.adapters import require_portable_adapter
-    from rl.models.chat import load_tokenizer
-    from rl.models.nano import resolve_model
-    from rl.models.support import (
+    from rl.driver.fleet import Fleet
+    from rl.driver.runtime import Runtime
+    from rl.engines.support import (
         load_architecture,
         require_exportable,
         require_sampled_on_cpu,
         require_supported,
         require_vocabulary,
     )
+    from rl.models.adapters import require_portable_adapter
+    from rl.models.chat import load_tokenizer
+    from rl.models.nano import resolve_model
     from rl.models.template import bind
     from rl.preflight import require_judge, require_prompts_fit
-    from rl.runtime import Runtime
-    from rl.tracking import Tracker
+    from rl.records.checkpoint import Checkpoints
+    from rl.records.tracking import Tracker
 
     to_do = [stage for stage in config.curriculum.stages if not manifest.stage(stage.name).get("done")]
     samples = any(isinstance(stage, GRPOStage | EvaluateStage) for stage in to_do)

@@ -19,13 +19,13 @@ from rewards.judge.client import JudgeSettings
 from rl.config.derive import wants_judge
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, PerplexityStage, SFTStage
-from rl.corpus import load_corpus
-from rl.demonstrations import demonstrations
+from rl.data.corpus import load_corpus
+from rl.data.demonstrations import demonstrations
+from rl.data.tokens import encode_demonstrations, encode_prompts
 from rl.errors import UserError
 from rl.evaluation.stage import read_benchmarks
 from rl.inference.backends.served import asked_models
 from rl.models.template import for_stage
-from rl.tokens import encode_demonstrations, encode_prompts
 
 PROBED = 100
 """Generated questions of each task that are looked at."""

@@ -43,7 +43,7 @@ class Record:
 
 
 @dataclass
-class Item:
+class TestQuestion:
     """A test question, and the training records that come closest to it."""
 
     task: str
@@ -63,7 +63,7 @@ class Item:
 class Found:
     """What was looked at, and the tasks whose data is missing."""
 
-    items: list[Item] = field(default_factory=list)
+    items: list[TestQuestion] = field(default_factory=list)
     frames: set[tuple[str, str]] = field(default_factory=set)
     """What all questions of a task begin and end with."""
     missing: list[str] = field(default_factory=list)
@@ -96,7 +96,7 @@ def questions(names: Sequence[str], root: Path) -> Found:
             start, end = frame(texts)
             found.frames.add((start, end))
             found.items += [
-                Item(f"{benchmark.name} {task}", question.id, text.removeprefix(start).removesuffix(end))
+                TestQuestion(f"{benchmark.name} {task}", question.id, text.removeprefix(start).removesuffix(end))
                 for question, text in zip(read, texts, strict=True)
             ]
     if not found.items:
@@ -152,7 +152,7 @@ def _prompts(file: Path) -> list[Any] | None:
     return None
 
 
-def overlap(items: Sequence[Item], training: Sequence[Record], n: int) -> None:
+def overlap(items: Sequence[TestQuestion], training: Sequence[Record], n: int) -> None:
     """Fill in the largest share of each question's n-grams that one record holds."""
     each = [shingles(item.text, n) for item in items]
     owners = np.repeat(np.arange(len(items)), [len(one) for one in each])
@@ -229,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if any(_hit(item, chosen) for item in found.items) else 0
 
 
-def _hit(item: Item, chosen: argparse.Namespace) -> bool:
+def _hit(item: TestQuestion, chosen: argparse.Namespace) -> bool:
     return item.share >= chosen.share or item.similarity > 0
 
 

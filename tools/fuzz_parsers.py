@@ -12,9 +12,9 @@ from rich.progress import track
 
 from curricula.statutes import load_statutes
 from rewards import parsing
-from rewards.choice_analysis import options_of
-from rewards.elements_f1 import read_elements
-from rewards.entity_f1 import entities
+from rewards.rules.choice_analysis import options_of
+from rewards.rules.elements_f1 import read_elements
+from rewards.rules.entity_f1 import entities
 
 NO_PARSERS = (
     "Amount", "ArticleRef", "Term", "charges_in_force", "deadline", "known_charges", "present_charges", "present_name",

@@ -105,7 +105,7 @@ def handles(device: str) -> dict[str, Any]:
     import torch
     from torch import multiprocessing
 
-    from rl.weights import ipc_info, on_the_wire
+    from rl.weights.transfer import ipc_info, on_the_wire
 
     actor, _, _ = _engine("0.6b", device, sequences=1, length=64)
     started = time.perf_counter()

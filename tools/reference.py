@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 import rewards.library  # noqa: F401  (registers the rewards)
-from rewards.presets import PRESETS as TOTALS
+from rewards.published import PUBLISHED
 from rewards.registry import JUDGED, REWARDS
 from rl.config.algorithm import PRESETS, AlgorithmConfig, MismatchConfig
 from rl.config.corpora import CleaningConfig, CorpusSource, PASConfig
@@ -78,7 +78,7 @@ def _rewards() -> list[str]:
         file = function.__module__.replace(".", "/")
         lines.append(f"| `{name}`{' (judge)' if name in JUDGED else ''} | `{file}.py` | {meaning} |")
     lines += ["", "| published total | parts | source and choices |", "|---|---|---|"]
-    for name, total in TOTALS.items():
+    for name, total in PUBLISHED.items():
         parts = " + ".join(f"{weight:g} {part}" for part, weight in total.parts.items())
         lines.append(f"| `{name}` | {parts} | {total.source} |")
     return lines

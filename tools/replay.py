@@ -30,7 +30,7 @@ from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage
 from rl.errors import UserError
 from rl.files import read_json
-from rl.rollouts import read_rows
+from rl.records.rollouts import read_rows
 from rl.samples import Completion, Group
 
 console = Console()
@@ -85,14 +85,14 @@ def run_config(run_dir: Path) -> RunConfig:
 def replay(config: RunConfig, stage: GRPOStage, step: int) -> dict[str, float]:
     """The trainer's metrics of a step, made again."""
     from cluster.ray_cluster import connect
-    from rl.checkpoint import Checkpoints
-    from rl.fleet import Fleet
-    from rl.manifest import Manifest
+    from rl.driver.fleet import Fleet
+    from rl.driver.runtime import Runtime
+    from rl.driver.steps import prepare_trainer
     from rl.models.chat import load_tokenizer
     from rl.models.nano import resolve_model
-    from rl.runtime import Runtime
-    from rl.steps import prepare_trainer
-    from rl.tracking import Tracker
+    from rl.records.checkpoint import Checkpoints
+    from rl.records.manifest import Manifest
+    from rl.records.tracking import Tracker
 
     run_dir = Path(config.run_dir)
     path = resolve_model(config.model, config.seed, Path(".cache/models").resolve())

@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="run folder, or a folder of run folders")
     parser.add_argument("--out", type=Path, help="file (default: report.html or compare.html in the folder)")
     chosen = parser.parse_args(argv)
-    from rl.report.compare import write_comparison
+    from rl.report.comparison import write_comparison
     from rl.report.page import write_report
     from rl.report.read import runs_in
 

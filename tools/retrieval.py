@@ -25,13 +25,13 @@ from rich.progress import Progress
 from rich.table import Table
 
 from curricula.numerals import ARTICLE, article_key
-from rewards.citations import law_in_force
 from rewards.parsing import normalised
+from rewards.statute_check import law_in_force
 from rl.errors import UserError
-from rl.inference.retrieval.corpus import Passage, statute_passages
-from rl.inference.retrieval.measure import CUTS, averages, of_question
-from rl.inference.retrieval.retriever import CACHE, METHODS, retriever
-from rl.inference.retrieval.tokens import BEST, TERMS
+from rl.retrieval.measure import CUTS, averages, of_question
+from rl.retrieval.passages import Passage, statute_passages
+from rl.retrieval.retriever import CACHE, METHODS, retriever
+from rl.retrieval.words import BEST, TERMS
 
 EVERYDAY = Path(__file__).with_name("data") / "everyday_questions.jsonl"
 """Questions as lay people ask them, each with the articles that govern it; any of them answers it."""
@@ -40,7 +40,7 @@ SAME = 70.0
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class RetrievalSet:
     """Questions, and which passages answer each."""
 
     questions: tuple[str, ...]
@@ -52,7 +52,7 @@ class Benchmark:
     """Those of them that are among the passages."""
 
 
-def read_stard(folder: Path, corpus: str = "auto", laws: Sequence[str] = ()) -> Benchmark:
+def read_stard(folder: Path, corpus: str = "auto", laws: Sequence[str] = ()) -> RetrievalSet:
     """STARD over its own corpus, or over the statutes in force or some laws of these; questions none of whose articles
     is there are left out.
 
@@ -77,10 +77,10 @@ def read_stard(folder: Path, corpus: str = "auto", laws: Sequence[str] = ()) -> 
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not as STARD has it ({type(error).__name__}: {error})") from None
     questions, relevant = (tuple(part) for part in zip(*kept, strict=True)) if kept else ((), ())
-    return Benchmark(questions, relevant, passages, named, sum(len(found) for found in wanted))
+    return RetrievalSet(questions, relevant, passages, named, sum(len(found) for found in wanted))
 
 
-def read_everyday() -> Benchmark:
+def read_everyday() -> RetrievalSet:
     """Sixty everyday questions over the statutes in force, with a governing article each."""
     rows = [json.loads(line) for line in EVERYDAY.read_text(encoding="utf-8").splitlines()]
     passages = statute_passages()
@@ -91,7 +91,7 @@ def read_everyday() -> Benchmark:
         keys = [(law, article_key(f"第{number}")) for law, number in cited]
         wanted.append(frozenset(place[key] for key in keys if key in place))
     named = sum(len(row["articles"]) for row in rows)
-    return Benchmark(tuple(r["question"] for r in rows), tuple(wanted), passages, named, sum(map(len, wanted)))
+    return RetrievalSet(tuple(r["question"] for r in rows), tuple(wanted), passages, named, sum(map(len, wanted)))
 
 
 def _find(folder: Path, name: str) -> Path | None:

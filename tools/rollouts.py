@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rl.errors import UserError
-from rl.rollouts import read_rows
+from rl.records.rollouts import read_rows
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> Table:

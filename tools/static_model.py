@@ -18,7 +18,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Static
 from sklearn.utils.extmath import randomized_svd
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from rl.inference.retrieval.corpus import statute_passages
+from rl.retrieval.passages import statute_passages
 
 VOCABULARY, DIMENSIONS = 10_000, 256
 UNKNOWN = "[UNK]"

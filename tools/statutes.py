@@ -28,7 +28,7 @@ State = Literal["carried", "applied", "superseded", "deleted", "not held", "not 
 
 
 @dataclass(frozen=True)
-class Item:
+class AmendmentItem:
     """An item of an amendment, and whether the law in force has what it says."""
 
     amendment: str
@@ -42,7 +42,7 @@ class Item:
     preamble; ``missing``: the law lacks it."""
 
 
-def check(statutes: Statutes) -> list[Item]:
+def check(statutes: Statutes) -> list[AmendmentItem]:
     """Every item of every amendment that is held."""
     found = []
     for amendment in statutes.amendments:
@@ -51,7 +51,7 @@ def check(statutes: Statutes) -> list[Item]:
             names = tuple(dict.fromkeys(_place(change) for change in changes or ()))
             state = _state(statutes, amendment, text, changes)
             if state != "no change":
-                found.append(Item(amendment.title, str(amendment.effective), number, names, state))
+                found.append(AmendmentItem(amendment.title, str(amendment.effective), number, names, state))
     return found
 
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import regex
 
-from rewards.citations import article_of, check
 from rewards.parsing import article_refs, folded
 from rewards.parsing.text import LONGEST, scan
+from rewards.statute_check import article_of, check
 from rewards.verdict import Sample
 
 Language = Literal["zh", "en"]
@@ -48,7 +48,7 @@ _TO_THE_JUDGE = regex.compile(
 
 
 @dataclass(frozen=True)
-class Prompt:
+class JudgePrompt:
     """A template."""
 
     name: str
@@ -58,7 +58,7 @@ class Prompt:
 
 
 @lru_cache(maxsize=16)
-def load(name: str, language: Language) -> Prompt:
+def load(name: str, language: Language) -> JudgePrompt:
     """A template of the package.
 
     Raises:
@@ -71,7 +71,7 @@ def load(name: str, language: Language) -> Prompt:
     raw = path.read_text(encoding="utf-8")
     head, _, body = raw.partition("\n")
     version = head.removeprefix("version:").strip()
-    return Prompt(name, f"{version}-{hashlib.sha256(raw.encode()).hexdigest()[:8]}", Template(body))
+    return JudgePrompt(name, f"{version}-{hashlib.sha256(raw.encode()).hexdigest()[:8]}", Template(body))
 
 
 def question(name: str, sample: Sample, language: Language) -> str:

@@ -26,7 +26,8 @@ from rewards.judge.prompts import (
     question,
     speaks_to_judge,
 )
-from rewards.registry import Part, score, weighted
+from rewards.registry import Part
+from rewards.total import score, weighted
 from rewards.verdict import Sample, Verdict
 
 UNASKED = ("api_key", "base_url", "concurrency", "requests_per_s", "timeout_s", "retries", "backoff_s", "votes")
@@ -34,7 +35,7 @@ UNASKED = ("api_key", "base_url", "concurrency", "requests_per_s", "timeout_s", 
 
 
 @dataclass(frozen=True)
-class Question:
+class JudgeQuestion:
     """One request: what is asked, in which form the answer must be, and its key in the cache."""
 
     text: str
@@ -148,9 +149,11 @@ class JudgeService:
     def _votes(self) -> range:
         return range(self.settings.votes)
 
-    def _question(self, name: str, text: str, schema: Mapping[str, Any], vote: int) -> Question:
+    def _question(self, name: str, text: str, schema: Mapping[str, Any], vote: int) -> JudgeQuestion:
         settings = {key: value for key, value in asdict(self.settings).items() if key not in UNASKED}
-        return Question(text, schema, key_of(settings, load(name, self.language).version, text, schema, vote), vote)
+        return JudgeQuestion(
+            text, schema, key_of(settings, load(name, self.language).version, text, schema, vote), vote
+        )
 
     def _verdict(self, name: str, sample: Sample, answers: list[dict[str, Any] | str]) -> Verdict:
         good = [answer for answer in answers if isinstance(answer, dict)]
@@ -169,7 +172,7 @@ class JudgeService:
             )
         return Verdict.failed(f"judge: {next(answer for answer in answers if isinstance(answer, str))}")
 
-    def _answers(self, questions: Sequence[Question]) -> dict[str, dict[str, Any] | str]:
+    def _answers(self, questions: Sequence[JudgeQuestion]) -> dict[str, dict[str, Any] | str]:
         """Answer, or what went wrong, by key; what is cached or asked twice is asked of the model once at most."""
         distinct = {q.key: q for q in questions}
         with self._one_batch:
@@ -183,14 +186,14 @@ class JudgeService:
                 answers |= asyncio.run(self._ask(missing))
         return answers
 
-    async def _ask(self, questions: Sequence[Question]) -> dict[str, dict[str, Any] | str]:
+    async def _ask(self, questions: Sequence[JudgeQuestion]) -> dict[str, dict[str, Any] | str]:
         client = Client(self.settings, self._bucket, self.counts)
         answers: dict[str, dict[str, Any] | str] = {
             q.key: f"no answer within {self.batch_timeout_s:g} s of the last for the whole batch" for q in questions
         }
         last = time.monotonic()
 
-        async def one(q: Question) -> None:
+        async def one(q: JudgeQuestion) -> None:
             nonlocal last
             try:
                 answer = await client.ask(q.text, dict(q.schema), q.seed)

@@ -14,7 +14,7 @@ from rl.actors.trainer import TrainerActor, TrainerSpec, environment
 from rl.config.algorithm import AlgorithmConfig
 from rl.config.stages import OptimConfig
 from rl.samples import TokenBatch
-from rl.weights import WeightUpdate
+from rl.weights.transfer import WeightUpdate
 
 
 class TrainerLost(Exception):

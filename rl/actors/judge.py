@@ -18,7 +18,8 @@ from curricula.statutes import Setting, use_law
 from rewards.judge.client import JudgeSettings
 from rewards.judge.service import JudgeService
 from rewards.pool import WorkerPool
-from rewards.registry import Weights, expand
+from rewards.registry import Weights
+from rewards.total import expand
 from rewards.verdict import Sample, Verdict
 from rl.config.schema import JudgeConfig, RewardConfig
 

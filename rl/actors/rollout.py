@@ -16,8 +16,8 @@ from rl.config.stages import SamplingConfig
 from rl.models.checkpoint_format import CheckpointFormat
 from rl.models.stops import completion_text, stop_ids
 from rl.samples import Completion
-from rl.weight_checks import PROBED_SYNCS, Delivery
-from rl.weights import WeightUpdate, count_layers, register
+from rl.weights.checks import PROBED_SYNCS, Delivery
+from rl.weights.transfer import WeightUpdate, count_layers, register
 
 
 @dataclass(frozen=True)

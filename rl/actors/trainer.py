@@ -16,8 +16,8 @@ from rl.config.algorithm import AlgorithmConfig
 from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import OptimConfig
 from rl.samples import TokenBatch, supervised_batch
-from rl.weight_checks import PROBE_TEXT, PROBE_TOKENS, Ledger, Probe
-from rl.weights import (
+from rl.weights.checks import PROBE_TEXT, PROBE_TOKENS, Probe, WeightLedger
+from rl.weights.transfer import (
     WeightUpdate,
     ipc_info,
     nccl_info,
@@ -46,7 +46,8 @@ class TrainerSpec:
     backend: str
     """Weight-transfer backend: shm, ipc, nccl or adapter."""
     shared_file: str
-    """Place for the weights or the adapter on their way to the rollout (:func:`rl.weights.roomy` may take another)."""
+    """Place for the weights or the adapter on their way to the rollout (or where :func:`rl.weights.transfer.roomy`
+    finds room)."""
 
 
 def environment(spec: TrainerSpec) -> dict[str, str]:
@@ -179,7 +180,7 @@ class TrainerActor:
             folder = self._place(adapter.values()).with_suffix(f".adapter-{version}")
             write_adapter(adapter, folder, self.spec.model.lora_rank, self.spec.model.lora_alpha)
             return WeightUpdate(version, {"adapter": str(folder)}, probe=probe)
-        sent = Ledger(version)
+        sent = WeightLedger(version)
         if self.spec.backend == "ipc":
             info, self._kept = ipc_info(sent.watch(on_the_wire(self.engine.full_weights())))
         elif self.spec.backend == "nccl":

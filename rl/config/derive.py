@@ -11,10 +11,11 @@ from typing import Any
 from curricula.errors import DataError
 from curricula.records import is_file
 from curricula.tasks import find_task
-from rewards.registry import Part, expand, split
+from rewards.registry import Part
+from rewards.total import expand, split
 from rl.config.corpora import CorpusSource
 from rl.config.fingerprint import data_files
-from rl.config.gates import gate_problems
+from rl.config.gate_conditions import gate_problems
 from rl.config.schema import RunConfig
 from rl.config.stages import (
     ChatOverrides,

@@ -63,7 +63,7 @@ class FSDPEngine(FSDPEngineWithLMHead):
         return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: lr_factor(update, total, optim))
 
     def initialize(self) -> None:
-        """Build and shard the model. verl's checkpoint manager is not used (see :mod:`rl.checkpoint`)."""
+        """Build and shard the model. verl's checkpoint manager is not used (see :mod:`rl.records.checkpoint`)."""
         self._build_model_optimizer()
         silence(self.module)
         _lend_buffers(self.module)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from curricula.tasks import TASKS, make_prompts
-from rewards.accuracy import agrees
 from rewards.parsing import final_answer
+from rewards.rules.accuracy import agrees
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
 

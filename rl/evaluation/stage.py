@@ -16,10 +16,10 @@ from rl.models.chat import opens_thinking, render_prompt
 from rl.models.template import for_stage
 
 if TYPE_CHECKING:
+    from rl.driver.runtime import Runtime
     from rl.evaluation.benchmark import Benchmark
-    from rl.evaluation.run import TaskRun
+    from rl.evaluation.run_command import TaskRun
     from rl.inference.backend import Messages
-    from rl.runtime import Runtime
 
 SETTINGS = ("root", "shots", "limit")
 """Keys of ``benchmarks`` that name no benchmark."""
@@ -34,7 +34,7 @@ def read_benchmarks(stage: EvaluateStage) -> Tasks:
     """
     if not stage.benchmarks:
         return []
-    from rl.evaluation.run import find_benchmark, read_tasks
+    from rl.evaluation.run_command import find_benchmark, read_tasks
 
     given: dict[str, Any] = stage.benchmarks
     root = Path(given["root"]).expanduser() if "root" in given else None
@@ -91,7 +91,7 @@ def score_benchmarks(stage: EvaluateStage, found: Tasks, run_dir: Path, after: s
     """
     if not found:
         return {}
-    from rl.evaluation.run import assess
+    from rl.evaluation.run_command import assess
     from rl.inference.journal import write_lines
 
     metrics: dict[str, float] = {}
@@ -131,7 +131,7 @@ def stage_table(run_dir: Path) -> Table | None:
     path = run_dir / "benchmarks.json"
     if not path.is_file():
         return None
-    from rl.evaluation.results import between, notes, percent
+    from rl.evaluation.task_scores import between, notes, percent
 
     shown = Table(title="Benchmarks (%, 95 % interval)", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("after", "benchmark", "task", "n", "score", "interval", "fixed", "note"):

@@ -8,11 +8,11 @@ from cluster.home import require_home
 from cluster.output import require_utf8
 
 COMMANDS = {
-    "answer": "rl.inference.retrieval.answer_command",
-    "retrieve": "rl.inference.retrieval.command",
-    "verify": "rl.inference.retrieval.verify_command",
-    "structure": "rl.inference.structuring.command",
-    "strategies": "rl.inference.strategies.command",
+    "answer": "rl.inference.grounding.answer_command",
+    "retrieve": "rl.inference.grounding.retrieve_command",
+    "verify": "rl.inference.grounding.verify_command",
+    "structure": "rl.inference.structuring.structure_command",
+    "strategies": "rl.evaluation.strategies.strategies_command",
 }
 """Name of a command to the module whose ``main`` runs it."""
 

@@ -13,7 +13,7 @@ from rl.report.read import Stage
 EVENT = "#7a4a94"
 
 
-class Panel(NamedTuple):
+class Plot(NamedTuple):
     """One chart of a stage: the metrics that it shows by name, and how."""
 
     title: str
@@ -31,7 +31,7 @@ def stage_charts(stage: Stage) -> list[Chart]:
     panels = _grpo(stage) if stage.kind == "grpo" else _supervised(stage)
     shown = {metric for panel in panels for metric in panel.metrics}
     panels += [
-        Panel(metric, "watched by a gate", {metric: metric})
+        Plot(metric, "watched by a gate", {metric: metric})
         for metric in dict.fromkeys(gate["metric"] for gate in _gates(stage))
         if metric not in shown and stage.values(metric)
     ]
@@ -40,7 +40,7 @@ def stage_charts(stage: Stage) -> list[Chart]:
     return [_chart(stage, panel, bare if number else events) for number, panel in enumerate(panels)]
 
 
-def _chart(stage: Stage, panel: Panel, events: Sequence[Rule]) -> Chart:
+def _chart(stage: Stage, panel: Plot, events: Sequence[Rule]) -> Chart:
     curves = []
     for metric, label in panel.metrics.items():
         x, y = _series(stage, metric)
@@ -71,26 +71,26 @@ def _series(stage: Stage, metric: str) -> tuple[list[int], list[float]]:
     return stage.series(metric)
 
 
-def _grpo(stage: Stage) -> list[Panel]:
+def _grpo(stage: Stage) -> list[Plot]:
     """Panels of a reinforcement-learning stage."""
     parts = {m: m.removeprefix("reward/") for m in stage.metrics if m.startswith("reward/")}
     waste = {"groups/zero_variance": "groups without variance", "truncated": "truncated"}
     waste |= {"malformed": "malformed", "errored": "errored groups"}
     panels = [
-        Panel("Reward", "mean over all completions of a step", {"reward": "reward"}),
-        Panel("Parts of the reward", "mean score of each, before its weight", parts),
-        Panel("Accuracy by task", "running mean over a task's groups", _tasks(stage, "accuracy"), share=True),
-        Panel("Reward by task", "running mean over a task's groups", _tasks(stage, "reward")),
-        Panel("Mixture", "share of each task in the prompts", _tasks(stage, "share"), share=True),
-        Panel("Lost samples", "share of groups or completions", waste, share=True),
-        Panel("Completion length", "tokens", {"completion_length": "mean length"}, from_zero=True),
-        Panel("Entropy", "nats a token", {"entropy": "entropy"}, from_zero=True),
-        Panel("KL", "divergence from the reference", {"kl": "kl"}),
-        Panel("Gradient norm", "before clipping", {"grad_norm": "gradient norm"}, from_zero=True),
-        Panel("Learning rate", "", {"lr": "learning rate"}, from_zero=True),
-        Panel("Loss", "policy loss with KL and entropy terms", {"loss": "loss"}),
-        Panel("Clipped tokens", "share whose ratio left the range", {"clip_fraction": "clipped"}),
-        Panel(
+        Plot("Reward", "mean over all completions of a step", {"reward": "reward"}),
+        Plot("Parts of the reward", "mean score of each, before its weight", parts),
+        Plot("Accuracy by task", "running mean over a task's groups", _tasks(stage, "accuracy"), share=True),
+        Plot("Reward by task", "running mean over a task's groups", _tasks(stage, "reward")),
+        Plot("Mixture", "share of each task in the prompts", _tasks(stage, "share"), share=True),
+        Plot("Lost samples", "share of groups or completions", waste, share=True),
+        Plot("Completion length", "tokens", {"completion_length": "mean length"}, from_zero=True),
+        Plot("Entropy", "nats a token", {"entropy": "entropy"}, from_zero=True),
+        Plot("KL", "divergence from the reference", {"kl": "kl"}),
+        Plot("Gradient norm", "before clipping", {"grad_norm": "gradient norm"}, from_zero=True),
+        Plot("Learning rate", "", {"lr": "learning rate"}, from_zero=True),
+        Plot("Loss", "policy loss with KL and entropy terms", {"loss": "loss"}),
+        Plot("Clipped tokens", "share whose ratio left the range", {"clip_fraction": "clipped"}),
+        Plot(
             "Sampler against trainer",
             "how far they disagree about a token",
             {"log_prob_difference": "largest difference of log-probs", "mismatch_kl": "divergence"},
@@ -99,33 +99,33 @@ def _grpo(stage: Stage) -> list[Panel]:
     ]
     if any(stage.values("staleness_max")):
         stale = {"staleness": "mean", "staleness_max": "largest"}
-        panels.append(Panel("Staleness", "updates between sampling and training", stale))
+        panels.append(Plot("Staleness", "updates between sampling and training", stale))
     judged = {m: m.removeprefix("judge/").replace("_", " ") for m in ("judge/hit_rate", "judge/error_rate")}
-    panels.append(Panel("Judge", "share of requests", judged, share=True))
+    panels.append(Plot("Judge", "share of requests", judged, share=True))
     return [panel for panel in panels if _says_something(stage, panel)]
 
 
-def _says_something(stage: Stage, panel: Panel) -> bool:
+def _says_something(stage: Stage, panel: Plot) -> bool:
     """Whether a chart is worth its place: clip fractions and the like are left out while they stay at 0."""
     return panel.title not in ("Clipped tokens", "Mixture") or any(
         max(values) - min(values) > 1e-9 for metric in panel.metrics if (values := stage.values(metric))
     )
 
 
-def _supervised(stage: Stage) -> list[Panel]:
+def _supervised(stage: Stage) -> list[Plot]:
     """Panels of a mid-training or SFT stage."""
     asked, drawn, kinds = (
         {metric: metric.removeprefix(prefix) for metric in stage.metrics if metric.startswith(prefix)}
         for prefix in ("share/", "drawn/", "perplexity/")
     )
     return [
-        Panel("Loss", "nats a token", {"loss": "training", "held_out_loss": "held out"}),
-        Panel("Held-out perplexity", "by kind of text", kinds),
-        Panel("Buckets asked", "share of tokens, by perplexity", asked, share=True),
-        Panel("Buckets drawn", "share of tokens so far", drawn, share=True),
-        Panel("Plasticity", "learning rate as a share of its peak", {"alpha": "alpha"}, share=True),
-        Panel("Gradient norm", "before clipping", {"grad_norm": "gradient norm"}, from_zero=True),
-        Panel("Learning rate", "", {"lr": "learning rate"}, from_zero=True),
+        Plot("Loss", "nats a token", {"loss": "training", "held_out_loss": "held out"}),
+        Plot("Held-out perplexity", "by kind of text", kinds),
+        Plot("Buckets asked", "share of tokens, by perplexity", asked, share=True),
+        Plot("Buckets drawn", "share of tokens so far", drawn, share=True),
+        Plot("Plasticity", "learning rate as a share of its peak", {"alpha": "alpha"}, share=True),
+        Plot("Gradient norm", "before clipping", {"grad_norm": "gradient norm"}, from_zero=True),
+        Plot("Learning rate", "", {"lr": "learning rate"}, from_zero=True),
     ]
 
 
@@ -145,7 +145,7 @@ def gate_text(gate: dict[str, Any]) -> str:
     return str(Condition(gate["metric"], gate.get("above"), gate.get("below"), gate.get("steps", 1)))
 
 
-def _thresholds(stage: Stage, panel: Panel) -> Iterator[Rule]:
+def _thresholds(stage: Stage, panel: Plot) -> Iterator[Rule]:
     """The gates that watch a metric of a panel, as horizontal lines."""
     for gate in _gates(stage):
         if gate["metric"] not in panel.metrics:
@@ -155,7 +155,7 @@ def _thresholds(stage: Stage, panel: Panel) -> Iterator[Rule]:
                 yield Rule(f"{gate['does']}: {gate_text(gate)}", y=bound)
 
 
-def _limits(stage: Stage, panel: Panel) -> Iterator[Rule]:
+def _limits(stage: Stage, panel: Plot) -> Iterator[Rule]:
     """Limits of the configuration that a metric runs against."""
     lengths = stage.values("completion_length") if "completion_length" in panel.metrics else []
     if lengths and max(lengths) > stage.config["sampling"]["max_tokens"] / 3:  # a far limit would flatten the curve

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rl.records.results import EvalResult
 from rl.report.facts import LEVELS, Facts, Finding
 from rl.report.read import Run, Stage
 from rl.report.rules import RULES
 from rl.report.supervised import supervised
 from rl.report.trend import trend
-from rl.results import EvalResult
 
 
 def findings(run: Run, stage: Stage) -> list[Finding]:

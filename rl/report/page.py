@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rl.report.curves import gate_text, stage_charts
 from rl.report.diagnose import findings
 from rl.report.read import Run, Stage, read_run
-from rl.report.samples import evaluation_samples, training_samples
+from rl.report.sampled import evaluation_samples, training_samples
 from rl.report.tables import benchmark_table, corpus_card, majority_average, result_charts, results_table, time_bars
 
 KINDS = {

@@ -12,7 +12,7 @@ from typing import Any
 
 from rl.errors import UserError
 from rl.files import read_json
-from rl.results import EvalResult, read
+from rl.records.results import EvalResult, read
 
 Line = dict[str, Any]
 """One line of metrics.jsonl."""

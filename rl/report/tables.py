@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rl.records.results import EvalResult, wilson
 from rl.report.charts import COLOURS, Chart, Estimate, histogram, interval_chart
 from rl.report.read import Run, Stage
-from rl.results import EvalResult, wilson
 
 PHASES = {
     "train": "forward, backward, update",
@@ -30,7 +30,7 @@ SUMMARIES = ("step", "trainer_wait", "bubble")
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """Accuracy of one task in one evaluation, in percent, beside what the majority answer gets."""
 
     value: float
@@ -40,7 +40,7 @@ class Cell:
     """``above`` or ``below`` the majority answer with its whole interval, else empty."""
 
 
-def cell(task: dict[str, float] | None, majority: float | None) -> Cell | None:
+def cell(task: dict[str, float] | None, majority: float | None) -> TableCell | None:
     """The cell of a task; None where the evaluation has not asked it."""
     if task is None:
         return None
@@ -48,10 +48,10 @@ def cell(task: dict[str, float] | None, majority: float | None) -> Cell | None:
     return share_cell(task["correct"] / max(1, task["n"]), low, high, majority)
 
 
-def share_cell(value: float, low: float, high: float, majority: float | None) -> Cell:
+def share_cell(value: float, low: float, high: float, majority: float | None) -> TableCell:
     """The cell of a share with its interval, all in [0, 1]."""
     verdict = "" if majority is None else "above" if low > majority else "below" if high < majority else ""
-    return Cell(100 * value, 100 * low, 100 * high, verdict)
+    return TableCell(100 * value, 100 * low, 100 * high, verdict)
 
 
 def majority_average(result: EvalResult) -> float:
@@ -91,7 +91,7 @@ def benchmark_table(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """One row a task of a benchmark, one column an evaluation stage; shares as they are, in [0, 1]."""
     if not records:
         return {"columns": [], "rows": []}
-    from rl.evaluation.results import notes
+    from rl.evaluation.task_scores import notes
 
     columns = list(dict.fromkeys((one["stage"], one["after"]) for one in records))
     rows: dict[tuple[str, str], dict[str, Any]] = {}

@@ -6,12 +6,12 @@ from curricula.prompts import Prompt
 from curricula.records import read_prompts
 from curricula.tasks import make_prompts
 from rl.config.stages import EvaluateStage
+from rl.driver.runtime import Runtime
+from rl.driver.steps import rows
 from rl.evaluation.own import EVALUATION_SEED
 from rl.evaluation.stage import answer_benchmarks, score_benchmarks
-from rl.results import EvalResult, save
-from rl.runtime import Runtime
+from rl.records.results import EvalResult, save
 from rl.samples import Group
-from rl.steps import rows
 
 
 def questions(stage: EvaluateStage) -> list[Prompt]:

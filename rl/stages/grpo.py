@@ -1,14 +1,14 @@
 """GRPO: sample groups, score them, update the policy, hand the new weights to the sampler."""
 
-from curricula.gates import GateWatch, Verdict
+from curricula.gates import GateDecision, GateWatch
 from rl.config.derive import batch_numbers
-from rl.config.gates import conditions
+from rl.config.gate_conditions import conditions
 from rl.config.stages import GRPOStage
-from rl.generation import GroupStream
-from rl.runtime import Runtime
+from rl.driver.runtime import Runtime
+from rl.driver.steps import Stateful, Step, StepLoop
+from rl.driver.stream import GroupStream
+from rl.driver.updates import StepUpdate, mean
 from rl.samples import Group
-from rl.steps import Stateful, Step, StepLoop
-from rl.updates import StepUpdate, mean
 
 
 def run(stage: GRPOStage, runtime: Runtime) -> None:
@@ -46,7 +46,7 @@ def solved(group: Group) -> list[float]:
     return [min(1.0, max(0.0, score)) for score in scores]
 
 
-def weights_after(opened: Verdict, name: str, done: int, runtime: Runtime) -> int | None:
+def weights_after(opened: GateDecision, name: str, done: int, runtime: Runtime) -> int | None:
     """After how many steps the weights were those that a stage ends with: None for the last, 0 for its start."""
     if opened.kind == "leave":
         return None

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from curricula.card import Ledger, SourceFacts, corpus_card
+from curricula.card import SourceFacts, TokenLedger, corpus_card
 from curricula.mixture import Cell, Mixture, cell_shares, cells_of
 from curricula.pas import BUCKETS, Bucket, Phase, bucket_of, phase_of, phase_shares, quantile_borders
 from curricula.records import Document
 from rl.algorithms.schedules import lr_factor
 from rl.config.derive import batch_numbers
 from rl.config.stages import MidTrainingStage
-from rl.corpus import Corpus, hold_out, load_corpus
+from rl.data.corpus import Corpus, hold_out, load_corpus
+from rl.driver.document_scores import content_key, corpus_perplexity, read_scores, scores_file
+from rl.driver.runtime import Runtime
+from rl.driver.steps import StepLoop
 from rl.errors import UserError
 from rl.files import write_json
-from rl.perplexity import content_key, corpus_perplexity, read_scores, scores_file
-from rl.runtime import Runtime
 from rl.samples import packed_batch
-from rl.steps import StepLoop
 
 Documents = Sequence[Document]
 
@@ -33,7 +33,7 @@ def run(stage: MidTrainingStage, runtime: Runtime) -> None:
     mixture = Mixture(
         cells, shares_at(stage, cells, 0), runtime.config.seed, runtime.encode, runtime.tokenizer.eos_token_id
     )
-    ledger = Ledger()
+    ledger = TokenLedger()
     for step in StepLoop(stage, runtime, stage.optim, stage.steps, {"mixture": mixture, "ledger": ledger}):
         metrics: dict[str, float] = {}
         if stage.held_out and step.number % stage.held_out_every == 0:

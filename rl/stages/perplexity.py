@@ -7,9 +7,9 @@ import statistics
 from rewards.cache import Cache, key_of
 from rl.config.derive import batch_numbers
 from rl.config.stages import PerplexityStage
-from rl.corpus import load_corpus
-from rl.perplexity import Score, score, scores_file, write_scores
-from rl.runtime import Runtime
+from rl.data.corpus import load_corpus
+from rl.driver.document_scores import DocumentScore, score, scores_file, write_scores
+from rl.driver.runtime import Runtime
 
 
 def run(stage: PerplexityStage, runtime: Runtime) -> None:
@@ -32,9 +32,9 @@ def run(stage: PerplexityStage, runtime: Runtime) -> None:
                 done += len(places)
                 tracker.advance(done)
         cache.close()
-        scores = [Score(**known[key]) for key in keys]
+        scores = [DocumentScore(**known[key]) for key in keys]
         write_scores(scores_file(runtime.run_dir, stage.name), [doc.text for doc in documents], scores)
-        whole = Score(sum(s.nll for s in scores), sum(s.tokens for s in scores))
+        whole = DocumentScore(sum(s.nll for s in scores), sum(s.tokens for s in scores))
         figures = {"documents": float(len(scores)), "tokens": float(whole.tokens), "perplexity": whole.perplexity}
         median = statistics.median(s.perplexity for s in scores)
         tracker.log(stage.name, 0, figures | {"perplexity/median": median})

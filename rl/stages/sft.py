@@ -9,13 +9,13 @@ import numpy as np
 from curricula.sampler import require_keys
 from rl.config.derive import batch_numbers
 from rl.config.stages import SFTStage
-from rl.demonstrations import demonstrations
+from rl.data.demonstrations import demonstrations
+from rl.data.token_cache import Example
+from rl.data.tokens import encode_demonstrations
+from rl.driver.runtime import Runtime
+from rl.driver.steps import Step, StepLoop
 from rl.models.template import for_stage
-from rl.runtime import Runtime
 from rl.samples import supervised_batch
-from rl.steps import Step, StepLoop
-from rl.token_cache import Example
-from rl.tokens import encode_demonstrations
 
 
 class Best:

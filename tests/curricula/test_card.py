@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curricula.card import Ledger, SourceFacts, corpus_card, histogram
+from curricula.card import SourceFacts, TokenLedger, corpus_card, histogram
 from curricula.errors import DataError
 from curricula.mixture import Mixture, cell_shares, cells_of
 from curricula.pas import phase_of, phase_shares
@@ -43,9 +43,9 @@ FACTS = [
 
 def test_the_card_says_what_was_asked_and_drawn():
     cells, mixture = build()
-    ledger = Ledger()
+    ledger = TokenLedger()
     draw(mixture, cells, ledger, range(50))
-    resumed = Ledger()
+    resumed = TokenLedger()
     resumed.load_state_dict(json.loads(json.dumps(ledger.state_dict())))
     draw(mixture, cells, resumed, range(50, 100))
     card = json.loads(json.dumps(corpus_card("mid", FACTS, cells, resumed, [2.0, 20.0, math.inf])))
@@ -66,7 +66,7 @@ def test_the_card_says_what_was_asked_and_drawn():
 def test_a_stage_without_pas_has_no_phases():
     cells = cells_of(0, documents(4))
     mixture = Mixture(cells, [1], 0, lambda text: [ord(c) for c in text], 0)
-    ledger = Ledger()
+    ledger = TokenLedger()
     mixture.next_rows(3, 20)
     ledger.add([1], [0], mixture.tokens, None)
     card = corpus_card("mid", FACTS[1:], cells, ledger)
@@ -80,7 +80,7 @@ def test_a_stage_without_pas_has_no_phases():
             }
         ],
     }  # fmt: skip
-    assert corpus_card("mid", FACTS[1:], cells, Ledger())["tokens"] == 0
+    assert corpus_card("mid", FACTS[1:], cells, TokenLedger())["tokens"] == 0
     with pytest.raises(DataError, match="corpus ledger state"):
         ledger.load_state_dict({"steps": {}})
 

@@ -13,10 +13,10 @@ from curricula.tasks.cases import CIRCUMSTANCES, TIERS, draw
 from curricula.tasks.charge import CHARGES
 from curricula.tasks.grounded import EXCERPT, nearest
 from curricula.tasks.judgment import CONDUCT
-from rewards.article_f1 import article_soft_f1
-from rewards.elements_f1 import elements_f1
-from rewards.registry import score
+from rewards.rules.article_f1 import article_soft_f1
+from rewards.rules.elements_f1 import elements_f1
 from rewards.statute_judge import judge
+from rewards.total import score
 from rewards.verdict import Sample
 
 CASE_TASKS = (

@@ -49,7 +49,7 @@ def test_questions_are_unique_deterministic_and_disjoint_between_splits(name):
 
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_demonstrations_are_right_by_the_rewards(name):
-    from rewards.registry import compose
+    from rewards.total import compose
     from rewards.verdict import Sample
 
     judge = compose({"accuracy": 1.0, "format": 1.0})

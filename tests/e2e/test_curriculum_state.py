@@ -8,12 +8,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from curricula.corpora import statute_documents
-from curricula.gates import Verdict
+from curricula.gates import GateDecision
 from curricula.pas import shares
-from rl.checkpoint import Checkpoints
+from rl.driver.document_scores import content_key, read_scores, scores_file
 from rl.errors import UserError
 from rl.job import run
-from rl.perplexity import content_key, read_scores, scores_file
+from rl.records.checkpoint import Checkpoints
 from rl.stages.grpo import weights_after
 from tests.e2e.test_variants import config, lines
 
@@ -174,6 +174,6 @@ def test_it_falls_back_to_the_last_checkpoint_from_before_the_condition_held(unb
 
     steps = [c.step for c in Holder.checkpoints._complete("sft")]
     assert len(steps) > 1
-    assert weights_after(Verdict("fall_back", "", 1), "sft", steps[-1] + 1, Holder) == steps[-1]
-    assert weights_after(Verdict("fall_back", "", 2), "sft", steps[-1] + 1, Holder) == steps[-2]
-    assert weights_after(Verdict("leave", "", 0), "sft", steps[-1], Holder) is None
+    assert weights_after(GateDecision("fall_back", "", 1), "sft", steps[-1] + 1, Holder) == steps[-1]
+    assert weights_after(GateDecision("fall_back", "", 2), "sft", steps[-1] + 1, Holder) == steps[-2]
+    assert weights_after(GateDecision("leave", "", 0), "sft", steps[-1], Holder) is None

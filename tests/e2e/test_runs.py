@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from rl.rollouts import read_rows
+from rl.records.rollouts import read_rows
 from tests.e2e.runs import ROOT, actor_pids, fail, finish, kill, left_over, metrics, start, wait_for
 
 

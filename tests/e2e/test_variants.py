@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curricula.tasks import make_prompts
-from rewards.registry import score
+from rewards.total import score
 from rewards.verdict import Sample
 from rl.config.compose import load
 from rl.errors import UserError
@@ -194,7 +194,7 @@ def test_a_reward_that_cannot_be_used_is_told_before_the_first_step(ray_cluster,
 
 
 def test_a_run_that_only_trains_starts_no_rollout_engine(ray_cluster, models, tmp_path, monkeypatch):
-    monkeypatch.setattr("rl.fleet.RolloutActor", None)  # whoever starts one fails
+    monkeypatch.setattr("rl.driver.fleet.RolloutActor", None)  # whoever starts one fails
     sft, *rest = stages({"demonstrations": {"age": 8}, "steps": 2}, {"tasks": {"age": 1.0}})
     run(config(tmp_path / "run", models, [sft]))
     assert len(lines(tmp_path / "run", "sft")) == 2 and (tmp_path / "run" / "exports" / "sft").is_dir()

@@ -9,7 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from rewards.money import single_amount, single_fine
 from rewards.parsing import (
     amounts,
     article_refs,
@@ -21,7 +20,8 @@ from rewards.parsing import (
     limitation_period,
     quantity,
 )
-from rewards.term import read_term
+from rewards.rules.amounts import single_amount, single_fine
+from rewards.rules.term import read_term
 
 SNIPPETS = [json.loads(line) for line in Path(__file__).with_name("reading.jsonl").read_text("utf-8").splitlines()]
 _KINDS = {"fixed": "", "detention": "拘役 ", "surveillance": "管制 ", "life": "无期", "death": "死刑", "exempt": "免予"}

@@ -3,9 +3,9 @@
 import pytest
 
 from curricula.statutes import load_statutes
-from rewards.charge_f1 import charge_f1
 from rewards.parsing import charges, charges_in_force, known_charges, present_charges, present_name
 from rewards.parsing.charge_names import _GROUP, _in_force, cail2018_charges
+from rewards.rules.charge_f1 import charge_f1
 from rewards.verdict import Sample
 
 

@@ -6,11 +6,11 @@ import pytest
 
 import rewards.library  # noqa: F401
 from curricula.statutes import Setting, reading
-from rewards.citations import check_citations
 from rewards.judge.prompts import official
 from rewards.pool import WorkerPool
-from rewards.registry import score
+from rewards.statute_check import check_citations
 from rewards.statute_judge import judge
+from rewards.total import score
 from rewards.verdict import Sample
 
 TODAY = date(2026, 11, 26)

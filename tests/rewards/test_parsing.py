@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from curricula.numerals import ARTICLE
 from curricula.statutes import load_statutes
-from rewards.accuracy import agrees
 from rewards.parsing import (
     ArticleRef,
     amounts,
@@ -31,6 +30,7 @@ from rewards.parsing import (
     term,
     thinking_of,
 )
+from rewards.rules.accuracy import agrees
 from tools.fuzz_parsers import PARSERS, draw
 from tools.judge_cases import numeral
 

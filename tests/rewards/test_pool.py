@@ -9,7 +9,8 @@ import psutil
 import pytest
 
 from rewards.pool import WorkerPool
-from rewards.registry import Part, compose
+from rewards.registry import Part
+from rewards.total import compose
 from rewards.verdict import Sample
 from tests.rewards import misbehaving
 

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rewards.pool import WorkerPool
-from rewards.registry import Part, expand, score
+from rewards.registry import Part
+from rewards.total import expand, score
 from rewards.verdict import Sample, Verdict, as_text
 from tests.rewards import returning
 from tests.rewards.returning import NO_NUMBERS, NUMBERS

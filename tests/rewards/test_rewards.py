@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curricula.statutes import load_statutes
-from rewards import presets
-from rewards.registry import JUDGED, REWARDS, Part, compose, expand, find, reward, score, split
-from rewards.rouge import lcs_f1
+from rewards.published import PUBLISHED
+from rewards.registry import JUDGED, REWARDS, Part, reward
+from rewards.rules.rouge import lcs_f1
 from rewards.statute_judge import judge
+from rewards.total import compose, expand, find, score, split
 from rewards.verdict import Sample, Verdict
 
 NAMES = (
@@ -249,10 +250,10 @@ def test_range_and_clip():
 def test_published_totals_are_their_parts():
     text = "秘密窃取他人财物，依刑法第264条。" * 8
     reference = "盗窃罪，刑法第264条，有期徒刑一年，罚金一万元"
-    found = {name: compose({name: 1.0})(sample(done(reference, text), reference, "text")) for name in presets.PRESETS}
+    found = {name: compose({name: 1.0})(sample(done(reference, text), reference, "text")) for name in PUBLISHED}
     assert found["unilaw"].score == 2.0 and found["pdp"].score == 1.0 and found["legal_delta"].score == 6.0
     assert found["judge_r1"].score == pytest.approx(1.0)
-    assert sum(presets.PRESETS["judge_r1"].parts.values()) == pytest.approx(1.0)
+    assert sum(PUBLISHED["judge_r1"].parts.values()) == pytest.approx(1.0)
     wrong = sample(done("抢劫罪", text), reference, "text")
     assert compose({"pdp": 1.0})(wrong).score == pytest.approx(0.1)
     rules, judged = split({"unilaw": 2.0})

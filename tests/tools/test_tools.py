@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from rl.config.schema import TrackerConfig
-from rl.rollouts import read_rows
-from rl.steps import rows
-from rl.tracking import Tracker
+from rl.driver.steps import rows
+from rl.records.rollouts import read_rows
+from rl.records.tracking import Tracker
 from tools import doctor, reference, rollouts
 
 

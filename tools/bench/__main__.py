@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from curricula.statutes import load_statutes
-from tools.bench.cases import CASES, Case, frozen
+from tools.bench.cases import CASES, Workload, frozen
 from tools.bench.models import MAX_LENGTH, nano, stopping
 from tools.bench.protocol import MARK
 
@@ -35,7 +35,7 @@ LR = 1e-9
 console = Console()
 
 
-class Worker:
+class MeasuredProcess:
     """A measured process."""
 
     def __init__(self, python: str, arguments: list[str], job: dict[str, Any], folder: Path) -> None:
@@ -72,17 +72,17 @@ class Worker:
         self.process.wait()
 
 
-def ours(job: dict[str, Any], folder: Path) -> Worker:
+def ours(job: dict[str, Any], folder: Path) -> MeasuredProcess:
     """One of our processes."""
-    return Worker(sys.executable, ["-m", "tools.bench.our_worker"], job, folder)
+    return MeasuredProcess(sys.executable, ["-m", "tools.bench.our_worker"], job, folder)
 
 
-def trl(job: dict[str, Any], folder: Path, python: str) -> Worker:
+def trl(job: dict[str, Any], folder: Path, python: str) -> MeasuredProcess:
     """TRL's process."""
-    return Worker(python, [str(HERE / "trl_worker.py")], job, folder)
+    return MeasuredProcess(python, [str(HERE / "trl_worker.py")], job, folder)
 
 
-def replay(case: Case, folder: Path, python: str, rounds: int) -> dict[str, Any]:
+def replay(case: Workload, folder: Path, python: str, rounds: int) -> dict[str, Any]:
     """Trainer against trainer on frozen rollouts, with loss and gradient compared."""
     from safetensors.numpy import load_file
 
@@ -115,7 +115,7 @@ def replay(case: Case, folder: Path, python: str, rounds: int) -> dict[str, Any]
     }  # fmt: skip
 
 
-def end_to_end(case: Case, folder: Path, python: str, rounds: int) -> dict[str, Any]:
+def end_to_end(case: Workload, folder: Path, python: str, rounds: int) -> dict[str, Any]:
     """Whole steps: sampling, rewards that cost nothing, and the update."""
     model = str(stopping(folder, 0.03) if case.ragged else nano(folder))
     shortest = 0 if case.ragged else case.longest
@@ -164,7 +164,7 @@ def rate(turns: list[dict[str, Any]], seconds: str) -> float:
     return statistics.median(turn["completion_tokens"] / turn[seconds] for turn in turns)
 
 
-def texts(case: Case, folder: Path) -> list[str]:
+def texts(case: Workload, folder: Path) -> list[str]:
     """Prompts of about ``case.prompt`` tokens, cut from articles of the Criminal Law."""
     from transformers import AutoTokenizer
 
@@ -173,7 +173,7 @@ def texts(case: Case, folder: Path) -> list[str]:
     return [tokenizer.decode(ids[i * case.prompt : (i + 1) * case.prompt]) for i in range(case.groups)]
 
 
-def alternate(workers: dict[str, Worker], rounds: int) -> dict[str, list[dict[str, Any]]]:
+def alternate(workers: dict[str, MeasuredProcess], rounds: int) -> dict[str, list[dict[str, Any]]]:
     """Each worker's turns, in an order that is turned around every round."""
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
     for turn in range(rounds):

@@ -12,7 +12,7 @@ VOCABULARY = 3000
 
 
 @dataclass(frozen=True)
-class Case:
+class Workload:
     """One workload."""
 
     name: str
@@ -31,13 +31,13 @@ class Case:
 
 
 CASES = (
-    Case("equal", prompt=32, longest=64, ragged=False, target=1.1, target_end_to_end=1.15),
-    Case("ragged", prompt=32, longest=256, ragged=True, target=3.5, target_end_to_end=2.5),
-    Case("prompt-heavy", prompt=256, longest=64, ragged=False, target=2.5, target_end_to_end=2.0),
+    Workload("equal", prompt=32, longest=64, ragged=False, target=1.1, target_end_to_end=1.15),
+    Workload("ragged", prompt=32, longest=256, ragged=True, target=3.5, target_end_to_end=2.5),
+    Workload("prompt-heavy", prompt=256, longest=64, ragged=False, target=2.5, target_end_to_end=2.0),
 )
 
 
-def frozen(case: Case, seed: int = 0) -> dict[str, Any]:
+def frozen(case: Workload, seed: int = 0) -> dict[str, Any]:
     """Rollouts of a case: token ids and one reward a completion, as JSON values.
 
     Ragged lengths are log-normal between 4 and ``longest``. Rewards are large, so that the small numbers that

@@ -20,12 +20,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-import rl.tokens
+import rl.data.tokens
 from curricula.records import read_demonstrations
 from curricula.statutes import load_statutes
+from rl.data.tokens import encode_demonstrations
 from rl.models.chat import load_tokenizer, render_demonstration
 from rl.stages.sft import rows_at
-from rl.tokens import encode_demonstrations
 from tools.bench.models import nano
 
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = load_tokenizer(str(chosen.model or nano(Path(".cache/models"))))
-        rl.tokens.FOLDER = Path(folder) / "tokens"
+        rl.data.tokens.FOLDER = Path(folder) / "tokens"
         path = written(Path(folder) / "demonstrations.jsonl", chosen.rows)
         prompts, reading = timed(lambda: read_demonstrations(path))
         single, one_by_one = timed(lambda: [render_demonstration(tokenizer, prompt) for prompt in prompts])

@@ -28,15 +28,15 @@ from cluster.health import Supervised
 from cluster.ray_cluster import connect
 from curricula.tasks import make_prompts
 from rewards.verdict import Verdict
-from rl.checkpoint import Checkpoints
 from rl.config.compose import load
 from rl.config.stages import GRPOStage
-from rl.manifest import Manifest
+from rl.driver.runtime import PARTS, Runtime
 from rl.models.chat import load_tokenizer
-from rl.runtime import PARTS, Runtime
+from rl.records.checkpoint import Checkpoints
+from rl.records.manifest import Manifest
+from rl.records.tracking import Tracker
 from rl.samples import Completion
 from rl.stages import grpo
-from rl.tracking import Tracker
 from tools.bench.models import nano
 
 GROUPS, SAMPLES, STEPS = 16, 4, 8

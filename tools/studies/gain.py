@@ -18,7 +18,7 @@ from rich import box
 from rich.table import Table
 
 from rl.files import write_json
-from rl.results import EvalResult
+from rl.records.results import EvalResult
 from tools.studies.runs import Stages, composed, console, kinds, lines, result_after, run_variant
 
 MORE_SFT = "more_sft"

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from rl.config.compose import CONF, accept_overrides, load
 from rl.job import open_cluster, run
-from rl.results import EvalResult, read
+from rl.records.results import EvalResult, read
 
 Stages = list[dict[str, Any]]
 console = Console() if sys.stdout.isatty() else Console(width=150)

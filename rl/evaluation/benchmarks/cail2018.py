@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rewards.parsing import articles, charges
-from rewards.term import STEPS, log_distance, read_term
+from rewards.rules.term import STEPS, log_distance, read_term
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
 from rl.evaluation.data import Entry, entries, find_file

@@ -16,7 +16,7 @@ from rewards.parsing import article_refs, folded
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
 from rl.evaluation.data import entries, find_file
-from rl.evaluation.metrics.retrieval import recall_at, reciprocal_rank
+from rl.evaluation.metrics.ranking import recall_at, reciprocal_rank
 from rl.evaluation.scoring import answered, mean, tried
 
 SOURCE = "https://github.com/oneal2000/STARD (data/queries.json; Su et al. 2024, arXiv 2406.15313)"

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from rl.evaluation.metrics.characters import PUNCTUATION, Tables, chinese
 
 
-class Step(NamedTuple):
+class EditStep(NamedTuple):
     """A step of an alignment: ``source[start:end]`` becomes ``target[to:until]``."""
 
     kind: str
@@ -66,7 +66,7 @@ class Grid:
         """One alignment: another order before replacing, that before inserting, and that before deleting."""
         return replace(self, moves=[[best[:1] for best in row] for row in self.moves])
 
-    def steps(self) -> dict[tuple[int, int], list[Step]]:
+    def steps(self) -> dict[tuple[int, int], list[EditStep]]:
         """The last steps towards each pair of prefixes that an alignment passes, shorter prefixes first."""
         passed, waiting = set(), [(len(self.moves) - 1, len(self.moves[0]) - 1)]
         while waiting:
@@ -74,7 +74,9 @@ class Grid:
             if place not in passed:
                 passed.add(place)
                 waiting += [(i - rows, j - columns) for _, rows, columns in self.moves[i][j]]
-        return {(i, j): [Step(kind, i - a, i, j - b, j) for kind, a, b in self.moves[i][j]] for i, j in sorted(passed)}
+        return {
+            (i, j): [EditStep(kind, i - a, i, j - b, j) for kind, a, b in self.moves[i][j]] for i, j in sorted(passed)
+        }
 
     def count(self) -> tuple[int, int]:
         """(number of alignments, number of different ends of them, the whole ones included)."""

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 
 from rapidfuzz.distance import Levenshtein
 
-from rl.evaluation.metrics.alignment import Grid, Step
+from rl.evaluation.metrics.alignment import EditStep, Grid
 from rl.evaluation.metrics.overlap import MARKS
 
 Edit = tuple[int, int, str]
 """Characters ``start`` to ``end`` of the source become a text, which is empty where they are left out."""
-Spans = tuple[Step, ...]
+Spans = tuple[EditStep, ...]
 _MARKS = "".join(mark for mark in MARKS if mark not in "。’〰〾〿﹏")
 
 
@@ -48,16 +48,16 @@ def _edits(joined: Spans, source: str, target: str) -> Spans:
     return tuple(span for span in found if span.kind != "M")
 
 
-def edit(step: Step, target: str) -> Edit:
+def edit(step: EditStep, target: str) -> Edit:
     """A step as what is compared."""
     return step.start, step.end, target[step.to : step.until]
 
 
-def _span(steps: Sequence[Step], kind: str) -> Step:
-    return Step(kind, steps[0].start, steps[-1].end, steps[0].to, steps[-1].until)
+def _span(steps: Sequence[EditStep], kind: str) -> EditStep:
+    return EditStep(kind, steps[0].start, steps[-1].end, steps[0].to, steps[-1].until)
 
 
-def _with(spans: Spans, step: Step) -> Spans:
+def _with(spans: Spans, step: EditStep) -> Spans:
     """Spans with one more step. Neighbours become one span, but for other orders, and for single deletions beside
     single insertions."""
     kind = spans[-1].kind if spans else ""
@@ -74,14 +74,14 @@ def _with(spans: Spans, step: Step) -> Spans:
     return (*spans[:first], *(single for span in group for single in _singles(span)))
 
 
-def _singles(span: Step) -> Iterator[Step]:
+def _singles(span: EditStep) -> Iterator[EditStep]:
     """A deletion or insertion, character by character."""
     kind, start, end, to, until = span
-    yield from (Step(kind, n, n + 1, to, to) for n in range(start, end))
-    yield from (Step(kind, start, start, n, n + 1) for n in range(to, until))
+    yield from (EditStep(kind, n, n + 1, to, to) for n in range(start, end))
+    yield from (EditStep(kind, start, start, n, n + 1) for n in range(to, until))
 
 
-def _changes_place(three: Sequence[Step], source: str, target: str) -> bool:
+def _changes_place(three: Sequence[EditStep], source: str, target: str) -> bool:
     """Whether three edits are a text that stands elsewhere, or two texts that changed places; from two characters on
     one may differ."""
     kinds = "".join(step.kind for step in three)

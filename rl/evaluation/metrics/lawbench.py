@@ -1,7 +1,7 @@
 """LawBench (Fei et al. 2023, arXiv 2309.16289): its metrics as its own code computes them, and corrected.
 
 ``upstream`` follows the published code bit for bit, defects included, so that scores can be set beside published ones;
-``fixed`` reads the same answers as a person would, without their reasoning. Task 2-1 is in ``proofreading``.
+``fixed`` reads the same answers as a person would, without their reasoning. LawBenchTask 2-1 is in ``proofreading``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from functools import partial
 import cn2an
 import regex
 
-from rewards.money import single_amount
 from rewards.parsing import articles, charges, find_choice, known_charges, present_name
+from rewards.rules.amounts import single_amount
+from rewards.rules.term import read_term
 from rewards.sets import f1
-from rewards.term import read_term
 from rl.evaluation.metrics import overlap
 from rl.evaluation.metrics.labels import CAIL2018_CHARGES
 from rl.evaluation.scoring import Metric, Scored
@@ -62,7 +62,7 @@ _HEAD = regex.compile(r"(?:类别|焦点|主题|答案)\s?[:：]\s?(?P<said>[^�
 
 
 @dataclass(frozen=True)
-class Task:
+class LawBenchTask:
     """How one task is scored."""
 
     name: str
@@ -238,48 +238,48 @@ def amount_fixed(prediction: str, reference: str) -> Scored:
     return float(given is not None and float(given) == wanted), given is None
 
 
-def _letter_task(name: str, head: str, options: str) -> Task:
+def _letter_task(name: str, head: str, options: str) -> LawBenchTask:
     def gold(reference: str) -> str:
         return _gold(reference, head)[:1]
 
-    return Task(name, partial(single_choice, options=options, gold=gold), partial(letters, gold=gold))
+    return LawBenchTask(name, partial(single_choice, options=options, gold=gold), partial(letters, gold=gold))
 
 
 def _label_task(
     name: str, metric: Callable[..., Scored], options: Sequence[str], gold: Callable[[str], str | list[str]]
-) -> Task:
+) -> LawBenchTask:
     upstream = partial(metric, options=options, gold=gold)
-    return Task(name, upstream, partial(labelled, metric=upstream))
+    return LawBenchTask(name, upstream, partial(labelled, metric=upstream))
 
 
 def _asked_charges() -> list[str]:
     return [name for name in CAIL2018_CHARGES if name not in NOT_ASKED]
 
 
-def tasks() -> dict[str, Task]:
+def tasks() -> dict[str, LawBenchTask]:
     """Tasks by their numbers."""
     charge_set = partial(label_set, options=_asked_charges(), gold=lambda r: _gold(r, "罪名:").split(";"))
     terms = (partial(months, read=months_upstream), partial(months, read=months_fixed))
     return {
-        "1-1": Task("article recitation", partial(rouge, head="答案:"), abstains=False),
+        "1-1": LawBenchTask("article recitation", partial(rouge, head="答案:"), abstains=False),
         "1-2": _letter_task("knowledge questions", "正确答案：", "ABCD"),
         "2-2": _label_task("dispute focus", single_choice, DISPUTES, lambda r: _gold(r, "争议焦点类别：")[:-1]),
         "2-3": _label_task(
             "marital disputes", label_set, MARRIAGE, lambda r: _gold(r, "类别:").removesuffix("。").split("、")
         ),
         "2-4": _label_task("issue topic", single_choice, TOPICS, lambda r: r),
-        "2-5": Task("reading comprehension", reading, abstains=False),
-        "2-6": Task("named entities", entities, abstains=False),
-        "2-7": Task("opinion summary", rouge, abstains=False),
+        "2-5": LawBenchTask("reading comprehension", reading, abstains=False),
+        "2-6": LawBenchTask("named entities", entities, abstains=False),
+        "2-7": LawBenchTask("opinion summary", rouge, abstains=False),
         "2-8": _letter_task("argument mining", "[正确答案]", "ABCDE"),
-        "2-9": Task("event detection", partial(label_set, options=EVENTS, gold=lambda r: r.split(";"))),
-        "2-10": Task("trigger words", triggers, triggers_fixed, abstains=False),
-        "3-1": Task("article prediction", article_numbers, article_numbers_fixed),
-        "3-2": Task("scene article", rouge, abstains=False),
-        "3-3": Task("charge prediction", charge_set, charge_names_fixed),
-        "3-4": Task("prison term", *terms),
-        "3-5": Task("prison term, article given", *terms),
+        "2-9": LawBenchTask("event detection", partial(label_set, options=EVENTS, gold=lambda r: r.split(";"))),
+        "2-10": LawBenchTask("trigger words", triggers, triggers_fixed, abstains=False),
+        "3-1": LawBenchTask("article prediction", article_numbers, article_numbers_fixed),
+        "3-2": LawBenchTask("scene article", rouge, abstains=False),
+        "3-3": LawBenchTask("charge prediction", charge_set, charge_names_fixed),
+        "3-4": LawBenchTask("prison term", *terms),
+        "3-5": LawBenchTask("prison term, article given", *terms),
         "3-6": _letter_task("case analysis", "正确答案:", "ABCD"),
-        "3-7": Task("crime amount", amount, amount_fixed),
-        "3-8": Task("consultation", rouge, abstains=False),
+        "3-7": LawBenchTask("crime amount", amount, amount_fixed),
+        "3-8": LawBenchTask("consultation", rouge, abstains=False),
     }

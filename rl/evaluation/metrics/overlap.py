@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from rapidfuzz.distance import LCSseq
 
-from rewards.rouge import lcs_f1, segmenter
+from rewards.rules.rouge import lcs_f1, segmenter
 
 DEEPEST = 990
 """Deepest recursion over words that Python's limit of 1000 frames leaves to LexEval's script."""

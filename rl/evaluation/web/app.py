@@ -14,10 +14,10 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rl.evaluation.web import answers, compare, evaluations, review
+from rl.evaluation.web import evaluations, review, side_by_side, single_answers
 from rl.evaluation.web.jobs import Jobs
 from rl.evaluation.web.runs import find_runs
-from rl.evaluation.web.settings import Settings
+from rl.evaluation.web.settings import PageSettings
 
 TITLE = "Themis: evaluations"
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
@@ -53,7 +53,7 @@ class Guarded:
         await self.app(scope, receive, guarded)
 
 
-def blocks(settings: Settings, jobs: Jobs) -> gr.Blocks:
+def blocks(settings: PageSettings, jobs: Jobs) -> gr.Blocks:
     """The tabs. Lists of runs are read again when the page or a tab is opened."""
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.Markdown("# Evaluations")
@@ -61,9 +61,9 @@ def blocks(settings: Settings, jobs: Jobs) -> gr.Blocks:
         with gr.Tab("Evaluations") as first:
             fresh.append((first, lambda: evaluations.names(settings, jobs), evaluations.tab(settings, jobs)))
         with gr.Tab("Compare") as second:
-            fresh.append((second, lambda: compare.scored_runs(settings), compare.tab(settings)))
+            fresh.append((second, lambda: side_by_side.scored_runs(settings), side_by_side.tab(settings)))
         with gr.Tab("Answers") as third:
-            fresh.append((third, lambda: [run.name for run in find_runs(settings.runs)], answers.tab(settings)))
+            fresh.append((third, lambda: [run.name for run in find_runs(settings.runs)], single_answers.tab(settings)))
         with gr.Tab("Review") as fourth:
             fresh.append((fourth, lambda: [run.name for run in find_runs(settings.runs)], review.tab(settings)))
         for tab, names, fields in fresh:
@@ -80,7 +80,7 @@ def _refresh(events: list[Any], names: Callable[[], list[str]], fields: list[Any
     gr.on(events, again, None, fields, api_name=False, show_progress="hidden")
 
 
-def application(settings: Settings, jobs: Jobs, host: str, port: int) -> FastAPI:
+def application(settings: PageSettings, jobs: Jobs, host: str, port: int) -> FastAPI:
     """The page as an ASGI application. On a loopback host, requests under another name are refused, so that no page
     of the web can reach it by a name that it points here."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)

@@ -13,11 +13,11 @@ import gradio as gr
 from rl.errors import UserError
 from rl.evaluation import judging, own
 from rl.evaluation.benchmarks import BENCHMARKS
-from rl.evaluation.run import find_benchmark, read_tasks
+from rl.evaluation.run_command import find_benchmark, read_tasks
 from rl.evaluation.web.jobs import LOG, Jobs, answers_kept, tail
 from rl.evaluation.web.markup import notice, show, told
 from rl.evaluation.web.runs import find_runs, inside
-from rl.evaluation.web.settings import Settings
+from rl.evaluation.web.settings import PageSettings
 from rl.inference.backend import KEY_ENV
 
 BACKENDS = ("vllm", "transformers", "server")
@@ -30,7 +30,7 @@ NUMBERS = {
 """Least and greatest value of each field; a limit of 0 is none."""
 
 
-def models_in(settings: Settings) -> list[str]:
+def models_in(settings: PageSettings) -> list[str]:
     """Models below the folder of models, by path."""
     if settings.models is None:
         return []
@@ -39,7 +39,7 @@ def models_in(settings: Settings) -> list[str]:
 
 
 def options_of(
-    settings: Settings, benchmark: str, tasks: Sequence[str], backend: str, model: str, server: str, served: str,
+    settings: PageSettings, benchmark: str, tasks: Sequence[str], backend: str, model: str, server: str, served: str,
     numbers: dict[str, float | None], judge: str = "", judge_model: str = "",
 ) -> tuple[list[str], int]:  # fmt: skip
     """(options of ``python -m rl.evaluate run``, number of questions).
@@ -103,7 +103,7 @@ def _number(name: str, value: Any) -> float:
     return value
 
 
-def environment_for(settings: Settings, server: str, judge: str = "") -> dict[str, str]:
+def environment_for(settings: PageSettings, server: str, judge: str = "") -> dict[str, str]:
     """The environment of an evaluation: the key of a server only for those that the command line trusts with it."""
     trusted = {address.rstrip("/") for address in settings.servers}
     sent = {KEY_ENV: server, judging.KEY_ENV: judge}
@@ -111,7 +111,7 @@ def environment_for(settings: Settings, server: str, judge: str = "") -> dict[st
     return {name: value for name, value in os.environ.items() if name not in sent or name in kept}
 
 
-def overview(settings: Settings, jobs: Jobs) -> str:
+def overview(settings: PageSettings, jobs: Jobs) -> str:
     """The table of all runs with how far they are."""
     rows = []
     for run in find_runs(settings.runs):
@@ -130,7 +130,7 @@ def overview(settings: Settings, jobs: Jobs) -> str:
     return show("overview", rows=rows, folder=str(settings.runs))
 
 
-def watched(settings: Settings, jobs: Jobs, name: str) -> str:
+def watched(settings: PageSettings, jobs: Jobs, name: str) -> str:
     """Progress and log of one run; nothing where none is chosen."""
     if not name:
         return ""
@@ -141,13 +141,13 @@ def watched(settings: Settings, jobs: Jobs, name: str) -> str:
     return show("watched", name=name, state=state, kept=kept, total=total, log=tail(path / LOG), here=job is not None)
 
 
-def names(settings: Settings, jobs: Jobs) -> list[str]:
+def names(settings: PageSettings, jobs: Jobs) -> list[str]:
     """Runs to choose from, those that have only been started included."""
     started = [path.name for path in Path(settings.runs).iterdir() if path.is_dir() and jobs.find(path.name)]
     return sorted({*(run.name for run in find_runs(settings.runs)), *started})
 
 
-def tab(settings: Settings, jobs: Jobs) -> list[gr.Dropdown]:
+def tab(settings: PageSettings, jobs: Jobs) -> list[gr.Dropdown]:
     """The tab's fields and what they do; returns those that list runs."""
     with gr.Row():
         with gr.Column(scale=2, min_width=320):

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from rl.errors import UserError
-from rl.evaluation.web.runs import Answered, Run, answered
+from rl.evaluation.web.runs import Answered, EvaluationRun, answered
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Pair:
         return (self.other, self.question) if self.swapped else (self.question, self.other)
 
 
-def pairs(a: Run, b: Run, reviewer: str) -> list[Pair]:
+def pairs(a: EvaluationRun, b: EvaluationRun, reviewer: str) -> list[Pair]:
     """Every question that both runs were asked alike and answered.
 
     Raises:

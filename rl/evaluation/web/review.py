@@ -10,9 +10,9 @@ from rl.errors import UserError
 from rl.evaluation.web.markup import notice, show, told
 from rl.evaluation.web.pairs import Pair, pairs
 from rl.evaluation.web.runs import find_runs, read_run
-from rl.evaluation.web.settings import Settings
+from rl.evaluation.web.settings import PageSettings
 from rl.evaluation.web.votes import Choice, Vote, Votes, tallies
-from rl.results import wilson
+from rl.records.results import wilson
 
 BALLOT = ("A is better", "B is better", "tie", "both bad")
 
@@ -30,7 +30,7 @@ def choice_of(ballot: str | None, swapped: bool) -> Choice:
     return "tie" if ballot == BALLOT[2] else "bad"
 
 
-def next_pair(settings: Settings, votes: Votes, a: str, b: str, reviewer: str) -> Pair | None:
+def next_pair(settings: PageSettings, votes: Votes, a: str, b: str, reviewer: str) -> Pair | None:
     """The first pair that a reviewer has not voted on; None after the last.
 
     Raises:
@@ -59,7 +59,7 @@ def win_table(votes: Votes) -> str:
     return show("wins", rows=rows)
 
 
-def tab(settings: Settings) -> list[gr.Dropdown]:
+def tab(settings: PageSettings) -> list[gr.Dropdown]:
     """The tab's fields and what they do; returns those that list runs."""
     votes = Votes(settings.votes)
     names = [run.name for run in find_runs(settings.runs)]

@@ -19,7 +19,7 @@ NAME = re.compile(r"[\w\-+=][\w\-+=.]{0,99}")
 
 
 @dataclass(frozen=True)
-class Run:
+class EvaluationRun:
     """One evaluation."""
 
     name: str
@@ -38,7 +38,7 @@ class Run:
         return [*scored, *(task for task in there if task not in scored)]
 
 
-def find_runs(root: Path) -> list[Run]:
+def find_runs(root: Path) -> list[EvaluationRun]:
     """Every evaluation below a folder, by name. Folders whose files are damaged are left out."""
     found = []
     for path in _folders(root, DEPTH):
@@ -68,7 +68,7 @@ def inside(root: Path, name: str, what: str) -> Path:
     return path
 
 
-def read_run(root: Path, name: str) -> Run:
+def read_run(root: Path, name: str) -> EvaluationRun:
     """The evaluation of a name.
 
     Raises:
@@ -81,7 +81,7 @@ def read_run(root: Path, name: str) -> Run:
     scores = read_json(path / "scores.json") if (path / "scores.json").is_file() else None
     if scores is not None and not (isinstance(scores, dict) and isinstance(scores.get("tasks"), dict)):
         raise UserError(f"{path / 'scores.json'} is damaged; run the evaluation again, which keeps its answers")
-    return Run(name, path, head, scores)
+    return EvaluationRun(name, path, head, scores)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -128,7 +128,7 @@ class Answered:
         return self.scored.get("score")
 
 
-def answered(run: Run, task: str) -> list[Answered]:
+def answered(run: EvaluationRun, task: str) -> list[Answered]:
     """A task's questions and answers, in the order of the questions.
 
     Raises:
@@ -147,7 +147,7 @@ def answered(run: Run, task: str) -> list[Answered]:
     return found
 
 
-def question_scores(run: Run, task: str) -> dict[str, float]:
+def question_scores(run: EvaluationRun, task: str) -> dict[str, float]:
     """Score by question; questions that the metric leaves out are not there."""
     rows = lines(run.path / "scored" / f"{task}.jsonl")
     return {str(row["id"]): float(row["score"]) for row in rows if row.get("score") is not None}

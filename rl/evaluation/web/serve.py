@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rl.errors import UserError
-from rl.evaluation.run import ROOT_ENV
-from rl.evaluation.web.settings import Settings
+from rl.evaluation.run_command import ROOT_ENV
+from rl.evaluation.web.settings import PageSettings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def settings_of(chosen: argparse.Namespace) -> Settings:
+def settings_of(chosen: argparse.Namespace) -> PageSettings:
     """The settings that the options give.
 
     Raises:
@@ -52,10 +52,10 @@ def settings_of(chosen: argparse.Namespace) -> Settings:
     except OSError as error:
         raise UserError(f"--runs {chosen.runs} can't be made ({error.strerror}); give another folder") from None
     models, root = (folder.resolve() if folder else None for folder in (chosen.models, root))
-    return Settings(chosen.runs.resolve(), models, root, tuple(chosen.servers))
+    return PageSettings(chosen.runs.resolve(), models, root, tuple(chosen.servers))
 
 
-def _serve(settings: Settings, host: str, port: int) -> None:
+def _serve(settings: PageSettings, host: str, port: int) -> None:
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:

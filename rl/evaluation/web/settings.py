@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Settings:
+class PageSettings:
     """Folders and servers of the page; nothing beyond them is read, written or asked with a key."""
 
     runs: Path

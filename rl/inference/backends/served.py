@@ -13,8 +13,8 @@ import regex
 
 from rewards.judge.client import Client, JudgeError, JudgeSettings, TokenBucket
 from rewards.judge.connection import ProxyError, connected, proxy_note
+from rl.driver.stream import stable_seed
 from rl.errors import UserError
-from rl.generation import stable_seed
 from rl.inference.backend import KEY_ENV, Answer, Ask, Messages
 from rl.inference.thinking import parted
 
@@ -54,7 +54,7 @@ class ServedBackend:
         self.settings = settings
         self.chat = None
         if tokenizer is not None:
-            from rl.inference.backends.chat import Chat
+            from rl.inference.backends.conversation import Chat
 
             self.chat = Chat(tokenizer, arguments=chat_template_kwargs)
         served = served_model(settings)

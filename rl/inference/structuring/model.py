@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rewards.elements_f1 import read_elements
+from rewards.rules.elements_f1 import read_elements
 from rl.inference.backend import Answer, Ask, Backend, Messages
 from rl.inference.structuring.elements import VALUES, Element, fault
 from rl.inference.structuring.text import aligned

@@ -1,0 +1,170 @@
+"""Many texts at once as token ids: the same ids as one by one, in compact arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from curricula.errors import together
+from curricula.prompts import Prompt
+from curricula.rows import SHOWN
+from rl.data.token_cache import FOLDER, KEPT_FROM, Example, Ids, read, write
+from rl.errors import UserError
+from rl.models.chat import answer_text, closes_thinking, opens_thinking, prompt_parts
+from rl.models.control import text_parts
+from rl.models.stops import stop_ids, turn_end
+
+Progress = Callable[[int], None]
+"""Given the number of texts that are tokenized."""
+
+CHUNK = 512
+"""Most texts tokenized at once."""
+CHARACTERS = 1_000_000
+"""A chunk ends once it has so many characters, since the tokenizer's own results take some 100 bytes for each."""
+PROBES = (("user",), ("system", "user"), ("user", "assistant", "user"))
+"""Chats whose ids stand for the template and all that it depends on, such as its arguments and the date."""
+PROBE = " 问<|im_end|><think>\n"
+
+
+def encode_texts(tokenizer: Any, texts: Sequence[str]) -> Iterator[Ids]:
+    """Token ids of plain texts, without special tokens around them, in order."""
+    return _joined(tokenizer, (text_parts(tokenizer, text) for text in texts))
+
+
+def encode_prompts(tokenizer: Any, prompts: Sequence[Prompt], progress: Progress = lambda done: None) -> list[Ids]:
+    """What :func:`rl.models.chat.render_prompt` makes of each prompt. Large sets are kept for the next start.
+
+    Raises:
+        UserError: if the chat template can't render one, naming the first and how many.
+    """
+    return [ids for ids, _ in _encoded(tokenizer, prompts, False, progress)]
+
+
+def encode_demonstrations(
+    tokenizer: Any, prompts: Sequence[Prompt], progress: Progress = lambda done: None
+) -> list[Example]:
+    """What :func:`rl.models.chat.render_demonstration` makes of each prompt. Raises as :func:`encode_prompts` does."""
+    return _encoded(tokenizer, prompts, True, progress)
+
+
+def _encoded(tokenizer: Any, prompts: Sequence[Prompt], whole: bool, progress: Progress) -> list[Example]:
+    digests = [_digest([prompt.messages, prompt.demonstration if whole else None]) for prompt in prompts]
+    once: dict[str, Prompt] = {}
+    for digest, prompt in zip(digests, prompts, strict=True):
+        once.setdefault(digest, prompt)
+    keep = len(once) >= KEPT_FROM and getattr(tokenizer, "backend_tokenizer", None) is not None
+    order = sorted(once)  # so that every seed, which shuffles, finds the same set
+    path = FOLDER / f"{_digest([_identity(tokenizer), whole, order])}.npz" if keep else None
+    kept = read(path, len(order)) if path else None
+    if kept is not None:
+        found = dict(zip(order, kept, strict=True))
+        progress(len(prompts))
+    else:
+        found = dict(zip(once, _tokenized(tokenizer, list(once.values()), whole, progress), strict=True))
+        if path:
+            write(path, [found[digest] for digest in order])
+    return [found[digest] for digest in digests]
+
+
+def _tokenized(tokenizer: Any, prompts: Sequence[Prompt], whole: bool, progress: Progress) -> list[Example]:
+    found: list[Example] = []
+    problems: list[str] = []
+    answer = _Answers(tokenizer)
+    for start in range(0, len(prompts), CHUNK):
+        part = prompts[start : start + CHUNK]
+        rendered = []
+        for prompt in part:
+            try:
+                rendered.append(prompt_parts(tokenizer, prompt.messages))
+            except UserError as error:
+                problems.append(f"{prompt.name}: {error}")
+        if problems:
+            progress(start + len(part))
+            continue
+        heads = list(_joined(tokenizer, rendered))
+        if whole:
+            answers = [answer.text(head, prompt) for head, prompt in zip(heads, part, strict=True)]
+            pairs = zip(heads, encode_texts(tokenizer, answers), strict=True)
+            found += [(np.concatenate([head, ids, answer.end]), len(head)) for head, ids in pairs]
+        else:
+            found += [(head, len(head)) for head in heads]
+        progress(start + len(part))
+    if problems:
+        raise UserError(together(problems[:SHOWN], len(problems), len(prompts), "prompts can't be rendered"))
+    return found
+
+
+def _joined(tokenizer: Any, texts: Iterable[list[str]]) -> Iterator[Ids]:
+    """Token ids of texts that are given in parts, each encoded on its own."""
+    for chunk in _chunks(texts):
+        parts = [part for text in chunk for part in text]
+        encoded = iter(tokenizer(parts, add_special_tokens=False, verbose=False)["input_ids"])
+        for text in chunk:
+            yield np.asarray([token for _ in text for token in next(encoded)], dtype=np.int32)
+
+
+def _chunks(texts: Iterable[list[str]]) -> Iterator[list[list[str]]]:
+    chunk: list[list[str]] = []
+    size = 0
+    for text in texts:
+        chunk.append(text)
+        size += sum(map(len, text))
+        if len(chunk) == CHUNK or size >= CHARACTERS:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+class _Answers:
+    """What follows a prompt in a demonstration; how a prompt ends is looked at once, as most end alike."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.end = np.asarray([turn_end(tokenizer)], dtype=np.int32)
+        self._ends: dict[tuple[int, ...], tuple[bool, bool]] = {}
+
+    def text(self, head: Ids, prompt: Prompt) -> str:
+        tail = tuple(head[-8:].tolist())
+        if tail not in self._ends:
+            self._ends[tail] = opens_thinking(self.tokenizer, tail), closes_thinking(self.tokenizer, tail)
+        return answer_text(self.tokenizer, *self._ends[tail], prompt)
+
+
+# What a kept set is known by.
+
+
+def _identity(tokenizer: Any) -> list[Any]:
+    """All that decides which ids a tokenizer makes of a chat."""
+    import tokenizers
+    import transformers
+
+    probes: list[Any] = []
+    for roles in PROBES:
+        messages = tuple({"role": role, "content": PROBE} for role in roles)
+        try:
+            probes.append(prompt_parts(tokenizer, messages))
+            ((ids, head),) = _tokenized(
+                tokenizer, [Prompt("", messages, "", demonstration=PROBE)], True, lambda done: None
+            )
+            probes += [ids.tolist(), head]
+        except Exception as error:  # a template refuses a system message in a way of its own
+            probes.append(repr(error))
+    return [
+        tokenizers.__version__,
+        transformers.__version__,
+        type(tokenizer).__name__,
+        tokenizer.backend_tokenizer.to_str(),
+        tokenizer.chat_template,
+        sorted(stop_ids(tokenizer)),
+        bool(tokenizer.split_special_tokens),
+        probes,
+    ]
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()

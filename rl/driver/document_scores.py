@@ -1,0 +1,130 @@
+"""Perplexity of documents under the policy as it stands, through the trainer's engine."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rl.data.token_cache import Ids
+from rl.data.tokens import encode_texts
+from rl.errors import UserError
+from rl.samples import supervised_batch
+
+if TYPE_CHECKING:
+    from rl.driver.runtime import Runtime
+
+TOKENS_PER_CALL = 32_768
+"""Tokens scored by one call of the trainer, so that progress shows and a crash costs little."""
+
+
+@dataclass(frozen=True)
+class DocumentScore:
+    """How well a document was predicted."""
+
+    nll: float
+    """Negative log-likelihood of all its predicted tokens (nats)."""
+    tokens: int
+    """Predicted tokens: all but the first of every window."""
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean negative log-likelihood of a token; infinite for a document of one token."""
+        return math.exp(min(700.0, self.nll / self.tokens)) if self.tokens else math.inf
+
+
+def content_key(text: str) -> str:
+    """What a document's score is kept under."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def windows(ids: Ids, window: int) -> list[Ids]:
+    """A document in pieces of at most ``window`` tokens; a piece's first token is not predicted."""
+    pieces = [ids[start : start + window] for start in range(0, len(ids), window)]
+    return [piece for piece in pieces if len(piece) > 1]
+
+
+def score(
+    runtime: Runtime, texts: Sequence[str], window: int, max_tokens: int
+) -> Iterator[tuple[list[int], list[DocumentScore]]]:
+    """Scores of texts, shortest first, in parts: (places in ``texts``, their scores).
+
+    Texts are tokenized twice, first for their lengths alone, so that the token ids of one part are all that is held.
+
+    Args:
+        runtime: the run, whose trainer holds the policy.
+        texts: documents.
+        window: longest piece in one pass (tokens).
+        max_tokens: tokens of one forward pass.
+    """
+    lengths = [len(ids) for ids in encode_texts(runtime.tokenizer, texts)]
+    order = sorted(range(len(texts)), key=lambda i: lengths[i])
+    for places in _parts(order, lengths):
+        encoded = encode_texts(runtime.tokenizer, [texts[place] for place in places])
+        pieces = [(place, piece) for place, ids in zip(places, encoded, strict=True) for piece in windows(ids, window)]
+        sums = dict.fromkeys(places, 0.0)
+        counts = dict.fromkeys(places, 0)
+        if pieces:
+            batch = supervised_batch([(piece, 1) for _, piece in pieces])
+            found = -runtime.trainer.log_probs(batch, max_tokens).astype(np.float64) * batch.loss_mask
+            for number, (place, piece) in enumerate(pieces):
+                sums[place] += float(found[batch.offsets[number] : batch.offsets[number + 1]].sum())
+                counts[place] += len(piece) - 1
+        yield places, [DocumentScore(sums[place], counts[place]) for place in places]
+
+
+def _parts(order: list[int], lengths: list[int]) -> Iterator[list[int]]:
+    part: list[int] = []
+    tokens = 0
+    for place in order:
+        part.append(place)
+        tokens += lengths[place]
+        if tokens >= TOKENS_PER_CALL:
+            yield part
+            part, tokens = [], 0
+    if part:
+        yield part
+
+
+def corpus_perplexity(runtime: Runtime, texts: Sequence[str], window: int, max_tokens: int) -> float:
+    """Perplexity over all tokens of some texts."""
+    scores = [found for _, part in score(runtime, texts, window, max_tokens) for found in part]
+    return DocumentScore(sum(s.nll for s in scores), sum(s.tokens for s in scores)).perplexity
+
+
+def scores_file(run_dir: Path, stage: str) -> Path:
+    """Where the scores of a perplexity stage lie."""
+    return run_dir / "perplexity" / f"{stage}.parquet"
+
+
+def write_scores(path: Path, texts: list[str], scores: list[DocumentScore]) -> None:
+    """Write one row a document: the hash of its text, and its score."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {
+        "key": [content_key(text) for text in texts],
+        "nll": [score.nll for score in scores],
+        "tokens": [score.tokens for score in scores],
+    }
+    partial = path.with_suffix(".partial")
+    pq.write_table(pa.table(columns), partial)
+    partial.replace(path)
+
+
+def read_scores(path: Path) -> dict[str, float]:
+    """Perplexity of each document by the hash of its text.
+
+    Raises:
+        UserError: if the file is missing or damaged.
+    """
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        raise UserError(f"the scores {path} can't be read ({error}); use resume=restart to score anew") from None
+    return {row["key"]: DocumentScore(row["nll"], row["tokens"]).perplexity for row in rows}

@@ -1,0 +1,219 @@
+"""The actors of a run: where they stand, how they start, and how they are replaced."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from cluster.health import Supervised
+from cluster.placement import reserve
+from curricula.statutes import law_setting
+from rewards.total import split
+from rl.actors import rollout as rollout_actor
+from rl.actors.group import TrainerGroup
+from rl.actors.judge import JudgeActor
+from rl.actors.reward import RewardActor
+from rl.actors.rollout import RolloutActor, RolloutSpec
+from rl.actors.trainer import TrainerSpec
+from rl.config.derive import reward_sum, wants_judge, wants_reference
+from rl.config.schema import RunConfig
+from rl.config.stages import GRPOStage
+from rl.errors import UserError
+from rl.weights.sync import WeightSync
+from rl.weights.transfer import backend_for, remove_shared, shared_file
+
+ENGINE_START_S = 600.0
+"""An engine that reads its model is given at least so long, however soon one at work must answer."""
+
+
+class Fleet:
+    """Trainer, reference, rollout, reward and judge actors of one run, in one placement group."""
+
+    def __init__(self, config: RunConfig, model_path: str, sampling: bool = True) -> None:
+        """Start everything and wait until all of it is up; without ``sampling`` trainer and reference alone."""
+        self.config, self.model_path = config, model_path
+        self.device = _device(config)
+        self.split = config.cluster.placement == "split"
+        self.takes_turns = self.device == "cuda" and not self.split
+        """Whether trainer and rollout share a GPU, so that vLLM sleeps while the trainer works."""
+        self.backend = backend_for(config.rollout.weight_transfer, self.device, self.split)
+        run_id = hashlib.sha256(str(Path(config.run_dir).resolve()).encode()).hexdigest()[:12]
+        self.shared_file = shared_file(f"{run_id}-{os.getpid()}")
+        bundle = {"CPU": 1.0} | ({"GPU": 1.0} if self.device == "cuda" else {})
+        ranks, replicas = config.trainer.world_size, config.rollout.replicas if sampling else 0
+        together = max(ranks, replicas) if self.takes_turns else ranks
+        self.placement = reserve(
+            [bundle] * (ranks + replicas if self.split else together), config.cluster.placement_timeout_s
+        )
+        self.weights = WeightSync(self)
+        self.rollouts: list[Supervised] = []
+        self.rewards: list[Supervised] = []
+        self.judges: list[Supervised] = []
+        self._trainer: TrainerGroup | None = None
+        self.reference: TrainerGroup | None = None
+        try:
+            self._start(replicas, sampling)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, replicas: int, sampling: bool) -> None:
+        config, restarts = self.config, self.config.reward.max_restarts
+        self.rollouts = [self._rollout(i) for i in range(replicas)]
+        self.rewards = [
+            Supervised(f"reward/{i}", RewardActor, (config.reward, law_setting()), {"num_cpus": 0}, restarts)
+            for i in range(config.reward.workers * sampling)
+        ]
+        self.judges = [self._judge(i) for i in range(wants_judge(config) * sampling)]
+        self._check_rewards(self.rewards, judged=False)  # while the engines start
+        bring_up(self._rollouts_ready, self._start_trainers, self.takes_turns)
+        self._check_rewards(self.judges, judged=True)
+        self.weights.connect()
+
+    def _rollouts_ready(self) -> None:
+        for actor in self.rollouts:
+            actor.call("ready", timeout_s=self.engine_start_s)
+        self.sleep()
+
+    def _start_trainers(self) -> None:
+        self._trainer = self._trainer_group("trainer")
+        self.reference = self._trainer_group("reference") if wants_reference(self.config) else None
+        self.trainer.setup()
+        if self.reference:
+            self.reference.setup()
+
+    @property
+    def engine_start_s(self) -> float:
+        """Longest start of a rollout engine (seconds), which does not answer before it is up."""
+        return max(ENGINE_START_S, self.config.rollout.timeout_s)
+
+    @property
+    def trainer(self) -> TrainerGroup:
+        """The ranks that train the policy."""
+        assert self._trainer is not None
+        return self._trainer
+
+    def _rollout(self, number: int) -> Supervised:
+        config = self.config
+        spec = RolloutSpec(
+            config.model,
+            config.rollout,
+            self.model_path,
+            self.device,
+            config.seed,
+            self.backend,
+            load_weights=self.backend == "adapter",
+        )
+        on_gpu = self.device == "cuda"
+        where = config.trainer.world_size + number if self.split else number if on_gpu else 0
+        share = {"cpus": 1.0, "gpus": 1.0} if self.split else {"cpus": 0.0, "gpus": 0.5}
+        return Supervised(
+            f"rollout/{number}",
+            RolloutActor,
+            (spec,),
+            {
+                **self._placed(where, share["cpus"], share["gpus"] if on_gpu else 0),
+                "runtime_env": {"env_vars": rollout_actor.environment(spec)},
+            },
+            config.rollout.max_restarts,
+            on_restart=lambda handle: self.weights.restore(handle),
+        )
+
+    def _judge(self, number: int) -> Supervised:
+        config = self.config
+        cache = None if config.judge.cache is None else Path(config.run_dir).resolve() / config.judge.cache
+        serves = config.judge.kind == "llm" and config.judge.base_url is None
+        share = {"num_cpus": 0, "num_gpus": float(serves and self.device == "cuda")}  # outside the placement group
+        arguments = (config.judge, config.reward, cache, self.device, law_setting())
+        return Supervised(f"judge/{number}", JudgeActor, arguments, share, config.reward.max_restarts)
+
+    def _check_rewards(self, actors: list[Supervised], judged: bool) -> None:
+        """Try every stage's rewards in every worker before the first step."""
+        stages = [stage for stage in self.config.curriculum.stages if isinstance(stage, GRPOStage)]
+        sums = [split(reward_sum(self.config, stage))[judged] for stage in stages]
+        for actor in actors:
+            try:
+                for parts in filter(None, sums):
+                    actor.call("check", [parts], timeout_s=self.config.judge.start_timeout_s)
+            except ValueError as error:
+                raise UserError(f"a reward can't be used: {getattr(error, 'cause', error)}") from None
+
+    def _trainer_group(self, role: str) -> TrainerGroup:
+        config = self.config
+        model = config.model if role == "trainer" else config.model.model_copy(update={"lora_rank": 0})
+        spec = TrainerSpec(
+            model=model,
+            trainer=config.trainer,
+            path=self.model_path,
+            device=self.device,
+            seed=config.seed,
+            rank=0,
+            backend=self.backend,
+            shared_file=str(self.shared_file),
+        )
+        share = 0.5 if role == "trainer" else 0.25
+
+        def options(rank: int) -> dict[str, Any]:
+            return self._placed(rank, share, share / 2 if self.device == "cuda" else 0)
+
+        return TrainerGroup(spec, role, options, config.trainer.timeout_s)
+
+    def _placed(self, bundle: int, cpus: float, gpus: float) -> dict[str, Any]:
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        strategy = PlacementGroupSchedulingStrategy(self.placement, placement_group_bundle_index=bundle)
+        return {"num_cpus": cpus, "num_gpus": gpus, "scheduling_strategy": strategy}
+
+    def restart_trainer(self) -> None:
+        """Replace the trainer group after a rank was lost; the stage then loads its last checkpoint."""
+        self.trainer.stop()
+        self._trainer = self._trainer_group("trainer")
+        self.trainer.setup()
+        self.weights.new_trainer()
+
+    def wake(self) -> None:
+        """Give a shared GPU to the rollout engines."""
+        self._turn("wake")
+
+    def sleep(self) -> None:
+        """Give a shared GPU to the trainer; the rollout engines lose their weights."""
+        self._turn("sleep")
+
+    def _turn(self, method: str) -> None:
+        if self.takes_turns:
+            for actor in self.rollouts:
+                actor.call(method, timeout_s=self.config.rollout.timeout_s)
+
+    def close(self) -> None:
+        """End every actor and free what they held."""
+        for group in (self._trainer, self.reference):
+            if group is not None:
+                group.stop()
+        for actor in self.rewards + self.judges:
+            actor.finish("close", timeout_s=10)
+        for actor in (*self.rollouts, *self.rewards, *self.judges):
+            actor.stop()
+        ray.util.remove_placement_group(self.placement)
+        remove_shared(self.shared_file)
+
+
+def bring_up(rollouts_ready: Callable[[], None], start_trainers: Callable[[], None], takes_turns: bool) -> None:
+    """Start the trainers, and wait for the rollout engines that are starting.
+
+    On a shared GPU one after the other: vLLM sizes its key-value cache by the memory that is gone from the GPU when its
+    profiling ends, so what a trainer loads meanwhile would be taken from that cache. The engines therefore come up
+    alone and sleep before a trainer starts. Elsewhere all come up at once.
+    """
+    for step in (rollouts_ready, start_trainers) if takes_turns else (start_trainers, rollouts_ready):
+        step()
+
+
+def _device(config: RunConfig) -> str:
+    if config.trainer.device != "auto":
+        return config.trainer.device
+    return "cuda" if ray.cluster_resources().get("GPU", 0) >= 1 else "cpu"

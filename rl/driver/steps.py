@@ -1,0 +1,211 @@
+"""The bookkeeping around a training loop: where it resumes, what it logs, when it saves, and when it ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from rl.config.stages import GRPOStage, MidTrainingStage, OptimConfig, SFTStage
+from rl.driver.runtime import IN_TRAINING, Runtime
+from rl.errors import UserError
+from rl.records.checkpoint import Checkpoint
+from rl.samples import Group
+
+TrainingStage = MidTrainingStage | SFTStage | GRPOStage
+
+
+class Stateful(Protocol):
+    """Something whose state belongs in a checkpoint."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class Step:
+    """One step of a training loop."""
+
+    def __init__(self, loop: StepLoop, number: int) -> None:
+        self.loop = loop
+        self.number = number
+        """0-based number of the step in its stage."""
+
+    @property
+    def last(self) -> bool:
+        """Whether the stage has no further step."""
+        return self.number == self.loop.stage.steps - 1
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """Time a part of the step."""
+        return self.loop.runtime.tracker.phase(name)
+
+    def dump(self, parts: list[list[Group]], metrics: dict[str, float]) -> None:
+        """Write the step's groups to the rollout files, for tools.rollouts and tools.replay; always if it went bad."""
+        tracker = self.loop.runtime.tracker
+        if tracker.config.dump_rollouts or not finite(metrics):
+            found = [row for number, part in enumerate(parts) for group in part for row in rows(group, number)]
+            tracker.dump_groups(self.loop.stage.name, self.number, found)
+
+    def end_stage(self, kind: str, why: str, weights_after: int | None = None) -> None:
+        """Make this the last step of its stage, whose weights are then those after ``weights_after`` steps.
+
+        0 stands for the weights that the stage began with, None for those of this step.
+        """
+        self.loop.ending = {"step": self.number + 1, "kind": kind, "why": why, "weights_after": weights_after}
+
+    def finish(
+        self,
+        metrics: dict[str, float],
+        score: float | None,
+        sampler_busy_s: float | None = None,
+        save: bool = False,
+    ) -> None:
+        """Log the step, and save a checkpoint when one is due; the one with the highest ``score`` is kept as best.
+
+        ``sampler_busy_s``: seconds that the rollout engines have worked since the stage began. With ``save`` a
+        checkpoint is due.
+        """
+        self.loop.finish(self.number, metrics, score, sampler_busy_s, save)
+
+
+class StepLoop:
+    """Iterates over the steps of a stage, from the last checkpoint on, until the stage has done its steps or ends."""
+
+    def __init__(
+        self, stage: TrainingStage, runtime: Runtime, optim: OptimConfig, updates: int, state: dict[str, Stateful]
+    ):
+        self.stage, self.runtime, self.state = stage, runtime, state
+        self.bad_updates = 0
+        self.ending: dict[str, Any] | None = None
+        """How the stage ended before its last step."""
+        self.start = self._restore(optim, updates)
+
+    def __iter__(self) -> Iterator[Step]:
+        tracker = self.runtime.tracker
+        with tracker.stage(self.stage.name, total=self.stage.steps, start=self.start):
+            for number in range(self.start, self.stage.steps):
+                if self.ending is not None:
+                    break
+                yield Step(self, number)
+        if self.ending is not None:
+            self._conclude(self.ending)
+
+    def _conclude(self, ending: dict[str, Any]) -> None:
+        """Record how the stage ended and bring the trainer to the weights that it leaves."""
+        name, after = self.stage.name, ending["weights_after"]
+        self.runtime.manifest.record(name, ended=ending)
+        if after is not None:
+            self.runtime.load_weights_of(name)
+        if ending["kind"] != "best":
+            step = f"after step {ending['step']} of {self.stage.steps}"
+            self.runtime.tracker.console.print(f"stage {name} ends {step} ({ending['kind']}): {ending['why']}")
+
+    def _restore(self, optim: OptimConfig, updates: int) -> int:
+        """Bring trainer, state and tracker to where the stage stands; returns the first step to do."""
+        runtime, name = self.runtime, self.stage.name
+        checkpoint = runtime.checkpoints.latest(name)
+        driver = prepare_trainer(runtime, name, optim, updates, checkpoint)
+        if driver is None:
+            self._rewind(runtime.manifest.stage(name).get("tracker"))
+            runtime.manifest.record(name, tracker=runtime.tracker.state_dict())
+            return 0
+        if set(driver["state"]) != set(self.state):
+            raise UserError(
+                f"the checkpoint of stage {name} after step {driver['step']} holds the state of "
+                f"{sorted(driver['state'])}, not {sorted(self.state)}"
+            )
+        for key, part in self.state.items():
+            part.load_state_dict(driver["state"][key])
+        self._rewind(driver["tracker"])
+        self.bad_updates, self.ending = driver["bad_updates"], driver.get("ending")
+        return int(driver["step"])
+
+    def _rewind(self, tracker_state: dict[str, Any] | None) -> None:
+        if tracker_state is not None:
+            self.runtime.tracker.load_state_dict(tracker_state)
+
+    def finish(
+        self, number: int, metrics: dict[str, float], score: float | None, sampler_busy_s: float | None, save: bool
+    ) -> None:
+        """Log, guard against non-finite updates, save when due."""
+        runtime = self.runtime
+        runtime.weights_changed()
+        good = finite(metrics)
+        self.bad_updates = 0 if good else self.bad_updates + 1
+        metrics = metrics | {"bad_updates": float(self.bad_updates)}
+        runtime.tracker.log(self.stage.name, number, metrics, sampler_busy_s)
+        if self.bad_updates >= runtime.config.trainer.max_bad_updates:
+            raise UserError(
+                f"stage {self.stage.name}: {self.bad_updates} updates in a row had a non-finite gradient (the last at "
+                f"step {number}); every one was skipped. Lower optim.lr, or look at the batch with "
+                f"python -m tools.rollouts {runtime.run_dir}"
+            )
+        done = number + 1
+        over = done == self.stage.steps or self.ending is not None
+        if save or over or done % runtime.config.trainer.checkpoint_every == 0:
+            with runtime.tracker.phase("checkpoint"):
+                self._save(done, score if good else None)
+
+    def _save(self, done: int, score: float | None) -> None:
+        runtime = self.runtime
+        runtime.checkpoints.save(
+            self.stage.name,
+            done,
+            lambda folder: runtime.trainer.call("save", str(folder.resolve())),
+            {
+                "state": {key: part.state_dict() for key, part in self.state.items()},
+                "tracker": runtime.tracker.state_dict(),
+                "bad_updates": self.bad_updates,
+                "ending": self.ending,
+            },
+            score,
+        )
+
+
+def prepare_trainer(
+    runtime: Runtime, name: str, optim: OptimConfig, updates: int, checkpoint: Checkpoint | None
+) -> dict[str, Any] | None:
+    """Bring the trainer to a checkpoint of a stage and return the driver's part of it; or to the start of the stage."""
+    if checkpoint is None:
+        runtime.load_weights_before(name)
+        runtime.trainer.begin_stage(optim, updates)
+        runtime.weights_from = IN_TRAINING
+        return None
+    driver = runtime.checkpoints.driver(checkpoint)
+    runtime.trainer.begin_stage(optim, updates)
+    runtime.trainer.call("load", str(checkpoint.engine.resolve()), weights_only=False)
+    runtime.weights_changed()
+    runtime.weights_from = IN_TRAINING
+    return driver
+
+
+def finite(metrics: dict[str, float]) -> bool:
+    """Whether a step's update was made from finite numbers."""
+    return all(math.isfinite(metrics.get(name, 0.0)) for name in ("grad_norm", "loss"))
+
+
+def rows(group: Group, part: int) -> list[dict[str, Any]]:
+    """A group as rows of a rollout file, one a completion; ``part`` of its step says with which it was trained on."""
+    scored = group.error is None
+    return [
+        {
+            "uid": group.uid,
+            "part": part,
+            "task": group.prompt.task,
+            "prompt": group.prompt.messages[-1]["content"],
+            "completion": completion.text,
+            "reference": group.prompt.reference,
+            "reward": group.rewards[i] if scored else None,
+            "parts": group.parts[i] if scored else {},
+            "prompt_ids": group.prompt_ids,
+            "token_ids": completion.token_ids.tolist(),
+            "log_probs": completion.log_probs.tolist(),
+            "weight_version": completion.weight_version,
+            "finish_reason": completion.finish_reason,
+            "error": group.error,
+            "reason": group.reasons[i] if scored and group.reasons else "",
+        }
+        for i, completion in enumerate(group.completions)
+    ]

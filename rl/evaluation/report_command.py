@@ -1,0 +1,155 @@
+"""``python -m rl.evaluate report RUN.. --out FILE.html``: a page of one or several runs of a benchmark side by side."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from rl.errors import UserError
+from rl.evaluation.judging import text_of
+from rl.evaluation.task_scores import notes, percent
+from rl.files import read_json
+from rl.inference.journal import read_lines
+
+SHOWN = 6
+"""Answers that are shown of each task and run."""
+LONGEST = 6000
+"""Characters that are shown of one text."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A folder that ``rl.evaluate run`` left."""
+
+    name: str
+    scores: dict[str, Any]
+    folder: Path
+
+    @property
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """Figures by task."""
+        found: dict[str, dict[str, Any]] = self.scores["tasks"]
+        return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the page and print its path; 2 with a sentence if a folder holds no scores."""
+    parser = argparse.ArgumentParser(prog="python -m rl.evaluate report", description="Write the page of evaluations.")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that rl.evaluate run wrote")
+    parser.add_argument("--out", type=Path, help="file (default: evaluation.html in the first folder)")
+    chosen = parser.parse_args(argv)
+    try:
+        path = write(chosen.runs, chosen.out or chosen.runs[0] / "evaluation.html")
+    except UserError as error:
+        Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
+        return 2
+    print(path)
+    return 0
+
+
+def write(folders: Sequence[Path], out: Path) -> Path:
+    """Write the page of runs; returns its path.
+
+    Raises:
+        UserError: if a folder holds no scores, or they are damaged.
+    """
+    from rl.report.page import environment, write_page
+
+    runs = [read(folder) for folder in folders]
+    benchmarks = list(dict.fromkeys(run.scores["benchmark"] for run in runs))
+    text = (
+        environment()
+        .get_template("evaluation.html.j2")
+        .render(
+            runs=runs,
+            percent=percent,
+            benchmarks=[section(name, [run for run in runs if run.scores["benchmark"] == name]) for name in benchmarks],
+        )
+    )
+    return write_page(out, text)
+
+
+def read(folder: Path) -> Evaluated:
+    """The scores in a folder. Raises UserError if there are none."""
+    scores = read_json(folder / "scores.json")
+    if not isinstance(scores, dict) or not {"benchmark", "title", "model", "tasks", "average"} <= scores.keys():
+        raise UserError(f"{folder}/scores.json holds no scores of a benchmark; give a folder of rl.evaluate run")
+    return Evaluated(folder.resolve().name, scores, folder)
+
+
+def section(name: str, runs: Sequence[Evaluated]) -> dict[str, Any]:
+    """What the page shows of one benchmark: a row for each task, a cell for each run, and single answers."""
+    tasks = list(dict.fromkeys(task for run in runs for task in run.tasks))
+    best = {task: max(run.tasks[task]["score"] or 0.0 for run in runs if task in run.tasks) for task in tasks}
+    return {
+        "name": name,
+        "title": runs[0].scores["title"],
+        "runs": runs,
+        "rows": [
+            {
+                "task": task,
+                "title": next(run.tasks[task]["title"] for run in runs if task in run.tasks),
+                "contaminated": next(run.tasks[task]["contaminated"] for run in runs if task in run.tasks),
+                "cells": [
+                    None
+                    if task not in run.tasks
+                    else {
+                        **run.tasks[task],
+                        "best": len(runs) > 1 and run.tasks[task]["score"] == best[task],
+                        "notes": [note for note in notes(run.tasks[task]) if not note.startswith("contains ")],
+                    }
+                    for run in runs
+                ],
+            }
+            for task in tasks
+        ],
+        "answers": [(task, [one for run in runs if task in run.tasks for one in answers(run, task)]) for task in tasks],
+    }
+
+
+def answers(run: Evaluated, task: str) -> list[dict[str, Any]]:
+    """Single answers of a task: the worst and the best, every other one of each as far as there are."""
+    scored = read_lines(run.folder / "scored" / f"{task}.jsonl", lambda text: None)
+    given = {
+        record["key"]: record for record in read_lines(run.folder / "answers" / f"{task}.jsonl", lambda text: None)
+    }
+    known = [row for row in scored if row["score"] is not None and f"{task}/{row['id']}" in given]
+    ranked = sorted(known, key=lambda row: row["score"])
+    half = SHOWN // 2
+    chosen = ranked if len(ranked) <= SHOWN else ranked[:half] + ranked[-half:]
+    return [_shown(run, task, row, given[f"{task}/{row['id']}"]) for row in chosen]
+
+
+def _shown(run: Evaluated, task: str, row: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    answer = record["answers"][0]
+    verdict = row.get("verdict") or {}
+    return {
+        "run": run.name,
+        "id": row["id"],
+        "score": row["score"],
+        "fixed": row["fixed"],
+        "abstained": row["abstained"],
+        "prompt": _cut(record["prompt"]),
+        "thinking": _cut(answer["thinking"]),
+        "answer": _cut(answer["text"]),
+        "truncated": answer["truncated"],
+        "tokens": answer["completion_tokens"],
+        "reference": _cut(text_of(row["reference"])),
+        "facets": row["facets"],
+        "verdict": verdict,
+        "parts": verdict.get("parts", {}),
+    }
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text) - LONGEST} more characters)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

