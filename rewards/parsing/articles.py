@@ -63,7 +63,7 @@ _MARKED = regex.compile(r"《((?:[^《》\n]|《[^《》\n]{1,60}+》){2,120}+)�
 _BARE = regex.compile(
     r"(?:法典|民法[通总]则|法|条例|规定|决定|解释|办法|规则|细则|意见|通知|批复|纪要|合同|协议书?|章程|公约|修正案"
     r"|(?<=法典\p{Han}{1,8})编)(?:\([一二三四五六七八九十]{1,3}\))?"
-    rf"(?=\s?第|\s?\d{{1,4}}\s?[条、,和及]|\s?{_CHINESE}{{1,12}}+条)"
+    rf"(?=\s?第|\s?§|\s?\d{{1,4}}\s?[条、,和及]|\s?{_CHINESE}{{1,12}}+条)"
 )
 _SAME_LAW = regex.compile(r"(?:[本该]|(?<!合)同|上述|前述)(?:法典|法|条例|规定|决定|解释)$")
 """Words that stand for the law named before."""
@@ -89,7 +89,7 @@ _ARTICLE = regex.compile(
     rf"(?:之(?P<insertion>[{_N}]{{1,4}}))?(?:\s?第?\s?(?P<paragraph>[{_N}]{{1,4}})(?:[、和及]第?[{_N}]{{1,4}}){{0,4}}\s?款)?(?:\s?第?\s?\(?(?P<item>[{_N}]{{1,4}})\)?(?:[、和及]第?\(?[{_N}]{{1,4}}\)?){{0,4}}\s?项)?"
     rf"|(?:第\s?(?P<first>[{_N}]{{1,12}})|(?<=[、,和及]|法|》)\s?(?P<listed>\d{{1,4}}|(?<=[、,和及]\s?)[{_N}]{{2,12}}))"
     rf"(?=(?:\s?[、,和及]\s?第?\s?[{_N}]{{1,12}}+){{1,12}}+\s?条)"
-    rf"|\b[Aa]rt(?:icle|\.)\s?(?P<english>\d{{1,4}})(?:[-‑](?P<insertion>\d{{1,2}})\b)?"
+    rf"|(?:\b[Aa]rt(?:icle|\.)|§)\s?(?P<english>\d{{1,4}})(?:[-‑](?P<insertion>\d{{1,2}})\b)?"
 )
 _LEAD = regex.compile(r"^.*(?:依照|根据|按照|依据|违反|适用|参照|援引|触犯|我国|以及|[和及])(?=.)")
 """Words before a law's name in running text."""
@@ -153,10 +153,10 @@ def article_refs(text: str) -> list[ArticleRef]:
     """References to articles, in order. A number without a law belongs to the law named last before it.
 
     Known writings: 《中华人民共和国刑法》第二百六十四条, 刑法第264条第二款第(三)项, 第二六四条, 第17条之一,
-    第17之一条, 264条, 刑法二百六十四条, 第264、266条, Article 264. What is merely counted (香烟20条) is none.
+    第17之一条, 264条, 刑法二百六十四条, 第264、266条, Article 264, §264. What is merely counted (香烟20条) is none.
     """
     written = plain(text)
-    if not any(sign in written for sign in ("条", "款", "rt")):
+    if not any(sign in written for sign in ("条", "款", "rt", "§")):
         return []
     titles = scan(_MARKED, written)
     laws = sorted(_laws(written, titles), key=lambda law: law[0])

@@ -21,8 +21,15 @@ _DATE = regex.compile(
     rf"(?<![\d.])(?P<year>\d{{4}}|[{_ZEROS}一二三四五六七八九](?:\s?[{_ZEROS}一二三四五六七八九]){{3}}){_SPACE}[年/.\-—–]{_SPACE}"
     rf"(?P<month>{_SMALL}|元){_SPACE}[月/.\-—–]{_SPACE}(?P<day>{_SMALL})(?!\.?\d)"
 )
-_UNTIL = regex.compile(rf"\s?日?\s?(?:至|到|[-~—–])\s?(?:(?P<month>{_SMALL})\s?月\s?)?(?P<day>{_SMALL})\s?日")
-"""The end of a stretch that names no year: 2021年3月5日至4月8日."""
+_COMPACT = regex.compile(
+    r"(?<![A-Za-z\d._\-/第号初终刑民])((?:19|20)\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?![\d.A-Za-z号])"
+)
+"""Eight digits: 20210305."""
+_FURTHER = regex.compile(
+    rf"\s?日?\s?(?:至|到|和|及|[-~—–、])\s?(?:(?P<month>{_SMALL})\s?月\s?)?(?P<day>{_SMALL})"
+    rf"\s?(?:日|(?=(?:[、和及]\s?{_SMALL}){{1,9}}\s?日))"
+)
+"""A day after a date that names no year: 2021年3月5日至4月8日, 2021年3月5、6日."""
 _LENGTH = rf"{NUMBER}\s?(?:个月|月|年|日|天)"
 _PERIOD = r"(?:(?:诉讼|仲裁|追诉|普通|最长|特殊|短期){0,2}(?:的)?时效|除斥期间|申请期限)"
 _OTHERWISE = regex.compile(
@@ -37,17 +44,19 @@ _LIMITATION = regex.compile(
 
 def dates(text: str) -> list[date]:
     """Every calendar date, in order: 2021年3月5日, 二〇二一年三月五日, 二O二一年元月5日, 2021-03-05, 2021.3.5,
-    and the end of a stretch without its year (2021年3月5日至4月8日).
+    20210305, and days after one that name no year (2021年3月5日至4月8日, 2021年3月5、6日).
     Impossible ones are left out."""
-    written, found = plain(text).translate(CAPITALS), []
+    written, found = _COMPACT.sub(r"\1年\2月\3日", plain(text).translate(CAPITALS)), []
     for match in scan(_DATE, written):
         try:
             year, month, day = ("".join(match[name].split()) for name in ("year", "month", "day"))
             number = 1 if month == "元" else int(value(month))
             found.append(date(int(year.translate(_DIGITS)), number, int(value(day))))
-            if until := _UNTIL.match(written, match.end(), match.end() + 40):
-                number = int(value("".join(until["month"].split()))) if until["month"] else number
-                found.append(date(found[-1].year, number, int(value("".join(until["day"].split())))))
+            end = match.end()
+            while more := _FURTHER.match(written, end, end + 40):
+                number = int(value("".join(more["month"].split()))) if more["month"] else number
+                found.append(date(found[-1].year, number, int(value("".join(more["day"].split())))))
+                end = more.end()
         except (ValueError, OverflowError):
             continue
     return found

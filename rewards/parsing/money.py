@@ -12,7 +12,7 @@ from rewards.parsing.text import plain, scan
 
 _SCALES = {
     "": 1, "百": 100, "千": 1_000, "万": 10_000, "百万": 1_000_000, "千万": 10_000_000, "亿": 100_000_000,
-    "w": 10_000, "k": 1_000,
+    "w": 10_000, "k": 1_000,  # as people write on a phone: 5w, 12.5k
 }  # fmt: skip
 FOREIGN = (
     "美|加拿大|新加坡|澳大利亚|新西兰|马来西亚|欧|港|日元|韩|英镑|加元|澳|新元|台币|新台币|泰|卢|法郎|越南盾|比索"
@@ -23,7 +23,7 @@ _AMOUNT = regex.compile(
     rf"(?<![\d数几上成好$€£])(?:(?P<about>约|近|大约|大概)\s?)?(?:(?P<sign>[¥￥]|人民币:?|RMB|罚[金款][为是:]?)\s?)?"
     rf"(?P<number>{NUMBER})\s?(?P<more>余|多)?(?P<scale>百万|千万|百|千|万|亿|[wWkK](?=元|块))?\s?(?P<more2>余|多)?\s?"
     rf"(?:(?P<unit>元|块钱?|圆|yuan)(?:零?(?P<jiao>{NUMBER})[角毛])?(?:零?(?P<fen>{NUMBER})分(?!之))?"
-    rf"|(?P<coin>[角毛])(?:零?(?P<fen>{NUMBER})分(?!之))?)?(?(unit)(?!\s?(?:港币|港元|美金|美元|新?台币|日币|欧元))|(?(coin)|(?!\s?(?:{FOREIGN}|倍))))"
+    rf"|(?P<letter>[wk])(?![A-Za-z\d])|(?P<coin>[角毛])(?:零?(?P<fen>{NUMBER})分(?!之))?)?(?(unit)(?!\s?(?:港币|港元|美金|美元|新?台币|日币|欧元))|(?(coin)|(?!\s?(?:{FOREIGN}|倍))))"
 )
 _BOUND_BEFORE = regex.compile(
     rf"(?:不超过|不到|不低于|不少于|不高于|至少|最高|最低|最多|超过|不足|不满|高于|低于|多于|少于|{NUMBER}\s?元?\s?(?:至|到|[-~—–]))(?:人民币)?\s?$"
@@ -41,8 +41,8 @@ _NO_FINE = regex.compile(
     r"(?:不|未|免|免除|免予|免于|无|无需|没有|不予)(?:再|并|单){0,2}(?:处|判处|处以|科处?)?罚[金款]"
 )
 _OTHER = regex.compile(r"退赔|赔偿|没收|罚没|追缴|退缴|退赃|保证金|价值|违法所得|损失|[疗讼理定师工]费")
-
-
+_SIGNS = ("unit", "sign", "coin", "letter")
+"""Groups of ``_AMOUNT`` that make a number a sum of money."""
 MOST = 1_000
 """Sums that are looked at, from the end."""
 
@@ -63,14 +63,14 @@ class Amount:
 
 
 def amounts(text: str) -> list[Amount]:
-    """Every sum of money, in order: 五万元, 50,000元, 13万2千元, 5万余元, ¥3000, 八十二元三角六分, 人民币叁仟元整.
+    """Every sum of money, in order: 五万元, 50,000元, 13万2千元, 5万余元, ¥3000, 八十二元三角六分, 人民币叁仟元整, 5w.
     A bare number is none, nor is a sum in another currency."""
     written = plain(text)
     found = []
-    matches = [match for match in scan(_AMOUNT, written) if match["unit"] or match["sign"] or match["coin"]]
+    matches = [match for match in scan(_AMOUNT, written) if any(match[sign] for sign in _SIGNS)]
     for match in matches[-MOST:]:
         try:
-            yuan = value(match["number"]) * _SCALES[(match["scale"] or "").lower()]
+            yuan = value(match["number"]) * _SCALES[(match["scale"] or match["letter"] or "").lower()]
             yuan = yuan / 10 if match["coin"] else yuan + (value(match["jiao"]) / 10 if match["jiao"] else 0)
             yuan += value(match["fen"]) / 100 if match["fen"] else 0
         except ValueError:

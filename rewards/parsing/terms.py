@@ -35,6 +35,10 @@ _TERM = regex.compile(
     rf"(?P<range>\s?(?:以上|以下|以内|之间|不等|{_TO}(?=\s?(?:{_NAMED})?\s?{NUMBER})|[和与](?=.{{1,8}}之间)))?(?:的?(?P<after>{_NAMED}))?"
     rf"(?P<range>\s?(?:以上|以下|之间|{_TO}(?=\s?{NUMBER})))?"
 )
+_SHORT = regex.compile(
+    r"判(?:处|了)?([一二三四五六七八九十]|1?\d)年?缓(?:刑)?([一二三四五六七八九十]|1?\d)(?!个?月|\d)年?"
+)
+"""How lawyers say it: 判三缓四."""
 _LIFE = regex.compile(r"无期(?:徒刑|$)|life imprisonment")
 _DEATH = regex.compile(r"死刑(?:[，,]?\s?(?:并)?(?P<reprieve>缓期))?|(?P<reprieve>死缓)")
 _EXEMPT = regex.compile(r"(?:免予|免于|免除)刑事处[罚分]|免除处罚|免除刑罚|免刑")
@@ -83,14 +87,15 @@ class _Found:
 
 
 def term(text: str) -> Term | None:
-    """The sentence that a text passes: 一年六个月, 拘役三个月, 有期徒刑三年，缓刑四年, 无期徒刑, 死刑, 15 years.
+    """The sentence that a text passes: 一年六个月, 拘役三个月, 有期徒刑三年，缓刑四年, 判三缓四, 无期徒刑, 死刑,
+    15 years.
 
     Where several are named, the joined punishment counts (决定执行, 合并执行), then a sum (8年加3年，共11年), then what
     is passed last of all (综上, 改判), else the first; what is only proposed, or was passed before (建议, 原判), counts
     where nothing else is named. Ranges and limits of a statute (三年以下, 6至12个月, 最高五年), earlier convictions,
     probation and deprivation of rights are not the sentence. None when there is none.
     """
-    written = plain(text)[-LONGEST_SENTENCE:]
+    written = _SHORT.sub(r"判处有期徒刑\1年,缓刑\2年", plain(text)[-LONGEST_SENTENCE:])
     spans = [match for match in scan(_TERM, written) if match["years"] or match["months"] or match["days"]][-MOST:]
     found = _durations(written, spans)
     for signs, pattern, kind in _OTHERS:
