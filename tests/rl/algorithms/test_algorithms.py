@@ -13,8 +13,8 @@ from rl.config.stages import OptimConfig
 from rl.engines import layout
 from tests.rl.ranks import policy_examples
 
-HORIZON = 48
-"""Fixed denominator of seq-mean-token-sum-norm."""
+MAX_COMPLETION_TOKENS = 48
+"""The fixed divisor of seq-mean-token-sum-norm."""
 
 
 def dense_batch(seed=0, algorithm=AlgorithmConfig()):  # noqa: B008
@@ -29,7 +29,7 @@ def dense_batch(seed=0, algorithm=AlgorithmConfig()):  # noqa: B008
 def ours(algorithm, mask, fields, new, parts=1):
     """Loss over the whole batch, its gradient and its metrics, from ``parts`` micro-batches."""
     new = new.clone().requires_grad_()
-    loss = policy_loss(algorithm, HORIZON)
+    loss = policy_loss(algorithm, max_completion_tokens=MAX_COMPLETION_TOKENS)
     total, metrics = 0.0, {}
     for rows in torch.arange(len(mask)).chunk(parts):
         part = {name: values[rows] for name, values in fields.items()}
@@ -52,7 +52,7 @@ def verls(algorithm, mask, fields, new):
         clip_ratio_low=algorithm.clip_low, clip_ratio_high=algorithm.clip_high, clip_ratio_c=algorithm.clip_dual,
         tau_pos=algorithm.tau_positive, tau_neg=algorithm.tau_negative,
     )  # fmt: skip
-    config.global_batch_info.update(loss_scale_factor=HORIZON)
+    config.global_batch_info.update(loss_scale_factor=MAX_COMPLETION_TOKENS)
     new = new.clone().requires_grad_()
     total, _ = get_policy_loss_fn(algorithm.loss)(
         old_log_prob=fields["rollout_log_probs"], log_prob=new, advantages=fields["advantages"], response_mask=mask,
@@ -60,7 +60,9 @@ def verls(algorithm, mask, fields, new):
     )  # fmt: skip
     if algorithm.kl_coef > 0 and algorithm.kl_in == "loss":
         kl = kl_penalty(new, fields["ref_log_probs"], algorithm.kl_estimator)
-        total = total + algorithm.kl_coef * agg_loss(kl, mask, algorithm.aggregation, loss_scale_factor=HORIZON)
+        total = total + algorithm.kl_coef * agg_loss(
+            kl, mask, algorithm.aggregation, loss_scale_factor=MAX_COMPLETION_TOKENS
+        )
     total.backward()
     return total.item(), new.grad
 

@@ -50,10 +50,12 @@ def train(actor, batch, folder=None, load=False):
         actor.load(folder, weights_only=False)
     else:
         for _ in range(2):
-            actor.update(batch, None, 256)
+            actor.update(batch, None, max_tokens_per_microbatch=256)
         if folder:
             actor.save(folder)
-    return [actor.update(batch, None, 256) for _ in range(3)], actor.log_probs(batch, 256)
+    return [actor.update(batch, None, max_tokens_per_microbatch=256) for _ in range(3)], actor.log_probs(
+        batch, max_tokens_per_microbatch=256
+    )
 
 
 def test_two_ranks_train_as_one_and_every_resume_goes_on_exactly(models, tmp_path):
