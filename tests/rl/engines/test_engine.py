@@ -66,6 +66,56 @@ def test_training_equals_a_bare_loop(models, world_size):
             assert step["grad_norm"] == pytest.approx(norm, rel=1e-4)
 
 
+def first_gradient(actor, batch, algorithm):
+    """Metrics and gradient of one update that moves nothing, and the log-probs of all rows of this rank."""
+    actor.begin_stage(OptimConfig(lr=1e-30, clip_grad=1e9), 10)
+    found = {}
+
+    def keep(*_):
+        found.update({name: p.grad.full_tensor().numpy().copy() for name, p in actor.engine.module.named_parameters()})
+
+    actor.engine.optimizer.register_step_pre_hook(keep)
+    metrics = actor.update(batch, algorithm, max_tokens_per_microbatch=128, max_completion_tokens=32)
+    return metrics, found, actor.log_probs(batch, max_tokens_per_microbatch=128)
+
+
+def bare_policy_gradient(model_path, batch, aggregation):
+    """The policy gradient at ratio 1 from transformers and torch, row by row, with group advantages by hand."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32).train()
+    rows = range(len(batch))
+    spans = [slice(batch.offsets[row], batch.offsets[row + 1]) for row in rows]
+    counted = sum(bool(batch.loss_mask[span].any()) for span in spans)
+    for row, span in zip(rows, spans, strict=True):
+        of_group = batch.rewards[batch.groups == batch.groups[row]]
+        advantage = float((batch.rewards[row] - of_group.mean()) / (of_group.std(ddof=1) + 1e-6))
+        ids, mask = torch.from_numpy(batch.input_ids[span]), torch.from_numpy(batch.loss_mask[span])[1:]
+        log_probs = (model(input_ids=ids[None]).logits[0, :-1] / batch.temperature).log_softmax(-1)
+        taken = log_probs.gather(-1, ids[1:, None])[:, 0][mask]
+        divisor = {
+            "token-mean": batch.num_targets,
+            "seq-mean-token-mean": counted * max(1, len(taken)),
+            "seq-mean-token-sum-norm": counted * 32,
+        }[aggregation]
+        (-advantage * taken.sum() / divisor).backward()
+    return {name: p.grad.numpy() for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize("aggregation", ["token-mean", "seq-mean-token-mean", "seq-mean-token-sum-norm"])
+def test_the_gradient_leaves_out_tokens_that_are_not_trained(models, aggregation, world_size):
+    batch = policy_examples(untrained=True)
+    algorithm = AlgorithmConfig(old_log_probs="recompute", aggregation=aggregation)
+    expected = bare_policy_gradient(models["tied"], batch, aggregation)
+    for _, gradient, (rows, log_probs) in on_ranks(first_gradient, models["tied"], world_size, batch, algorithm):
+        assert gradient.keys() == expected.keys()
+        for name, values in expected.items():
+            assert np.abs(gradient[name] - values).max() < 1e-4 * np.abs(values).max(), name
+        mask = batch.select(rows).loss_mask
+        assert (log_probs[~mask] == 0).all() and (log_probs[mask] < 0).all()
+
+
 def test_log_probs_equal_transformers(models):
     from transformers import AutoModelForCausalLM
 
