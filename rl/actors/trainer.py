@@ -67,8 +67,8 @@ def environment(spec: TrainerSpec) -> dict[str, str]:
 class TrainerActor:
     """One rank. Every method that touches the model is called on all ranks at once.
 
-    The model is reached through :class:`rl.engines.base.Engine` alone. Where ranks are model-parallel, some have no
-    answer to :meth:`step`, :meth:`log_probs` or :meth:`publish`.
+    It uses the model only through :class:`rl.engines.base.Engine`. In a model-parallel group only one rank has metrics,
+    log-probs and a probe.
     """
 
     engine: Engine

@@ -59,7 +59,7 @@ def length_weighted(token_rewards: Tensor, mask: Tensor, groups: np.ndarray) -> 
 
 
 def _targets(batch: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mask and fields as float [N, L], in which row ``i`` has the targets of sequence ``i`` alone, from the left."""
+    """Mask and fields as float [N, L]: row ``i`` has only the targets of sequence ``i``, one after the other."""
     row_of_target = np.repeat(np.arange(len(batch)), batch.lengths)[batch.loss_mask]
     counts = np.bincount(row_of_target, minlength=len(batch))
     inside = torch.from_numpy(np.arange(max(1, int(counts.max())))[None, :] < counts[:, None])

@@ -65,7 +65,7 @@ def plan(batch: TokenBatch, max_tokens_per_microbatch: int) -> list[list[int]]:
     """The rows of each micro-batch, in order; a group may be cut into parts.
 
     Raises:
-        ValueError: if one sequence alone is longer than ``max_tokens_per_microbatch``.
+        ValueError: if a single sequence is longer than ``max_tokens_per_microbatch``.
     """
     micro_batches: list[list[int]] = []
     used = 0

@@ -156,7 +156,7 @@ def test_the_policy_update_does_not_depend_on_microbatches_or_ranks(models, algo
 
 
 def train_shared_and_alone(actor, batch, algorithm):
-    """Log-probs and updates of groups whose prompt stands in the row once, and of the same rows each with its own."""
+    """Log-probs and updates of groups with one shared prompt in the row, and of the same rows with a prompt each."""
     alone = replace(batch, prompt_lengths=np.zeros(len(batch), dtype=np.int64))
     found = [actor.log_probs(b, max_tokens_per_microbatch=4096)[1] for b in (batch, alone)]
     metrics = []
@@ -256,7 +256,7 @@ def gradients(actor, batch):
 
 
 def test_updates_on_two_threads_are_bit_identical(models):
-    """Large enough for torch to use both threads everywhere, with prompts that many completions share."""
+    """The batch is large enough for torch to use both threads, and many completions share a prompt."""
     batch = policy_examples(seed=3, groups=24, samples=8)
     found = [on_ranks(gradients, models["tied"], 1, batch, threads=2)[0] for _ in range(4)]
     assert all(again == found[0] for again in found[1:])
