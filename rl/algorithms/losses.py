@@ -72,9 +72,8 @@ def policy_loss(algorithm: AlgorithmConfig, *, max_completion_tokens: int) -> Lo
         recomputed = algorithm.old_log_probs == "recompute"
         old = fields.get("old_log_probs", log_probs.detach()) if recomputed else sampler
         weights = correction(algorithm.mismatch, old - sampler, mask)
-        loss, clipped = verl_policy_loss(
-            algorithm, old, log_probs, fields["advantages"], mask, weights, max_completion_tokens
-        )
+        constant = {"max_completion_tokens": max_completion_tokens}
+        loss, clipped = verl_policy_loss(algorithm, old, log_probs, fields["advantages"], mask, weights, **constant)
         terms = {"policy_loss": loss.detach()}
         log_ratio = (log_probs.detach() - sampler) * mask
         per_token = {
@@ -89,11 +88,10 @@ def policy_loss(algorithm: AlgorithmConfig, *, max_completion_tokens: int) -> Lo
             per_token["correction"] = (weights * mask).sum()
         if algorithm.kl_coef > 0 and algorithm.kl_in == "loss":
             divergence = kl_divergence(log_probs, fields["ref_log_probs"], algorithm.kl_estimator)
-            kl = aggregate(divergence, mask, algorithm.aggregation, max_completion_tokens)
+            kl = aggregate(divergence, mask, algorithm.aggregation, **constant)
             loss, terms["kl"] = loss + algorithm.kl_coef * kl, kl.detach()
         if algorithm.entropy_coef > 0:
-            bonus = aggregate(entropy, mask, algorithm.aggregation, max_completion_tokens)
-            loss = loss - algorithm.entropy_coef * bonus
+            loss = loss - algorithm.entropy_coef * aggregate(entropy, mask, algorithm.aggregation, **constant)
         terms["loss"] = loss.detach()
         largest = {"log_prob_difference": log_ratio.abs().max()}
         return LossSums(loss, terms, per_token, largest, log_ratio[mask.bool()])

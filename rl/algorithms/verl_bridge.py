@@ -44,6 +44,7 @@ def verl_policy_loss(
     advantages: Tensor,
     mask: Tensor,
     weights: Tensor | None,
+    *,
     max_completion_tokens: int,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Sum of verl's policy loss of the given name over [N, L] tensors, and the numbers of clipped tokens."""
@@ -63,7 +64,7 @@ def verl_policy_loss(
     return loss, {ours: metrics[theirs] * mask.sum() for theirs, ours in names.items() if theirs in metrics}
 
 
-def aggregate(values: Tensor, mask: Tensor, mode: str, max_completion_tokens: int) -> Tensor:
+def aggregate(values: Tensor, mask: Tensor, mode: str, *, max_completion_tokens: int) -> Tensor:
     """The sum over values [N, L] that verl's aggregation of the given name divides by tokens or sequences."""
     from verl.trainer.ppo.core_algos import agg_loss
 
