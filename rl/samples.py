@@ -1,9 +1,9 @@
-"""What travels between driver, rollout, reward and trainer: groups of completions, and jagged token batches.
+"""The data that driver, rollout, reward and trainer exchange: groups of completions, and ragged token batches.
 
 Everything here is plain Python and numpy, so that it pickles cheaply and Ray moves the arrays without copying.
 
-Alignment: a per-token array is *target-aligned*. Position ``t`` speaks of token ``t`` as a prediction from the tokens
-before it, so ``loss_mask[t]`` says whether token ``t`` is trained on and ``log_probs[t]`` is its log-probability.
+Alignment: a per-token array is *target-aligned*. Position ``t`` is about token ``t``, predicted from the tokens before
+it: ``loss_mask[t]`` says whether token ``t`` is trained on, and ``log_probs[t]`` is its log-probability.
 """
 
 from collections.abc import Sequence
@@ -28,11 +28,13 @@ class Completion:
     """``stop`` or ``length``."""
     weight_version: int
     """Version of the weights that sampled its first token."""
+    trained: np.ndarray | None = None
+    """bool [T], the tokens that carry loss, without those that the policy did not write; None if all do."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """One prompt and its n completions: the unit of admission, of loss of a worker, and of resume."""
+    """One prompt and its n completions. Groups are admitted, lost with a worker, and resumed as a whole."""
 
     uid: str
     prompt: Prompt
@@ -42,18 +44,18 @@ class Group:
     parts: list[dict[str, float]] = field(default_factory=list)
     error: str | None = None
     index: int = 0
-    """Number of the prompt in its stage's stream."""
+    """Number of the prompt in the stream of its stage."""
     reasons: list[str] = field(default_factory=list)
-    """Why each completion has its rewards, as its verdict says it: ``accuracy: …; format: …``."""
+    """The reasons in each completion's verdict: ``accuracy: …; format: …``."""
 
     @property
     def admissible(self) -> bool:
-        """Whether every verdict is there. Whether the group has a part in the update is the algorithm's to say."""
+        """Whether every verdict is there. The algorithm decides whether the group is trained on."""
         return self.error is None
 
     @property
     def zero_variance(self) -> bool:
-        """Whether every completion got the same reward, so that nothing in the group tells better from worse."""
+        """Whether every completion got the same reward, so that the group shows no better and no worse answer."""
         return max(self.rewards) - min(self.rewards) < 1e-8
 
 
@@ -66,17 +68,17 @@ class TokenBatch:
     offsets: np.ndarray
     """int64 [N + 1]; sequence ``i`` is ``input_ids[offsets[i]:offsets[i + 1]]``."""
     position_ids: np.ndarray
-    """int64 [T]; restarts at 0 at every document, which is also what keeps packed documents apart in attention."""
+    """int64 [T]; restarts at 0 at every document, by which attention keeps packed documents apart."""
     loss_mask: np.ndarray
     """bool [T]; the first token of a document is never a target."""
     fields: dict[str, np.ndarray] = field(default_factory=dict)
     """Further float32 [T] arrays: ``rollout_log_probs``, ``old_log_probs``, ``ref_log_probs``, ``advantages``."""
     rewards: np.ndarray | None = None
-    """float32 [N], one number a sequence, for group advantages."""
+    """float32 [N], one reward per sequence, for group advantages."""
     groups: np.ndarray | None = None
-    """int64 [N], which group a sequence belongs to."""
+    """int64 [N], the group of each sequence."""
     prompt_lengths: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    """int64 [N], leading tokens that a sequence has in common with its group, none of them a target; 0 where none."""
+    """int64 [N], number of leading tokens that a sequence shares with its group, none of them a target; 0 if none."""
     temperature: float = 1.0
     """Sampling temperature; the trainer divides its logits by it."""
 
@@ -94,8 +96,13 @@ class TokenBatch:
 
     @property
     def num_targets(self) -> int:
-        """Tokens that the loss covers."""
+        """Number of tokens that the loss covers."""
         return int(self.loss_mask.sum())
+
+    @property
+    def num_trained_sequences(self) -> int:
+        """Number of sequences that have a target."""
+        return len(np.unique(np.searchsorted(self.offsets, np.flatnonzero(self.loss_mask), side="right")))
 
     def with_field(self, name: str, values: np.ndarray) -> "TokenBatch":
         """A copy with one more per-token field (float32 [T])."""
@@ -122,14 +129,14 @@ class TokenBatch:
 
 
 def supervised_batch(sequences: Sequence[tuple[Sequence[int] | np.ndarray, int]]) -> TokenBatch:
-    """Demonstrations as a batch: items are (token ids, length of the prompt); targets are what follows the prompt."""
+    """Demonstrations, (token ids, length of the prompt), as a batch; targets are the tokens after the prompt."""
     ids = [np.asarray(tokens, dtype=np.int64) for tokens, _ in sequences]
     masks = [np.arange(len(tokens)) >= max(prompt, 1) for tokens, prompt in sequences]
     return _assemble(ids, masks)
 
 
 def packed_batch(rows: Sequence[Sequence[int]], segments: Sequence[Sequence[int]]) -> TokenBatch:
-    """Packed documents as a batch. ``segments[i][t]`` numbers the document that token ``t`` of row ``i`` belongs to."""
+    """Packed documents as a batch. ``segments[i][t]`` is the number of the document of token ``t`` in row ``i``."""
     ids = [np.asarray(row, dtype=np.int64) for row in rows]
     positions, masks = [], []
     for row in segments:
@@ -142,14 +149,29 @@ def packed_batch(rows: Sequence[Sequence[int]], segments: Sequence[Sequence[int]
 
 
 def policy_batch(groups: Sequence[Group], temperature: float) -> TokenBatch:
-    """Groups as a batch: targets are the completion tokens, ``rollout_log_probs`` the sampler's, one reward a row."""
+    """Groups as a batch, with one reward per row.
+
+    Targets are the completion tokens that are trained. ``rollout_log_probs`` are the sampler's, 0 at all other tokens.
+
+    Raises:
+        ValueError: if ``trained`` of a completion has another length than its tokens.
+    """
     ids, masks, sampled, rewards, index, prompts = [], [], [], [], [], []
     for number, group in enumerate(groups):
         prompt = np.asarray(group.prompt_ids, dtype=np.int64)
         for completion, reward in zip(group.completions, group.rewards, strict=True):
+            trained = np.ones(len(completion.token_ids), dtype=bool)
+            if completion.trained is not None:
+                trained = np.asarray(completion.trained, dtype=bool)
+            if len(trained) != len(completion.token_ids):
+                raise ValueError(
+                    f"a completion of group {group.uid} has {len(completion.token_ids)} tokens, and says of "
+                    f"{len(trained)} whether they are trained"
+                )
             ids.append(np.concatenate([prompt, completion.token_ids]))
-            masks.append(np.arange(len(ids[-1])) >= len(prompt))
-            sampled.append(np.concatenate([np.zeros(len(prompt)), completion.log_probs]).astype(np.float32))
+            masks.append(np.concatenate([np.zeros(len(prompt), dtype=bool), trained]))
+            log_probs = np.where(trained, completion.log_probs, 0.0)
+            sampled.append(np.concatenate([np.zeros(len(prompt)), log_probs]).astype(np.float32))
             rewards.append(reward)
             index.append(number)
             prompts.append(len(prompt))

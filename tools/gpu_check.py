@@ -139,7 +139,7 @@ def precision(device: str) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM
 
     actor, path, batch = _engine("nano", device, sequences=16, length=64)
-    found = actor.log_probs(batch, 4096)[1]
+    found = actor.log_probs(batch, max_tokens_per_microbatch=4096)[1]
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).to(device).eval()
     gaps = []
     for row in range(len(batch)):
@@ -169,7 +169,7 @@ def training(shape: str) -> Callable[[str], dict[str, Any]]:
         seconds = []
         for _ in range(5):
             started = time.perf_counter()
-            actor.update(batch, None, 8192)
+            actor.update(batch, None, max_tokens_per_microbatch=8192)
             if device == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)

@@ -53,6 +53,7 @@ def _group(rows: list[dict[str, Any]]) -> Group:
             row["completion"],
             row["finish_reason"],
             row["weight_version"],
+            None if row.get("trained") is None else np.asarray(row["trained"], dtype=bool),
         )
         for row in rows
     ]

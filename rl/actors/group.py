@@ -1,10 +1,10 @@
-"""The ranks of a training engine, driven as one."""
+"""All ranks of a training engine, called together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import ray
@@ -16,9 +16,11 @@ from rl.config.stages import OptimConfig
 from rl.samples import TokenBatch
 from rl.weights.transfer import WeightUpdate
 
+T = TypeVar("T")
+
 
 class TrainerLost(Exception):
-    """A trainer rank died or stopped answering. The stage goes on from its last checkpoint with a new group."""
+    """A trainer rank died or does not answer. The stage continues from its last checkpoint with a new group."""
 
 
 class TrainerGroup:
@@ -27,7 +29,7 @@ class TrainerGroup:
     def __init__(
         self, spec: TrainerSpec, role: str, options: Callable[[int], dict[str, Any]], timeout_s: float
     ) -> None:
-        """Start the actors; they come up in the background until :meth:`setup`."""
+        """Start the actors in the background; :meth:`setup` waits for them."""
         self.timeout_s = timeout_s
         self.actors = [
             ray.remote(TrainerActor)
@@ -41,7 +43,7 @@ class TrainerGroup:
         ]
 
     def setup(self) -> float:
-        """Join the ranks and build the engine; returns the seconds of the slowest."""
+        """Connect the ranks and build the engine; returns the seconds of the slowest rank."""
         address, port = self._get([self.actors[0].rendezvous.remote()], "rendezvous")[0]
         return float(max(self.call("setup", address, port)))
 
@@ -49,7 +51,7 @@ class TrainerGroup:
         """Call a method on every rank and wait for all of them.
 
         Raises:
-            TrainerLost: if a rank died or did not answer in time. An exception inside a rank is raised as it is.
+            TrainerLost: if a rank died or did not answer in time. An exception inside a rank is raised unchanged.
         """
         return self._get([getattr(actor, method).remote(*args, **kwargs) for actor in self.actors], method)
 
@@ -62,45 +64,73 @@ class TrainerGroup:
             raise TrainerLost(f"the trainer did not finish {method} within {self.timeout_s:.0f} s") from error
 
     def begin_stage(self, optim: OptimConfig, total_updates: int) -> None:
-        """A fresh optimizer and schedule on every rank."""
+        """Start a new optimizer and schedule on every rank."""
         self.call("begin_stage", optim, total_updates)
 
     def update(
         self,
         batch: TokenBatch,
         algorithm: AlgorithmConfig | None,
-        max_tokens: int,
-        horizon: int = 0,
+        *,
+        max_tokens_per_microbatch: int,
+        max_completion_tokens: int = 0,
         rows: list[int] | None = None,
     ) -> dict[str, float]:
-        """One optimizer update over the batch, or some of its rows; the metrics speak of all ranks."""
-        return dict(self.call("update", ray.put(batch), algorithm, max_tokens, horizon, rows)[0])
+        """One optimizer update over the batch, or some of its rows; returns metrics over all ranks."""
+        answers = self.call(
+            "update",
+            ray.put(batch),
+            algorithm,
+            max_tokens_per_microbatch=max_tokens_per_microbatch,
+            max_completion_tokens=max_completion_tokens,
+            rows=rows,
+        )
+        return _first(answers)
 
     def accumulate(
-        self, batch: TokenBatch, algorithm: AlgorithmConfig | None, max_tokens: int, horizon: int = 0
+        self,
+        batch: TokenBatch,
+        algorithm: AlgorithmConfig | None,
+        *,
+        max_tokens_per_microbatch: int,
+        max_completion_tokens: int = 0,
     ) -> None:
-        """Add the gradient of a part of a batch."""
-        self.call("accumulate", ray.put(batch), algorithm, max_tokens, horizon)
+        """Add the gradient of a part of a batch (see :meth:`TrainerActor.accumulate`)."""
+        self.call(
+            "accumulate",
+            ray.put(batch),
+            algorithm,
+            max_tokens_per_microbatch=max_tokens_per_microbatch,
+            max_completion_tokens=max_completion_tokens,
+        )
 
-    def step(self, algorithm: AlgorithmConfig | None, horizon: int = 0) -> dict[str, float]:
-        """The optimizer update from all that was accumulated; the metrics speak of all ranks."""
-        return dict(self.call("step", algorithm, horizon)[0])
+    def step(self) -> dict[str, float]:
+        """The optimizer update from everything accumulated; returns metrics over all ranks."""
+        return _first(self.call("step"))
 
-    def log_probs(self, batch: TokenBatch, max_tokens: int, adapter: bool = True) -> np.ndarray:
+    def log_probs(self, batch: TokenBatch, *, max_tokens_per_microbatch: int, adapter: bool = True) -> np.ndarray:
         """Log-probs of the batch (float32 [T], target-aligned)."""
+        answers = self.call(
+            "log_probs", ray.put(batch), max_tokens_per_microbatch=max_tokens_per_microbatch, adapter=adapter
+        )
         flat = np.zeros(len(batch.input_ids), dtype=np.float32)
-        for rows, values in self.call("log_probs", ray.put(batch), max_tokens, adapter):
-            for row in rows:  # none on a rank that had no part in a small batch
+        for rows, values in answers:
+            for row in rows:  # a rank can have none: of a small batch, or in a model-parallel group
                 start, end = batch.offsets[row], batch.offsets[row + 1]
                 flat[start:end], values = values[: end - start], values[end - start :]
         return flat
 
     def publish(self, version: int) -> WeightUpdate:
         """Make the current weights available to rollout engines."""
-        update: WeightUpdate = self.call("publish", version)[0]
-        return update
+        updates, probes = zip(*self.call("publish", version), strict=True)
+        return replace(_first(updates), probe=_first(probes))
 
     def stop(self) -> None:
         """End the actors."""
         for actor in self.actors:
             ray.kill(actor)
+
+
+def _first(answers: Iterable[T | None]) -> T:
+    """The answer of the first rank that has one."""
+    return next(answer for answer in answers if answer is not None)

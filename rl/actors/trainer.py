@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,11 +30,12 @@ from rl.weights.transfer import (
 
 if TYPE_CHECKING:
     from rl.algorithms.losses import Loss
+    from rl.engines.base import Engine
 
 
 @dataclass(frozen=True)
 class TrainerSpec:
-    """What one trainer rank is built from."""
+    """The settings of one trainer rank."""
 
     model: ModelConfig
     trainer: TrainerConfig
@@ -46,12 +46,12 @@ class TrainerSpec:
     backend: str
     """Weight-transfer backend: shm, ipc, nccl or adapter."""
     shared_file: str
-    """Place for the weights or the adapter on their way to the rollout (or where :func:`rl.weights.transfer.roomy`
-    finds room)."""
+    """File for the weights or the adapter on their way to the rollout, unless :func:`rl.weights.transfer.roomy` takes
+    another place."""
 
 
 def environment(spec: TrainerSpec) -> dict[str, str]:
-    """Environment of the actor's process. It must stand before torch and verl are imported."""
+    """Environment of the actor's process, to be set before torch and verl are imported."""
     env = {"TOKENIZERS_PARALLELISM": "false", "HYDRA_FULL_ERROR": "1"}
     if spec.device == "cpu":
         env |= {
@@ -65,7 +65,13 @@ def environment(spec: TrainerSpec) -> dict[str, str]:
 
 
 class TrainerActor:
-    """One rank. Every method that touches the model is called on all ranks at once."""
+    """One rank. Every method that touches the model is called on all ranks at once.
+
+    It uses the model only through :class:`rl.engines.base.Engine`. In a model-parallel group only one rank has metrics,
+    log-probs and a probe.
+    """
+
+    engine: Engine
 
     def __init__(self, spec: TrainerSpec) -> None:
         os.environ.update(environment(spec))
@@ -79,7 +85,7 @@ class TrainerActor:
         return os.getpid()
 
     def rendezvous(self) -> tuple[str, int]:
-        """Address and free port of this rank's machine, for the process group."""
+        """Address of this rank's machine and a free port on it, for the process group."""
         import socket
 
         import ray
@@ -111,34 +117,45 @@ class TrainerActor:
         return time.time() - started
 
     def begin_stage(self, optim: OptimConfig, total_updates: int) -> None:
-        """A fresh optimizer and schedule."""
+        """Start a new optimizer and schedule."""
         self.engine.begin_stage(optim, total_updates)
 
     def update(
         self,
         batch: TokenBatch,
         algorithm: AlgorithmConfig | None,
-        max_tokens: int,
-        horizon: int = 0,
+        *,
+        max_tokens_per_microbatch: int,
+        max_completion_tokens: int = 0,
         rows: list[int] | None = None,
-    ) -> dict[str, float]:
+    ) -> dict[str, float] | None:
         """One optimizer update: :meth:`accumulate` and :meth:`step`."""
-        self.accumulate(batch, algorithm, max_tokens, horizon, rows)
-        return self.step(algorithm, horizon)
+        self.accumulate(
+            batch,
+            algorithm,
+            max_tokens_per_microbatch=max_tokens_per_microbatch,
+            max_completion_tokens=max_completion_tokens,
+            rows=rows,
+        )
+        return self.step()
 
     def accumulate(
         self,
         batch: TokenBatch,
         algorithm: AlgorithmConfig | None,
-        max_tokens: int,
-        horizon: int = 0,
+        *,
+        max_tokens_per_microbatch: int,
+        max_completion_tokens: int = 0,
         rows: list[int] | None = None,
     ) -> None:
-        """Add the gradient of a part of the batch, of which this rank trains its share.
+        """Add the gradient of this rank's share of a part of the batch.
 
-        Without an algorithm the loss is next-token prediction; with one it is the policy loss, and advantages are made
-        here from the rewards of the part, which holds whole groups. With ``rows`` the gradient is that of these
-        sequences alone, their advantages still made from the whole part.
+        Args:
+            batch: whole groups where there is an algorithm, because advantages are computed here from their rewards.
+            algorithm: of the policy loss; None for next-token prediction.
+            max_tokens_per_microbatch: most tokens of one forward pass.
+            max_completion_tokens: see :func:`rl.algorithms.losses.policy_loss`.
+            rows: if given, only these sequences are trained on; advantages still come from the whole part.
         """
         if algorithm is not None:
             from rl.algorithms.advantages import with_advantages
@@ -146,68 +163,71 @@ class TrainerActor:
             batch = with_advantages(batch, algorithm)
         if rows is not None:
             batch = batch.select(rows)
-        with self.engine.train_mode(disable_auto_offload=True, zero_grad_on_exit=False):
-            self.engine.accumulate(batch.select(self._share(batch)), _loss(algorithm, horizon), max_tokens)
+        share = batch.select(self._share(batch))
+        loss = _loss(algorithm, max_completion_tokens)
+        self.engine.accumulate(share, loss, max_tokens_per_microbatch=max_tokens_per_microbatch)
 
-    def step(self, algorithm: AlgorithmConfig | None, horizon: int = 0) -> dict[str, float]:
-        """The optimizer update from all that was accumulated."""
-        with self.engine.train_mode(disable_auto_offload=not self.spec.trainer.offload_optimizer):
-            return self.engine.step(_loss(algorithm, horizon))
+    def step(self) -> dict[str, float] | None:
+        """The optimizer update from everything accumulated, and its metrics over all ranks."""
+        return self.engine.step()
 
-    def log_probs(self, batch: TokenBatch, max_tokens: int, adapter: bool = True) -> tuple[list[int], np.ndarray]:
-        """Rows of this rank's share and their log-probs (flat, target-aligned); with the adapter off on request."""
-        from contextlib import nullcontext
+    def log_probs(
+        self, batch: TokenBatch, *, max_tokens_per_microbatch: int, adapter: bool = True
+    ) -> tuple[list[int], np.ndarray]:
+        """Rows that this rank answers for, and their log-probs (flat, target-aligned).
 
+        Without the LoRA adapter if ``adapter`` is False.
+        """
         rows = self._share(batch)
-        with (
-            self.engine.eval_mode(disable_auto_offload=True),
-            nullcontext() if adapter else self.engine.disable_adapter(),
-        ):
-            return rows, self.engine.infer_batch(batch.select(rows), max_tokens=max_tokens)
+        found = self.engine.log_probs(
+            batch.select(rows), max_tokens_per_microbatch=max_tokens_per_microbatch, adapter=adapter
+        )
+        return ([], np.zeros(0, dtype=np.float32)) if found is None else (rows, found)
 
     def _share(self, batch: TokenBatch) -> list[int]:
         from rl.engines.layout import shard
 
-        return shard(batch, self.spec.trainer.world_size)[self.spec.rank]
+        return shard(batch, self.engine.data_parallel_size)[self.engine.data_parallel_rank]
 
-    def publish(self, version: int) -> WeightUpdate | None:
-        """Make the weights available to the rollout engines; the update is returned by rank 0 only."""
+    def publish(self, version: int) -> tuple[WeightUpdate | None, Probe | None]:
+        """Make the weights available to the rollout engines; the update is from rank 0, a probe from ranks that have
+        log-probs."""
         probe = self._probe()
         if self.spec.backend == "adapter":
             adapter = dict(self.engine.adapter_weights())
             if self.spec.rank > 0:
-                return None
-            folder = self._place(adapter.values()).with_suffix(f".adapter-{version}")
+                return None, probe
+            need = sum(tensor.numel() * tensor.element_size() for tensor in adapter.values())
+            folder = self._place(need).with_suffix(f".adapter-{version}")
             write_adapter(adapter, folder, self.spec.model.lora_rank, self.spec.model.lora_alpha)
-            return WeightUpdate(version, {"adapter": str(folder)}, probe=probe)
+            return WeightUpdate(version, {"adapter": str(folder)}), probe
         sent = WeightLedger(version)
         if self.spec.backend == "ipc":
             info, self._kept = ipc_info(sent.watch(on_the_wire(self.engine.full_weights())))
         elif self.spec.backend == "nccl":
             info = nccl_info(sent.watch(on_the_wire(self.engine.full_weights())))
         elif self.spec.rank == 0:
-            place = self._place(self.engine.module.parameters())
+            place = self._place(self.engine.weight_bytes)
             info = {"path": str(place)}
             write_shared(sent.watch(self.engine.full_weights()), place)
-        else:  # gathering is a collective: every rank walks through the weights, and rank 0 alone keeps them
+        else:  # gathering is a collective: every rank walks through the weights, only rank 0 keeps them
             deque(self.engine.full_weights(), maxlen=0)
-        return WeightUpdate(version, info, sent, probe) if self.spec.rank == 0 else None
+        return (WeightUpdate(version, info, sent) if self.spec.rank == 0 else None), probe
 
-    def _place(self, tensors: Iterable[Any]) -> Path:
-        need = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    def _place(self, need: int) -> Path:
         return roomy(Path(self.spec.shared_file), need)
 
-    def _probe(self) -> Probe:
-        """What the weights make of a short text; every rank computes all of it."""
+    def _probe(self) -> Probe | None:
+        """Log-probs of a short text under the current weights; every data-parallel rank computes all of it."""
         from transformers import AutoTokenizer
 
         if not self._probe_ids:
             spec = self.spec
             tokenizer = AutoTokenizer.from_pretrained(spec.path, trust_remote_code=spec.model.trust_remote_code)
             self._probe_ids = list(tokenizer.encode(PROBE_TEXT))[: min(PROBE_TOKENS, spec.model.max_length - 1)]
-        with self.engine.eval_mode(disable_auto_offload=True):
-            log_probs = self.engine.infer_batch(supervised_batch([(self._probe_ids, 1)]), max_tokens=PROBE_TOKENS)
-        return Probe(self._probe_ids, log_probs[1:])
+        text = supervised_batch([(self._probe_ids, 1)])
+        log_probs = self.engine.log_probs(text, max_tokens_per_microbatch=PROBE_TOKENS)
+        return None if log_probs is None else Probe(self._probe_ids, log_probs[1:])
 
     def join_transfer(self, address: str, port: int, size: int) -> None:
         """Join the NCCL group of trainer and rollout engines; only rank 0 is in it."""
@@ -223,25 +243,21 @@ class TrainerActor:
             deque(weights, maxlen=0)
 
     def save(self, folder: str) -> None:
-        """Write this rank's share of weights, optimizer, schedule and random state (resharded on load as needed)."""
-        from rl.engines.state import save
-
-        save(self.engine, Path(folder))
+        """Write this rank's part of weights, optimizer, schedule and random state."""
+        self.engine.save(Path(folder))
 
     def load(self, folder: str, weights_only: bool) -> None:
-        """Read what :meth:`save` wrote, at this world size or another."""
-        from rl.engines.state import load
-
-        load(self.engine, Path(folder), weights_only)
+        """Read what :meth:`save` wrote, also with another number of ranks."""
+        self.engine.load(Path(folder), weights_only=weights_only)
 
     def export(self, folder: str) -> None:
         """Write a Hugging Face folder (safetensors, config, tokenizer), adapters merged."""
-        from rl.engines.state import export
-
-        export(self.engine, Path(folder), self.spec.path, self.spec.model.trust_remote_code)
+        self.engine.export(Path(folder))
 
 
-def _loss(algorithm: AlgorithmConfig | None, horizon: int) -> Loss:
+def _loss(algorithm: AlgorithmConfig | None, max_completion_tokens: int) -> Loss:
     from rl.algorithms.losses import next_token_loss, policy_loss
 
-    return next_token_loss if algorithm is None else policy_loss(algorithm, horizon)
+    if algorithm is None:
+        return next_token_loss
+    return policy_loss(algorithm, max_completion_tokens=max_completion_tokens)

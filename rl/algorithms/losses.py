@@ -1,8 +1,8 @@
-"""Losses as pure functions of one micro-batch, that return sums.
+"""Losses as pure functions of one micro-batch that return sums.
 
-What a sum is divided by, tokens or sequences of the *whole* batch, is known only when all of it has been seen: the
-engine scales the gradient once, at the end. So loss and gradient do not depend on how the batch was cut, over how many
-ranks, or on whether it came at once or group by group.
+A sum is divided by the tokens or sequences of the *whole* batch. This number is known at the end, when the engine
+scales the gradient once. So loss and gradient do not depend on micro-batches, on the number of ranks, or on whether
+the groups came together or one by one.
 """
 
 from collections.abc import Callable
@@ -18,23 +18,23 @@ from rl.config.algorithm import AlgorithmConfig
 
 @dataclass(frozen=True)
 class LossSums:
-    """What one micro-batch adds to a batch."""
+    """The contribution of one micro-batch to its batch."""
 
     total: Tensor
     """The sum to call ``backward`` on."""
     terms: dict[str, Tensor] = field(default_factory=dict)
-    """Parts of the loss: sums, divided as the loss is."""
+    """Parts of the loss: sums, divided like the loss."""
     per_token: dict[str, Tensor] = field(default_factory=dict)
     """Sums over tokens, divided by the number of tokens."""
     largest: dict[str, Tensor] = field(default_factory=dict)
-    """Values of which the batch has the largest."""
+    """Values of which the batch keeps the largest."""
     log_ratios: Tensor | None = None
-    """Trainer's log-prob less the sampler's, of every target, for percentiles."""
+    """Log-prob of the trainer minus that of the sampler for every target, for percentiles."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss and what its sum is divided by."""
+    """A loss and the divisor of its sum."""
 
     function: Callable[[Tensor, Tensor, Tensor, dict[str, Tensor]], LossSums]
     """(log_probs, entropy, mask and fields, each [N, L]) -> sums."""
@@ -52,15 +52,19 @@ next_token_loss = Loss(_next_token)
 """Mean negative log-likelihood of the targets (nats a token)."""
 
 
-def policy_loss(algorithm: AlgorithmConfig, horizon: int) -> Loss:
+def policy_loss(algorithm: AlgorithmConfig, *, max_completion_tokens: int) -> Loss:
     """The policy-gradient loss, with the KL term and the entropy bonus when their coefficients are above 0.
 
     The fields are ``advantages``, ``rollout_log_probs`` (the sampler's own) and, where the algorithm needs them,
-    ``ref_log_probs`` and ``old_log_probs``. ``horizon`` is the fixed divisor of ``seq-mean-token-sum-norm`` (tokens).
+    ``ref_log_probs`` and ``old_log_probs``.
 
-    ``old`` is what the ratio is taken against: the sampler's log-probs, or with ``old_log_probs=recompute`` the
-    trainer's own before its first update of the step. Where that is this very pass the ratio is 1 and only its gradient
-    counts.
+    ``old`` is the denominator of the ratio: the sampler's log-probs, or with ``old_log_probs=recompute`` the trainer's
+    own before the first update of the step. In that first update the ratio is 1 and only its gradient counts.
+
+    Args:
+        algorithm: names loss, aggregation and coefficients.
+        max_completion_tokens: longest completion that sampling allows; ``seq-mean-token-sum-norm`` divides by it
+            (Dr. GRPO's constant).
     """
 
     def function(log_probs: Tensor, entropy: Tensor, mask: Tensor, fields: dict[str, Tensor]) -> LossSums:
@@ -68,12 +72,13 @@ def policy_loss(algorithm: AlgorithmConfig, horizon: int) -> Loss:
         recomputed = algorithm.old_log_probs == "recompute"
         old = fields.get("old_log_probs", log_probs.detach()) if recomputed else sampler
         weights = correction(algorithm.mismatch, old - sampler, mask)
-        loss, clipped = verl_policy_loss(algorithm, old, log_probs, fields["advantages"], mask, weights, horizon)
+        constant = {"max_completion_tokens": max_completion_tokens}
+        loss, clipped = verl_policy_loss(algorithm, old, log_probs, fields["advantages"], mask, weights, **constant)
         terms = {"policy_loss": loss.detach()}
         log_ratio = (log_probs.detach() - sampler) * mask
         per_token = {
             "ratio": ((log_probs.detach() - old).exp() * mask).sum(),
-            # Probability of a token under the trainer over that under the sampler, whichever way round is larger.
+            # Ratio of a token's probabilities under trainer and sampler, the larger over the smaller.
             "token_mult_prob_error": (log_ratio.abs().exp() * mask).sum(),
             "mismatch_kl": ((log_ratio.expm1() - log_ratio) * mask).sum(),
             "entropy": (entropy.detach() * mask).sum(),
@@ -83,10 +88,10 @@ def policy_loss(algorithm: AlgorithmConfig, horizon: int) -> Loss:
             per_token["correction"] = (weights * mask).sum()
         if algorithm.kl_coef > 0 and algorithm.kl_in == "loss":
             divergence = kl_divergence(log_probs, fields["ref_log_probs"], algorithm.kl_estimator)
-            kl = aggregate(divergence, mask, algorithm.aggregation, horizon)
+            kl = aggregate(divergence, mask, algorithm.aggregation, **constant)
             loss, terms["kl"] = loss + algorithm.kl_coef * kl, kl.detach()
         if algorithm.entropy_coef > 0:
-            loss = loss - algorithm.entropy_coef * aggregate(entropy, mask, algorithm.aggregation, horizon)
+            loss = loss - algorithm.entropy_coef * aggregate(entropy, mask, algorithm.aggregation, **constant)
         terms["loss"] = loss.detach()
         largest = {"log_prob_difference": log_ratio.abs().max()}
         return LossSums(loss, terms, per_token, largest, log_ratio[mask.bool()])

@@ -1,10 +1,10 @@
-"""Correction for tokens that one engine sampled and another trains on.
+"""Correction for the difference between the engine that samples and the engine that trains.
 
-vLLM and the trainer compute the same policy with other kernels (and with stale weights, if rollouts run ahead), so the
-sampler's distribution μ is not quite the trainer's π. Each token is weighted by an importance ratio of π over μ: of the
-token itself, of its whole sequence (the product), or the geometric mean of the sequence. ``truncate`` bounds the ratio
-from above (TIS, Yao et al. 2025); ``mask`` drops what lies outside [1/threshold, threshold] (IcePop, Ant Group 2025;
-with sequence ratios, Liu et al. 2025).
+vLLM and the trainer compute the same policy with different kernels (and with stale weights, if rollouts run ahead), so
+the sampler's distribution μ differs a little from the trainer's π. Each token is weighted by an importance ratio π/μ:
+of the token itself, of its whole sequence (the product), or the geometric mean of the sequence. ``truncate`` limits
+the ratio from above (TIS, Yao et al. 2025); ``mask`` drops tokens whose ratio is outside [1/threshold, threshold]
+(IcePop, Ant Group 2025; with sequence ratios, Liu et al. 2025).
 """
 
 import torch
@@ -13,11 +13,11 @@ from torch import Tensor
 from rl.config.algorithm import MismatchConfig
 
 LARGEST = 20.0
-"""Log-ratios are cut here, as verl cuts them, so that a product over a long sequence stays finite."""
+"""Log-ratios are clamped to ±20, as in verl, so that the product over a long sequence stays finite."""
 
 
 def correction(config: MismatchConfig | None, log_ratio: Tensor, mask: Tensor) -> Tensor | None:
-    """Weight of every token (float [N, L], without gradient); None when no correction is asked for.
+    """Weight of every token (float [N, L], without gradient); None without a configuration.
 
     Args:
         config: level, mode and threshold.

@@ -6,10 +6,10 @@ from rl.config.stages import OptimConfig
 
 
 def lr_factor(update: int, total_updates: int, optim: OptimConfig) -> float:
-    """Share of the peak learning rate at an update (0-based) of a stage with ``total_updates`` updates.
+    """Fraction of the peak learning rate at an update (0-based) of a stage with ``total_updates`` updates.
 
-    Warm-up rises linearly and reaches 1 at update ``warmup_steps``; update 0 already moves. Then: constant; cosine down
-    to ``min_lr_ratio``; or WSD, which stays at 1 and falls linearly in the last ``decay_fraction`` of the stage.
+    Warm-up rises linearly from above 0 at update 0 to 1 at update ``warmup_steps``. Then: constant; cosine down to
+    ``min_lr_ratio``; or WSD, which stays at 1 and falls linearly in the last ``decay_fraction`` of the stage.
     """
     if update < optim.warmup_steps:
         return (update + 1) / (optim.warmup_steps + 1)

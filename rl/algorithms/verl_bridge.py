@@ -1,7 +1,7 @@
 """verl's estimators and losses, reached by name.
 
-This module is the only place where algorithms meet verl. It translates our configuration and counts into the objects
-that verl's functions read, and nothing else. verl is imported on first use, because that costs seconds.
+Only this module of the algorithms imports verl. It translates our configuration and counts into the objects that verl's
+functions read. verl is imported on first use, because the import takes seconds.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def verl_advantages(algorithm: AlgorithmConfig, token_rewards: Tensor, mask: Ten
 
     Args:
         algorithm: names the estimator.
-        token_rewards: float [N, L], the reward of a completion on its last token (where outcome estimators look for
-            it), less a KL penalty on every token where the algorithm has one.
+        token_rewards: float [N, L], the reward of a completion on its last token (where outcome estimators read it),
+            minus a KL penalty on every token if the algorithm has one.
         mask: float [N, L], 1 on completion tokens.
         groups: int64 [N], the group of each completion.
     """
@@ -44,9 +44,10 @@ def verl_policy_loss(
     advantages: Tensor,
     mask: Tensor,
     weights: Tensor | None,
-    horizon: int,
+    *,
+    max_completion_tokens: int,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Sum of verl's policy loss of the given name over [N, L] tensors, and sums of what was clipped."""
+    """Sum of verl's policy loss of the given name over [N, L] tensors, and the numbers of clipped tokens."""
     from verl.trainer.ppo.core_algos import get_policy_loss_fn
 
     loss, metrics = get_policy_loss_fn(algorithm.loss)(
@@ -55,7 +56,7 @@ def verl_policy_loss(
         advantages=advantages,
         response_mask=mask,
         loss_agg_mode=algorithm.aggregation,
-        config=_actor_config(algorithm, horizon),
+        config=_actor_config(algorithm, max_completion_tokens),
         rollout_is_weights=weights,
     )
     names = {"actor/pg_clipfrac": "clip_fraction", "actor/pg_clipfrac_lower": "dual_clip_fraction"}
@@ -63,11 +64,11 @@ def verl_policy_loss(
     return loss, {ours: metrics[theirs] * mask.sum() for theirs, ours in names.items() if theirs in metrics}
 
 
-def aggregate(values: Tensor, mask: Tensor, mode: str, horizon: int) -> Tensor:
-    """The sum that verl's aggregation of the given name divides by tokens or sequences, from values [N, L]."""
+def aggregate(values: Tensor, mask: Tensor, mode: str, *, max_completion_tokens: int) -> Tensor:
+    """The sum over values [N, L] that verl's aggregation of the given name divides by tokens or sequences."""
     from verl.trainer.ppo.core_algos import agg_loss
 
-    return agg_loss(loss_mat=values, loss_mask=mask, loss_agg_mode=mode, **_sums(horizon))
+    return agg_loss(loss_mat=values, loss_mask=mask, loss_agg_mode=mode, **_sums(max_completion_tokens))
 
 
 def kl_divergence(new: Tensor, reference: Tensor, estimator: str) -> Tensor:
@@ -77,9 +78,9 @@ def kl_divergence(new: Tensor, reference: Tensor, estimator: str) -> Tensor:
     return kl_penalty(logprob=new, ref_logprob=reference, kl_penalty=estimator)
 
 
-def _sums(horizon: int) -> dict[str, Any]:
-    """Divisors of 1, with which verl's aggregations return sums. The engine divides by the real ones in the end."""
-    return {"dp_size": 1, "batch_num_tokens": 1, "global_batch_size": 1, "loss_scale_factor": horizon}
+def _sums(max_completion_tokens: int) -> dict[str, Any]:
+    """Divisors of 1, with which verl's aggregations return sums. The engine divides by the real ones at the end."""
+    return {"dp_size": 1, "batch_num_tokens": 1, "global_batch_size": 1, "loss_scale_factor": max_completion_tokens}
 
 
 def _algo_config(algorithm: AlgorithmConfig) -> Any:
@@ -91,7 +92,7 @@ def _algo_config(algorithm: AlgorithmConfig) -> Any:
 
 
 @lru_cache(maxsize=8)
-def _actor_config(algorithm: AlgorithmConfig, horizon: int) -> Any:
+def _actor_config(algorithm: AlgorithmConfig, max_completion_tokens: int) -> Any:
     from verl.workers.config import ActorConfig
 
     config = ActorConfig(
@@ -106,5 +107,5 @@ def _actor_config(algorithm: AlgorithmConfig, horizon: int) -> Any:
         tau_neg=algorithm.tau_negative,
         loss_agg_mode=algorithm.aggregation,
     )
-    config.global_batch_info.update(_sums(horizon))
+    config.global_batch_info.update(_sums(max_completion_tokens))
     return config

@@ -52,7 +52,7 @@ def windows(ids: Ids, window: int) -> list[Ids]:
 
 
 def score(
-    runtime: Runtime, texts: Sequence[str], window: int, max_tokens: int
+    runtime: Runtime, texts: Sequence[str], window: int, *, max_tokens_per_microbatch: int
 ) -> Iterator[tuple[list[int], list[DocumentScore]]]:
     """Scores of texts, shortest first, in parts: (places in ``texts``, their scores).
 
@@ -62,7 +62,7 @@ def score(
         runtime: the run, whose trainer holds the policy.
         texts: documents.
         window: longest piece in one pass (tokens).
-        max_tokens: tokens of one forward pass.
+        max_tokens_per_microbatch: tokens of one forward pass.
     """
     lengths = [len(ids) for ids in encode_texts(runtime.tokenizer, texts)]
     order = sorted(range(len(texts)), key=lambda i: lengths[i])
@@ -73,7 +73,8 @@ def score(
         counts = dict.fromkeys(places, 0)
         if pieces:
             batch = supervised_batch([(piece, 1) for _, piece in pieces])
-            found = -runtime.trainer.log_probs(batch, max_tokens).astype(np.float64) * batch.loss_mask
+            log_probs = runtime.trainer.log_probs(batch, max_tokens_per_microbatch=max_tokens_per_microbatch)
+            found = -log_probs.astype(np.float64) * batch.loss_mask
             for number, (place, piece) in enumerate(pieces):
                 sums[place] += float(found[batch.offsets[number] : batch.offsets[number + 1]].sum())
                 counts[place] += len(piece) - 1
@@ -93,9 +94,10 @@ def _parts(order: list[int], lengths: list[int]) -> Iterator[list[int]]:
         yield part
 
 
-def corpus_perplexity(runtime: Runtime, texts: Sequence[str], window: int, max_tokens: int) -> float:
+def corpus_perplexity(runtime: Runtime, texts: Sequence[str], window: int, *, max_tokens_per_microbatch: int) -> float:
     """Perplexity over all tokens of some texts."""
-    scores = [found for _, part in score(runtime, texts, window, max_tokens) for found in part]
+    parts = score(runtime, texts, window, max_tokens_per_microbatch=max_tokens_per_microbatch)
+    scores = [found for _, part in parts for found in part]
     return DocumentScore(sum(s.nll for s in scores), sum(s.tokens for s in scores)).perplexity
 
 

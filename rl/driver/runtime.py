@@ -301,8 +301,10 @@ class Runtime:
         """Log-probs under the reference: the frozen engine, or with LoRA the policy with its adapter off."""
         reference = self.fleet.reference
         if reference is None:
-            return self.trainer.log_probs(samples, batch.max_tokens_per_microbatch, adapter=False)
-        return reference.log_probs(samples, batch.max_tokens_per_microbatch)
+            return self.trainer.log_probs(
+                samples, max_tokens_per_microbatch=batch.max_tokens_per_microbatch, adapter=False
+            )
+        return reference.log_probs(samples, max_tokens_per_microbatch=batch.max_tokens_per_microbatch)
 
 
 def _judge_limits(judge: JudgeConfig) -> Limits:

@@ -202,6 +202,7 @@ def rows(group: Group, part: int) -> list[dict[str, Any]]:
             "prompt_ids": group.prompt_ids,
             "token_ids": completion.token_ids.tolist(),
             "log_probs": completion.log_probs.tolist(),
+            "trained": None if completion.trained is None else completion.trained.tolist(),
             "weight_version": completion.weight_version,
             "finish_reason": completion.finish_reason,
             "error": group.error,

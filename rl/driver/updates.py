@@ -59,25 +59,25 @@ class StepUpdate:
 
     def finish(self) -> dict[str, float]:
         """Make the updates and return their metrics; nothing if no group was admitted."""
-        stage, tokens, horizon = self.stage, self.batch.max_tokens_per_microbatch, self.stage.sampling.max_tokens
         if self.batch.updates_per_step == 1:
             if not self.eager:
                 self._accumulate(self.groups)
             if not self._begun:
                 return {}
             with self.phase("train"):
-                return self.trainer.step(stage.algorithm, horizon)
+                return self.trainer.step()
         if not self.admitted:
             return {}
         samples = self._batch(self.admitted)
-        if stage.algorithm.old_log_probs == "recompute":
+        if self.stage.algorithm.old_log_probs == "recompute":
             with self.phase("old"):
-                samples = samples.with_field("old_log_probs", self.trainer.log_probs(samples, tokens))
+                old = self.trainer.log_probs(samples, max_tokens_per_microbatch=self.batch.max_tokens_per_microbatch)
+                samples = samples.with_field("old_log_probs", old)
         updates = []
         assert samples.groups is not None
         for rows in minibatches(samples.groups, self.batch.updates_per_step):
             with self.phase("train"):
-                updates.append(self.trainer.update(samples, stage.algorithm, tokens, horizon, rows))
+                updates.append(self.trainer.update(samples, self.stage.algorithm, **self._limits(), rows=rows))
         return update_metrics(updates)
 
     def _accumulate(self, groups: list[Group]) -> None:
@@ -86,10 +86,14 @@ class StepUpdate:
             return
         samples = self._batch(admitted)
         with self.phase("train"):
-            self.trainer.accumulate(
-                samples, self.stage.algorithm, self.batch.max_tokens_per_microbatch, self.stage.sampling.max_tokens
-            )
+            self.trainer.accumulate(samples, self.stage.algorithm, **self._limits())
         self._begun = True
+
+    def _limits(self) -> dict[str, int]:
+        return {
+            "max_tokens_per_microbatch": self.batch.max_tokens_per_microbatch,
+            "max_completion_tokens": self.stage.sampling.max_tokens,
+        }
 
     def _batch(self, groups: list[Group]) -> TokenBatch:
         samples = policy_batch(groups, self.stage.sampling.temperature)

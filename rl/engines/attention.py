@@ -1,10 +1,10 @@
-"""Attention over a flat row of tokens: what belongs together attends to itself, and nothing is padded but here.
+"""Attention over a flat row of tokens: each sequence attends to itself, and only here is anything padded.
 
-A micro-batch is one row of tokens without padding, cut into *spans*. A span attends causally to itself and, if it has
-one, to its *prefix*, an earlier span: so the completions of a group share a prompt that stands in the row once. The
-linear layers, which cost most, see every token once; here the spans are brought into blocks of like length.
+A micro-batch is one row of tokens without padding, cut into *spans*. A span attends causally to itself and to its
+*prefix*, an earlier span, if it has one. So the completions of a group share a prompt that is in the row once. The
+linear layers, which cost most, see every token once. For attention the spans are put into blocks of similar length.
 
-Tokens move by gathers alone, backward too, because each has one place in the row and at most one in the blocks.
+Tokens are moved by gathers, also in the backward pass: a token has one place in the row and at most one in the blocks.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 NAME = "spans"
-"""Name under which transformers finds this attention."""
+"""Name of this attention in transformers."""
 SLACK, SHORT = 0.75, 16
-"""A block takes spans down to 0.75 of its longest, or 16 tokens shorter: few blocks, and little padding in them."""
+"""A block takes spans of at least 0.75 of its longest, or up to 16 tokens shorter: few blocks with little padding."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Tokens ``start … start + length`` of the row, and the number of the span that they continue, if any."""
+    """Tokens ``start … start + length`` of the row, and the index of the span that they continue, if any."""
 
     start: int
     length: int
@@ -35,7 +35,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Move:
-    """A gather of rows and the gather that undoes it; an index one past the end gives a row of zeros."""
+    """A gather of rows and its inverse; an index one past the end gives a row of zeros."""
 
     index: Tensor
     inverse: Tensor
@@ -45,7 +45,7 @@ class Move:
         return moved
 
     def undo(self, rows: Tensor) -> Tensor:
-        """The rows back in their old order."""
+        """The rows in their original order."""
         moved: Tensor = _Gather.apply(rows, self.inverse, self.index)
         return moved
 
@@ -64,24 +64,24 @@ class _Gather(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Block:
-    """Spans of like length, side by side."""
+    """Spans of similar length as rows of one tensor."""
 
     height: int
     width: int
-    """Spans and tokens of the longest."""
+    """Number of spans, and tokens of the longest."""
     prefixes: Tensor | None
-    """int64 [height], row of each span's prefix among the prefix rows; None if these spans have none."""
+    """int64 [height], index of each span's prefix among the prefix rows; None if these spans have no prefix."""
     mask: Tensor | None
-    """bool, broadcast to [height, 1, width, longest prefix + width]; None where plain causal attention is meant."""
+    """bool, broadcast to [height, 1, width, longest prefix + width]; None for plain causal attention."""
 
 
 @dataclass(frozen=True)
 class SpanTable:
-    """The spans of one row, made ready once for all layers."""
+    """The spans of one row, prepared once for all layers."""
 
     blocks: list[Block]
     tokens: Move
-    """From the row to the blocks, laid end to end."""
+    """From the row to the blocks, one after the other."""
     prefix_tokens: Move | None
     """From the row to the prefix rows, padded to one width."""
     prefix_shape: tuple[int, int]
@@ -135,7 +135,7 @@ def _move(index: np.ndarray, size: int) -> Move:
 
 
 def _alike(spans: Sequence[Span]) -> list[list[int]]:
-    """Spans with and without a prefix apart, sorted by length and cut where they would need much padding."""
+    """Indices of spans that make a block: those with a prefix apart, sorted by length, cut where padding would grow."""
     order = sorted(range(len(spans)), key=lambda i: (spans[i].prefix is None, -spans[i].length, i))
     found: list[list[int]] = []
     for i in order:
@@ -154,7 +154,7 @@ def _block(members: list[Span], width: int, spans: Sequence[Span], prefix_ids: l
     own = torch.ones(width, width, dtype=torch.bool).tril()
     lengths = [spans[member.prefix or 0].length for member in members]
     seen = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
-    if min(lengths) == longest:  # one mask serves them all
+    if min(lengths) == longest:  # all have the same mask
         seen = seen[:1]
     height = len(seen)
     mask = torch.cat([seen[:, None].expand(height, width, longest), own.expand(height, width, width)], dim=-1)
@@ -175,7 +175,7 @@ def attend(
 ) -> tuple[Tensor, None]:
     """transformers' attention interface: query [1, H, T, D], key [1, Hkv, T, D] and value [1, Hkv, T, Dv] to
     [1, T, H, Dv]."""
-    assert spans is not None, "a model that does not hand keyword arguments to its attention can't be trained here"
+    assert spans is not None, "a model that passes no keyword arguments to its attention can't be trained here"
     heads = (query.shape[1], key.shape[1], value.shape[1])
     sizes = (query.shape[-1], key.shape[-1], value.shape[-1])
     flat = [states[0].transpose(0, 1).flatten(1) for states in (query, key, value)]  # [T, heads * D]
@@ -207,7 +207,7 @@ def attend(
 
 
 def install(model: torch.nn.Module) -> None:
-    """Make a Hugging Face model attend by spans."""
+    """Make a Hugging Face model use this attention."""
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, attend)

@@ -1,15 +1,21 @@
-"""The FSDP2 training engine: verl's, with our own layout of a micro-batch and one global loss denominator."""
+"""The FSDP2 training engine: verl builds, shards and steps the model; layout, loss and schedule are ours.
+
+verl's engine is a member and not the base class: its methods take other arguments than ours, and verl has no types,
+so that mypy would accept any subclass of it as an :class:`rl.engines.base.Engine`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from peft.tuners.lora import LoraLayer
+from peft.tuners.lora.layer import ParamWrapper
 from torch.distributed.tensor import DTensor
 from verl.trainer.config import CheckpointConfig
 from verl.workers.config import FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig
@@ -19,112 +25,116 @@ from rl.algorithms.losses import Loss
 from rl.algorithms.schedules import lr_factor
 from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import OptimConfig
-from rl.engines import attention, head, layout
+from rl.engines import attention, head, layout, state
 from rl.engines.layout import MicroBatch
 from rl.engines.muon import Muon
+from rl.engines.state import TrainingState
 from rl.engines.sums import BatchSums
 from rl.models.checkpoint_format import CheckpointFormat, weights_of
 from rl.models.noise import silence
 from rl.samples import TokenBatch
 
 
-class FSDPEngine(FSDPEngineWithLMHead):
-    """verl's language-model engine on FSDP2, for CPU (gloo) and CUDA (NCCL) alike.
+class FSDPEngine:
+    """A language model on FSDP2, on CPU (gloo) and CUDA (NCCL). Every rank is a data-parallel rank.
 
-    What is ours: batches are :class:`rl.samples.TokenBatch`; a micro-batch is laid out by :mod:`rl.engines.layout`;
-    the loss is divided once, by counts over all ranks; optimizer and schedule are made anew at the start of every
-    stage. Model building, FSDP2 wrapping, LoRA, gradient clipping and the skip of non-finite updates are verl's.
+    A batch is laid out in micro-batches by :mod:`rl.engines.layout`. The loss is divided once, by counts over all
+    ranks. verl does the rest: model, FSDP2, LoRA, gradient clipping, and skipping updates that are not finite.
     """
 
-    stage_optim: OptimConfig | None = None
-    stage_updates: int = 1
-    _sums: BatchSums | None = None
-
-    def begin_stage(self, optim: OptimConfig, total_updates: int) -> None:
-        """A fresh optimizer and schedule over the weights as they stand."""
-        self.stage_optim, self.stage_updates, self._sums = optim, total_updates, None
-        self.optimizer_config = _optimizer_config(optim, total_updates)
-        self.optimizer = self._build_optimizer(self.module)
-        self.lr_scheduler = self._build_lr_scheduler(self.optimizer)
-
-    def _build_optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer | None:
-        if self.stage_optim is None:  # a stage brings its own; verl would build one that nothing uses
-            return None
-        optim = self.stage_optim
-        if optim.optimizer == "muon":
-            matrix_lr = optim.lr * optim.matrix_lr_ratio
-            return Muon(module.named_parameters(), optim.lr, matrix_lr, optim.betas, optim.weight_decay)
-        return super()._build_optimizer(module)
-
-    def _build_lr_scheduler(self, optimizer: torch.optim.Optimizer | None) -> Any:
-        if optimizer is None or self.stage_optim is None:
-            return None
-        optim, total = self.stage_optim, self.stage_updates
-        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: lr_factor(update, total, optim))
-
-    def initialize(self) -> None:
-        """Build and shard the model. verl's checkpoint manager is not used (see :mod:`rl.records.checkpoint`)."""
-        self._build_model_optimizer()
+    def __init__(self, verl: FSDPEngineWithLMHead) -> None:
+        """Load and shard the model that verl's engine, not yet initialised, is configured for."""
+        # verl's own initialize() also makes a checkpoint manager, whose place rl.engines.state takes.
+        verl._build_model_optimizer()
+        verl.optimizer = verl.lr_scheduler = None  # every stage starts its own
+        self._verl, self._model_config = verl, verl.model_config
+        self.module: torch.nn.Module = verl.module
+        self.optimizer: torch.optim.Optimizer | None = None
+        self._schedule: torch.optim.lr_scheduler.LambdaLR | None = None
+        self._sums: BatchSums | None = None
         silence(self.module)
         _lend_buffers(self.module)
-        model = self.module.get_base_model() if self.model_config.lora_rank else self.module
+        model = self.module.get_base_model() if self._model_config.lora_rank else self.module
         attention.install(model)
-        self.head = head.install(model)
-        self.format = CheckpointFormat(self.model_config.hf_config, self.model_config.trust_remote_code)
+        self._head = head.install(model)
+        self.format = CheckpointFormat(self._model_config.hf_config, self._model_config.trust_remote_code)
 
-    def train_batch(self, data: TokenBatch, loss: Loss, max_tokens: int = 0) -> dict[str, float]:
-        """One update on this rank's share of the batch: :meth:`accumulate` all of it, then :meth:`step`."""
-        self.accumulate(data, loss, max_tokens)
-        return self.step(loss)
+    @property
+    def data_parallel_rank(self) -> int:
+        """Which share of a batch this rank gets, from 0."""
+        return int(self._verl.get_data_parallel_rank())
 
-    def accumulate(self, data: TokenBatch, loss: Loss, max_tokens: int) -> None:
+    @property
+    def data_parallel_size(self) -> int:
+        """Number of shares that a batch is cut into."""
+        return int(self._verl.get_data_parallel_size())
+
+    @property
+    def weight_bytes(self) -> int:
+        """Size of the whole model in memory (bytes), adapters included."""
+        return sum(parameter.numel() * parameter.element_size() for parameter in self.module.parameters())
+
+    def begin_stage(self, optim: OptimConfig, total_updates: int) -> None:
+        """Start a new optimizer and schedule from the current weights."""
+        if optim.optimizer == "muon":
+            matrix_lr = optim.lr * optim.matrix_lr_ratio
+            optimizer = Muon(self.module.named_parameters(), optim.lr, matrix_lr, optim.betas, optim.weight_decay)
+        else:
+            optimizer = torch.optim.AdamW(
+                self.module.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay
+            )
+        self.optimizer = self._verl.optimizer = optimizer
+        self._verl.optimizer_config = FSDPOptimizerConfig(lr=optim.lr, clip_grad=optim.clip_grad)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda update: lr_factor(update, total_updates, optim)
+        )
+        self._sums = None
+
+    def accumulate(self, batch: TokenBatch, loss: Loss, *, max_tokens_per_microbatch: int) -> None:
         """Add the gradient of this rank's share of a part of the batch."""
         if self._sums is None:
             assert self.optimizer is not None, "begin_stage comes before the first update"
             self.optimizer.zero_grad()
-            self._sums = BatchSums(self._device())
-        self._sums.count(data.num_targets, len(data))
-        self.forward_backward_batch(data, loss, max_tokens=max_tokens)
+            self._sums = BatchSums(loss.per, self._device())
+        self._sums.count(batch.num_targets, batch.num_trained_sequences)
+        with self._verl.train_mode(disable_auto_offload=True, zero_grad_on_exit=False):
+            for micro in self._micro_batches(batch, max_tokens_per_microbatch):
+                self._backward(loss, micro, *self._forward(micro, batch.temperature))
 
-    def step(self, loss: Loss) -> dict[str, float]:
-        """The update from all that was accumulated; the metrics speak of the whole batch, over all ranks.
-
-        Returns ``grad_norm`` (before clipping), ``lr`` and the metrics of the loss. A non-finite loss or gradient
-        leaves the weights as they were; ``grad_norm`` tells.
-        """
+    def step(self) -> dict[str, float]:
+        """The update from everything accumulated since the last one, and its metrics over all ranks."""
         assert self._sums is not None and self.optimizer is not None, "accumulate comes before step"
-        metrics, divisor = self._sums.reduce(loss.per, self.get_data_parallel_group())
-        self._sums = None
-        # FSDP averages gradients over ranks; what is wanted is their sum over the divisor.
-        gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
-        torch._foreach_mul_(gradients, self.get_data_parallel_size() / divisor)
-        metrics["lr"] = self.optimizer.param_groups[0]["lr"]
-        # A NaN in the loss can come with a finite gradient (a clipped ratio has none), so both are asked.
-        metrics["grad_norm"] = self.optimizer_step() if math.isfinite(metrics["loss"]) else math.nan
-        self.optimizer.zero_grad()
-        self.lr_scheduler.step()
+        assert self._schedule is not None
+        with self._verl.train_mode():
+            metrics, divisor = self._sums.reduce(self._verl.get_data_parallel_group())
+            self._sums = None
+            # FSDP averages gradients over ranks; what is wanted is their sum over the divisor.
+            gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
+            torch._foreach_mul_(gradients, self.data_parallel_size / divisor)
+            metrics["lr"] = self.optimizer.param_groups[0]["lr"]
+            # A NaN in the loss can come with a finite gradient (a clipped ratio has none), so both are checked.
+            metrics["grad_norm"] = self._verl.optimizer_step() if math.isfinite(metrics["loss"]) else math.nan
+            self._schedule.step()
         return metrics
 
-    def infer_batch(self, data: TokenBatch, loss_function: None = None, max_tokens: int = 0) -> np.ndarray:
-        """Log-probs (float32 [T], target-aligned, 0 where the loss mask is off) of this rank's sequences."""
-        return self.forward_backward_batch(data, None, forward_only=True, max_tokens=max_tokens)
-
-    def forward_backward_batch(
-        self, data: TokenBatch, loss_function: Loss | None, forward_only: bool = False, max_tokens: int = 0
-    ) -> np.ndarray:
-        """Forward (and backward) over the micro-batches of this rank's share; gradients and metrics add up."""
-        micro_batches = layout.plan(data, max_tokens)
-        # FSDP's collectives need every rank to run the same number of passes: short ranks end with empty ones.
-        micro_batches += [[]] * (self._largest(len(micro_batches)) - len(micro_batches))
-        found = np.zeros(len(data.input_ids), dtype=np.float32)
-        for rows in micro_batches:
-            micro = layout.gather(data, rows, self._device())
-            with torch.set_grad_enabled(loss_function is not None):
-                log_probs, entropy = self._forward(micro, data.temperature)
-                if loss_function is not None:
-                    self._backward(loss_function, micro, log_probs, entropy)
-            found[micro.places] = log_probs.detach().cpu().numpy()[: len(micro.places)]
+    def log_probs(self, batch: TokenBatch, *, max_tokens_per_microbatch: int, adapter: bool = True) -> np.ndarray:
+        """Log-probs of this rank's share (float32 [T], target-aligned, 0 where the loss mask is off)."""
+        found = np.zeros(len(batch.input_ids), dtype=np.float32)
+        with (
+            self._verl.eval_mode(disable_auto_offload=True),
+            nullcontext() if adapter else self._verl.disable_adapter(),
+            torch.no_grad(),
+        ):
+            for micro in self._micro_batches(batch, max_tokens_per_microbatch):
+                log_probs, _ = self._forward(micro, batch.temperature)
+                found[micro.places] = log_probs.cpu().numpy()[: len(micro.places)]
         return found
+
+    def _micro_batches(self, batch: TokenBatch, max_tokens_per_microbatch: int) -> Iterator[MicroBatch]:
+        rows = layout.plan(batch, max_tokens_per_microbatch)
+        # FSDP's collectives need the same number of passes on every rank: ranks with fewer add empty ones.
+        rows += [[]] * (self._largest(len(rows)) - len(rows))
+        return (layout.gather(batch, some, self._device()) for some in rows)
 
     def _backward(self, loss: Loss, micro: MicroBatch, log_probs: torch.Tensor, entropy: torch.Tensor) -> None:
         if len(micro.places) == 0:
@@ -139,12 +149,11 @@ class FSDPEngine(FSDPEngineWithLMHead):
     def _forward(self, micro: MicroBatch, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probs and entropies (float32 [S]) of the targets; of a made-up one if there is none."""
         empty = len(micro.places) == 0
-        self.head.targets = micro.targets.new_zeros(1) if empty else micro.targets
-        self.head.source_of = self.head.targets if empty else micro.source_of
-        self.head.temperature = temperature
-        autocast = torch.autocast(
-            micro.mask.device.type, self._autocast_dtype, enabled=self._autocast_dtype != torch.float32
-        )
+        self._head.targets = micro.targets.new_zeros(1) if empty else micro.targets
+        self._head.source_of = self._head.targets if empty else micro.source_of
+        self._head.temperature = temperature
+        dtype = self._verl._autocast_dtype
+        autocast = torch.autocast(micro.mask.device.type, dtype, enabled=dtype != torch.float32)
         with autocast:
             answer = self.module(
                 input_ids=micro.input_ids,
@@ -156,9 +165,7 @@ class FSDPEngine(FSDPEngineWithLMHead):
         return answer[:, 0], answer[:, 1]
 
     def full_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """(transformers' name, whole tensor), adapters merged. A collective: walk it on every rank.
-
-        At world size 1 a tensor is the live parameter, so whoever keeps it beyond the next update copies it.
+        """(transformers' name, whole tensor) of every weight, adapters merged; with one rank the live parameters.
 
         Raises:
             WeightNamesError: if names and shapes are not exactly those of the model without adapters.
@@ -185,17 +192,33 @@ class FSDPEngine(FSDPEngineWithLMHead):
         return found
 
     def adapter_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """(peft's name, whole tensor) of the LoRA adapter. A collective: walk it on every rank."""
+        """(peft's name, whole tensor) of every weight of the LoRA adapter."""
         for name, parameter in self.module.named_parameters():
             if "lora_" in name:
                 yield name.replace(".default.", "."), _whole(parameter)
+
+    def save(self, folder: Path) -> None:
+        """Write weights, optimizer, schedule and random state under ``folder``."""
+        state.save(self._state(), folder)
+
+    def load(self, folder: Path, *, weights_only: bool) -> None:
+        """Read what :meth:`save` wrote, also with another number of ranks."""
+        state.load(self._state(), folder, weights_only=weights_only)
+
+    def export(self, folder: Path) -> None:
+        """Write a Hugging Face folder (safetensors, config, tokenizer), adapters merged."""
+        config = self._model_config
+        state.export(self.full_weights(), self.format, folder, config.path, config.trust_remote_code)
+
+    def _state(self) -> TrainingState:
+        return TrainingState(self.module, self.optimizer, self._schedule)
 
     def _device(self) -> torch.device:
         return next(self.module.parameters()).device
 
     def _largest(self, value: int) -> int:
         largest = torch.tensor(value, device=self._device())
-        dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.get_data_parallel_group())
+        dist.all_reduce(largest, dist.ReduceOp.MAX, group=self._verl.get_data_parallel_group())
         return int(largest)
 
 
@@ -223,16 +246,6 @@ def _delta(layer: LoraLayer) -> torch.Tensor:
         return torch.func.functional_call(_Delta(layer), factors, ())
 
 
-def _optimizer_config(optim: OptimConfig, total_updates: int) -> FSDPOptimizerConfig:
-    return FSDPOptimizerConfig(
-        lr=optim.lr,
-        betas=optim.betas,
-        weight_decay=optim.weight_decay,
-        clip_grad=optim.clip_grad,
-        total_training_steps=total_updates,
-    )
-
-
 def build(model: ModelConfig, path: str, trainer: TrainerConfig, device: str) -> FSDPEngine:
     """Build, load and shard the model. The process group must exist.
 
@@ -250,7 +263,7 @@ def build(model: ModelConfig, path: str, trainer: TrainerConfig, device: str) ->
         override_config={"attn_implementation": "sdpa"},
     )
     model_config.model_type = "language_model"
-    engine = FSDPEngine(
+    verl = FSDPEngineWithLMHead(
         model_config=model_config,
         engine_config=FSDPEngineConfig(
             strategy="fsdp2",
@@ -262,15 +275,14 @@ def build(model: ModelConfig, path: str, trainer: TrainerConfig, device: str) ->
         optimizer_config=FSDPOptimizerConfig(lr=1e-6),
         checkpoint_config=CheckpointConfig(),
     )
-    engine.initialize()
-    return engine
+    return FSDPEngine(verl)
 
 
 def _lend_buffers(model: torch.nn.Module) -> None:
-    """Let peft's wrapper of a single parameter answer for the buffers of its layer, which the model reads there (the
-    correction of a router)."""
-    from peft.tuners.lora.layer import ParamWrapper
+    """Give peft's wrapper of a single parameter the buffers of its layer.
 
+    The model reads them from the wrapper, for instance the correction bias of a router.
+    """
     for module in model.modules():
         if isinstance(module, ParamWrapper):
             vars(module).update(module.get_base_layer().named_buffers(recurse=False))

@@ -1,7 +1,7 @@
-"""The output layer that answers with log-probs and entropies of given targets instead of logits.
+"""An output layer that returns log-probs and entropies of given targets instead of logits.
 
-Logits over the whole vocabulary exist for a slice of the tokens at a time only, forward and backward: with 150,000
-words, 4,096 tokens and fp32 they would take 2.3 GiB, several times over in the backward pass.
+Logits over the whole vocabulary exist for one slice of the tokens at a time, forward and backward. With a vocabulary of
+150,000, 4,096 tokens and fp32 they would take 2.3 GiB, and several times that in the backward pass.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ import torch
 from torch import Tensor
 
 SLICE_BYTES = {"cpu": 64 * 2**20, "cuda": 256 * 2**20}
-"""Largest piece of logits that is held at once, by kind of device (bytes of fp32): a GPU wants
-more rows at once."""
+"""Most logits that exist at once, by kind of device (bytes of fp32): a GPU needs more rows to be busy."""
 
 
 class _LogProbs(torch.autograd.Function):
     """(hidden [S, d], weight [V, d], targets [S]) to log-probs and entropies [S], both differentiable.
 
-    With p the softmax of z = h·Wᵀ/T: dlog p_y/dz = 1[y] − p, and dH/dz = −p (log p + H). Logits are made again in the
-    backward pass, unless one slice holds them all.
+    With p the softmax of z = h·Wᵀ/T: dlog p_y/dz = 1[y] − p, and dH/dz = −p (log p + H). Logits are computed again in
+    the backward pass, unless one slice holds all of them.
     """
 
     @staticmethod
@@ -47,7 +46,7 @@ class _LogProbs(torch.autograd.Function):
         hidden, weight, targets, normaliser, entropy, kept = ctx.saved_tensors
         with_entropy = bool(for_entropy.any())
         to_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        # In bf16 the sum over slices would lose what the later ones add.
+        # In bf16 the sum over slices would lose the contributions of the later ones.
         to_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         for part in _slices(len(targets), ctx.size):
             log_p = kept
@@ -98,8 +97,8 @@ def log_probs_and_entropy(
 
 
 class LogProbHead:
-    """Takes the place of an output layer: from hidden states [1, U, d], of which several targets may be predicted
-    by one, its answer is [1, S, 2], log-prob and entropy of each target."""
+    """Replaces an output layer: from hidden states [1, U, d], one of which may predict several targets, it returns
+    [1, S, 2], log-prob and entropy of each target."""
 
     targets: Tensor
     source_of: Tensor
@@ -117,7 +116,7 @@ class LogProbHead:
 
 
 def install(model: torch.nn.Module) -> LogProbHead:
-    """Put the head onto a Hugging Face causal language model.
+    """Replace the output layer of a Hugging Face causal language model.
 
     Raises:
         ValueError: if the layer has a bias.

@@ -1,8 +1,8 @@
 """How the sequences of a batch become the flat rows of micro-batches.
 
-A micro-batch is one row of tokens, without padding. Sequences of a group share the first tokens (their prompt), which
-stand in the row once: with a prompt of 256 tokens and 8 completions of 64 that is 768 tokens instead of 2,560. Output
-is computed only where the loss needs it.
+A micro-batch is one row of tokens without padding. The sequences of a group share their prompt, which is in the row
+once: a prompt of 256 tokens with 8 completions of 64 takes 768 tokens instead of 2,560. Output is computed only where
+the loss needs it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rl.samples import TokenBatch
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """What one forward pass works on: T tokens in a row, of which S are targets, from N sequences."""
+    """The input of one forward pass: T tokens in a row, of which S are targets, from N sequences."""
 
     input_ids: Tensor
     """int64 [1, T]."""
@@ -29,17 +29,17 @@ class MicroBatch:
     spans: SpanTable
     """Which tokens see which."""
     sources: Tensor
-    """int64 [U], the places in the row that predict something, each once."""
+    """int64 [U], the places in the row that predict a target, each once."""
     source_of: Tensor
-    """int64 [S], which of the sources predicts each target: a shared prompt's last token predicts several."""
+    """int64 [S], which source predicts each target: the last token of a shared prompt predicts several."""
     targets: Tensor
     """int64 [S], token ids."""
     mask: Tensor
-    """float [N, L], 1 where a target stands when each sequence is a row that begins behind its prompt."""
+    """float [N, L], 1 at the targets; each sequence is a row that begins after its prompt."""
     fields: dict[str, Tensor]
     """Per-token fields of the batch, float [N, L]."""
     places: np.ndarray
-    """int64 [S], where each target stands in the batch."""
+    """int64 [S], the position of each target in the batch."""
 
     def dense(self, values: Tensor) -> Tensor:
         """Values of the targets [S] as rows [N, L], 0 elsewhere."""
@@ -47,7 +47,7 @@ class MicroBatch:
 
 
 def units(batch: TokenBatch, rows: Sequence[int] | None = None) -> list[list[int]]:
-    """The rows, those that share a prompt together."""
+    """The rows, grouped by shared prompt."""
     found: dict[tuple[str, int], list[int]] = {}
     for row in range(len(batch)) if rows is None else rows:
         shares = batch.groups is not None and batch.prompt_lengths[row] > 0
@@ -56,26 +56,26 @@ def units(batch: TokenBatch, rows: Sequence[int] | None = None) -> list[list[int
 
 
 def tokens_of(batch: TokenBatch, unit: Sequence[int]) -> int:
-    """Tokens that a unit takes in a row: its prompt once, and what follows it in every sequence."""
+    """Tokens of a unit in a micro-batch: its prompt once, and the rest of every sequence."""
     prompt = int(batch.prompt_lengths[unit[0]])
     return prompt + sum(int(batch.lengths[row]) - prompt for row in unit)
 
 
-def plan(batch: TokenBatch, max_tokens: int) -> list[list[int]]:
-    """Rows for each micro-batch, in their order, of at most ``max_tokens`` tokens; a group may be cut in parts.
+def plan(batch: TokenBatch, max_tokens_per_microbatch: int) -> list[list[int]]:
+    """The rows of each micro-batch, in order; a group may be cut into parts.
 
     Raises:
-        ValueError: if one sequence alone is longer than ``max_tokens``.
+        ValueError: if a single sequence is longer than ``max_tokens_per_microbatch``.
     """
     micro_batches: list[list[int]] = []
     used = 0
     for unit in units(batch):
         for place, row in enumerate(unit):
             length, prompt = int(batch.lengths[row]), int(batch.prompt_lengths[row])
-            if length > max_tokens:
-                raise ValueError(f"a sequence of {length} tokens exceeds max_tokens_per_microbatch={max_tokens}")
+            if length > max_tokens_per_microbatch:
+                raise ValueError(f"a sequence of {length} tokens exceeds {max_tokens_per_microbatch=}")
             cost = length if place == 0 else length - prompt
-            if not micro_batches or used + cost > max_tokens:
+            if not micro_batches or used + cost > max_tokens_per_microbatch:
                 micro_batches.append([])
                 used, cost = 0, length
             micro_batches[-1].append(row)
@@ -83,26 +83,25 @@ def plan(batch: TokenBatch, max_tokens: int) -> list[list[int]]:
     return micro_batches
 
 
-def shard(batch: TokenBatch, world_size: int) -> list[list[int]]:
-    """Rows for each rank: whole groups, the largest first, each to the rank that has least so far."""
-    shards: list[list[int]] = [[] for _ in range(world_size)]
-    loads = [0] * world_size
+def shard(batch: TokenBatch, shares: int) -> list[list[int]]:
+    """The rows of each share: whole groups, the largest first, each to the share with the fewest tokens so far."""
+    shards: list[list[int]] = [[] for _ in range(shares)]
+    loads = [0] * shares
     for unit in sorted(units(batch), key=lambda unit: (-tokens_of(batch, unit), unit[0])):
-        rank = loads.index(min(loads))
-        shards[rank] += unit
-        loads[rank] += tokens_of(batch, unit)
+        least = loads.index(min(loads))
+        shards[least] += unit
+        loads[least] += tokens_of(batch, unit)
     return [sorted(rows) for rows in shards]
 
 
 def gather(batch: TokenBatch, rows: Sequence[int], device: torch.device) -> MicroBatch:
     """The micro-batch of the given rows.
 
-    No rows give a row of two tokens without a target, with which a rank that has run out of work still takes part in
-    the collectives of the others.
+    Without rows it is two tokens without a target: a rank without work uses it to take part in the others' collectives.
     """
     if not rows:
         return _empty(device)
-    row_tokens: list[np.ndarray] = []  # places in the batch of the tokens of the row
+    row_tokens: list[np.ndarray] = []  # positions in the batch of the row's tokens
     spans: list[Span] = []
     sources: dict[int, np.ndarray] = {}
     used = 0
@@ -129,7 +128,7 @@ def gather(batch: TokenBatch, rows: Sequence[int], device: torch.device) -> Micr
     places = [int(batch.offsets[row]) + np.flatnonzero(batch.loss_mask[_span(batch, row)]) for row in rows]
     mask, fields = dense(batch, rows)
     flat = np.concatenate(places)
-    # Each source once: torch adds up gradients of a repeated index in whatever order its threads arrive.
+    # Each source once: torch adds gradients of a repeated index in the order in which its threads arrive.
     unique, source_of = np.unique(np.concatenate([sources[row] for row in rows]), return_inverse=True)
     return MicroBatch(
         input_ids=torch.from_numpy(batch.input_ids[where])[None].to(device),
@@ -145,7 +144,7 @@ def gather(batch: TokenBatch, rows: Sequence[int], device: torch.device) -> Micr
 
 
 def dense(batch: TokenBatch, rows: Sequence[int]) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss mask and the fields of the rows as float [N, L]; a row begins behind its prompt."""
+    """The loss mask and the fields of the rows as float [N, L]; a row begins after its prompt."""
     starts = batch.offsets[list(rows)] + batch.prompt_lengths[list(rows)]
     lengths = batch.offsets[np.asarray(rows) + 1] - starts
     inside = np.arange(int(lengths.max()))[None, :] < lengths[:, None]
@@ -164,7 +163,7 @@ def _span(batch: TokenBatch, row: int) -> slice:
 
 
 def _documents(positions: np.ndarray) -> list[tuple[int, int]]:
-    """Start and end of each document packed into a sequence; positions begin anew at each."""
+    """Start and end of each document packed into a sequence; positions restart at 0 in each."""
     starts = [0, *(np.flatnonzero(np.diff(positions) <= 0) + 1).tolist()]
     return list(zip(starts, [*starts[1:], len(positions)], strict=True))
 

@@ -1,8 +1,8 @@
-"""Muon for the matrices of the hidden layers, AdamW for everything else, as one optimizer.
+"""Muon for the matrices of the hidden layers and AdamW for all other parameters, as one optimizer.
 
-Muon (Jordan et al. 2024) makes the momentum of a matrix orthogonal before it steps, by Newton-Schulz iterations; the
+Muon (Jordan et al. 2024) makes the momentum of a matrix orthogonal before each step, by Newton-Schulz iterations. The
 step is scaled to the root mean square of an AdamW step (Moonlight, Liu et al. 2025, arXiv 2502.16982, eq. 4), so that
-both take learning rates of one scale. It learns from few tokens, which is what a mid-training from scratch has.
+both use learning rates of the same size. Muon learns from few tokens, as in mid-training from scratch.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim.adamw import adamw
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the quintic iteration, which brings every singular value near 1 in a few steps."""
+"""Coefficients of the quintic iteration, which moves every singular value close to 1 in a few steps."""
 ITERATIONS = 5
 MOMENTUM = 0.95
 RMS_OF_ADAMW = 0.2
 EPSILON = 1e-8
 OUTSIDE = ("embed", "lm_head")
-"""Matrices that are tables of vectors: they keep AdamW."""
+"""Parts of the names of matrices that are tables of vectors; they use AdamW."""
 
 
 class Muon(torch.optim.Optimizer):
-    """One group for AdamW, then one for Muon."""
+    """Two parameter groups: the first for AdamW, the second for Muon."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """The matrix [N, M] with all its singular values near 1 (between 0.7 and 1.2), in fp32."""
+    """The matrix [N, M] with all singular values close to 1 (between 0.7 and 1.2), in fp32."""
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
     x = (matrix.T if tall else matrix).float()
@@ -120,7 +120,7 @@ def _whole(tensor: Tensor) -> Tensor:
 
 
 def _like(whole: Tensor, parameter: Tensor) -> Tensor:
-    """A whole tensor laid out over the ranks as a parameter is."""
+    """A whole tensor, sharded over the ranks like a parameter."""
     if not isinstance(parameter, DTensor):
         return whole.to(parameter.dtype)
     return distribute_tensor(whole.to(parameter.dtype), parameter.device_mesh, parameter.placements)

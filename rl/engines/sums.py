@@ -1,4 +1,4 @@
-"""What the micro-batches of a batch add up to, on one rank and over all of them."""
+"""Sums over the micro-batches of a batch, on one rank and over all ranks."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ PERCENTILE = 0.99
 
 
 class BatchSums:
-    """Counts and metrics of the micro-batches seen since the last update."""
+    """Counts and metrics of the micro-batches since the last update."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, per: Literal["tokens", "sequences"], device: torch.device) -> None:
+        """``per``: what the loss is divided by."""
+        self.per, self.device = per, device
         self.counts = torch.zeros(2, dtype=torch.float64, device=device)
-        """Targets and sequences."""
+        """Targets, and sequences that have some."""
         self.sums: dict[str, dict[str, Tensor]] = {"terms": {}, "per_token": {}, "largest": {}}
         self.log_ratios: list[Tensor] = []
 
@@ -40,12 +41,12 @@ class BatchSums:
         if found.log_ratios is not None:
             self.log_ratios.append(found.log_ratios)
 
-    def reduce(self, per: Literal["tokens", "sequences"], group: dist.ProcessGroup) -> tuple[dict[str, float], float]:
-        """Metrics of the batch over all ranks, and what the loss is divided by."""
+    def reduce(self, group: dist.ProcessGroup) -> tuple[dict[str, float], float]:
+        """Metrics of the batch over all ranks, and the divisor of the loss."""
         names = self._names(group)
         dist.all_reduce(self.counts, group=group)
         targets, sequences = (max(1.0, value) for value in self.counts.tolist())
-        divisor = targets if per == "tokens" else sequences
+        divisor = targets if self.per == "tokens" else sequences
         metrics: dict[str, float] = {}
         for kind, op, over in (
             ("terms", dist.ReduceOp.SUM, divisor),
@@ -62,7 +63,7 @@ class BatchSums:
         return metrics, divisor
 
     def _names(self, group: dist.ProcessGroup) -> dict[str, list[str]]:
-        """Names of all ranks' metrics: one that had nothing to train on has none of its own."""
+        """Names of the metrics of all ranks: a rank without sequences has none."""
         mine = {kind: sorted(values) for kind, values in self.sums.items()}
         mine["log_ratios"] = ["log_ratios"] * bool(self.log_ratios)
         if dist.get_world_size(group) == 1:

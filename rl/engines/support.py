@@ -1,4 +1,4 @@
-"""Which models the trainer can compute exactly. What it can't is refused by name before anything starts."""
+"""Which models the trainer can compute exactly. Others are refused with a reason before anything starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHANGES_LOGITS = (
     "logit_scale",
     "lm_head_multiplier",
 )
-"""Settings by which a model changes logits in ways that our attention and output layer do not follow."""
+"""Settings of models that change logits in a way that our attention and output layer do not compute."""
 ATTENTION = {
     "full_attention",
     "sliding_attention",
@@ -28,7 +28,7 @@ ATTENTION = {
     "dense",
     "sparse",
 }
-"""Kinds of layers that mix tokens in attention alone."""
+"""Kinds of layers that mix tokens only in attention."""
 MIXERS = {
     "bamba",
     "falcon_h1",
@@ -56,14 +56,14 @@ MIXERS = {
 }
 """Model types with recurrent, convolutional or linear-attention layers."""
 WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window_size", "local_attention", "index_topk")
-"""Settings of how far attention looks back."""
+"""Settings for how far back attention looks."""
 
 CPU_HEADS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
-"""Sizes of heads that vLLM's attention takes on a CPU."""
+"""Head sizes that vLLM's attention supports on a CPU."""
 LATENT = {"deepseek_v2", "deepseek_v3", "glm4_moe_lite", "glm_moe_dsa", "longcat_flash"}
 """Model types with multi-head latent attention in vLLM."""
 BIASED_ROUTERS = {"ernie4_5_moe", "laguna", "minimax_m2"}
-"""Model types that choose among all their experts, not within groups, by scores with a correction bias."""
+"""Model types that choose among all experts, not within groups, by scores with a correction bias."""
 
 
 def load_architecture(path: str, trust_remote_code: bool) -> Any:
@@ -83,11 +83,11 @@ def load_architecture(path: str, trust_remote_code: bool) -> Any:
 
 
 def require_supported(config: Any, max_length: int, trust_remote_code: bool = False) -> None:
-    """Check a Hugging Face model configuration, and try its architecture in miniature (:mod:`rl.engines.twin`).
+    """Check a Hugging Face model configuration, and try a small model of its architecture (:mod:`rl.engines.twin`).
 
     Raises:
         UserError: if log-probs would be wrong: another kind of model, layers that mix tokens outside attention, changed
-            logits, or positions or an attention window short of ``max_length``.
+            logits, or positions or an attention window shorter than ``max_length``.
     """
     from rl.engines.twin import require_exact
 
@@ -101,7 +101,7 @@ def require_supported(config: Any, max_length: int, trust_remote_code: bool = Fa
 
 
 def require_sampled_on_cpu(config: Any) -> None:
-    """Check that vLLM samples from a model on a CPU, where it can do less than on a GPU.
+    """Check that vLLM can sample from a model on a CPU, where it supports less than on a GPU.
 
     Raises:
         UserError: if it fails there, or if its log-probs are wrong.
@@ -109,27 +109,27 @@ def require_sampled_on_cpu(config: Any) -> None:
     name = config.model_type
     if name in BIASED_ROUTERS:
         raise UserError(
-            f"models of type {name} can't be sampled from on a CPU: vLLM's router leaves out there the correction bias "
-            f"of their experts, or has no such router; use a GPU, or another model"
+            f"models of type {name} can't be sampled from on a CPU: vLLM's router ignores the correction bias of their "
+            f"experts there, or has no such router; use a GPU, or another model"
         )
     if name in LATENT and getattr(config, "kv_lora_rank", None):
         raise UserError(
-            f"models of type {name} can't be sampled from on a CPU: vLLM's latent attention takes one size there, and "
-            f"its log-probs are wrong; use a GPU, or another model"
+            f"models of type {name} can't be sampled from on a CPU: vLLM's latent attention supports one size there, "
+            f"and its log-probs are wrong; use a GPU, or another model"
         )
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     if size not in CPU_HEADS:
         raise UserError(
-            f"this model ({name}) can't be sampled from on a CPU: its heads have the size {size}, and vLLM takes "
+            f"this model ({name}) can't be sampled from on a CPU: its heads have the size {size}, and vLLM supports "
             f"{', '.join(map(str, CPU_HEADS))} there; use a GPU, or another model"
         )
 
 
 def require_vocabulary(config: Any, tokenizer: Any) -> None:
-    """Check that every token has a row in the embedding, which may have more (padded vocabularies do).
+    """Check that every token has a row in the embedding. More rows than tokens are fine (padded vocabularies).
 
     Raises:
-        UserError: if a token, special ones included, lies beyond it.
+        UserError: if a token, special ones included, has no row.
     """
     beyond = {number: token for token, number in tokenizer.get_vocab().items() if number >= config.vocab_size}
     if beyond:
@@ -141,7 +141,7 @@ def require_vocabulary(config: Any, tokenizer: Any) -> None:
 
 
 def require_exportable(path: str, trust_remote_code: bool) -> None:
-    """Try in a temporary folder what a stage ends with: copy the files beside the weights, and read them back.
+    """Try the end of a stage in a temporary folder: copy the files beside the weights, and read them back.
 
     Raises:
         UserError: if a file can't be copied or read back, or if config.json does not name one architecture.
@@ -160,8 +160,8 @@ def require_exportable(path: str, trust_remote_code: bool) -> None:
             ) from error
     if len(config.architectures or ()) != 1:
         raise UserError(
-            f"config.json of {path} names {len(config.architectures or ())} architectures; name the causal language "
-            f'model alone there, such as "architectures": ["Qwen2ForCausalLM"]'
+            f"config.json of {path} names {len(config.architectures or ())} architectures; name only the causal "
+            f'language model there, such as "architectures": ["Qwen2ForCausalLM"]'
         )
 
 
@@ -171,14 +171,14 @@ def _refusal(config: Any, reason: str) -> UserError:
 
 def _require_language_model(config: Any) -> None:
     if getattr(config, "quantization_config", None):
-        raise _refusal(config, "this one is quantised, and training needs the whole weights; take the unquantised one")
+        raise _refusal(config, "this one is quantised, and training needs unquantised weights; use those")
     if getattr(config, "is_encoder_decoder", False):
-        raise _refusal(config, "they have an encoder, and the trainer knows decoders alone")
+        raise _refusal(config, "they have an encoder, and the trainer supports only decoders")
     names = ("vision_config", "audio_config", "text_config", "thinker_config")
     parts = [name for name in names if getattr(config, name, None) is not None]
     if parts:
         what = f"they wrap a language model with other parts ({', '.join(parts)})"
-        raise _refusal(config, f"{what}; take a model of text alone")
+        raise _refusal(config, f"{what}; use a text-only model")
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
     own_code = getattr(config, "auto_map", None) or {}
@@ -196,27 +196,27 @@ def _require_attention_alone(config: Any) -> None:
     if others:
         raise _refusal(
             config,
-            f"layers that mix tokens outside attention ({', '.join(others)}) would let the sequences of a row see "
+            f"with layers that mix tokens outside attention ({', '.join(others)}), sequences in one row would see "
             f"each other",
         )
     if not hasattr(config, "num_key_value_heads"):
-        raise _refusal(config, "their configuration names no num_key_value_heads, which the training engine asks for")
+        raise _refusal(config, "their configuration has no num_key_value_heads, which the training engine needs")
 
 
 def _require_length(config: Any, max_length: int) -> None:
-    """Positions and windows that reach ``max_length``, and positions that trainer and sampler stretch alike."""
+    """Check that positions and windows reach ``max_length``, and that trainer and sampler scale positions the same."""
     fix = f"model.max_length={max_length}; lower model.max_length to"
     longest = getattr(config, "max_position_embeddings", None)
     if longest and 0 < longest < max_length:
-        raise UserError(f"this model ({config.model_type}) knows positions up to {longest}, less than {fix} {longest}")
+        raise UserError(f"this model ({config.model_type}) has positions up to {longest}, less than {fix} {longest}")
     for name, rope in _ropes(config):
         original = rope.get("original_max_position_embeddings") or getattr(
             config, "original_max_position_embeddings", None
         )
         if name in ("longrope", "su", "dynamic") and original and original < max_length:
             raise UserError(
-                f"this model ({config.model_type}) stretches its positions beyond {original} by {name} rope, which "
-                f"trainer and sampler do not compute alike; that is less than {fix} {original}"
+                f"this model ({config.model_type}) scales positions beyond {original} by {name} rope, which trainer "
+                f"and sampler compute differently; {original} is less than {fix} {original}"
             )
     layers = getattr(config, "layer_types", None)
     for name in WINDOWS:
@@ -231,7 +231,7 @@ def _require_length(config: Any, max_length: int) -> None:
 
 
 def _ropes(config: Any) -> list[tuple[str, dict[str, Any]]]:
-    """(Kind, settings) of each way in which a model turns positions."""
+    """(Kind, settings) of each rotary position embedding of a model."""
     ropes = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
     each = [rope for rope in (ropes, *ropes.values()) if isinstance(rope, dict)]
     return [(str(rope.get("rope_type") or rope.get("type")), rope) for rope in each]

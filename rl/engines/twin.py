@@ -1,9 +1,9 @@
-"""A model in miniature, on which it shows whether the trainer computes an architecture exactly.
+"""A small model of an architecture, to test whether the trainer computes the architecture exactly.
 
-That is a matter of the model's code: attention that goes through transformers' interface, nothing else that mixes
-tokens, an output layer whose product is the logits. So the architecture is built with small sizes and random weights,
-and its log-probs under the trainer's attention, layout and output layer, in training mode, are compared in fp32 with
-those that transformers gives for each sequence alone. That takes a second, and needs no list of names to be complete.
+This depends on the model's code: attention must go through transformers' interface, nothing else may mix tokens, and
+the output layer must give the logits. So the architecture is built with small sizes and random weights. Its log-probs
+with the trainer's attention, layout and output layer, in training mode, are compared in fp32 with those that
+transformers computes for each sequence alone. This takes a second, and works for architectures that no list names.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ SIZES = {
 LAYERS = 4
 """Layers of a twin, or as many as it takes to have one of every kind."""
 SMALL, LARGE = 10_000_000, 50_000_000
-"""Parameters up to which a model is its own twin, and beyond which a twin was not made small."""
+"""A model with at most so many parameters is its own twin; a twin with more than so many is refused."""
 LONG = 640
-"""Tokens of the longest sequence that is tried (less where ``model.max_length`` is): windows and stretched positions
-often begin beyond short ones."""
+"""Tokens of the longest sequence that is tried (at most ``model.max_length``): attention windows and scaled positions
+often make no difference on short sequences."""
 LIMIT = 2e-4
-"""Largest difference of log-probs that fp32 explains (nats)."""
+"""Largest difference of log-probs that fp32 rounding explains (nats)."""
 
 
 def require_exact(config: Any, max_length: int, trust_remote_code: bool = False) -> None:
-    """Try an architecture in miniature.
+    """Try a small model of an architecture.
 
     Raises:
         UserError: if the trainer's log-probs differ from those of transformers, or if it can't be tried.
@@ -76,18 +76,18 @@ def require_exact(config: Any, max_length: int, trust_remote_code: bool = False)
             raise
         except Exception as error:
             raise UserError(
-                f"models of type {name} can't be trained: a small random one fails with "
+                f"models of type {name} can't be trained: a small random model fails with "
                 f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             ) from error
     reasons = {
-        "alone": "its layers compute something that the trainer's attention or output layer leaves out",
+        "alone": "their layers compute something that the trainer's attention or output layer does not",
         "together": "layers other than attention mix tokens, so sequences in one row would see each other",
-        "training": "they compute something else in training than when they answer",
+        "training": "they compute something different in training than in evaluation",
     }
     for kind, difference in found.items():
         if not difference < LIMIT:
             raise UserError(
-                f"models of type {name} can't be trained: {reasons[kind]} (log-probs of a small random one are off by "
+                f"models of type {name} can't be trained: {reasons[kind]} (log-probs of a small random model differ by "
                 f"{difference:.2g})"
             )
 
@@ -98,7 +98,7 @@ def twin(config: Any) -> Any:
     heads, kv_heads = getattr(config, "num_attention_heads", None), getattr(config, "num_key_value_heads", None)
     for name, size in SIZES.items():
         value = getattr(small, name, None)
-        if isinstance(value, list):  # one for each layer
+        if isinstance(value, list):  # one value per layer
             setattr(small, name, [min(each, size) for each in value])
         elif isinstance(value, int) and not isinstance(value, bool) and value > size:
             setattr(small, name, size)
@@ -128,7 +128,7 @@ def _fewer_layers(config: Any) -> None:
 
 
 def _fewer_frequencies(config: Any) -> None:
-    """Stretched positions may have a factor for each frequency of a head."""
+    """Scaled positions may have one factor per frequency of a head."""
     ropes = getattr(config, "rope_parameters", None) or {}
     for rope in (ropes, *ropes.values()):
         if isinstance(rope, dict) and rope.get("long_factor"):
@@ -142,7 +142,7 @@ def _build(config: Any, trust_remote_code: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
     def make(some: Any) -> Any:
-        # The plainest attention knows everything that a model asks of it.
+        # Eager attention supports everything that a model may need.
         options = {"attn_implementation": "eager", "trust_remote_code": trust_remote_code}
         return AutoModelForCausalLM.from_config(copy.deepcopy(some), **options)
 
@@ -155,7 +155,7 @@ def _build(config: Any, trust_remote_code: bool) -> Any:
         if count(config) > LARGE:
             raise ValueError("it can't be made small")
     model = make(config).float()
-    with torch.no_grad():  # what begins at zero or one would hide what it does
+    with torch.no_grad():  # parameters that start at zero or one would hide their effect
         for parameter in model.parameters():
             parameter.nan_to_num_().add_(torch.randn_like(parameter), alpha=0.1)
     return model
@@ -164,8 +164,8 @@ def _build(config: Any, trust_remote_code: bool) -> Any:
 def _require_parts(model: Any, name: str) -> None:
     if not model._can_set_attn_implementation():
         raise UserError(
-            f"models of type {name} can't be trained: their attention is their own, and does not go through the "
-            f"interface of transformers by which the trainer keeps sequences apart"
+            f"models of type {name} can't be trained: their attention does not use the interface of transformers by "
+            f"which the trainer keeps sequences apart"
         )
     layer = model.get_output_embeddings()
     if layer is None or getattr(layer, "bias", None) is not None:
@@ -173,13 +173,13 @@ def _require_parts(model: Any, name: str) -> None:
         raise UserError(f"models of type {name} can't be trained: they have {what}, so log-probs would be wrong")
     if any(parameter.endswith("sinks") for parameter, _ in model.named_parameters()):
         raise UserError(
-            f"models of type {name} can't be trained: their attention has sinks, which the trainer's leaves out"
+            f"models of type {name} can't be trained: their attention has sinks, which the trainer's does not"
         )
 
 
 def _differences(model: Any, max_length: int) -> dict[str, float]:
     """Largest differences of log-probs: of a sequence alone, of sequences that share a row or a prompt, and between
-    training and answering."""
+    training and evaluation mode."""
     import torch
 
     from rl.engines import attention, head, layout
@@ -216,7 +216,7 @@ def _differences(model: Any, max_length: int) -> dict[str, float]:
     group = replace(group, groups=np.zeros(2, dtype=np.int64), prompt_lengths=np.full(2, len(prompt)))
     row = packed_batch([packed[0] + packed[1]], [[0] * len(packed[0]) + [1] * len(packed[1])])
     batches = [supervised_batch([(long, 1)]), group, row]
-    answering = [compute(batch) for batch in batches]
+    evaluation = [compute(batch) for batch in batches]
     model.train()
     training = [compute(batch) for batch in batches]
     wanted = [
@@ -225,9 +225,9 @@ def _differences(model: Any, max_length: int) -> dict[str, float]:
         np.concatenate(expected[3:]),
     ]
     return {
-        "alone": _largest(answering[:1], wanted[:1]),
-        "together": _largest(answering[1:], wanted[1:]),
-        "training": _largest(training, answering),
+        "alone": _largest(evaluation[:1], wanted[:1]),
+        "together": _largest(evaluation[1:], wanted[1:]),
+        "training": _largest(training, evaluation),
     }
 
 

@@ -46,7 +46,7 @@ def run(stage: MidTrainingStage, runtime: Runtime) -> None:
             packed = packed_batch(rows, segments)
             ledger.add(shares, before, mixture.tokens, phase_at(stage, step.number))
         with step.phase("train"):
-            metrics |= runtime.trainer.update(packed, None, batch.max_tokens_per_microbatch)
+            metrics |= runtime.trainer.update(packed, None, max_tokens_per_microbatch=batch.max_tokens_per_microbatch)
         metrics |= figures(stage, cells, mixture, step.number)
         if step.last:
             if stage.held_out:
@@ -147,5 +147,7 @@ def measure(stage: MidTrainingStage, held_out: Sequence[Documents], runtime: Run
     for kind in dict.fromkeys(source.kind for source in stage.corpus):
         texts = [d.text for s, part in zip(stage.corpus, held_out, strict=True) if s.kind == kind for d in part]
         if texts:  # a source of one document keeps none aside
-            found[f"perplexity/{kind}"] = corpus_perplexity(runtime, texts, stage.sequence_length, tokens)
+            found[f"perplexity/{kind}"] = corpus_perplexity(
+                runtime, texts, stage.sequence_length, max_tokens_per_microbatch=tokens
+            )
     return found

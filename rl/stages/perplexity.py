@@ -25,7 +25,7 @@ def run(stage: PerplexityStage, runtime: Runtime) -> None:
         with tracker.phase("score"):
             done = len(documents) - len(missing)
             texts = [documents[place].text for place in missing]
-            for places, found in score(runtime, texts, stage.window, tokens):
+            for places, found in score(runtime, texts, stage.window, max_tokens_per_microbatch=tokens):
                 for place, one in zip(places, found, strict=True):
                     known[keys[missing[place]]] = answer = {"nll": one.nll, "tokens": one.tokens}
                     cache.put(keys[missing[place]], answer)

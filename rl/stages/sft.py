@@ -54,7 +54,7 @@ def run(stage: SFTStage, runtime: Runtime) -> None:
             picked = rows_at(step.number * batch.prompts_per_step, batch.prompts_per_step, len(train), seed)
             sequences = supervised_batch([train[i] for i in picked])
         with step.phase("train"):
-            metrics = runtime.trainer.update(sequences, None, batch.max_tokens_per_microbatch)
+            metrics = runtime.trainer.update(sequences, None, max_tokens_per_microbatch=batch.max_tokens_per_microbatch)
         metrics["tokens"] = sequences.num_targets
         if not held_out:
             step.finish(metrics, score=-metrics["loss"])
@@ -62,7 +62,7 @@ def run(stage: SFTStage, runtime: Runtime) -> None:
         improved = False
         if step.last or (step.number + 1) % stage.held_out_every == 0:
             with step.phase("held_out"):
-                loss = held_out_loss(held_out, runtime, batch.max_tokens_per_microbatch)
+                loss = held_out_loss(held_out, runtime, max_tokens_per_microbatch=batch.max_tokens_per_microbatch)
             metrics["held_out_loss"] = loss
             improved = best.offer(loss, step.number + 1)
         conclude(step, best)
@@ -75,11 +75,11 @@ def conclude(step: Step, best: Best) -> None:
         step.end_stage("best", f"held-out loss {best.loss:.4f} after step {best.step}", weights_after=best.step)
 
 
-def held_out_loss(examples: list[Example], runtime: Runtime, max_tokens: int) -> float:
+def held_out_loss(examples: list[Example], runtime: Runtime, *, max_tokens_per_microbatch: int) -> float:
     """Mean negative log-likelihood of the held-out answers (nats a token)."""
     batch = supervised_batch(examples)
-    log_probs = runtime.trainer.log_probs(batch, max_tokens).astype(np.float64)
-    return float(-(log_probs * batch.loss_mask).sum() / batch.num_targets)
+    log_probs = runtime.trainer.log_probs(batch, max_tokens_per_microbatch=max_tokens_per_microbatch)
+    return float(-(log_probs.astype(np.float64) * batch.loss_mask).sum() / batch.num_targets)
 
 
 def rows_at(position: int, n: int, total: int, seed: int) -> list[int]:

@@ -4,7 +4,7 @@ import multiprocessing
 import socket
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from rl.samples import Completion, Group, TokenBatch, policy_batch, supervised_b
 
 @dataclass(frozen=True)
 class Call:
-    """What one rank does."""
+    """The work of one rank."""
 
     function: Callable[..., Any]
     model: Path
@@ -31,7 +31,7 @@ class Call:
 
 
 def _serve(rank: int, calls: Any) -> None:
-    """One rank: an actor anew for every call. The process lives on, because importing the engine takes seconds."""
+    """One rank: a new actor for every call, in one process, because importing the engine takes seconds."""
     while True:
         call, port = calls.recv()
         try:
@@ -87,8 +87,12 @@ def ragged(seed: int = 0, rows: int = 13, vocabulary: int = 1400) -> TokenBatch:
     )
 
 
-def policy_examples(seed: int = 0, groups: int = 3, samples: int = 4) -> TokenBatch:
-    """Groups of ragged completions with rewards, and sampler log-probs off the policy's, so that ratios clip."""
+def policy_examples(seed: int = 0, groups: int = 3, samples: int = 4, untrained: bool = False) -> TokenBatch:
+    """Groups of ragged completions with rewards, and sampler log-probs off the policy's, so that ratios clip.
+
+    With ``untrained`` some tokens are not trained: a span inside each completion, the first and the last token of some,
+    and all of the second.
+    """
     rng = np.random.default_rng(seed)
     found = []
     for number in range(groups):
@@ -96,7 +100,17 @@ def policy_examples(seed: int = 0, groups: int = 3, samples: int = 4) -> TokenBa
             Completion(rng.integers(10, 1400, size=n), rng.normal(-7.3, 0.3, size=n).astype(np.float32), "", "stop", 1)
             for n in rng.integers(3, 40, size=samples)
         ]
+        if untrained:
+            completions = [replace(c, trained=_trained(len(c.token_ids), i)) for i, c in enumerate(completions)]
         prompt = rng.integers(10, 1400, size=rng.integers(4, 20)).tolist()
         found.append(Group(str(number), ask("t", "q", "a"), prompt, completions, rewards=rng.random(samples).tolist()))
     batch = policy_batch(found, temperature=0.8)
     return batch.with_field("ref_log_probs", batch.fields["rollout_log_probs"] + 0.1 * batch.loss_mask)
+
+
+def _trained(length: int, number: int) -> np.ndarray:
+    """bool [length]: a span in the middle is not trained; neither are the first token, all, or the last, by number."""
+    trained = np.ones(length, dtype=bool)
+    trained[length // 4 : length // 2] = False
+    trained[[slice(0, 1), slice(0, length), slice(length - 1, length), slice(0, 0)][number % 4]] = False
+    return trained

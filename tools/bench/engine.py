@@ -103,7 +103,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         actor.setup("127.0.0.1", actor.rendezvous()[1])
         actor.begin_stage(OPTIM, chosen.rounds)
         bare = bare_loop(path, batch, chosen.max_tokens)
-        contenders = {"engine": lambda: actor.update(batch, None, chosen.max_tokens)["loss"], "bare": bare}
+
+        def engine() -> float:
+            metrics = actor.update(batch, None, max_tokens_per_microbatch=chosen.max_tokens)
+            assert metrics is not None
+            return metrics["loss"]
+
+        contenders = {"engine": engine, "bare": bare}
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
         losses: dict[str, list[float]] = {name: [] for name in contenders}
         for turn in range(chosen.rounds):

@@ -54,7 +54,10 @@ def train(job: dict[str, Any]) -> None:
         command = wait_for_turn()
         batch = frozen or batch_of(command)
         started = time.process_time()
-        metrics = actor.update(batch, ALGORITHM, job["max_tokens"], job["longest"])
+        metrics = actor.update(
+            batch, ALGORITHM, max_tokens_per_microbatch=job["max_tokens"], max_completion_tokens=job["longest"]
+        )
+        assert metrics is not None
         trained = time.process_time()
         if frozen is None:
             actor.publish(1)

@@ -141,10 +141,10 @@ def measure(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
             tokens = 3840 if name == "nano" else 960
             for length in (64, 256, 480):
                 batch = batch_of(tokens // length, length)
-                trainer.update(batch, None, 4096)
+                trainer.update(batch, None, max_tokens_per_microbatch=4096)
                 before = cpu_of([pid])
                 for _ in range(3):
-                    trainer.update(batch, None, 4096)
+                    trainer.update(batch, None, max_tokens_per_microbatch=4096)
                 seconds = (cpu_of([pid]) - before) / 3
                 found.setdefault(f"training {name}, tokens a CPU-second by length", {})[length] = round(
                     len(batch.input_ids) / seconds
@@ -175,7 +175,7 @@ def measure(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
             trainer, rollout = engines(paths["larger"], ModelConfig(path=str(paths["larger"]), max_length=512), ranks)
             trainer.begin_stage(OptimConfig(lr=1e-9), 1000)
             batch = batch_of(16, 128)
-            seconds = median_s(lambda: trainer.update(batch, None, 1024), 3)  # noqa: B023
+            seconds = median_s(lambda: trainer.update(batch, None, max_tokens_per_microbatch=1024), 3)  # noqa: B023
             found["ranks, tokens a second (one thread each)"][ranks] = round(len(batch.input_ids) / seconds)
             say(f"{ranks} ranks: trained")
             trainer.stop()

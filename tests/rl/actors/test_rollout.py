@@ -37,7 +37,7 @@ def test_log_probs_agree_after_every_sync(ray_cluster, models, embeddings, lora_
         trainer.setup()
         trainer.begin_stage(OptimConfig(lr=1e-2), 10)
         for version, temperature in ((1, 1.0), (2, 0.7), (3, 1.0)):
-            moved = trainer.update(ragged(seed=version), None, 1024)["grad_norm"]
+            moved = trainer.update(ragged(seed=version), None, max_tokens_per_microbatch=1024)["grad_norm"]
             assert moved > 0
             update = trainer.publish(version)
             ray.get(rollout.sync.remote(update))
@@ -49,7 +49,9 @@ def test_log_probs_agree_after_every_sync(ray_cluster, models, embeddings, lora_
                 for i, (ids, found) in enumerate(zip(PROMPTS, answers, strict=True))
             ]
             batch = policy_batch(groups, temperature)
-            difference = np.abs(trainer.log_probs(batch, 1024) - batch.fields["rollout_log_probs"])[batch.loss_mask]
+            difference = np.abs(
+                trainer.log_probs(batch, max_tokens_per_microbatch=1024) - batch.fields["rollout_log_probs"]
+            )[batch.loss_mask]
             assert difference.max() < 1e-4, (version, difference.max())
             assert all(c.weight_version == version for group in answers for c in group)
             again = ray.get(rollout.generate.remote(PROMPTS, 3, sampling, 5))
@@ -90,9 +92,9 @@ def test_requests_go_on_across_a_weight_update(ray_cluster, models, tmp_path):
         def log_probs(answers):
             groups = [Group(u, ask("t", "q", "a"), dict(requests)[u], f, rewards=[0.0] * 2) for u, f in answers]
             batch = policy_batch(groups, 1.0)
-            return (trainer.log_probs(batch, 4096) - batch.fields["rollout_log_probs"]), batch
+            return (trainer.log_probs(batch, max_tokens_per_microbatch=4096) - batch.fields["rollout_log_probs"]), batch
 
-        trainer.update(ragged(seed=1), None, 1024)
+        trainer.update(ragged(seed=1), None, max_tokens_per_microbatch=1024)
         ray.get(rollout.sync.remote(trainer.publish(2)))
         answers = ray.get(rollout.collect.remote(6))
         assert sorted(uid for uid, _ in answers) == [uid for uid, _ in requests]

@@ -1,4 +1,4 @@
-"""Advantages, losses and corrections: against verl on random ragged batches, by hand, and by identity."""
+"""Advantages, losses and corrections: against verl on random ragged batches, by hand, and by identities."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,13 @@ from rl.config.stages import OptimConfig
 from rl.engines import layout
 from tests.rl.ranks import policy_examples
 
-HORIZON = 48
-"""Fixed denominator of seq-mean-token-sum-norm."""
+MAX_COMPLETION_TOKENS = 48
+"""The fixed divisor of seq-mean-token-sum-norm."""
 
 
-def dense_batch(seed=0, algorithm=AlgorithmConfig()):  # noqa: B008
-    """Mask and fields [N, L] of a ragged policy batch with advantages, and log-probs of a trainer off the sampler."""
-    batch = with_advantages(policy_examples(seed), algorithm)
+def dense_batch(seed=0, algorithm=AlgorithmConfig(), untrained=False):  # noqa: B008
+    """Mask and fields [N, L] of a ragged policy batch with advantages, and log-probs that differ from the sampler's."""
+    batch = with_advantages(policy_examples(seed, untrained=untrained), algorithm)
     mask, fields = layout.dense(batch, range(len(batch)))
     generator = torch.Generator().manual_seed(seed)
     new = (fields["rollout_log_probs"] + 0.3 * torch.randn(mask.shape, generator=generator)) * mask
@@ -29,7 +29,7 @@ def dense_batch(seed=0, algorithm=AlgorithmConfig()):  # noqa: B008
 def ours(algorithm, mask, fields, new, parts=1):
     """Loss over the whole batch, its gradient and its metrics, from ``parts`` micro-batches."""
     new = new.clone().requires_grad_()
-    loss = policy_loss(algorithm, HORIZON)
+    loss = policy_loss(algorithm, max_completion_tokens=MAX_COMPLETION_TOKENS)
     total, metrics = 0.0, {}
     for rows in torch.arange(len(mask)).chunk(parts):
         part = {name: values[rows] for name, values in fields.items()}
@@ -37,7 +37,7 @@ def ours(algorithm, mask, fields, new, parts=1):
         total = total + sums.total
         for name, value in (sums.terms | sums.per_token).items():
             metrics[name] = metrics.get(name, 0.0) + float(value)
-    total = total / (mask.sum() if loss.per == "tokens" else len(mask))
+    total = total / (mask.sum() if loss.per == "tokens" else mask.any(dim=1).sum())
     total.backward()
     return total.item(), new.grad, metrics
 
@@ -52,7 +52,7 @@ def verls(algorithm, mask, fields, new):
         clip_ratio_low=algorithm.clip_low, clip_ratio_high=algorithm.clip_high, clip_ratio_c=algorithm.clip_dual,
         tau_pos=algorithm.tau_positive, tau_neg=algorithm.tau_negative,
     )  # fmt: skip
-    config.global_batch_info.update(loss_scale_factor=HORIZON)
+    config.global_batch_info.update(loss_scale_factor=MAX_COMPLETION_TOKENS)
     new = new.clone().requires_grad_()
     total, _ = get_policy_loss_fn(algorithm.loss)(
         old_log_prob=fields["rollout_log_probs"], log_prob=new, advantages=fields["advantages"], response_mask=mask,
@@ -60,7 +60,9 @@ def verls(algorithm, mask, fields, new):
     )  # fmt: skip
     if algorithm.kl_coef > 0 and algorithm.kl_in == "loss":
         kl = kl_penalty(new, fields["ref_log_probs"], algorithm.kl_estimator)
-        total = total + algorithm.kl_coef * agg_loss(kl, mask, algorithm.aggregation, loss_scale_factor=HORIZON)
+        total = total + algorithm.kl_coef * agg_loss(
+            kl, mask, algorithm.aggregation, loss_scale_factor=MAX_COMPLETION_TOKENS
+        )
     total.backward()
     return total.item(), new.grad
 
@@ -79,14 +81,15 @@ LOSSES = [
 
 
 @pytest.mark.parametrize("algorithm", LOSSES, ids=lambda a: f"{a.loss}-{a.aggregation}")
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_losses_and_gradients_equal_verls(algorithm, seed):
-    _, mask, fields, new = dense_batch(seed)
+@pytest.mark.parametrize(("seed", "untrained"), [(0, False), (1, False), (2, False), (0, True)])
+def test_losses_and_gradients_equal_verls(algorithm, seed, untrained):
+    _, mask, fields, new = dense_batch(seed, untrained=untrained)
     expected, expected_gradient = verls(algorithm, mask, fields, new)
     for parts in (1, 3):
         total, gradient, _ = ours(algorithm, mask, fields, new, parts)
         assert total == pytest.approx(expected, rel=1e-6, abs=1e-7)
         assert (gradient - expected_gradient).abs().max() < 1e-7
+        assert (gradient[mask == 0] == 0).all() and (gradient[mask == 1] != 0).any()
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -101,19 +104,40 @@ def test_every_preset_is_possible_and_equals_verl(preset):
 
 
 @pytest.mark.parametrize("name", ["grpo", "rloo", "opo", "gpg", "reinforce_plus_plus", "reinforce_plus_plus_baseline"])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_advantages_equal_verls(name, seed):
+@pytest.mark.parametrize(("seed", "untrained"), [(0, False), (1, False), (0, True), (1, True)])
+def test_advantages_equal_verls(name, seed, untrained):
     from verl.trainer.config import AlgoConfig
     from verl.trainer.ppo.core_algos import get_adv_estimator_fn
 
-    batch, mask, fields, _ = dense_batch(seed, AlgorithmConfig(advantage=name))
+    batch, mask, fields, _ = dense_batch(seed, AlgorithmConfig(advantage=name), untrained)
     rewards = torch.zeros_like(mask)
-    for row, length in enumerate(mask.sum(dim=1).int().tolist()):
-        rewards[row, length - 1] = float(batch.rewards[row])
+    for row, targets in enumerate(mask):
+        last = int(targets.nonzero().max()) if targets.any() else 0
+        rewards[row, last] = float(batch.rewards[row])
     expected, _ = get_adv_estimator_fn(name)(
         token_level_rewards=rewards.clone(), response_mask=mask, index=batch.groups, config=AlgoConfig()
     )
-    assert (fields["advantages"] - expected * mask).abs().max() < 1e-7
+    assert (fields["advantages"] - expected * mask).abs().max() < 2e-7
+    assert (fields["advantages"][mask == 1] != 0).any() and (mask.sum(dim=1) == 0).any() == untrained
+
+
+def test_untrained_tokens_have_no_length_and_no_kl():
+    """LegalOne's baseline weighs by trained tokens, and a KL term in the reward is summed over them."""
+    batch = policy_examples(3, untrained=True)
+    trained = np.add.reduceat(batch.loss_mask, batch.offsets[:-1])
+    assert (trained < batch.lengths - batch.prompt_lengths).all() and trained.any() and not trained.all()
+    kl = {"kl_coef": 0.1, "kl_in": "reward", "kl_estimator": "k1"}
+    for algorithm in (AlgorithmConfig(advantage="length_weighted"), AlgorithmConfig(advantage="length_weighted", **kl)):
+        returns = batch.rewards - np.where(algorithm.kl_coef, 0.1 * -0.1 * trained, 0.0)  # log-probs differ by 0.1
+        found = with_advantages(batch, algorithm).fields["advantages"]
+        assert (found[~batch.loss_mask] == 0).all()
+        for row in np.flatnonzero(trained):
+            mine = batch.groups == batch.groups[row]
+            baseline = (trained * returns)[mine].sum() / trained[mine].sum()
+            own = found[batch.offsets[row] : batch.offsets[row + 1]][
+                batch.loss_mask[batch.offsets[row] : batch.offsets[row + 1]]
+            ]
+            assert own == pytest.approx(np.full(len(own), returns[row] - baseline), abs=1e-6)
 
 
 def test_length_weighted_baseline_by_hand_and_against_opo():

@@ -110,7 +110,7 @@ def gradient_of(one, algorithm):
     logits = torch.randn((*mask.shape, 7), generator=generator, requires_grad=True)
     log_probs = logits.log_softmax(-1)
     entropy = -(log_probs.exp() * log_probs).sum(-1)
-    loss = policy_loss(algorithm, 32)
+    loss = policy_loss(algorithm, max_completion_tokens=32)
     loss.function(log_probs[..., 0], entropy, mask, fields).total.backward()
     return logits.grad.abs().max().item()
 
@@ -159,7 +159,8 @@ def _updates(actor, algorithm, batch, shares):
     from rl.config.stages import OptimConfig
 
     actor.begin_stage(OptimConfig(lr=1e-30), 10)
-    return [actor.update(batch, algorithm, 512, 16, rows)["policy_loss"] for rows in shares]
+    limits = {"max_tokens_per_microbatch": 512, "max_completion_tokens": 16}
+    return [actor.update(batch, algorithm, **limits, rows=rows)["policy_loss"] for rows in shares]
 
 
 @pytest.mark.parametrize("preset", ["reinforce_pp", "grpo"])

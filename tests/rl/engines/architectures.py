@@ -80,7 +80,7 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Row of the table: (model type, what differs from ``SIZES``)."""
 SAMPLED = [name for name in ARCHITECTURES if name not in ("deepseek-v3", "ernie4-5-moe", "minimax-m2")]
-"""What vLLM samples from on a CPU (:func:`rl.engines.support.require_sampled_on_cpu`)."""
+"""Models that vLLM samples from on a CPU (:func:`rl.engines.support.require_sampled_on_cpu`)."""
 
 
 def build(name: str, folder: Path) -> Path:
@@ -115,11 +115,11 @@ def _tokenizer() -> Any:
 
 COLUMNS = ("log-probs", "loss in training", "gradient", "export", "LoRA export", "after a sync", "whole run")
 OF_TEST = {"test_an_adapter": "LoRA export", "test_the_sampler": "after a sync", "test_a_whole_run": "whole run"}
-"""Which column a test fills that failed before it measured anything."""
+"""The column that a test fills if it fails before it measures anything."""
 
 
 def table(reports: list[Path]) -> str:
-    """The Markdown table of junit reports: a row an architecture, a column a measurement; of a cell, the last."""
+    """The Markdown table of junit reports: a row per architecture, a column per measurement; the last value counts."""
     rows: dict[str, dict[str, str]] = {}
     for case in (case for report in reports for case in xml.etree.ElementTree.parse(report).iter("testcase")):
         found = {p.attrib["name"]: p.attrib["value"] for p in case.iter("property")}

@@ -15,11 +15,11 @@ from rl.samples import Group, TokenBatch, packed_batch, policy_batch
 from tests.rl.engines.architectures import ARCHITECTURES, SAMPLED, build
 from tests.rl.ranks import on_ranks, policy_examples, ragged
 
-MAX_TOKENS = 512
+LIMIT = {"max_tokens_per_microbatch": 512}
 OPTIM = OptimConfig(lr=1e-3, schedule="constant", clip_grad=1e9)
 SYNCED = ("qwen2", "dots1")
-"""Architectures whose weight sync is tried in every run of the tests; the others' on request (``-m slow``). vLLM has no
-code of its own for dots1 and rewrites that of transformers; its experts are fused, its router has a bias."""
+"""Architectures whose weight sync is tested by default; ``-m slow`` tests the others. vLLM has no code for dots1 and
+adapts that of transformers; its experts are fused, and its router has a bias."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def documents(batch: TokenBatch) -> list[np.ndarray]:
 
 
 def reference(folder, batch, gradients=False):
-    """Log-probs of transformers, every document alone and nothing random; and the norm of the loss's gradient."""
+    """Log-probs from transformers, each document by itself, without randomness; with the gradient norm on request."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -77,12 +77,12 @@ def groups():
 
 
 def measure(actor, folder):
-    found = {"groups": actor.log_probs(groups(), MAX_TOKENS)[1], "packed": actor.log_probs(packed(), MAX_TOKENS)[1]}
+    found = {"groups": actor.log_probs(groups(), **LIMIT)[1], "packed": actor.log_probs(packed(), **LIMIT)[1]}
     actor.begin_stage(OPTIM, 10)
-    step = actor.update(packed(), None, MAX_TOKENS)
-    actor.update(groups(), AlgorithmConfig(), MAX_TOKENS)
+    step = actor.update(packed(), None, **LIMIT)
+    actor.update(groups(), AlgorithmConfig(), **LIMIT)
     actor.export(folder)
-    return found, step, actor.log_probs(packed(), MAX_TOKENS)[1]
+    return found, step, actor.log_probs(packed(), **LIMIT)[1]
 
 
 def largest(record_property, name, found, wanted):
@@ -93,7 +93,7 @@ def largest(record_property, name, found, wanted):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_engine_equals_transformers(model_of, tmp_path, record_property, name):
-    """Log-probs when it answers, loss and gradient in an update (whatever is random there), and the export."""
+    """Log-probs in evaluation, loss and gradient in training (nothing random is left), and the export."""
     record_property("architecture", name)
     folder = model_of(name)
     found, step, trained = on_ranks(measure, folder, 1, str(tmp_path / "hf"))[0]
@@ -126,7 +126,7 @@ def some(names):
 
 @pytest.mark.parametrize("name", some(SYNCED))
 def test_the_sampler_follows_the_trainer(ray_cluster, model_of, tmp_path, record_property, name):
-    """vLLM's log-probs of what it samples, against the trainer's, after weights moved and were sent."""
+    """vLLM's log-probs of its samples against the trainer's, after an update and a weight sync."""
     from rl.actors import rollout as rollout_module
     from rl.actors.group import TrainerGroup
     from rl.actors.rollout import RolloutActor, RolloutSpec
@@ -147,7 +147,7 @@ def test_the_sampler_follows_the_trainer(ray_cluster, model_of, tmp_path, record
         trainer.begin_stage(OptimConfig(lr=1e-2), 10)
         worst = 0.0
         for version in (1, 2):
-            trainer.update(ragged(seed=version, vocabulary=1000), None, 1024)
+            trainer.update(ragged(seed=version, vocabulary=1000), None, max_tokens_per_microbatch=1024)
             ray.get(rollout.sync.remote(trainer.publish(version)))
             answers = ray.get(rollout.generate.remote(prompts, 2, SamplingConfig(max_tokens=40), 5))
             sampled = [
@@ -155,7 +155,9 @@ def test_the_sampler_follows_the_trainer(ray_cluster, model_of, tmp_path, record
                 for i, (ids, found) in enumerate(zip(prompts, answers, strict=True))
             ]
             batch = policy_batch(sampled, 1.0)
-            difference = np.abs(trainer.log_probs(batch, 4096) - batch.fields["rollout_log_probs"])
+            difference = np.abs(
+                trainer.log_probs(batch, max_tokens_per_microbatch=4096) - batch.fields["rollout_log_probs"]
+            )
             worst = max(worst, float(difference[batch.loss_mask].max()))
         assert largest(record_property, "after a sync", worst, 0) < 1e-4
     finally:

@@ -1,4 +1,4 @@
-"""The output layer that answers with log-probs: its numbers, its gradients, and the memory it takes."""
+"""The output layer that returns log-probs: its values, its gradients, and its memory."""
 
 import subprocess
 import sys

@@ -1,4 +1,6 @@
-"""Micro-batches: every row in one, within the budget, whole groups to a rank, and targets after what predicts them."""
+"""Micro-batches: each row in one, within the budget; whole groups in a share; targets follow the token before them."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from rl.samples import Completion, Group, policy_batch
 
 
 def grouped(lengths, prompt, per_group):
-    """A policy batch of random tokens: completions of the given lengths, so many to a prompt."""
+    """A policy batch of random tokens: completions of the given lengths, ``per_group`` for each prompt."""
     rng = np.random.default_rng(0)
     groups = []
     for start in range(0, len(lengths), per_group):
@@ -40,7 +42,7 @@ def test_every_row_is_in_one_microbatch_within_the_budget(shape, budget):
 
 
 @given(SHAPES, st.integers(1, 5))
-def test_shards_are_whole_groups_of_like_size(shape, ranks):
+def test_shards_are_whole_groups_of_similar_size(shape, ranks):
     batch = grouped(*shape)
     shards = layout.shard(batch, ranks)
     assert sorted(row for rows in shards for row in rows) == list(range(len(batch)))
@@ -56,9 +58,11 @@ def test_a_row_over_the_budget_is_named():
         layout.plan(grouped([10, 40], 20, 1), 50)
 
 
-@given(SHAPES)
-def test_targets_follow_the_tokens_that_predict_them(shape):
+@given(SHAPES, st.sampled_from([0.0, 0.4]))
+def test_targets_follow_the_tokens_that_predict_them(shape, untrained):
     batch = grouped(*shape)
+    keep = np.random.default_rng(1).random(len(batch.loss_mask)) >= untrained
+    batch = replace(batch, loss_mask=batch.loss_mask & keep)
     micro = layout.gather(batch, range(len(batch)), torch.device("cpu"))
     assert (batch.input_ids[micro.places] == micro.targets.numpy()).all()
     before = batch.input_ids[micro.places - 1]

@@ -1,4 +1,4 @@
-"""Muon against torch's own, on one rank and two, across a resume."""
+"""Muon against torch's own Muon, on one and two ranks, and after a resume."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_every_singular_value_comes_near_one():
 
 
 def test_it_steps_as_torchs_muon_and_adamw_do():
-    """torch iterates in bf16, hence the tolerance of the matrices: a hundredth of a step's size."""
+    """torch iterates in bf16, hence the tolerance for matrices: a small part of a step."""
     ours, theirs = named(), named()
     optimizer = Muon(ours.items(), 1e-2, 3e-2, (0.9, 0.95), 0.1)
     matrices = [theirs["q"], theirs["down"]]
@@ -50,10 +50,12 @@ def train(actor, batch, folder=None, load=False):
         actor.load(folder, weights_only=False)
     else:
         for _ in range(2):
-            actor.update(batch, None, 256)
+            actor.update(batch, None, max_tokens_per_microbatch=256)
         if folder:
             actor.save(folder)
-    return [actor.update(batch, None, 256) for _ in range(3)], actor.log_probs(batch, 256)
+    return [actor.update(batch, None, max_tokens_per_microbatch=256) for _ in range(3)], actor.log_probs(
+        batch, max_tokens_per_microbatch=256
+    )
 
 
 def test_two_ranks_train_as_one_and_every_resume_goes_on_exactly(models, tmp_path):

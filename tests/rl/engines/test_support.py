@@ -1,4 +1,4 @@
-"""Which models are refused before anything starts, and what of a model's folder an export keeps."""
+"""Which models are refused before anything starts, and which files of a model's folder an export keeps."""
 
 import json
 
@@ -50,10 +50,10 @@ def config(model_type, **settings):
         ("mpt", {}, "num_key_value_heads"),
         ("gpt2", {}, "num_key_value_heads"),
         ("falcon", {}, "num_key_value_heads"),
-        ("diffllama", {}, "attention is their own"),
-        ("stablelm", {}, "does not hand keyword arguments"),
+        ("diffllama", {}, "attention does not use the interface"),
+        ("stablelm", {}, "passes no keyword arguments"),
         ("phi", {}, "a bias in their output layer"),
-        ("phimoe", {}, "leaves out"),
+        ("phimoe", {}, "attention or output layer does not"),
         ("t5", {}, "have an encoder"),
         ("qwen2_5_vl", {}, "wrap a language model with other parts"),
         ("qwen3_vl", {}, "wrap a language model with other parts"),
@@ -64,7 +64,7 @@ def config(model_type, **settings):
         ("mistral", {"sliding_window": 96}, "window of 96 tokens, less than model.max_length=128"),
     ],
 )
-def test_what_would_be_wrong_is_refused(model_type, settings, words):
+def test_unsupported_models_are_refused(model_type, settings, words):
     with pytest.raises(UserError, match=words):
         require_supported(config(model_type, **settings), 128)
 
@@ -76,13 +76,13 @@ def test_what_would_be_wrong_is_refused(model_type, settings, words):
         ("falcon_mamba", "mix tokens"),
         ("olmo_hybrid", "mix tokens"),
         ("openai-gpt", "mix tokens"),
-        ("gemma2", "leaves out"),
-        ("cohere", "leaves out"),
-        ("nanochat", "leaves out"),
-        ("doge", "leaves out"),
+        ("gemma2", "attention or output layer does not"),
+        ("cohere", "attention or output layer does not"),
+        ("nanochat", "attention or output layer does not"),
+        ("doge", "attention or output layer does not"),
     ],
 )
-def test_trying_in_miniature_needs_no_list_of_names(model_type, words):
+def test_a_small_model_shows_what_no_list_names(model_type, words):
     with pytest.raises(UserError, match=words):
         require_exact(CONFIG_MAPPING[model_type](), 128)
 
@@ -90,7 +90,7 @@ def test_trying_in_miniature_needs_no_list_of_names(model_type, words):
 LONG_ROPE = {"rope_type": "longrope", "short_factor": [1.0] * 16, "long_factor": [4.0] * 16, "rope_theta": 10_000.0}
 
 
-def test_stretched_positions_are_right_up_to_a_length():
+def test_scaled_positions_are_right_up_to_a_length():
     rope = {"rope_type": "dynamic", "factor": 4.0, "original_max_position_embeddings": 96, "rope_theta": 10_000.0}
     for model in (
         config("phi3", rope_parameters=LONG_ROPE, pad_token_id=0, original_max_position_embeddings=96),
@@ -104,20 +104,20 @@ def test_stretched_positions_are_right_up_to_a_length():
 @pytest.mark.parametrize(
     ("model_type", "settings", "words"),
     [
-        ("ernie4_5_moe", {}, "leaves out there the correction bias"),
+        ("ernie4_5_moe", {}, "ignores the correction bias"),
         ("minimax_m2", {}, "use a GPU"),
         ("laguna", {}, "use a GPU"),
         ("deepseek_v3", {}, "latent attention"),
-        ("llama", {"head_dim": 16}, "heads have the size 16, and vLLM takes 32, 64"),
+        ("llama", {"head_dim": 16}, "heads have the size 16, and vLLM supports 32, 64"),
         ("qwen2", {"hidden_size": 96, "head_dim": None}, "heads have the size 24"),
     ],
 )
-def test_what_vllm_can_not_sample_on_a_cpu_is_refused(model_type, settings, words):
+def test_models_that_vllm_can_not_sample_from_on_a_cpu_are_refused(model_type, settings, words):
     with pytest.raises(UserError, match=words):
         require_sampled_on_cpu(config(model_type, **settings))
 
 
-def test_what_vllm_samples_on_a_cpu_is_not_refused():
+def test_models_that_vllm_samples_from_on_a_cpu_are_not_refused():
     for model_type, settings in (("glm4_moe", {"head_dim": 128}), ("qwen2", {}), ("llama", {})):
         require_sampled_on_cpu(config(model_type, **settings))
 
@@ -188,7 +188,7 @@ REAL["Phi-4-mini"]["rope_parameters"] = {
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_models_of_any_size_are_tried_in_miniature(name):
+def test_models_of_any_size_are_tried_as_small_models(name):
     settings = dict(REAL[name])
     require_supported(CONFIG_MAPPING[settings.pop("model_type")](**settings), 4096)
 
@@ -233,7 +233,7 @@ def test_an_export_keeps_the_files_beside_the_weights(models, tmp_path):
     assert (into / "modeling_x.py").read_text() == "x"
 
 
-def test_what_can_not_be_exported_is_known_before(models, tmp_path):
+def test_models_that_can_not_be_exported_are_refused(models, tmp_path):
     require_exportable(str(models["tied"]), False)
     folder = build("qwen2", tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
@@ -253,7 +253,7 @@ def test_what_can_not_be_exported_is_known_before(models, tmp_path):
         ({"model_type": "llama", "hidden_size": "many"}, "hidden_size"),
     ],
 )
-def test_an_unknown_architecture_is_told(tmp_path, settings, words):
+def test_an_unknown_architecture_is_an_error(tmp_path, settings, words):
     (tmp_path / "config.json").write_text(json.dumps(settings))
     (tmp_path / "own.py").write_text("")
     with pytest.raises(UserError, match=words):

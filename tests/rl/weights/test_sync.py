@@ -68,9 +68,9 @@ def _trained_export(actor, folder):
 
     actor.begin_stage(OptimConfig(lr=2e-2), 10)
     for seed in (1, 2):
-        assert actor.update(ragged(seed), None, 1024)["grad_norm"] > 0
+        assert actor.update(ragged(seed), None, max_tokens_per_microbatch=1024)["grad_norm"] > 0
     batch = ragged(3)
-    rows, found = actor.log_probs(batch, 1024)
+    rows, found = actor.log_probs(batch, max_tokens_per_microbatch=1024)
     actor.export(str(folder / "export"))
     base = dict(actor.engine.format.to_checkpoint(actor.engine.full_weights()))
     adapted = [layer for layer in actor.engine.module.modules() if isinstance(layer, LoraLayer)]
@@ -123,7 +123,7 @@ def test_a_sync_brings_fused_experts_and_what_it_leaves_out_is_heard(ray_cluster
             found = ray.get(rollout.prompt_log_probs.remote(update.probe.token_ids))
             assert np.abs(found - update.probe.log_probs).max() < 1e-4
             assert update.sent.sums and len(update.sent.sums) < len(update.sent.shapes)
-            trainer.update(ragged(seed=version), None, 1024)
+            trainer.update(ragged(seed=version), None, max_tokens_per_microbatch=1024)
         update = trainer.publish(3)
         whole = load_file(shared)
         fused = "model.layers.1.mlp.experts.down_proj"
