@@ -16,6 +16,7 @@ from rewards.total import expand, split
 from rl.config.corpora import CorpusSource
 from rl.config.fingerprint import data_files
 from rl.config.gate_conditions import gate_problems
+from rl.config.metrics import Setting
 from rl.config.schema import RunConfig
 from rl.config.stages import (
     ChatOverrides,
@@ -242,8 +243,7 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
             problems.append(f"data={stage.data} is neither .jsonl nor .parquet; convert it to one of them")
         problems += [p for task in stage.tasks if not is_file(task) for p in _complaint(find_task, task)]
         problems += _reward_problems(config, "reward", stage.reward or {})
-        weighed = stage.reward or config.reward.parts
-        problems += gate_problems(stage, config.curriculum.stages, task_weights(config, stage), weighed)
+        problems += _gate_problems(config, stage)
         if batch.samples_per_prompt < 2:
             problems += _single_sample_problems(stage, batch)
         if batch.prompts_per_step < batch.updates_per_step:
@@ -270,6 +270,16 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
             f"max_tokens_per_microbatch={batch.max_tokens_per_microbatch} is less than one sequence of {longest} tokens"
         )
     return problems
+
+
+def _gate_problems(config: RunConfig, stage: GRPOStage) -> list[str]:
+    try:
+        rewards = tuple(expand(reward_sum(config, stage)))
+        judge = config.judge.kind == "llm" and wants_judge(config)
+    except ValueError:  # reported where the rewards are checked
+        return []
+    setting = Setting(stage, rewards, judge)
+    return gate_problems(setting, config.curriculum.stages, task_weights(config, stage))
 
 
 def _single_sample_problems(stage: GRPOStage, batch: BatchNumbers) -> list[str]:

@@ -185,8 +185,8 @@ class Gate(Strict):
     """A condition on one metric; ``above`` and ``below`` may both be set."""
 
     metric: str
-    """Of a step: any key of its line in metrics.jsonl, such as ``task/age/accuracy``. On entering: of the last
-    evaluation before, ``accuracy``, ``format`` or ``accuracy/<task>``."""
+    """Of a step: any metric that GRPO steps log (docs/metrics.md), such as ``task/age/accuracy``, except those of a clock.
+    On entering: of the last evaluation before, ``accuracy``, ``format`` or ``accuracy/<task>``."""
     above: float | None = None
     """The metric is at least this."""
     below: float | None = None

@@ -23,11 +23,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from rl.config.metrics import SHOWN
 from rl.config.schema import TrackerConfig
 from rl.files import read_json, write_json
-
-SHOWN = ("loss", "reward", "reward/accuracy", "entropy", "grad_norm", "groups/zero_variance")
-"""Metrics that the progress line shows, where a stage has them."""
 
 
 class Tracker:
@@ -109,9 +107,9 @@ class Tracker:
         line = {"stage": stage, "step": step, **plain, "time": {k: round(v, 4) for k, v in times.items()}}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-        for name in SHOWN:
+        for name, metric in SHOWN.items():
             if name in metrics:
-                self._gauge("themis_" + name.replace("/", "_"), metrics[name], {"stage": stage})
+                self._gauge(metric.gauge, metrics[name], {"stage": stage})
         self._send(stage, step, metrics, times)
         self._logged += 1
         self._show(stage, step, metrics, times)

@@ -42,6 +42,8 @@ class Curve:
     spread: Sequence[float] = ()
     """Half the width of a band around ``y``, if any."""
     colour: str | None = None
+    about: str = ""
+    """What it is, for a tooltip."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Key:
     label: str
     colour: str
     mark: Literal["line", "dashed", "point"] = "line"
+    about: str = ""
+    """Its tooltip."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class Chart:
     note: str = ""
     """What is shown, in a few words."""
     keys: list[Key] = field(default_factory=list)
+    about: str = ""
+    """The tooltip of its title."""
 
 
 def _styled(draw: Callable[P, Chart]) -> Callable[P, Chart]:
@@ -119,7 +125,7 @@ def line_chart(
         colour = curve.colour or COLOURS[number % len(COLOURS)]
         _draw(axes, curve, colour)
         if len(curves) > 1 or curve.style == "points":
-            keys.append(Key(curve.label, colour, "point" if curve.style == "points" else "line"))
+            keys.append(Key(curve.label, colour, "point" if curve.style == "points" else "line", curve.about))
     for rule in rules:
         if rule.y is not None:
             axes.axhline(rule.y, color=rule.colour, linewidth=1, linestyle=(0, (4, 3)))
@@ -136,7 +142,7 @@ def line_chart(
         axes.set_ylim(bottom=0, top=1.08 * max([rule.y or 0 for rule in rules] + [max(curve.y) for curve in curves]))
     axes.set_xlabel("steps done", color=FAINT)
     _whole_steps(axes, curves, last)
-    return Chart(title, _svg(figure, title), note, keys)
+    return Chart(title, _svg(figure, title), note, keys, curves[0].about if len(curves) == 1 else "")
 
 
 @dataclass(frozen=True)

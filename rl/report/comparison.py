@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rl.config.metrics import label
 from rl.errors import UserError
 from rl.records.results import EvalResult, wilson
 from rl.report.charts import COLOURS, Chart, Curve, Estimate, interval_chart, line_chart
@@ -16,8 +17,8 @@ from rl.report.page import environment, state, write_page
 from rl.report.read import Run, read_run, runs_in
 from rl.report.tables import majority_average, share_cell
 
-CURVES = (("reward", "Reward"), ("reward/accuracy", "Accuracy"))
-"""Metrics of training stages that are laid over each other, with their titles."""
+CURVES = ("reward", "reward/accuracy")
+"""Metrics of GRPO stages of which the runs' curves are drawn into one chart."""
 IN_LABEL = 3
 """Most settings that a label holds."""
 STAGES = "curriculum.stages"
@@ -158,9 +159,10 @@ def curve_charts(groups: Sequence[Variant]) -> list[tuple[str, list[Chart]]]:
     found = []
     for name in names:
         charts = []
-        for metric, title in CURVES:
+        for metric in CURVES:
             curves = [curve for variant in groups if (curve := _curve(variant, name, metric)) is not None]
             if curves:
+                title = label(metric, "grpo").capitalize()
                 charts.append(line_chart(title, curves, "mean over a step's completions"))
         found.append((name, charts))
     return [(name, charts) for name, charts in found if charts]

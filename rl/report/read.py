@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rl.config.metrics import METRICS
 from rl.errors import UserError
 from rl.files import read_json
 from rl.records.results import EvalResult, read
@@ -89,6 +90,11 @@ class Stage:
         """Names of the metrics, in the order in which they first came."""
         found = dict.fromkeys(name for line in self.lines for name in line)
         return [name for name in found if name not in ("stage", "step", "time")]
+
+    def family(self, pattern: str) -> list[str]:
+        """Names of the logged metrics that an entry of the catalogue stands for, such as ``task/{task}/reward``."""
+        entry = next(one for one in METRICS if one.name == pattern)
+        return [name for name in self.metrics if entry.values(name) is not None]
 
     def series(self, metric: str) -> tuple[list[int], list[float]]:
         """Steps done (1 after the first step) and values of a metric, where it is a finite number."""
