@@ -122,6 +122,18 @@ def reward_sum(config: RunConfig, stage: GRPOStage) -> dict[str, float | Part]:
     return _parts(stage.reward or config.reward.parts)
 
 
+def logging_setting(config: RunConfig, stage: Stage) -> Setting:
+    """What decides which metrics a stage logs.
+
+    Raises:
+        ValueError: for rewards that can't be used, as :func:`rewards.total.expand`.
+    """
+    if not isinstance(stage, GRPOStage):
+        return Setting(stage)
+    judge = config.judge.kind == "llm" and wants_judge(config)
+    return Setting(stage, tuple(expand(reward_sum(config, stage))), judge)
+
+
 def task_weights(config: RunConfig, stage: GRPOStage) -> dict[str, float]:
     """Weights of a stage's sources of prompts, adding up to 1: its own, and in replay those of the stages before it.
 
@@ -274,11 +286,9 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
 
 def _gate_problems(config: RunConfig, stage: GRPOStage) -> list[str]:
     try:
-        rewards = tuple(expand(reward_sum(config, stage)))
-        judge = config.judge.kind == "llm" and wants_judge(config)
+        setting = logging_setting(config, stage)
     except ValueError:  # reported where the rewards are checked
         return []
-    setting = Setting(stage, rewards, judge)
     return gate_problems(setting, config.curriculum.stages, task_weights(config, stage))
 
 

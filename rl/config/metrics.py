@@ -18,6 +18,7 @@ TRAINING: tuple[Kind, ...] = ("mid_training", "sft", "grpo")
 SUPERVISED: tuple[Kind, ...] = ("mid_training", "sft")
 
 EVERY = "every step"
+ONCE = "once"
 UPDATE = "steps with an update"
 SCORED = "steps with a scored group"
 SEEN = "from the task's first scored group on"
@@ -181,8 +182,8 @@ UPDATES = (
     Metric("policy_loss", "policy loss", "", "The policy's part of the loss, see `algorithm.loss`.", steps=UPDATE),
     Metric(
         "kl", "KL", "nats",
-        "Divergence from the reference as it stands in the loss, before `kl_coef`. With r = π / π_ref of a token, k1 is "
-        "log r, k2 is (log r)² / 2 and k3 is 1/r - 1 + log r (Schulman 2020, see `algorithm.kl_estimator`).",
+        "Divergence from the reference as it is in the loss, before `kl_coef`. With r = π / π_ref of a token, k1 is log r, "
+        "k2 is (log r)² / 2 and k3 is 1/r - 1 + log r (Schulman 2020, see `algorithm.kl_estimator`).",
         steps=UPDATE, when=_KL,
     ),
     Metric(
@@ -198,7 +199,7 @@ UPDATES = (
     ),
     Metric(
         "clip_fraction", "clipped", "share",
-        "Share of trained tokens whose ratio is clipped, so that they have no gradient (PPO, Schulman et al. 2017, "
+        "Share of trained tokens whose ratio is clipped. With PPO's loss they have no gradient (Schulman et al. 2017, "
         "arXiv 1707.06347; verl's pg_clipfrac).",
         steps=UPDATE, when=_CLIPS,
     ),
@@ -221,8 +222,8 @@ UPDATES = (
     ),
     Metric(
         "mismatch_kl", "divergence", "nats a token",
-        "Divergence KL(μ‖π) of the trainer from the sampler: r - 1 - log r with r = π / μ, mean over the trained tokens "
-        "(k3 of Schulman 2020). 1e-4 to 1e-3 in bf16. From the first update of the step.",
+        "Divergence KL(μ‖π) of the trainer from the sampler: r - 1 - log r with r = π / μ, mean over the trained "
+        "tokens (k3 of Schulman 2020). 1e-4 to 1e-3 in bf16. From the first update of the step.",
         steps=UPDATE,
     ),
     Metric(
@@ -260,7 +261,7 @@ NEXT_TOKEN = (
     Metric("tokens", "tokens", "tokens", "Tokens that were trained on; in SFT those of the answers.", SUPERVISED),
     Metric(
         "held_out_loss", "held out", "nats a token",
-        "The same over the held-out demonstrations, after the step; the stage ends with the weights of its lowest value.",
+        "The same over the held-out demonstrations, after the step. The stage ends with the weights of the lowest value.",
         ("sft",), MEASURED, _HELD_OUT, curve="points",
     ),
     Metric(
@@ -304,24 +305,24 @@ OPTIMIZER = (
 )  # fmt: skip
 
 EVALUATION = (
-    Metric("accuracy", "accuracy", "share", "Mean of the tasks' accuracies.", ("evaluate",), when=_QUESTIONS),
+    Metric("accuracy", "accuracy", "share", "Mean of the tasks' accuracies.", ("evaluate",), ONCE, _QUESTIONS),
     Metric(
         "accuracy/{task}", "{task}", "share", "Share of the task's questions that were answered right.",
-        ("evaluate",), when=_QUESTIONS,
+        ("evaluate",), ONCE, _QUESTIONS,
     ),
     Metric(
-        "format", "format", "share", "Share of answers in the form <think>…</think><answer>…</answer>, mean over the "
-        "tasks.",
-        ("evaluate",), when=_QUESTIONS,
+        "format", "format", "share",
+        "Share of answers in the form `<think>…</think><answer>…</answer>`, mean over the tasks.",
+        ("evaluate",), ONCE, _QUESTIONS,
     ),
     Metric(
         "benchmark/{benchmark}/{task}", "{task}", "", "Score of a task by the benchmark's own metric.",
-        ("evaluate",), "where the answers could be scored", _BENCHMARKS,
+        ("evaluate",), "where the answers can be scored", _BENCHMARKS,
     ),
 )  # fmt: skip
 
 PERPLEXITY = tuple(
-    Metric(name, label, unit, meaning, ("perplexity",))
+    Metric(name, label, unit, meaning, ("perplexity",), ONCE)
     for name, label, unit, meaning in (
         ("documents", "documents", "documents", "Documents that have a score."),
         ("tokens", "tokens", "tokens", "Tokens that the scores are over."),
@@ -344,7 +345,7 @@ PHASES = tuple(
         ("old", "log-probs before the step", ("grpo",), "with `old_log_probs: recompute` and several updates a step"),
         ("data", "reading and packing", SUPERVISED, EVERY),
         ("held_out", "held-out loss and perplexity", SUPERVISED, MEASURED),
-        ("score", "perplexity of documents", ("perplexity",), EVERY),
+        ("score", "perplexity of documents", ("perplexity",), ONCE),
         ("dump", "rollout files", ("grpo",), EVERY),
         ("checkpoint", "checkpoints", TRAINING, "the step after a checkpoint"),
     )
