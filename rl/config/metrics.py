@@ -1,6 +1,6 @@
 """The catalogue of metrics: every number of metrics.jsonl, what it means, and which stages log it.
 
-Gates, progress line, Ray gauges, report and docs/metrics.md are made from it. A name may hold placeholders, such as
+Gates, progress line, Ray gauges, report and the page of metrics are made from it. A name may hold placeholders, such as
 ``task/{task}/accuracy``. What ``time/…`` names stands under "time" in a line of metrics.jsonl: a clock gives it.
 
 A number that is missing here is logged all the same, so that no run fails for a name; the tests fail instead.
@@ -182,8 +182,8 @@ UPDATES = (
     Metric("policy_loss", "policy loss", "", "The policy's part of the loss, see `algorithm.loss`.", steps=UPDATE),
     Metric(
         "kl", "KL", "nats",
-        "Divergence from the reference as it is in the loss, before `kl_coef`. With r = π / π_ref of a token, k1 is log r, "
-        "k2 is (log r)² / 2 and k3 is 1/r - 1 + log r (Schulman 2020, see `algorithm.kl_estimator`).",
+        "Divergence from the reference in the loss, before `kl_coef`. With r = π / π_ref of a token, k1 is log r, k2 is "
+        "(log r)² / 2 and k3 is 1/r - 1 + log r (Schulman 2020, see `algorithm.kl_estimator`).",
         steps=UPDATE, when=_KL,
     ),
     Metric(
@@ -261,7 +261,7 @@ NEXT_TOKEN = (
     Metric("tokens", "tokens", "tokens", "Tokens that were trained on; in SFT those of the answers.", SUPERVISED),
     Metric(
         "held_out_loss", "held out", "nats a token",
-        "The same over the held-out demonstrations, after the step. The stage ends with the weights of the lowest value.",
+        "The same over the held-out demonstrations, after the step. The stage ends with the weights of its lowest.",
         ("sft",), MEASURED, _HELD_OUT, curve="points",
     ),
     Metric(

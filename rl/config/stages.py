@@ -185,7 +185,7 @@ class Gate(Strict):
     """A condition on one metric; ``above`` and ``below`` may both be set."""
 
     metric: str
-    """Of a step: any metric that the stage's steps log (see docs/metrics.md), such as ``task/age/accuracy``, but no time.
+    """Of a step: any metric that the stage's steps log, such as ``task/age/accuracy``, except those of a clock.
     On entering: of the last evaluation before, ``accuracy``, ``format`` or ``accuracy/<task>``."""
     above: float | None = None
     """The metric is at least this."""

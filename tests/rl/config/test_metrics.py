@@ -30,7 +30,8 @@ def config(metric, *before, gate="leave", run=None, **fields):
     "reward", "completion_length", "completion_tokens", "truncated", "staleness", "staleness_max", "groups/sampled",
     "groups/zero_variance", "groups/errored", "groups/trained", "loss", "policy_loss", "clip_fraction",
     "dual_clip_fraction", "entropy", "mismatch_kl", "ratio", "token_mult_prob_error", "log_prob_difference",
-    "ratio_p99", "lr", "grad_norm", "bad_updates", "task/age/reward", "task/age/accuracy", "reward/accuracy", "reward/format",
+    "ratio_p99", "lr", "grad_norm", "bad_updates", "task/age/reward", "task/age/accuracy", "reward/accuracy",
+    "reward/format",
 ])  # fmt: skip
 def test_a_gate_may_watch_what_every_step_logs(metric):
     for gate in ("leave", "fall_back"):
