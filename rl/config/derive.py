@@ -293,7 +293,7 @@ def _gate_problems(config: RunConfig, stage: GRPOStage) -> list[str]:
 
 
 def _single_sample_problems(stage: GRPOStage, batch: BatchNumbers) -> list[str]:
-    """What keeps a stage from training on one completion of each prompt."""
+    """Why a stage can't train on one completion of each prompt."""
     algorithm = stage.algorithm
     if algorithm.group_baseline:
         return [
@@ -303,7 +303,7 @@ def _single_sample_problems(stage: GRPOStage, batch: BatchNumbers) -> list[str]:
     if algorithm.refills:
         return [
             f"algorithm.refills={algorithm.refills} replaces groups of equal reward, and with samples_per_prompt=1 "
-            f"every group is one; set it to 0"
+            f"all groups have one reward; set it to 0"
         ]
     if batch.prompts_per_step < 2:
         return ["prompts_per_step=1 with samples_per_prompt=1 leaves nothing to compare a completion with; raise one"]

@@ -43,7 +43,7 @@ def gate_problems(setting: Setting, stages: tuple[Stage, ...], tasks: Iterable[s
     if before is None:
         return [*problems, "gates.enter needs an evaluate stage before this one"]
     if not (before.tasks or before.data):
-        return [*problems, f"gates.enter needs accuracies, but the evaluation {before.name} has benchmarks alone"]
+        return [*problems, f"gates.enter needs accuracies, but the evaluation {before.name} has only benchmarks"]
     given = [name for metric in of_kind("evaluate") for name in metric.names({"task": before.tasks})]
     for gate in stage.gates.enter:
         of_a_file = before.data is not None and gate.metric.startswith("accuracy/")  # whose tasks are not known yet

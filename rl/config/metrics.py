@@ -1,9 +1,9 @@
 """The catalogue of metrics: every number of metrics.jsonl, what it means, and which stages log it.
 
 Gates, progress line, Ray gauges, report and the page of metrics are made from it. A name may hold placeholders, such as
-``task/{task}/accuracy``. What ``time/…`` names stands under "time" in a line of metrics.jsonl: a clock gives it.
+``task/{task}/accuracy``. The values of ``time/…`` are under "time" in a line of metrics.jsonl.
 
-A number that is missing here is logged all the same, so that no run fails for a name; the tests fail instead.
+A number that is missing here is still logged, so that no run fails because of a name; the tests fail instead.
 """
 
 from __future__ import annotations
@@ -182,8 +182,8 @@ UPDATES = (
     Metric("policy_loss", "policy loss", "", "The policy's part of the loss, see `algorithm.loss`.", steps=UPDATE),
     Metric(
         "kl", "KL", "nats",
-        "Divergence from the reference in the loss, before `kl_coef`. With r = π / π_ref of a token, k1 is log r, k2 is "
-        "(log r)² / 2 and k3 is 1/r - 1 + log r (Schulman 2020, see `algorithm.kl_estimator`).",
+        "Divergence from the reference in the loss, before `kl_coef`. With r = π / π_ref of a token, k1 is log r, "
+        "k2 is (log r)² / 2 and k3 is 1/r - 1 + log r (Schulman 2020, see `algorithm.kl_estimator`).",
         steps=UPDATE, when=_KL,
     ),
     Metric(

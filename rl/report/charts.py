@@ -23,7 +23,7 @@ from matplotlib.ticker import MaxNLocator
 P = ParamSpec("P")
 
 COLOURS = ("#2f5f9e", "#c8502d", "#1f8a70", "#b8860b", "#7a4a94", "#4a7f9c", "#a23b5c", "#6b7a2e", "#555f6b", "#d17c3f")
-"""Told apart in any order, on white, by colour-blind readers too (lightness differs as well)."""
+"""Different enough on white in any order, for colour-blind readers too (lightness also differs)."""
 INK, FAINT, RULE = "#38424d", "#8a94a0", "#dfe4e9"
 CJK = ("Noto Sans CJK SC", "Source Han Sans SC", "PingFang SC", "Microsoft YaHei", "WenQuanYi Micro Hei")
 MOST_POINTS = 300
@@ -200,14 +200,14 @@ def histogram(
 
 
 def smooth(values: Sequence[float]) -> list[float]:
-    """A centred moving mean over a tenth of the series; at the ends over what there is."""
+    """A centred moving mean over a tenth of the series, and over fewer values at its ends."""
     half = max(1, len(values) // 20)
     windows = [values[max(0, i - half) : i + half + 1] for i in range(len(values))]
     return [sum(window) / len(window) for window in windows]
 
 
 def thin(values: Sequence[float], most: int = MOST_POINTS) -> list[float]:
-    """Means of neighbours, so many that at most ``most`` are left."""
+    """Means of neighbours, at most ``most`` of them."""
     size = -(-len(values) // most)
     chunks = [values[i : i + size] for i in range(0, len(values), max(1, size))]
     return [sum(chunk) / len(chunk) for chunk in chunks]

@@ -96,8 +96,8 @@ def variants(runs: Sequence[Run]) -> list[Variant]:
 
 
 def with_whole_parts(configs: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """What some runs have and others lack altogether, such as a part of a reward, as one key, ``yes`` or ``no``; the
-    keys below it stay where the runs that have them differ in them."""
+    """Configurations in which a part that only some runs have, such as one reward, is a key with ``yes`` or ``no``. The
+    keys below it stay only where they differ among the runs that have the part."""
     found = [dict(config) for config in configs]
     keys = dict.fromkeys(key for config in configs for key in config)
     for part in dict.fromkeys(key.rpartition(".")[0] for key in keys):

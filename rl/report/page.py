@@ -94,7 +94,7 @@ def state(run: Run) -> str:
 
 
 def headline(run: Run) -> list[dict[str, str]]:
-    """The few figures that stand at the top."""
+    """The few figures at the top of the page."""
     found = []
     if run.results:
         last = run.results[-1]

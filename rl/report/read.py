@@ -21,7 +21,7 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of a run: what was asked for, what is recorded of it, and what it logged."""
+    """A stage of a run: its configuration, what the manifest records of it, and what it logged."""
 
     config: dict[str, Any]
     """As in the manifest; see rl/config/stages.py."""
@@ -82,7 +82,7 @@ class Stage:
 
     @property
     def steps(self) -> int | None:
-        """Steps asked for; None for a stage that has none."""
+        """Its number of steps; None for a kind without steps."""
         return self.config.get("steps")
 
     @cached_property
@@ -92,7 +92,7 @@ class Stage:
         return [name for name in found if name not in ("stage", "step", "time")]
 
     def family(self, pattern: str) -> list[str]:
-        """Names of the logged metrics that an entry of the catalogue stands for, such as ``task/{task}/reward``."""
+        """Names of the logged metrics of one entry of the catalogue, such as ``task/{task}/reward``."""
         entry = next(one for one in METRICS if one.name == pattern)
         return [name for name in self.metrics if entry.values(name) is not None]
 

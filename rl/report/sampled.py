@@ -30,7 +30,7 @@ class PartScore:
     weighted: float
     meaning: str
     reason: str
-    """Why, where the reward tells."""
+    """Why, where the reward gives a reason."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def test_a_stage_is_entered_by_what_the_evaluation_gives(tmp_path):
         check(config("accuracy/agee", LOOK, gate="enter"))
     (tmp_path / "q.jsonl").write_text("")
     check(config("accuracy/own", {**LOOK, "data": str(tmp_path / "q.jsonl")}, gate="enter"))
-    with pytest.raises(UserError, match="needs accuracies, but the evaluation look has benchmarks alone"):
+    with pytest.raises(UserError, match="needs accuracies, but the evaluation look has only benchmarks"):
         check(config("accuracy", LAWBENCH, gate="enter"))
 
 
