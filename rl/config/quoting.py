@@ -95,7 +95,7 @@ def _parsed(value: str) -> Any:
 
 
 def folder_name(overrides: str) -> str:
-    """A folder's name from Hydra's list of a job's overrides: one level, short enough, different for different values."""
+    """A folder's name from Hydra's list of a job's overrides: one level, short, different for different values."""
     parts = []
     for override in choices(overrides):
         key, mark, value = override.lstrip("+~").partition("=")
