@@ -148,8 +148,8 @@ class AlgorithmConfig(Strict):
     place, in at most this many rounds. With 0 such groups are trained on where the estimator, a KL term or an entropy
     bonus gives them a gradient."""
     overlong_buffer: int = Field(0, ge=0)
-    """Overlong shaping: over this many tokens before ``sampling.max_tokens`` the reward falls by up to 1; see the metric
-    ``reward/overlong``."""
+    """Overlong shaping: the reward falls by up to 1 over this many tokens before ``sampling.max_tokens``. The metric
+    ``reward/overlong`` says by how much."""
 
     @model_validator(mode="before")
     @classmethod

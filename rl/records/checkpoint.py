@@ -59,8 +59,8 @@ class Checkpoints:
         shutil.rmtree(partial, ignore_errors=True)
         if final.exists() and Checkpoint(final, stage, step) not in self._complete(stage):
             raise UserError(
-                f"{final} is not a checkpoint, but it is where that of stage {stage} after step {step} must go; move it "
-                f"away and run the same command again"
+                f"{final} is not a checkpoint, but it is where that of stage {stage} after step {step} must go; "
+                f"move it away and run the same command again"
             )
         try:
             partial.mkdir(parents=True)
