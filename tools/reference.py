@@ -1,4 +1,5 @@
-"""``python -m tools.reference``: writes docs/reference.md, every key of the configuration, from the schema itself."""
+"""``python -m tools.reference``: writes the pages that are made from the code, every key of the configuration
+(docs/reference.md) and every metric (docs/metrics.md)."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from rewards.published import PUBLISHED
 from rewards.registry import JUDGED, REWARDS
 from rl.config.algorithm import PRESETS, AlgorithmConfig, MismatchConfig
 from rl.config.corpora import CleaningConfig, CorpusSource, PASConfig
+from rl.config.metrics import PHASES, SUMMARIES, of_kind
 from rl.config.schema import RunConfig
 from rl.config.stages import (
     EvaluateStage,
@@ -31,7 +33,7 @@ from rl.config.stages import (
     SFTStage,
 )
 
-PATH = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 SECTIONS = ("model", "trainer", "rollout", "reward", "judge", "cluster", "tracker")
 PARTS = (
     MidTrainingStage, PerplexityStage, SFTStage, GRPOStage, EvaluateStage, AlgorithmConfig, MismatchConfig,
@@ -39,8 +41,57 @@ PARTS = (
 )  # fmt: skip
 
 
+METRICS_HEAD = """\
+# Metrics
+
+Made from `rl/config/metrics.py` by `python -m tools.reference`; change that file, not this page.
+
+Every step is a line of `metrics.jsonl`: `{"stage", "step", …metrics, "time": {…}}`. A number that is not finite is null
+there. A name in braces stands for a value: `task/{task}/accuracy` is `task/age/accuracy` for the task `age`.
+
+The column "logged" says which lines have the metric, and after "only with" what the configuration must say. Metrics in
+bold are on the progress line, and are Ray gauges such as `themis_loss`, with the stage as a tag.
+
+`gates.leave` and `gates.fall_back` take the metrics of the first table, as far as the stage logs them. `gates.enter`
+takes `accuracy`, `accuracy/{task}` and `format` of the last evaluation before the stage. Times are for no gate.
+"""
+TIME_HEAD = """\
+## Time (under `time`)
+
+Each phase is also the Ray gauge `themis_phase_seconds`. What the phases leave of `step` is the driver's own time.
+"""
+TITLES: dict[str, str] = {
+    "grpo": "Reinforcement learning (`grpo`)",
+    "sft": "Supervised fine-tuning (`sft`)",
+    "mid_training": "Mid-training (`mid_training`)",
+    "perplexity": "Perplexity (`perplexity`)",
+    "evaluate": "Evaluation (`evaluate`)",
+}
+
+
+def metrics_page() -> str:
+    """docs/metrics.md."""
+    lines = [METRICS_HEAD]
+    for kind, title in TITLES.items():
+        lines += [f"## {title}", "", "| metric | unit | meaning | logged |", "|---|---|---|---|"]
+        for one in of_kind(kind):
+            name = f"**`{one.name}`**" if one.shown else f"`{one.name}`"
+            logged = f"{one.steps}, only with {one.when.text}" if one.when else one.steps
+            lines.append(f"| {name} | {one.unit} | {_cell(one.meaning)} | {logged} |")
+        lines.append("")
+    lines += [TIME_HEAD, "| entry | unit | meaning | stages | logged |", "|---|---|---|---|---|"]
+    for one in (*PHASES, *SUMMARIES):
+        kinds = ", ".join(one.kinds)
+        lines.append(f"| `{one.label}` | {one.unit} | {_cell(one.meaning)} | {kinds} | {one.steps} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
 def page() -> str:
-    """The page as Markdown."""
+    """docs/reference.md."""
     fields = RunConfig.model_fields
     lines = [
         "# Reference",
@@ -70,11 +121,15 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+PAGES = {DOCS / "reference.md": page, DOCS / "metrics.md": metrics_page}
+"""Each page with what makes it."""
+
+
 def _rewards() -> list[str]:
     """The reward library: what each measures, and where its file says it is from."""
     lines = ["# Rewards by name", "", "| reward | file | score |", "|---|---|---|"]
     for name, function in sorted(REWARDS.items()):
-        meaning = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split()).replace("|", "\\|")
+        meaning = _cell(" ".join((inspect.getdoc(function) or "").split("\n\n")[0].split()))
         file = function.__module__.replace(".", "/")
         lines.append(f"| `{name}`{' (judge)' if name in JUDGED else ''} | `{file}.py` | {meaning} |")
     lines += ["", "| published total | parts | source and choices |", "|---|---|---|"]
@@ -121,8 +176,9 @@ def _shown(value: Any) -> str:
 
 
 def main() -> int:
-    """Write the page."""
-    PATH.write_text(page(), encoding="utf-8")
+    """Write the pages."""
+    for path, text in PAGES.items():
+        path.write_text(text(), encoding="utf-8")
     return 0
 
 

@@ -71,7 +71,7 @@ PRESETS = {
     ),
     "reinforce_pp_baseline": Preset(
         {"advantage": "reinforce_plus_plus_baseline", "clip_high": 0.2, "kl_coef": 0.001, "kl_estimator": "k2"},
-        "The group's mean is taken off first, then advantages are whitened over the whole batch.",
+        "The group's mean is subtracted first, then advantages are whitened over the whole batch.",
         "Hu et al. 2025, arXiv 2501.03262",
     ),
     "gspo": Preset(
@@ -95,7 +95,7 @@ PRESETS = {
         "Chu et al. 2025, arXiv 2504.02546",
     ),
 }
-"""What a preset sets; a key that is set beside it wins."""
+"""The published algorithms by name."""
 
 
 class AlgorithmConfig(Strict):
@@ -108,7 +108,7 @@ class AlgorithmConfig(Strict):
         ]
         | None
     ) = None  # fmt: skip
-    """A published algorithm, which sets the keys below that are not set beside it."""
+    """A published algorithm; it sets the keys below, except those that are set beside it."""
     advantage: Literal[
         "grpo", "rloo", "opo", "length_weighted", "gpg", "reinforce_plus_plus", "reinforce_plus_plus_baseline"
     ] = "grpo"
@@ -132,23 +132,24 @@ class AlgorithmConfig(Strict):
     tau_negative: float = Field(1.05, gt=0)
     """SAPO's gate temperature for negative advantages."""
     old_log_probs: Literal["rollout", "recompute"] = "rollout"
-    """What the ratio is taken against: the sampler's own log-probs, or the trainer's before the step."""
+    """The denominator of the ratio: the sampler's own log-probs, or the trainer's before the step."""
     mismatch: MismatchConfig | None = None
     """Correction for the sampler's mismatch; needs ``old_log_probs=recompute``."""
     kl_coef: float = Field(0.0, ge=0)
     """Weight of the KL term against the reference; above 0 a reference is started."""
     kl_in: Literal["loss", "reward"] = "loss"
-    """Whether the KL term is added to the loss or taken off the reward, token by token."""
+    """Whether the KL term is added to the loss or subtracted from the reward, token by token."""
     kl_estimator: Literal["k1", "k2", "k3"] = "k3"
     """KL estimator (Schulman 2020)."""
     entropy_coef: float = Field(0.0, ge=0)
     """Weight of the entropy bonus."""
     refills: int = Field(0, ge=0)
-    """Dynamic sampling (DAPO, eq. 11): groups of equal reward are left out, and at most so many further rounds of
-    prompts come in their place. With 0 they are trained on where the estimator, a KL term or an entropy bonus gives
-    them a gradient."""
+    """Dynamic sampling (DAPO, eq. 11): groups of equal reward are left out, and other prompts are sampled in their
+    place, in at most this many rounds. With 0 such groups are trained on where the estimator, a KL term or an entropy
+    bonus gives them a gradient."""
     overlong_buffer: int = Field(0, ge=0)
-    """Overlong shaping: the reward falls by up to 1 over the last so many tokens before ``sampling.max_tokens``."""
+    """Overlong shaping: the reward falls by up to 1 over this many tokens before ``sampling.max_tokens``. The metric
+    ``reward/overlong`` says by how much."""
 
     @model_validator(mode="before")
     @classmethod
@@ -161,10 +162,10 @@ class AlgorithmConfig(Strict):
     def _possible(self) -> AlgorithmConfig:
         if self.mismatch is not None and self.old_log_probs == "rollout":
             raise ValueError(
-                "mismatch needs old_log_probs=recompute: against the sampler's own log-probs the ratio corrects already"
+                "mismatch needs old_log_probs=recompute: with the sampler's own log-probs the ratio already corrects"
             )
         if self.loss == "sapo" and self.aggregation != "seq-mean-token-mean":
-            raise ValueError("loss=sapo is defined with aggregation=seq-mean-token-mean alone")
+            raise ValueError("loss=sapo is only defined with aggregation=seq-mean-token-mean")
         if self.kl_in == "reward" and self.kl_estimator != "k1":
             raise ValueError("kl_in=reward takes kl_estimator=k1; the others are estimates of a loss")
         return self
@@ -176,15 +177,15 @@ class AlgorithmConfig(Strict):
 
     @property
     def group_baseline(self) -> bool:
-        """Whether a completion is compared with others of its group, so that a group needs at least two."""
+        """Whether a completion is compared with others of its group, which then needs at least two."""
         return self.advantage != "reinforce_plus_plus"
 
     def carries_gradient(self, group: Group) -> bool:
         """Whether a scored group has a part in the update.
 
-        One of equal reward has none where its advantages are all 0, as a baseline of its own makes them. It has one
-        where advantages are scaled or whitened over the batch, which must then count it, and under a KL term or an
-        entropy bonus, which do not look at rewards.
+        A group of equal reward has none where the baseline is its own, which makes all its advantages 0. It has one
+        where advantages are scaled or whitened over the batch, because the batch must count it, and under a KL term or
+        an entropy bonus, which do not depend on rewards.
         """
         if not group.admissible:
             return False
@@ -192,5 +193,5 @@ class AlgorithmConfig(Strict):
 
     def admits(self, group: Group) -> bool:
         """Whether a scored group is trained on: one that carries a gradient, and with dynamic sampling one whose
-        rewards differ, since DAPO takes its batch from no others, whatever else the loss holds."""
+        rewards differ: DAPO's batch holds no others, whatever terms the loss has."""
         return self.carries_gradient(group) and not (self.refills and group.zero_variance)

@@ -1,4 +1,4 @@
-"""From Hydra's composition and the command line to a validated :class:`RunConfig`, with errors that name the mend."""
+"""From Hydra's composition and the command line to a validated :class:`RunConfig`, with errors that name the fix."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def accept_overrides(argv: Sequence[str]) -> list[str]:
     """The command line with every override in a form that Hydra takes.
 
     Hydra wants a ``+`` before keys that no YAML file mentions. Here the schema says what exists: a known key needs no
-    prefix, an unknown one is an error. It says, too, which keys hold text: their values are quoted where need be.
+    prefix, an unknown one is an error. It also says which keys hold text: their values are quoted where necessary.
 
     Raises:
         UserError: for an unknown key, group or option; it names the nearest.
@@ -149,7 +149,7 @@ def _problem(problem: Any) -> str:
 
 
 def _fields_beside(location: tuple[Any, ...]) -> list[str]:
-    """Field names of the model in which an unknown key stands."""
+    """Field names of the model in which an unknown key was found."""
     from rl.config import stages as kinds
 
     if location[0] == "curriculum" and len(location) >= 4:
@@ -174,6 +174,6 @@ def _fields_beside(location: tuple[Any, ...]) -> list[str]:
 
 
 def _present(kind: Any) -> Any:
-    """What stands in a field that may be left out."""
+    """The type of a field that may be empty, without None."""
     parts = get_args(kind) if get_origin(kind) in (Union, UnionType) else ()
     return next((part for part in parts if part is not type(None)), kind)

@@ -61,7 +61,7 @@ class CleaningConfig(Strict):
 
     near_duplicates: float = Field(0.8, ge=0, le=1)
     """Jaccard similarity of character 5-grams (candidates by MinHash) from which the later of two documents is
-    dropped; 0 drops exact copies alone."""
+    dropped; 0 drops only exact copies."""
     min_chars: int = Field(10, ge=0)
     """Shortest document (characters that are not white space)."""
     min_text: float = Field(0.6, ge=0, le=1)

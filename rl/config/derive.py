@@ -16,6 +16,7 @@ from rewards.total import expand, split
 from rl.config.corpora import CorpusSource
 from rl.config.fingerprint import data_files
 from rl.config.gate_conditions import gate_problems
+from rl.config.metrics import Setting
 from rl.config.schema import RunConfig
 from rl.config.stages import (
     ChatOverrides,
@@ -119,6 +120,18 @@ def wants_judge(config: RunConfig) -> bool:
 def reward_sum(config: RunConfig, stage: GRPOStage) -> dict[str, float | Part]:
     """The rewards of a stage: its own where it sets them, else the run's."""
     return _parts(stage.reward or config.reward.parts)
+
+
+def logging_setting(config: RunConfig, stage: Stage) -> Setting:
+    """What decides which metrics a stage logs.
+
+    Raises:
+        ValueError: for rewards that can't be used, as :func:`rewards.total.expand`.
+    """
+    if not isinstance(stage, GRPOStage):
+        return Setting(stage)
+    judge = config.judge.kind == "llm" and wants_judge(config)
+    return Setting(stage, tuple(expand(reward_sum(config, stage))), judge)
 
 
 def task_weights(config: RunConfig, stage: GRPOStage) -> dict[str, float]:
@@ -242,8 +255,7 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
             problems.append(f"data={stage.data} is neither .jsonl nor .parquet; convert it to one of them")
         problems += [p for task in stage.tasks if not is_file(task) for p in _complaint(find_task, task)]
         problems += _reward_problems(config, "reward", stage.reward or {})
-        weighed = stage.reward or config.reward.parts
-        problems += gate_problems(stage, config.curriculum.stages, task_weights(config, stage), weighed)
+        problems += _gate_problems(config, stage)
         if batch.samples_per_prompt < 2:
             problems += _single_sample_problems(stage, batch)
         if batch.prompts_per_step < batch.updates_per_step:
@@ -272,8 +284,16 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
     return problems
 
 
+def _gate_problems(config: RunConfig, stage: GRPOStage) -> list[str]:
+    try:
+        setting = logging_setting(config, stage)
+    except ValueError:  # reported where the rewards are checked
+        return []
+    return gate_problems(setting, config.curriculum.stages, task_weights(config, stage))
+
+
 def _single_sample_problems(stage: GRPOStage, batch: BatchNumbers) -> list[str]:
-    """What keeps a stage from training on one completion of each prompt."""
+    """Why a stage can't train on one completion of each prompt."""
     algorithm = stage.algorithm
     if algorithm.group_baseline:
         return [
@@ -283,7 +303,7 @@ def _single_sample_problems(stage: GRPOStage, batch: BatchNumbers) -> list[str]:
     if algorithm.refills:
         return [
             f"algorithm.refills={algorithm.refills} replaces groups of equal reward, and with samples_per_prompt=1 "
-            f"every group is one; set it to 0"
+            f"all groups have one reward; set it to 0"
         ]
     if batch.prompts_per_step < 2:
         return ["prompts_per_step=1 with samples_per_prompt=1 leaves nothing to compare a completion with; raise one"]

@@ -1,4 +1,4 @@
-"""What decides the results of a run, so that a resume can tell whether it still is the same run."""
+"""What decides the results of a run, so that a resume knows whether it is still the same run."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Text on the command line, in the quotes that Hydra's grammar wants around all but plain ASCII words.
+"""Text on the command line, in the quotes that Hydra's grammar needs around everything except plain ASCII words.
 
-Where a key of the configuration holds text, what is typed behind ``=`` is that text: Chinese, spaces, ``=``, brackets,
-digits. ``null`` stays nothing where a key may be empty, ``${…}`` an interpolation, and quotes that are typed are
-quotes. In a multirun, commas at the top level part the choices of a sweep; elsewhere they are part of the text.
+Where a key of the configuration holds text, what follows ``=`` is that text: Chinese, spaces, ``=``, brackets, digits.
+``null`` is still None where a key may be empty, ``${…}`` is still an interpolation, and typed quotes are still quotes.
+In a multirun, commas at the top level separate the choices of a sweep; elsewhere they are part of the text.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def text_value(value: str, nullable: bool, sweep: bool) -> str:
 
 
 def choices(value: str) -> Iterator[str]:
-    """The parts of a value between its commas; those within quotes, brackets and interpolations do not part it."""
+    """The parts of a value between its commas; those within quotes, brackets and interpolations separate nothing."""
     start = 0
     while True:
         match = _CHOICE.match(value, start)
-        assert match is not None  # the pattern matches nothing, too
+        assert match is not None  # the pattern also matches the empty text
         yield match[0]
         if match.end() >= len(value):
             return
@@ -57,7 +57,7 @@ def choices(value: str) -> Iterator[str]:
 
 
 def quoted(value: str, nullable: bool = False) -> str:
-    """``value`` in a form in which Hydra reads it as just this text."""
+    """``value`` in a form that Hydra reads as exactly this text."""
     from hydra.core.override_parser.types import Quote, QuotedString
 
     found = _parsed(value)
@@ -68,7 +68,7 @@ def quoted(value: str, nullable: bool = False) -> str:
 
 
 def unquoted(value: str) -> str:
-    """What Hydra reads where ``value`` is in quotes; else ``value``."""
+    """What Hydra reads from a value in quotes; another value as it is."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     if _parsed(value) is not _QUOTES:
@@ -80,7 +80,7 @@ _QUOTES, _SWEPT, _NO_VALUE = object(), object(), object()
 
 
 def _parsed(value: str) -> Any:
-    """What Hydra makes of a value: text, a number, None …; or that it is in quotes, a sweep, or not to be read."""
+    """What Hydra makes of a value: text, a number, None …; or a mark that it is in quotes, a sweep, or not readable."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.override_parser.types import QuotedString
     from hydra.errors import HydraException
@@ -95,7 +95,7 @@ def _parsed(value: str) -> Any:
 
 
 def folder_name(overrides: str) -> str:
-    """A folder's name from Hydra's list of a job's overrides: one level, short enough, another one for other values."""
+    """A folder's name from Hydra's list of a job's overrides: one level, short, different for different values."""
     parts = []
     for override in choices(overrides):
         key, mark, value = override.lstrip("+~").partition("=")

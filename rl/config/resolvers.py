@@ -1,4 +1,4 @@
-"""What a preset says twice: once for a real model or a language-model judge, once for a machine without either.
+"""Values that a preset gives twice: for a real model or a language-model judge, and for a machine without either.
 
 ``${scaled:2000,12}`` is 2000 for a model given by ``model.path``, and 12 for the nano model, where that is empty.
 ``${judged:{rubric:1.0},{legal_validity:1.0}}`` is the first with ``judge.kind=llm`` and the second with ``statute``.

@@ -77,7 +77,7 @@ class TrainerConfig(Strict):
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     offload_optimizer: bool = False
-    """Keep the optimizer's moments in CPU memory but for the update itself."""
+    """Keep the optimizer's moments in CPU memory, except during the update."""
     checkpoint_every: int = Field(20, ge=1)
     """Steps between two checkpoints inside a stage; a stage always ends with one."""
     keep_last: int = Field(2, ge=1)
@@ -105,7 +105,7 @@ class RolloutConfig(Strict):
     """Skip compilation: starts faster, decodes slower."""
     weight_transfer: Literal["auto", "shm", "ipc", "nccl", "adapter"] = "auto"
     """How weights reach vLLM: ``shm`` (one machine's memory), ``ipc`` (same GPU), ``nccl`` (other GPUs), ``adapter``
-    (the LoRA adapter alone, through one machine's memory); ``auto`` takes one of the first three."""
+    (only the LoRA adapter, through one machine's memory); ``auto`` takes one of the first three."""
     overlap: Literal["none", "periodic", "async"] = "periodic"
     """``periodic``: groups are scored and trained on as they complete, weights move between steps; ``none``: one after
     the other; ``async``: the engines go on across weight updates, within ``max_staleness``."""
@@ -140,7 +140,7 @@ class RewardConfig(Strict):
     """Address space of a worker (MB)."""
     timeout_s: float = Field(60, gt=0)
     """Longest silence of a reward actor at work (seconds), well above ``verdict_timeout_s``; it is then replaced and
-    asked again. However many verdicts are asked for, it hands over what it has every quarter of this time."""
+    asked again. It returns the verdicts it has every quarter of this time, however many are asked for."""
     max_restarts: int = Field(5, ge=0)
     """How often a reward actor may be replaced in a run before the run stops."""
 
@@ -149,7 +149,7 @@ class JudgeConfig(Strict):
     """Who decides the judged rewards (legal_validity, rubric)."""
 
     kind: Literal["statute", "llm"] = "statute"
-    """``statute``: rules over the statute database, legal_validity alone; ``llm``: a language model."""
+    """``statute``: rules over the statute database, only for legal_validity; ``llm``: a language model."""
     model: str | None = None
     """With ``llm``: name of the model at ``base_url``, or folder of the model that the judge actor serves itself."""
     base_url: str | None = None
@@ -167,8 +167,8 @@ class JudgeConfig(Strict):
     max_model_len: int = Field(8192, ge=256)
     """Longest sequence of a judge that the actor serves itself (tokens)."""
     guided: Literal["json", "choice", "off"] = "json"
-    """How the server is to hold answers to their form: ``json`` schema, ``choice`` among the few answers without a
-    reason (vLLM alone; cheap, and any model can), or ``off``."""
+    """How the server keeps answers in their form: ``json`` schema, ``choice`` among the few answers without a
+    reason (only with vLLM; cheap, and any model can do it), or ``off``."""
     concurrency: int = Field(16, ge=1)
     """Requests in flight."""
     requests_per_s: float = Field(0, ge=0)
@@ -180,7 +180,7 @@ class JudgeConfig(Strict):
     batch_timeout_s: float = Field(600, gt=0)
     """Longest time without an answer while a batch is judged (seconds); what is missing then is an error."""
     start_timeout_s: float = Field(300, gt=0)
-    """Longest start of a judge that the actor serves itself (seconds)."""
+    """Longest start-up of a judge that the actor serves itself (seconds)."""
     gpu_memory_utilization: float = Field(0.4, gt=0, le=0.95)
     """Share of its GPU that such a judge may take."""
     fallback: Literal["none", "statute"] = "none"
@@ -251,7 +251,7 @@ class RunConfig(Strict):
     run_dir: str
     """Folder of the run; the same folder resumes."""
     resume: Literal["auto", "force", "restart"] = "auto"
-    """``auto`` resumes and refuses a changed config; ``force`` resumes all the same; ``restart`` begins anew."""
+    """``auto`` resumes and refuses a changed config; ``force`` resumes anyway; ``restart`` starts from scratch."""
     plan: bool = False
     """Print the plan and start nothing."""
     prompts_per_step: int = Field(16, ge=1)

@@ -1,4 +1,4 @@
-"""The stages of a curriculum, as typed models: a union told apart by ``kind``, each field documented below it."""
+"""The stages of a curriculum, as typed models: a union discriminated by ``kind``, each field documented below it."""
 
 from typing import Annotated, Any, Literal
 
@@ -112,7 +112,7 @@ class MidTrainingStage(StageBase, BatchOverrides):
     """Next-token training on packed documents."""
 
     kind: Literal["mid_training"]
-    """Tells the stage kinds apart."""
+    """The kind of the stage."""
     steps: int = Field(ge=1)
     """Number of steps."""
     sequence_length: int = Field(256, ge=16)
@@ -138,13 +138,13 @@ class MidTrainingStage(StageBase, BatchOverrides):
 
 
 class PerplexityStage(StageBase):
-    """Perplexity of every document of a corpus under the policy as it stands, which is PAS's reference model.
+    """Perplexity of every document of a corpus under the current policy, which is PAS's reference model.
 
     A score is kept under the content of document and weights, so that it is never computed twice.
     """
 
     kind: Literal["perplexity"]
-    """Tells the stage kinds apart."""
+    """The kind of the stage."""
     corpus: tuple[CorpusSource, ...] = (CorpusSource(),)
     """The sources to score; weights don't matter here."""
     clean: CleaningConfig = CleaningConfig()
@@ -159,7 +159,7 @@ class SFTStage(StageBase, BatchOverrides, ChatOverrides):
     """Supervised fine-tuning on demonstrations; the loss covers the answer only."""
 
     kind: Literal["sft"]
-    """Tells the stage kinds apart."""
+    """The kind of the stage."""
     steps: int = Field(ge=1)
     """Number of steps."""
     demonstrations: dict[str, int] = Field(default_factory=dict)
@@ -185,8 +185,8 @@ class Gate(Strict):
     """A condition on one metric; ``above`` and ``below`` may both be set."""
 
     metric: str
-    """Of a step: any key of its line in metrics.jsonl, such as ``task/age/accuracy``. On entering: of the last
-    evaluation before, ``accuracy``, ``format`` or ``accuracy/<task>``."""
+    """Of a step: any metric that the stage's steps log, such as ``task/age/accuracy``, except those of a clock.
+    On entering: of the last evaluation before, ``accuracy``, ``format`` or ``accuracy/<task>``."""
     above: float | None = None
     """The metric is at least this."""
     below: float | None = None
@@ -218,7 +218,7 @@ class GRPOStage(StageBase, BatchOverrides, ChatOverrides):
     """Reinforcement learning with group-relative advantages."""
 
     kind: Literal["grpo"]
-    """Tells the stage kinds apart."""
+    """The kind of the stage."""
     steps: int = Field(ge=1)
     """Number of steps."""
     tasks: dict[str, float] = Field(default_factory=dict)
@@ -263,10 +263,10 @@ class GRPOStage(StageBase, BatchOverrides, ChatOverrides):
 
 
 class EvaluateStage(StageBase, ChatOverrides):
-    """Held-out accuracy of the policy as it stands, per task, with a confidence interval."""
+    """Held-out accuracy of the current policy, per task, with a confidence interval."""
 
     kind: Literal["evaluate"]
-    """Tells the stage kinds apart."""
+    """The kind of the stage."""
     tasks: tuple[str, ...] = ()
     """Task names."""
     data: str | None = None
@@ -276,8 +276,8 @@ class EvaluateStage(StageBase, ChatOverrides):
     questions: int = Field(100, ge=1)
     """Questions of each task."""
     benchmarks: dict[str, str | int | tuple[str, ...]] = Field(default_factory=dict)
-    """Benchmarks and their tasks, such as ``{root: DIR, lawbench: [3-6]}``, an empty list being all tasks. ``root``
-    (folder of their data), ``shots`` (worked examples) and ``limit`` (questions of each task) are no benchmarks."""
+    """Benchmarks and their tasks, such as ``{root: DIR, lawbench: [3-6]}``, where an empty list means all tasks.
+    ``root`` (folder of their data), ``shots`` (worked examples) and ``limit`` (questions of each task) are settings."""
     sampling: SamplingConfig = SamplingConfig(temperature=0.0)
     """Validation sampling; greedy unless set."""
 

@@ -48,6 +48,10 @@ class Step:
             found = [row for number, part in enumerate(parts) for group in part for row in rows(group, number)]
             tracker.dump_groups(self.loop.stage.name, self.number, found)
 
+    def bad_updates(self, metrics: dict[str, float]) -> int:
+        """Steps in a row with an update that was not finite, up to this one, whose ``metrics`` these are."""
+        return self.loop.bad_after(metrics)
+
     def end_stage(self, kind: str, why: str, weights_after: int | None = None) -> None:
         """Make this the last step of its stage, whose weights are then those after ``weights_after`` steps.
 
@@ -78,6 +82,7 @@ class StepLoop:
     ):
         self.stage, self.runtime, self.state = stage, runtime, state
         self.bad_updates = 0
+        """Steps in a row, up to the last, with an update that was not finite."""
         self.ending: dict[str, Any] | None = None
         """How the stage ended before its last step."""
         self.start = self._restore(optim, updates)
@@ -132,8 +137,7 @@ class StepLoop:
         """Log, guard against non-finite updates, save when due."""
         runtime = self.runtime
         runtime.weights_changed()
-        good = finite(metrics)
-        self.bad_updates = 0 if good else self.bad_updates + 1
+        self.bad_updates = self.bad_after(metrics)
         metrics = metrics | {"bad_updates": float(self.bad_updates)}
         runtime.tracker.log(self.stage.name, number, metrics, sampler_busy_s)
         if self.bad_updates >= runtime.config.trainer.max_bad_updates:
@@ -146,7 +150,11 @@ class StepLoop:
         over = done == self.stage.steps or self.ending is not None
         if save or over or done % runtime.config.trainer.checkpoint_every == 0:
             with runtime.tracker.phase("checkpoint"):
-                self._save(done, score if good else None)
+                self._save(done, None if self.bad_updates else score)
+
+    def bad_after(self, metrics: dict[str, float]) -> int:
+        """:attr:`bad_updates` after a step with these metrics."""
+        return 0 if finite(metrics) else self.bad_updates + 1
 
     def _save(self, done: int, score: float | None) -> None:
         runtime = self.runtime

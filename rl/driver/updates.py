@@ -10,6 +10,7 @@ import numpy as np
 
 from rl.actors.group import TrainerGroup
 from rl.config.derive import BatchNumbers
+from rl.config.metrics import OVERLONG
 from rl.config.stages import GRPOStage
 from rl.samples import Group, TokenBatch, policy_batch
 
@@ -122,15 +123,18 @@ def update_metrics(updates: list[dict[str, float]]) -> dict[str, float]:
 
 
 def shaped(groups: Iterable[Group], longest: int, buffer: int) -> list[Group]:
-    """Groups whose rewards fall by up to 1 over the last ``buffer`` of ``longest`` tokens (DAPO, eq. 13)."""
-    if not buffer:
-        return list(groups)
-    return [
-        replace(group, rewards=[r - overlong(len(c.token_ids), longest, buffer)
-                                for r, c in zip(group.rewards, group.completions, strict=True)])
-        if group.error is None else group
-        for group in groups
-    ]  # fmt: skip
+    """Groups whose rewards fall by up to 1 over the last ``buffer`` of ``longest`` tokens (DAPO, eq. 13).
+
+    What a reward falls by is one more part of it, ``overlong``, with weight 1.
+    """
+    return [_shaped(group, longest, buffer) if buffer and group.error is None else group for group in groups]
+
+
+def _shaped(group: Group, longest: int, buffer: int) -> Group:
+    lost = [overlong(len(completion.token_ids), longest, buffer) for completion in group.completions]
+    rewards = [reward - less for reward, less in zip(group.rewards, lost, strict=True)]
+    parts = [{**part, OVERLONG: 0.0 - less} for part, less in zip(group.parts, lost, strict=True)]  # 0 without a sign
+    return replace(group, rewards=rewards, parts=parts)
 
 
 def overlong(length: int, longest: int, buffer: int) -> float:

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from rl.errors import UserError
 from rl.evaluation.judging import text_of
-from rl.evaluation.task_scores import notes, percent
 from rl.files import read_json
 from rl.inference.journal import read_lines
+from rl.records.task_figures import notes, percent
 
 SHOWN = 6
 """Answers that are shown of each task and run."""

@@ -14,6 +14,7 @@ from rl.config.stages import EvaluateStage
 from rl.files import read_json, write_json
 from rl.models.chat import opens_thinking, render_prompt
 from rl.models.template import for_stage
+from rl.records.task_figures import between, notes, percent
 
 if TYPE_CHECKING:
     from rl.driver.runtime import Runtime
@@ -131,8 +132,6 @@ def stage_table(run_dir: Path) -> Table | None:
     path = run_dir / "benchmarks.json"
     if not path.is_file():
         return None
-    from rl.evaluation.task_scores import between, notes, percent
-
     shown = Table(title="Benchmarks (%, 95 % interval)", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("after", "benchmark", "task", "n", "score", "interval", "fixed", "note"):
         shown.add_column(name, justify="right" if name in ("n", "score", "interval", "fixed") else "left")

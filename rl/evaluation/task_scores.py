@@ -16,6 +16,7 @@ from rl.evaluation.judging import Marks
 from rl.inference.backend import Answer
 from rl.inference.journal import write_lines
 from rl.inference.thinking import prediction
+from rl.records.task_figures import between, notes, percent
 
 
 def score(
@@ -150,31 +151,7 @@ def table(scores: Mapping[str, Any]) -> Table:
     return shown
 
 
-def percent(value: float | None) -> str:
-    """A share in percent; empty for None."""
-    return "" if value is None else f"{100 * value:.1f}"
-
-
-def between(interval: Sequence[float] | None) -> str:
-    """An interval in percent; empty for None."""
-    return "" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
-
-
 def judged_cell(task: Mapping[str, Any]) -> str:
     """The judge's mark of a task in percent."""
     found = task.get("judge")
     return "" if found is None else percent(found["score"]) or "none"
-
-
-def notes(task: Mapping[str, Any]) -> list[str]:
-    """What a reader of a task's score must know."""
-    told = [task["problem"]] if "problem" in task else []
-    told += [f"contains {task['contaminated']}"] if task["contaminated"] else []
-    if task["too_long"]:
-        told.append(f"{task['too_long']} too long to be asked")
-    if task["shots_left_out"]:
-        told.append(f"{task['shots_left_out']} asked with fewer examples")
-    if task["truncated"]:
-        told.append(f"{task['truncated']} answer{'s' if task['truncated'] > 1 else ''} cut off")
-    errored = task.get("judge", {}).get("errored", 0)
-    return told + ([f"{errored} verdicts errored"] if errored else [])

@@ -17,7 +17,7 @@ from rl.errors import UserError
 from rl.files import is_disk_full, read_json, write_json
 
 WRITTEN = ("driver.json", "files.json")
-"""Files of a checkpoint; a folder with neither is none."""
+"""Files of a checkpoint; a folder with neither is not a checkpoint."""
 
 _NAME = re.compile(r"step-([0-9]{6,})")
 
@@ -51,7 +51,7 @@ class Checkpoints:
         The last ``keep_last`` of the stage stay, and the one with the highest ``score``.
 
         Raises:
-            UserError: if the disk is full or something else stands at its place; what was written is removed and the
+            UserError: if the disk is full or something else is in its place; what was written is removed and the
                 checkpoints before it stay.
         """
         final = self.root / stage / f"step-{step:06d}"
@@ -59,8 +59,8 @@ class Checkpoints:
         shutil.rmtree(partial, ignore_errors=True)
         if final.exists() and Checkpoint(final, stage, step) not in self._complete(stage):
             raise UserError(
-                f"{final} is no checkpoint, but stands where that of stage {stage} after step {step} belongs; move it "
-                f"away and run the same command again"
+                f"{final} is not a checkpoint, but it is where that of stage {stage} after step {step} must go; "
+                f"move it away and run the same command again"
             )
         try:
             partial.mkdir(parents=True)
@@ -113,7 +113,7 @@ class Checkpoints:
         return dict(read_json(checkpoint.path / "driver.json"))
 
     def _complete(self, stage: str) -> list[Checkpoint]:
-        """In order of their steps. What else lies among them is somebody's own: neither read nor removed."""
+        """In order of their steps. Other folders among them are the user's: neither read nor removed."""
         found = [
             Checkpoint(folder, stage, int(match[1]))
             for folder in (self.root / stage).glob("step-*")

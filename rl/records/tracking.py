@@ -1,11 +1,12 @@
 """The numbers of a run: metrics.jsonl, progress, Ray metrics, Weights & Biases, rollout files.
 
-Every line of metrics.jsonl is {"stage", "step", …metrics, "time": {phase: seconds}}. What a clock gave stands under
-"time" alone, so the rest of two equal runs is equal to the last digit. "step" there is the whole step; what the phases
-leave of it is the driver's own time. A number that is not finite is null there: JSON has no other way to say it.
+Every line of metrics.jsonl is {"stage", "step", …metrics, "time": {phase: seconds}}. Only "time" holds what a clock
+gave, so the rest of two equal runs is equal to the last digit. "step" there is the whole step; what the phases leave
+of it is the driver's own time. A number that is not finite is null, as JSON has no other way to write it.
+rl/config/metrics.py says what each metric means.
 
-W&B has one step over all stages, ``global_step``: the number of the line in metrics.jsonl. It can't take a step back,
-so after a resume the steps that are done again are not sent again; metrics.jsonl has them as they were done last.
+W&B has one step over all stages, ``global_step``: the number of the line in metrics.jsonl. It can't go back, so steps
+that a resume repeats are not sent again; metrics.jsonl holds the repetition.
 """
 
 from __future__ import annotations
@@ -23,15 +24,13 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from rl.config.metrics import SHOWN
 from rl.config.schema import TrackerConfig
 from rl.files import read_json, write_json
 
-SHOWN = ("loss", "reward", "reward/accuracy", "entropy", "grad_norm", "groups/zero_variance")
-"""Metrics that the progress line shows, where a stage has them."""
-
 
 class Tracker:
-    """Feeds every number to all places at once."""
+    """Sends every number to all its destinations."""
 
     def __init__(self, run_dir: Path, config: TrackerConfig, console: Console) -> None:
         self.run_dir, self.config, self.console = run_dir, config, console
@@ -40,7 +39,7 @@ class Tracker:
         self._wandb: Any = None
         self._sent_file = run_dir / "wandb.json"
         self._sent: int = read_json(self._sent_file)["global_step"] if self._sent_file.is_file() else -1
-        """Last step that W&B was sent, in this process or one before."""
+        """Last step that was sent to W&B, by this process or one before."""
         self._logged = self._count()
         """Lines of metrics.jsonl."""
         self._gauges: dict[str, Any] = {}
@@ -93,7 +92,7 @@ class Tracker:
     def log(self, stage: str, step: int, metrics: dict[str, float], sampler_busy_s: float | None = None) -> None:
         """Write the line of a step.
 
-        With ``sampler_busy_s``, the seconds that the rollout engines have worked since the stage began, it also tells
+        With ``sampler_busy_s``, the seconds that the rollout engines have worked since the stage began, it also logs
         who waited: ``rollout`` and ``reward`` are the trainer's waits for groups, ``trainer_wait`` is the time in which
         the engines had nothing to do, and ``bubble`` the share of both sides' time that was spent waiting.
         """
@@ -109,9 +108,9 @@ class Tracker:
         line = {"stage": stage, "step": step, **plain, "time": {k: round(v, 4) for k, v in times.items()}}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-        for name in SHOWN:
+        for name, metric in SHOWN.items():
             if name in metrics:
-                self._gauge("themis_" + name.replace("/", "_"), metrics[name], {"stage": stage})
+                self._gauge(metric.gauge, metrics[name], {"stage": stage})
         self._send(stage, step, metrics, times)
         self._logged += 1
         self._show(stage, step, metrics, times)
@@ -153,7 +152,7 @@ class Tracker:
         return {"position": self.path.stat().st_size if self.path.is_file() else 0, "wandb_id": self.wandb_id}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Cut metrics.jsonl back to a state, so that steps done again are not there twice."""
+        """Cut metrics.jsonl back to a state, so that repeated steps are not in it twice."""
         if self.path.is_file() and self.path.stat().st_size > state["position"]:
             os.truncate(self.path, state["position"])
         self._logged = self._count()
@@ -164,7 +163,7 @@ class Tracker:
     # --- places ---------------------------------------------------------------------------------------------------
 
     def start_wandb(self, run_config: dict[str, Any], wandb_id: str | None) -> None:
-        """Open the W&B run, the one of ``wandb_id`` when a run resumes. A failure is told and costs nothing else."""
+        """Open the W&B run, the one of ``wandb_id`` when a run resumes. A failure is printed and does no harm."""
         if self.config.wandb == "disabled":
             return
         mode = self.config.wandb
@@ -181,7 +180,7 @@ class Tracker:
             )  # fmt: skip
             self._wandb.define_metric("global_step")
             self._wandb.define_metric("*", step_metric="global_step")
-            if self._sent >= 0:  # W&B counts for itself, and offline it would begin at 0 again
+            if self._sent >= 0:  # W&B has a count of its own, which offline would start at 0 again
                 self._wandb.log({}, step=self._sent + 1, commit=False)
         except Exception as error:
             self.console.print(f"[yellow]W&B is off for this run: {type(error).__name__}: {error}[/yellow]")

@@ -23,7 +23,7 @@ from matplotlib.ticker import MaxNLocator
 P = ParamSpec("P")
 
 COLOURS = ("#2f5f9e", "#c8502d", "#1f8a70", "#b8860b", "#7a4a94", "#4a7f9c", "#a23b5c", "#6b7a2e", "#555f6b", "#d17c3f")
-"""Told apart in any order, on white, by colour-blind readers too (lightness differs as well)."""
+"""Different enough on white in any order, for colour-blind readers too (lightness also differs)."""
 INK, FAINT, RULE = "#38424d", "#8a94a0", "#dfe4e9"
 CJK = ("Noto Sans CJK SC", "Source Han Sans SC", "PingFang SC", "Microsoft YaHei", "WenQuanYi Micro Hei")
 MOST_POINTS = 300
@@ -42,6 +42,8 @@ class Curve:
     spread: Sequence[float] = ()
     """Half the width of a band around ``y``, if any."""
     colour: str | None = None
+    about: str = ""
+    """What it is, for a tooltip."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Key:
     label: str
     colour: str
     mark: Literal["line", "dashed", "point"] = "line"
+    about: str = ""
+    """Its tooltip."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class Chart:
     note: str = ""
     """What is shown, in a few words."""
     keys: list[Key] = field(default_factory=list)
+    about: str = ""
+    """The tooltip of its title."""
 
 
 def _styled(draw: Callable[P, Chart]) -> Callable[P, Chart]:
@@ -119,7 +125,7 @@ def line_chart(
         colour = curve.colour or COLOURS[number % len(COLOURS)]
         _draw(axes, curve, colour)
         if len(curves) > 1 or curve.style == "points":
-            keys.append(Key(curve.label, colour, "point" if curve.style == "points" else "line"))
+            keys.append(Key(curve.label, colour, "point" if curve.style == "points" else "line", curve.about))
     for rule in rules:
         if rule.y is not None:
             axes.axhline(rule.y, color=rule.colour, linewidth=1, linestyle=(0, (4, 3)))
@@ -136,7 +142,7 @@ def line_chart(
         axes.set_ylim(bottom=0, top=1.08 * max([rule.y or 0 for rule in rules] + [max(curve.y) for curve in curves]))
     axes.set_xlabel("steps done", color=FAINT)
     _whole_steps(axes, curves, last)
-    return Chart(title, _svg(figure, title), note, keys)
+    return Chart(title, _svg(figure, title), note, keys, curves[0].about if len(curves) == 1 else "")
 
 
 @dataclass(frozen=True)
@@ -194,14 +200,14 @@ def histogram(
 
 
 def smooth(values: Sequence[float]) -> list[float]:
-    """A centred moving mean over a tenth of the series; at the ends over what there is."""
+    """A centred moving mean over a tenth of the series, and over fewer values at its ends."""
     half = max(1, len(values) // 20)
     windows = [values[max(0, i - half) : i + half + 1] for i in range(len(values))]
     return [sum(window) / len(window) for window in windows]
 
 
 def thin(values: Sequence[float], most: int = MOST_POINTS) -> list[float]:
-    """Means of neighbours, so many that at most ``most`` are left."""
+    """Means of neighbours, at most ``most`` of them."""
     size = -(-len(values) // most)
     chunks = [values[i : i + size] for i in range(0, len(values), max(1, size))]
     return [sum(chunk) / len(chunk) for chunk in chunks]

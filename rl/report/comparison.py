@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rl.config.metrics import label
 from rl.errors import UserError
 from rl.records.results import EvalResult, wilson
 from rl.report.charts import COLOURS, Chart, Curve, Estimate, interval_chart, line_chart
@@ -16,8 +17,8 @@ from rl.report.page import environment, state, write_page
 from rl.report.read import Run, read_run, runs_in
 from rl.report.tables import majority_average, share_cell
 
-CURVES = (("reward", "Reward"), ("reward/accuracy", "Accuracy"))
-"""Metrics of training stages that are laid over each other, with their titles."""
+CURVES = ("reward", "reward/accuracy")
+"""Metrics of GRPO stages of which the runs' curves are drawn into one chart."""
 IN_LABEL = 3
 """Most settings that a label holds."""
 STAGES = "curriculum.stages"
@@ -95,8 +96,8 @@ def variants(runs: Sequence[Run]) -> list[Variant]:
 
 
 def with_whole_parts(configs: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """What some runs have and others lack altogether, such as a part of a reward, as one key, ``yes`` or ``no``; the
-    keys below it stay where the runs that have them differ in them."""
+    """Configurations in which a part that only some runs have, such as one reward, is a key with ``yes`` or ``no``. The
+    keys below it stay only where they differ among the runs that have the part."""
     found = [dict(config) for config in configs]
     keys = dict.fromkeys(key for config in configs for key in config)
     for part in dict.fromkeys(key.rpartition(".")[0] for key in keys):
@@ -158,9 +159,10 @@ def curve_charts(groups: Sequence[Variant]) -> list[tuple[str, list[Chart]]]:
     found = []
     for name in names:
         charts = []
-        for metric, title in CURVES:
+        for metric in CURVES:
             curves = [curve for variant in groups if (curve := _curve(variant, name, metric)) is not None]
             if curves:
+                title = label(metric, "grpo").capitalize()
                 charts.append(line_chart(title, curves, "mean over a step's completions"))
         found.append((name, charts))
     return [(name, charts) for name, charts in found if charts]

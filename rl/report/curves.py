@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from curricula.gates import Condition
+from rl.config.metrics import find, label
 from rl.report.charts import Chart, Curve, Rule, line_chart
 from rl.report.read import Stage
 
 EVENT = "#7a4a94"
+DERIVED = {"malformed": "malformed", "errored": "errored groups"}
+"""Shares that follow from a metric, with their labels: completions out of form, and dropped groups."""
 
 
 class Plot(NamedTuple):
-    """One chart of a stage: the metrics that it shows by name, and how."""
+    """One chart of a stage: the metrics that it shows, and how."""
 
+    metrics: Sequence[str]
     title: str
     note: str
-    metrics: dict[str, str]
-    """Label of each metric, by its name."""
     log: bool = False
     share: bool = False
     from_zero: bool = False
@@ -31,7 +33,7 @@ def stage_charts(stage: Stage) -> list[Chart]:
     panels = _grpo(stage) if stage.kind == "grpo" else _supervised(stage)
     shown = {metric for panel in panels for metric in panel.metrics}
     panels += [
-        Plot(metric, "watched by a gate", {metric: metric})
+        Plot((metric,), metric, "watched by a gate")
         for metric in dict.fromkeys(gate["metric"] for gate in _gates(stage))
         if metric not in shown and stage.values(metric)
     ]
@@ -41,26 +43,26 @@ def stage_charts(stage: Stage) -> list[Chart]:
 
 
 def _chart(stage: Stage, panel: Plot, events: Sequence[Rule]) -> Chart:
-    curves = []
-    for metric, label in panel.metrics.items():
-        x, y = _series(stage, metric)
-        if x:
-            curves.append(Curve(label, x, y, _style(metric)))
+    curves = [curve for metric in panel.metrics if (curve := _curve(stage, metric)) is not None]
     log = panel.log and min(value for curve in curves for value in curve.y) > 0
     rules = [*_limits(stage, panel), *_thresholds(stage, panel), *events]
     last = (stage.steps or 1) if stage.ended else 1
     return line_chart(panel.title, curves, panel.note, rules, log, panel.share, panel.from_zero, last)
 
 
-def _style(metric: str) -> Literal["noisy", "exact", "points"]:
-    if metric.startswith(("held_out", "perplexity/")):
-        return "points"
-    settled = metric in ("lr", "alpha") or (metric.startswith("task/") and metric.endswith("/reward"))  # a running mean
-    return "exact" if settled else "noisy"
+def _curve(stage: Stage, metric: str) -> Curve | None:
+    x, y = _series(stage, metric)
+    if not x:
+        return None
+    if metric in DERIVED:
+        return Curve(DERIVED[metric], x, y)
+    found = find(metric, stage.kind)
+    about = f"{metric}: {found.meaning.replace('`', '')}" if found else metric
+    return Curve(label(metric, stage.kind), x, y, found.curve if found else "noisy", about=about)
 
 
 def _series(stage: Stage, metric: str) -> tuple[list[int], list[float]]:
-    """A metric of metrics.jsonl, or one of two shares that follow from one."""
+    """A metric of metrics.jsonl, or one of :data:`DERIVED`."""
     if metric == "malformed":
         x, y = stage.series("reward/format")
         return x, [1 - value for value in y]
@@ -72,37 +74,41 @@ def _series(stage: Stage, metric: str) -> tuple[list[int], list[float]]:
 
 
 def _grpo(stage: Stage) -> list[Plot]:
-    """Panels of a reinforcement-learning stage."""
-    parts = {m: m.removeprefix("reward/") for m in stage.metrics if m.startswith("reward/")}
-    waste = {"groups/zero_variance": "groups without variance", "truncated": "truncated"}
-    waste |= {"malformed": "malformed", "errored": "errored groups"}
-    panels = [
-        Plot("Reward", "mean over all completions of a step", {"reward": "reward"}),
-        Plot("Parts of the reward", "mean score of each, before its weight", parts),
-        Plot("Accuracy by task", "running mean over a task's groups", _tasks(stage, "accuracy"), share=True),
-        Plot("Reward by task", "running mean over a task's groups", _tasks(stage, "reward")),
-        Plot("Mixture", "share of each task in the prompts", _tasks(stage, "share"), share=True),
-        Plot("Lost samples", "share of groups or completions", waste, share=True),
-        Plot("Completion length", "tokens", {"completion_length": "mean length"}, from_zero=True),
-        Plot("Entropy", "nats a token", {"entropy": "entropy"}, from_zero=True),
-        Plot("KL", "divergence from the reference", {"kl": "kl"}),
-        Plot("Gradient norm", "before clipping", {"grad_norm": "gradient norm"}, from_zero=True),
-        Plot("Learning rate", "", {"lr": "learning rate"}, from_zero=True),
-        Plot("Loss", "policy loss with KL and entropy terms", {"loss": "loss"}),
-        Plot("Clipped tokens", "share whose ratio left the range", {"clip_fraction": "clipped"}),
+    """Charts of a reinforcement-learning stage."""
+    lost = ("groups/zero_variance", "truncated", *DERIVED)
+    found = [
+        _single(stage, "reward", "mean over all completions of a step"),
+        Plot(stage.family("reward/{reward}"), "Parts of the reward", "mean score of each, before its weight"),
+        Plot(stage.family("task/{task}/accuracy"), "Accuracy by task", "running mean over a task's groups", share=True),
+        Plot(stage.family("task/{task}/reward"), "Reward by task", "running mean over a task's groups"),
+        Plot(stage.family("task/{task}/share"), "Mixture", "share of each task in the prompts", share=True),
+        Plot(lost, "Lost samples", "share of groups or completions", share=True),
+        Plot(("completion_length",), "Completion length", "tokens", from_zero=True),
+        _single(stage, "entropy", from_zero=True),
+        _single(stage, "kl", "divergence from the reference"),
+        *_optimizer(stage),
+        _single(stage, "loss", "policy loss with KL and entropy terms"),
+        Plot(("clip_fraction",), "Clipped tokens", "share whose ratio left the range"),
         Plot(
-            "Sampler against trainer",
-            "how far they disagree about a token",
-            {"log_prob_difference": "largest difference of log-probs", "mismatch_kl": "divergence"},
+            ("log_prob_difference", "mismatch_kl"), "Sampler against trainer", "how far they disagree about a token",
             log=True,
         ),
-    ]
+    ]  # fmt: skip
     if any(stage.values("staleness_max")):
-        stale = {"staleness": "mean", "staleness_max": "largest"}
-        panels.append(Plot("Staleness", "updates between sampling and training", stale))
-    judged = {m: m.removeprefix("judge/").replace("_", " ") for m in ("judge/hit_rate", "judge/error_rate")}
-    panels.append(Plot("Judge", "share of requests", judged, share=True))
-    return [panel for panel in panels if _says_something(stage, panel)]
+        found.append(Plot(("staleness", "staleness_max"), "Staleness", "updates between sampling and training"))
+    found.append(Plot(("judge/hit_rate", "judge/error_rate"), "Judge", "share of requests", share=True))
+    return [plot for plot in found if _says_something(stage, plot)]
+
+
+def _single(stage: Stage, metric: str, note: str | None = None, from_zero: bool = False) -> Plot:
+    """The chart of one metric, with its title and unit from the catalogue."""
+    found, title = find(metric, stage.kind), label(metric, stage.kind)
+    unit = found.unit if found else ""
+    return Plot((metric,), title[0].upper() + title[1:], unit if note is None else note, from_zero=from_zero)
+
+
+def _optimizer(stage: Stage) -> list[Plot]:
+    return [_single(stage, "grad_norm", "before clipping", from_zero=True), _single(stage, "lr", from_zero=True)]
 
 
 def _says_something(stage: Stage, panel: Plot) -> bool:
@@ -113,25 +119,15 @@ def _says_something(stage: Stage, panel: Plot) -> bool:
 
 
 def _supervised(stage: Stage) -> list[Plot]:
-    """Panels of a mid-training or SFT stage."""
-    asked, drawn, kinds = (
-        {metric: metric.removeprefix(prefix) for metric in stage.metrics if metric.startswith(prefix)}
-        for prefix in ("share/", "drawn/", "perplexity/")
-    )
+    """Charts of a mid-training or SFT stage."""
     return [
-        Plot("Loss", "nats a token", {"loss": "training", "held_out_loss": "held out"}),
-        Plot("Held-out perplexity", "by kind of text", kinds),
-        Plot("Buckets asked", "share of tokens, by perplexity", asked, share=True),
-        Plot("Buckets drawn", "share of tokens so far", drawn, share=True),
-        Plot("Plasticity", "learning rate as a share of its peak", {"alpha": "alpha"}, share=True),
-        Plot("Gradient norm", "before clipping", {"grad_norm": "gradient norm"}, from_zero=True),
-        Plot("Learning rate", "", {"lr": "learning rate"}, from_zero=True),
+        Plot(("loss", "held_out_loss"), "Loss", "nats a token"),
+        Plot(stage.family("perplexity/{kind}"), "Held-out perplexity", "by kind of text"),
+        Plot(stage.family("share/{bucket}"), "Buckets asked", "share of tokens, by perplexity", share=True),
+        Plot(stage.family("drawn/{bucket}"), "Buckets drawn", "share of tokens so far", share=True),
+        Plot(("alpha",), "Plasticity", "learning rate as a share of its peak", share=True),
+        *_optimizer(stage),
     ]
-
-
-def _tasks(stage: Stage, what: str) -> dict[str, str]:
-    names = [m for m in stage.metrics if m.startswith("task/") and m.endswith(f"/{what}")]
-    return {metric: metric.removeprefix("task/").removesuffix(f"/{what}") for metric in names}
 
 
 def _gates(stage: Stage) -> list[dict[str, Any]]:

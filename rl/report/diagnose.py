@@ -24,7 +24,7 @@ def held_out_accuracy(results: Sequence[EvalResult], stage: str) -> list[Finding
     """Accuracy after a stage against the evaluation before it, on the same split and tasks.
 
     The interval is that of a difference of independent shares (MOVER, Zou and Donner 2008). Where both were asked the
-    same questions it is wider than need be.
+    same questions it is wider than necessary.
     """
     places = [place for place, result in enumerate(results) if result.after == stage]
     for place in places:
@@ -43,9 +43,9 @@ def held_out_accuracy(results: Sequence[EvalResult], stage: str) -> list[Finding
         if low > 0:
             return [Finding("accuracy_rose", "good", f"Held-out accuracy rose {figures}.")]
         if high < 0:
-            mend = "Lower optim.lr or steps; in a GRPO stage hold the policy with algorithm.kl_coef, or set replay."
-            return [Finding("accuracy_fell", "problem", f"Held-out accuracy fell {figures}.", mend)]
-        return [Finding("accuracy_same", "note", f"Held-out accuracy went {figures}: no more than chance may do.")]
+            fix = "Lower optim.lr or steps; in a GRPO stage hold the policy with algorithm.kl_coef, or set replay."
+            return [Finding("accuracy_fell", "problem", f"Held-out accuracy fell {figures}.", fix)]
+        return [Finding("accuracy_same", "note", f"Held-out accuracy went {figures}: no more than chance explains.")]
     return []
 
 

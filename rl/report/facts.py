@@ -21,9 +21,9 @@ class Finding:
     """Short name of the rule that found it."""
     level: Level
     text: str
-    """What is, with the figures that show it."""
-    mend: str = ""
-    """What to do, by the name of the key; empty where there is nothing to do."""
+    """What was found, with the figures that show it."""
+    fix: str = ""
+    """What to do, with the name of the key; empty where there is nothing to do."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Facts:
         if not values:
             return None
         found = trend(values)
-        return found.last if found.tells else sum(values) / len(values)
+        return found.last if found.long_enough else sum(values) / len(values)
 
     @property
     def accuracy(self) -> str | None:
@@ -58,10 +58,10 @@ class Facts:
 
     @property
     def span(self) -> str:
-        """In words, the steps that :meth:`late` speaks of."""
-        return f"the last {self.reward.window} steps" if self.reward.tells else f"its {self.reward.steps} steps"
+        """The steps that :meth:`late` is about, in words."""
+        return f"the last {self.reward.window} steps" if self.reward.long_enough else f"its {self.reward.steps} steps"
 
 
 def percent(share: float) -> str:
-    """A share as it stands in a sentence."""
+    """A share as it is written in a sentence."""
     return f"{100 * share:.0f} %" if share == 0 or share >= 0.0995 else f"{100 * share:.1f} %"

@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from rl.records.task_figures import percent
 from rl.report.curves import gate_text, stage_charts
 from rl.report.diagnose import findings
 from rl.report.read import Run, Stage, read_run
@@ -93,7 +94,7 @@ def state(run: Run) -> str:
 
 
 def headline(run: Run) -> list[dict[str, str]]:
-    """The few figures that stand at the top."""
+    """The few figures at the top of the page."""
     found = []
     if run.results:
         last = run.results[-1]
@@ -145,11 +146,6 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-def percent(share: float) -> str:
-    """A share in [0, 1] in percent, without its sign."""
-    return f"{100 * share:.1f}"
 
 
 def count(number: float) -> str:

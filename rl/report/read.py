@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rl.config.metrics import METRICS
 from rl.errors import UserError
 from rl.files import read_json
 from rl.records.results import EvalResult, read
@@ -20,7 +21,7 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of a run: what was asked for, what is recorded of it, and what it logged."""
+    """A stage of a run: its configuration, what the manifest records of it, and what it logged."""
 
     config: dict[str, Any]
     """As in the manifest; see rl/config/stages.py."""
@@ -81,7 +82,7 @@ class Stage:
 
     @property
     def steps(self) -> int | None:
-        """Steps asked for; None for a stage that has none."""
+        """Its number of steps; None for a kind without steps."""
         return self.config.get("steps")
 
     @cached_property
@@ -89,6 +90,11 @@ class Stage:
         """Names of the metrics, in the order in which they first came."""
         found = dict.fromkeys(name for line in self.lines for name in line)
         return [name for name in found if name not in ("stage", "step", "time")]
+
+    def family(self, pattern: str) -> list[str]:
+        """Names of the logged metrics of one entry of the catalogue, such as ``task/{task}/reward``."""
+        entry = next(one for one in METRICS if one.name == pattern)
+        return [name for name in self.metrics if entry.values(name) is not None]
 
     def series(self, metric: str) -> tuple[list[int], list[float]]:
         """Steps done (1 after the first step) and values of a metric, where it is a finite number."""

@@ -1,4 +1,4 @@
-"""Rules that look for what holds a reward down: pure functions of a stage's metrics, with evidence and mend."""
+"""Rules that look for what holds a reward down: pure functions of a stage's metrics, with the evidence and the fix."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rl.report.facts import Facts, Finding, Level, percent
 from rl.report.trend import LEAST_STEPS, trend
 
 IDLE_GROUPS = 0.5
-"""Share of groups without variance above which more than half of the sampling is for nothing."""
+"""Share of groups without variance above which more than half of the sampling is wasted."""
 MALFORMED = 0.2
 TRUNCATED = 0.2
 ERRORED = 0.05
@@ -31,26 +31,26 @@ FORGOTTEN = 0.1
 
 
 def course(facts: Facts) -> list[Finding]:
-    """Rises, falls, is flat, or too short to tell."""
+    """Whether it rises, falls, is flat, or is too short to say."""
     found = facts.reward
-    if not found.tells:
-        text = f"Only {found.steps} steps: from fewer than {LEAST_STEPS} a trend can't be told from noise."
+    if not found.long_enough:
+        text = f"Only {found.steps} steps: with fewer than {LEAST_STEPS} a trend can't be distinguished from noise."
         return [Finding("short", "note", text, "Raise the stage's steps.")]
     figures = (
         f"{found.first:.3f} in the first {found.window} steps, {found.last:.3f} in the last {found.window} "
-        f"({found.last - found.first:+.3f}; the slope is {abs(found.sigmas):.1f} standard errors from none)"
+        f"({found.last - found.first:+.3f}; the slope is {abs(found.sigmas):.1f} standard errors from 0)"
     )
     if found.rises:
         return [Finding("rises", "good", f"The reward rises: {figures}.")]
     if found.falls:
-        mend = "Lower optim.lr, or hold the policy near its start with algorithm.kl_coef."
-        return [Finding("falls", "problem", f"The reward falls: {figures}.", mend)]
+        fix = "Lower optim.lr, or hold the policy near its start with algorithm.kl_coef."
+        return [Finding("falls", "problem", f"The reward falls: {figures}.", fix)]
     text = f"The reward is flat: {figures}. A change of {found.visible:.3f} or more would have shown."
     return [Finding("flat", "warning", text)]
 
 
 def zero_variance(facts: Facts) -> list[Finding]:
-    """Groups whose completions all got the same reward, and whether that is for all being wrong or all right."""
+    """Groups whose completions all got the same reward, and whether because all were wrong, or all right."""
     share = facts.late("groups/zero_variance")
     if share is None or share < IDLE_GROUPS or facts.key("algorithm.advantage") == "reinforce_plus_plus":
         return []  # REINFORCE++ compares over the batch
@@ -59,14 +59,14 @@ def zero_variance(facts: Facts) -> list[Finding]:
     right = facts.late(facts.accuracy) if facts.accuracy else None
     if right is not None and right / share < 0.5:  # even if every right completion were in such a group
         text = f"{what}; with {facts.accuracy} at {right:.2f}, most are wrong throughout."
-        mend = "Make tasks easier or put a longer SFT stage before; raise samples_per_prompt; or set difficulty: 1."
-        return [Finding("all_wrong", level, text, mend)]
+        fix = "Make tasks easier or put a longer SFT stage before; raise samples_per_prompt; or set difficulty: 1."
+        return [Finding("all_wrong", level, text, fix)]
     if right is not None and (right - (1 - share)) / share > 0.5:  # even if all the others were right too
         text = f"{what}; with {facts.accuracy} at {right:.2f}, most are right throughout: little is left to learn."
-        mend = "End the stage earlier with gates.leave, give it harder tasks, or set difficulty: 1."
-        return [Finding("all_right", "note", text, mend)]
-    mend = "Set algorithm.refills to replace them, raise samples_per_prompt, or set difficulty: 1."
-    return [Finding("zero_variance", level, f"{what}.", mend)]
+        fix = "End the stage earlier with gates.leave, give it harder tasks, or set difficulty: 1."
+        return [Finding("all_right", "note", text, fix)]
+    fix = "Set algorithm.refills to replace them, raise samples_per_prompt, or set difficulty: 1."
+    return [Finding("zero_variance", level, f"{what}.", fix)]
 
 
 def malformed(facts: Facts) -> list[Finding]:
@@ -78,8 +78,8 @@ def malformed(facts: Facts) -> list[Finding]:
         f"In {facts.span} {percent(1 - form)} of the completions were malformed (not <think>…</think><answer>…</answer>"
         f" alone); where no answer block is found, accuracy is 0 whatever was meant."
     )
-    mend = "Teach the form with an SFT stage before this one, or raise the weight of format in the stage's reward."
-    return [Finding("malformed", "problem" if 1 - form >= 0.5 else "warning", text, mend)]
+    fix = "Teach the form with an SFT stage before this one, or raise the weight of format in the stage's reward."
+    return [Finding("malformed", "problem" if 1 - form >= 0.5 else "warning", text, fix)]
 
 
 def truncated(facts: Facts) -> list[Finding]:
@@ -91,8 +91,8 @@ def truncated(facts: Facts) -> list[Finding]:
         f"In {facts.span} {percent(share)} of the completions were cut off at sampling.max_tokens="
         f"{facts.key('sampling.max_tokens')} before they came to an answer."
     )
-    mend = "Raise sampling.max_tokens, or punish length softly with algorithm.overlong_buffer."
-    return [Finding("truncated", "problem" if share >= 0.5 else "warning", text, mend)]
+    fix = "Raise sampling.max_tokens, or punish length softly with algorithm.overlong_buffer."
+    return [Finding("truncated", "problem" if share >= 0.5 else "warning", text, fix)]
 
 
 def errored(facts: Facts) -> list[Finding]:
@@ -101,56 +101,56 @@ def errored(facts: Facts) -> list[Finding]:
     if not sampled or failed / sampled < ERRORED:
         return []
     text = f"{failed:.0f} of {sampled:.0f} groups ({percent(failed / sampled)}) were dropped because a verdict errored."
-    mend = (
-        "Read the errors with python -m tools.rollouts RUN --order errors; slow rewards want a longer "
+    fix = (
+        "Read the errors with python -m tools.rollouts RUN --order errors; slow rewards need a longer "
         "reward.verdict_timeout_s, a judge more judge.timeout_s or judge.fallback=statute."
     )
-    return [Finding("errored", "problem" if failed / sampled >= 0.5 else "warning", text, mend)]
+    return [Finding("errored", "problem" if failed / sampled >= 0.5 else "warning", text, fix)]
 
 
 def entropy(facts: Facts) -> list[Finding]:
     """A policy that no longer explores, or that dissolves."""
     values = facts.stage.values("entropy")
     found = trend(values)
-    if not found.tells:
+    if not found.long_enough:
         return []
     figures = f"from {found.first:.3f} to {found.last:.3f} nats a token"
     if found.last < max(COLLAPSED * found.first, DETERMINISTIC) and found.last < found.first:
         learns = trend(facts.stage.values("reward")[len(values) // 2 :]).rises
-        mend = "Raise algorithm.clip_high or algorithm.entropy_coef, or lower optim.lr."
+        fix = "Raise algorithm.clip_high or algorithm.entropy_coef, or lower optim.lr."
         text = f"The entropy has collapsed {figures}: the samples of a group hardly differ, so nothing new is found."
-        return [Finding("entropy_collapsed", "note" if learns else "warning", text, mend)]
+        return [Finding("entropy_collapsed", "note" if learns else "warning", text, fix)]
     if found.rises and found.last > 2 * found.first and found.last > 1:
         text = f"The entropy grows {figures}: the policy is dissolving into noise."
-        mend = "Lower optim.lr or algorithm.entropy_coef, or hold the policy with algorithm.kl_coef."
-        return [Finding("entropy_grows", "warning", text, mend)]
+        fix = "Lower optim.lr or algorithm.entropy_coef, or hold the policy with algorithm.kl_coef."
+        return [Finding("entropy_grows", "warning", text, fix)]
     return []
 
 
 def unmoved(facts: Facts) -> list[Finding]:
-    """Steps without an update, and gradients of nothing."""
+    """Steps without an update, and gradients of 0."""
     trained, norms = facts.stage.values("groups/trained"), facts.stage.values("grad_norm")
     idle = sum(n == 0 for n in trained)
     found = []
     if trained and idle / len(trained) >= 0.3:
         text = f"In {idle} of {len(trained)} steps no group carried a gradient, so the weights stayed as they were."
-        mend = "Set algorithm.refills to sample again, or raise prompts_per_step or samples_per_prompt."
-        found.append(Finding("no_update", "problem" if idle / len(trained) >= 0.8 else "warning", text, mend))
+        fix = "Set algorithm.refills to sample again, or raise prompts_per_step or samples_per_prompt."
+        found.append(Finding("no_update", "problem" if idle / len(trained) >= 0.8 else "warning", text, fix))
     if norms and max(norms) < 1e-8:
         text = f"The gradient norm is 0 in all {len(norms)} updates, though groups were trained on: nothing is learnt."
-        mend = "Look at algorithm.loss, algorithm.clip_low and clip_high (a clipped ratio has no gradient)."
-        found.append(Finding("no_gradient", "problem", text, mend))
+        fix = "Look at algorithm.loss, algorithm.clip_low and clip_high (a clipped ratio has no gradient)."
+        found.append(Finding("no_gradient", "problem", text, fix))
     return found
 
 
 def rate(facts: Facts) -> list[Finding]:
-    """A learning rate too small to matter, or that never got up."""
+    """A learning rate that is too small to matter, or never got through its warm-up."""
     rates, peak = facts.stage.values("lr"), float(facts.key("optim.lr", 0.0))
     if not rates or facts.reward.rises:
         return []
     warmup = int(facts.key("optim.warmup_steps", 0))
     if max(rates) < 0.5 * peak and warmup >= len(rates):
-        text = f"The learning rate got to {max(rates):.1e} of optim.lr={peak:.1e}: {len(rates)} updates, all warm-up."
+        text = f"The learning rate reached {max(rates):.1e} of optim.lr={peak:.1e}: {len(rates)} updates, all warm-up."
         return [Finding("warmup", "warning", text, f"Lower optim.warmup_steps (now {warmup}) or raise steps.")]
     if max(rates) < TINY_RATE:
         text = f"The learning rate is at most {max(rates):.1e}, which moves nothing in {len(rates)} updates."
@@ -173,8 +173,8 @@ def clipping(facts: Facts) -> list[Finding]:
     if share is None or share < CLIPPED or facts.key("algorithm.loss") == "gspo":
         return []
     text = f"In {facts.span} the ratio of {percent(share)} of the tokens was clipped: they carry no gradient."
-    mend = "Lower optim.lr or updates_per_step, lower rollout.max_staleness, or raise algorithm.clip_high."
-    return [Finding("clipped", "warning", text, mend)]
+    fix = "Lower optim.lr or updates_per_step, lower rollout.max_staleness, or raise algorithm.clip_high."
+    return [Finding("clipped", "warning", text, fix)]
 
 
 def kl(facts: Facts) -> list[Finding]:
@@ -189,7 +189,7 @@ def kl(facts: Facts) -> list[Finding]:
         f"The KL term weighs {term:.3f} in the loss (algorithm.kl_coef={coefficient:g} times a divergence of "
         f"{divergence:.2f}), the policy term {policy:.3f}: the policy is held back more than it is pushed."
     )
-    return [Finding("kl", "warning", text, "Lower algorithm.kl_coef; 0 takes the reference away.")]
+    return [Finding("kl", "warning", text, "Lower algorithm.kl_coef; 0 removes the reference.")]
 
 
 def mismatch(facts: Facts) -> list[Finding]:
@@ -203,10 +203,10 @@ def mismatch(facts: Facts) -> list[Finding]:
         f"Sampler and trainer disagree about the sampled tokens: mismatch_kl {divergence:.1e}, token_mult_prob_error "
         f"{factor:.3f} (1 is equal){why}. The update is then made for another policy than the one that sampled."
     )
-    mend = "Set algorithm.old_log_probs: recompute with algorithm.mismatch; " + (
+    fix = "Set algorithm.old_log_probs: recompute with algorithm.mismatch; " + (
         "lower rollout.max_staleness." if stale else "check the sync with rollout.verify_sync=true."
     )
-    return [Finding("mismatch", "problem" if divergence >= 10 * MISMATCH_KL else "warning", text, mend)]
+    return [Finding("mismatch", "problem" if divergence >= 10 * MISMATCH_KL else "warning", text, fix)]
 
 
 def not_finite(facts: Facts) -> list[Finding]:
@@ -215,8 +215,8 @@ def not_finite(facts: Facts) -> list[Finding]:
     if not bad:
         return []
     text = f"In {bad} of {len(facts.stage.lines)} steps loss or gradient was not finite: no update was made."
-    mend = "Lower optim.lr; train on such a step again with python -m tools.replay RUN --step N."
-    return [Finding("not_finite", "problem", text, mend)]
+    fix = "Lower optim.lr; train on such a step again with python -m tools.replay RUN --step N."
+    return [Finding("not_finite", "problem", text, fix)]
 
 
 def beside_the_point(facts: Facts) -> list[Finding]:

@@ -10,6 +10,7 @@ from typing import Any
 import rewards.library  # noqa: F401  (registers the rewards)
 from rewards.published import PUBLISHED
 from rewards.registry import REWARDS, Part
+from rl.config.metrics import OVERLONG
 from rl.records.rollouts import read_file, rollout_files
 from rl.report.read import Run, Stage
 
@@ -29,7 +30,7 @@ class PartScore:
     weighted: float
     meaning: str
     reason: str
-    """Why, where the reward tells."""
+    """Why, where the reward gives a reason."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,6 @@ class Shown:
     row: dict[str, Any]
     """Its row of the rollout file, with ``stage`` and ``step`` (0-based)."""
     parts: list[PartScore]
-    shaped: float
-    """What was taken off the sum of the parts for length."""
 
     @property
     def text(self) -> list[tuple[str, bool]]:
@@ -59,7 +58,7 @@ class Shown:
 def training_samples(run: Run, stage: Stage) -> list[Shown]:
     """The best and the worst completion of the first step and of the last, and of the last one cut off, one errored."""
     files = sorted(rollout_files(run.path, stage.name, None), key=lambda path: path.name)
-    weights, shaped = _weights(run.reward_parts(stage)), bool(stage.config["algorithm"].get("overlong_buffer"))
+    weights = {**_weights(run.reward_parts(stage)), OVERLONG: Part(1.0)}
     found: list[Shown] = []
     for path in dict.fromkeys((files[0], files[-1]) if files else ()):
         rows = read_file(path, COLUMNS)
@@ -72,7 +71,7 @@ def training_samples(run: Run, stage: Stage) -> list[Shown]:
         for why, row in picked:
             if id(row) not in taken:
                 taken.append(id(row))
-                found.append(_shown(why, row, weights, shaped))
+                found.append(_shown(why, row, weights))
     return found
 
 
@@ -97,7 +96,7 @@ def _weights(parts: Mapping[str, Any]) -> dict[str, Part]:
     return found
 
 
-def _shown(why: str, row: dict[str, Any], weights: Mapping[str, Part], shaped: bool = False) -> Shown:
+def _shown(why: str, row: dict[str, Any], weights: Mapping[str, Part]) -> Shown:
     scores = [
         PartScore(
             name,
@@ -108,12 +107,13 @@ def _shown(why: str, row: dict[str, Any], weights: Mapping[str, Part], shaped: b
         )
         for name, score in row["parts"].items()
     ]
-    taken = sum(part.weighted for part in scores) - row["reward"] if shaped and row["reward"] is not None else 0.0
-    return Shown(why, row, scores, taken if taken > 1e-6 else 0.0)
+    return Shown(why, row, scores)
 
 
 def meaning(name: str) -> str:
-    """What a reward measures: the first paragraph of its documentation."""
+    """What a part of a reward measures: the first paragraph of a reward's documentation."""
+    if name == OVERLONG:
+        return "algorithm.overlong_buffer: what a completion loses as it comes near sampling.max_tokens"
     if name not in REWARDS:
         return "a reward of your own"
     return " ".join((REWARDS[name].__doc__ or "").split("\n\n")[0].split()).replace("``", "")

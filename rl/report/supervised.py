@@ -27,16 +27,16 @@ def _loss(stage: Stage) -> list[Finding]:
         text = f"In {bad} of {len(stage.lines)} steps loss or gradient was not finite: no update was made."
         findings.append(Finding("not_finite", "problem", text, f"Lower optim.lr (now {lr:.1e})."))
     figures = f"{found.first:.3f} in the first {found.window} steps, {found.last:.3f} in the last {found.window}"
-    if not found.tells:
-        text = f"Only {found.steps} steps: from fewer than {LEAST_STEPS} a trend can't be told from noise."
+    if not found.long_enough:
+        text = f"Only {found.steps} steps: with fewer than {LEAST_STEPS} a trend can't be distinguished from noise."
         return [*findings, Finding("short", "note", text, "Raise the stage's steps.")]
     if found.falls:
         return [*findings, Finding("loss_falls", "good", f"The loss falls: {figures}.")]
     if found.rises:
-        mend = f"Lower optim.lr (now {lr:.1e}) or raise optim.warmup_steps."
-        return [*findings, Finding("loss_rises", "problem", f"The loss rises: {figures}.", mend)]
-    mend = f"Raise optim.lr (now {lr:.1e}) by a factor of 3 to 10, unless the loss is as low as it gets."
-    return [*findings, Finding("loss_flat", "warning", f"The loss is flat: {figures}.", mend)]
+        fix = f"Lower optim.lr (now {lr:.1e}) or raise optim.warmup_steps."
+        return [*findings, Finding("loss_rises", "problem", f"The loss rises: {figures}.", fix)]
+    fix = f"Raise optim.lr (now {lr:.1e}) by a factor of 3 to 10, unless the loss is as low as it gets."
+    return [*findings, Finding("loss_flat", "warning", f"The loss is flat: {figures}.", fix)]
 
 
 def _held_out(stage: Stage) -> list[Finding]:
@@ -52,8 +52,8 @@ def _held_out(stage: Stage) -> list[Finding]:
     text = (
         f"The held-out loss was lowest after step {at} ({best:.3f}) and rose to {last:.3f}: the rest overfits{after}."
     )
-    mend = "Lower steps or optim.lr, or give it more demonstrations."
-    return [Finding("overfit", "note" if kept else "warning", text, mend)]
+    fix = "Lower steps or optim.lr, or give it more demonstrations."
+    return [Finding("overfit", "note" if kept else "warning", text, fix)]
 
 
 def _perplexity(stage: Stage) -> list[Finding]:
@@ -66,8 +66,8 @@ def _perplexity(stage: Stage) -> list[Finding]:
         figures = f"{first:.2f} before, {last:.2f} after the stage"
         if last > first * (1 + FORGETS):
             text = f"Held-out {kind} text got harder for the model (perplexity {figures}): it is being forgotten."
-            mend = f"Raise the weight of {kind} sources in corpus, or lower optim.lr."
-            found.append(Finding(f"forgets_{kind}", "warning", text, mend))
+            fix = f"Raise the weight of {kind} sources in corpus, or lower optim.lr."
+            found.append(Finding(f"forgets_{kind}", "warning", text, fix))
         elif last < first:
             found.append(Finding(f"learns_{kind}", "good", f"Held-out {kind} text got easier: perplexity {figures}."))
     return found

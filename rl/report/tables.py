@@ -6,27 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rl.config.metrics import PHASES, SUMMARIES
 from rl.records.results import EvalResult, wilson
+from rl.records.task_figures import notes
 from rl.report.charts import COLOURS, Chart, Estimate, histogram, interval_chart
 from rl.report.read import Run, Stage
 
-PHASES = {
-    "train": "forward, backward, update",
-    "rollout": "waiting for completions",
-    "reward": "waiting for verdicts",
-    "sync": "weights to the sampler",
-    "reference": "reference log-probs",
-    "old": "log-probs before the step",
-    "data": "reading and packing",
-    "dump": "rollout files",
-    "checkpoint": "checkpoints",
-    "held_out": "held-out loss and perplexity",
-    "score": "perplexity of documents",
-}
-"""What the phases of metrics.jsonl are. One that is not here is shown by its name."""
 DRIVER = "driver"
-SUMMARIES = ("step", "trainer_wait", "bubble")
-"""Entries of ``time`` that are no phases: the whole step, the engines' idle time, and the waiting share."""
+MEANINGS = {metric.name: metric.meaning for metric in PHASES} | {f"time/{DRIVER}": "what is left: the driver itself"}
+NO_PHASES = {metric.name for metric in SUMMARIES}
 
 
 @dataclass(frozen=True)
@@ -91,8 +79,6 @@ def benchmark_table(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """One row a task of a benchmark, one column an evaluation stage; shares as they are, in [0, 1]."""
     if not records:
         return {"columns": [], "rows": []}
-    from rl.evaluation.task_scores import notes
-
     columns = list(dict.fromkeys((one["stage"], one["after"]) for one in records))
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for one in records:
@@ -100,8 +86,8 @@ def benchmark_table(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
             (one["benchmark"], one["task"]),
             {"title": one["title"], "contains": one["contaminated"], "cells": [None] * len(columns)},
         )
-        told = notes({**one, "contaminated": None})
-        row["cells"][columns.index((one["stage"], one["after"]))] = {**one, "notes": told}
+        said = notes({**one, "contaminated": None})
+        row["cells"][columns.index((one["stage"], one["after"]))] = {**one, "notes": said}
     return {"columns": columns, "rows": sorted(rows.items(), key=lambda row: row[0][0])}
 
 
@@ -137,7 +123,7 @@ def stage_time(stage: Stage) -> StageTime:
     phases: dict[str, float] = {}
     times = [line.get("time", {}) for line in stage.lines]
     for name, seconds in (pair for time in times for pair in time.items()):
-        if name not in SUMMARIES:
+        if f"time/{name}" not in NO_PHASES:
             phases[name] = phases.get(name, 0.0) + seconds
     phases[DRIVER] = max(0.0, stage.seconds - sum(phases.values()))
     sampled = [time for time in times if "bubble" in time and time["step"] > 0]
@@ -157,7 +143,7 @@ def time_bars(run: Run) -> dict[str, Any]:
     legend = [
         {
             "name": name,
-            "meaning": "what is left: the driver itself" if name == DRIVER else PHASES.get(name, ""),
+            "meaning": MEANINGS.get(f"time/{name}", ""),
             "colour": "#c3cad2" if name == DRIVER else COLOURS[number % len(COLOURS)],
             "seconds": totals[name],
         }

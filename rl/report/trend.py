@@ -1,4 +1,4 @@
-"""Does a noisy series rise? A straight line through it, and how far its slope is from none."""
+"""Does a noisy series rise? A straight line through it, and how far its slope is from 0."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LEAST_STEPS = 10
-"""Below this a slope can't be told from noise."""
+"""With fewer steps a slope can't be distinguished from noise."""
 SURE = 3.0
 """Standard errors from which a slope counts: with a dozen steps or more, noise gets there once in a hundred times."""
 
@@ -27,24 +27,24 @@ class Trend:
     """Smallest change from end to end that would have counted."""
 
     @property
-    def tells(self) -> bool:
-        """Whether there are steps enough to tell."""
+    def long_enough(self) -> bool:
+        """Whether it has enough steps for a judgment."""
         return self.steps >= LEAST_STEPS
 
     @property
     def rises(self) -> bool:
         """Whether it rises beyond its noise."""
-        return self.tells and self.sigmas >= SURE
+        return self.long_enough and self.sigmas >= SURE
 
     @property
     def falls(self) -> bool:
         """Whether it falls beyond its noise."""
-        return self.tells and self.sigmas <= -SURE
+        return self.long_enough and self.sigmas <= -SURE
 
     @property
     def flat(self) -> bool:
-        """Whether it does neither, though there are steps enough to tell."""
-        return self.tells and abs(self.sigmas) < SURE
+        """Whether it does neither, with enough steps for a judgment."""
+        return self.long_enough and abs(self.sigmas) < SURE
 
 
 def trend(values: Sequence[float]) -> Trend:

@@ -31,6 +31,7 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
             runtime.sampling_done()
             metrics = group_metrics(update, runtime.fleet.weights.version) | sampler.metrics() | update.finish()
             metrics |= runtime.judge_metrics()
+            metrics["bad_updates"] = float(step.bad_updates(metrics))  # a gate may watch it
             runtime.verify_parity(metrics)
             opened = gates.observe(metrics)
             if opened is not None:

@@ -15,6 +15,7 @@ from rl.errors import UserError
 from rl.job import run
 from rl.records.checkpoint import Checkpoints
 from rl.stages.grpo import weights_after
+from tests.e2e.catalogue import hold_to_catalogue
 from tests.e2e.test_variants import config, lines
 
 SAMPLING = {"max_tokens": 24}
@@ -34,6 +35,7 @@ def evaluate(name):
 
 
 ALWAYS = {"metric": "completion_length", "above": 0}
+SOUND = {"metric": "bad_updates", "below": 0}
 SFT = {
     "name": "sft", "kind": "sft", "steps": 24, "prompts_per_step": 8, "demonstrations": {"age": 30, "limitation": 30},
     "held_out": 8, "held_out_every": 6, "optim": {"lr": 5e-3},
@@ -52,7 +54,9 @@ STAGES = [
     *MID,
     SFT,
     evaluate("look"),
-    grpo("left", steps=9, gates={"enter": [{"metric": "format", "above": 0}], "leave": [{**ALWAYS, "steps": 2}]}),
+    grpo(
+        "left", steps=9, gates={"enter": [{"metric": "format", "above": 0}], "leave": [{**ALWAYS, "steps": 2}, SOUND]}
+    ),
     grpo("fallen", steps=9, tasks={"limitation": 1.0}, replay=0.5, gates={"fall_back": [ALWAYS]}),
     grpo("skipped", gates={"enter": [{"metric": "accuracy/age", "above": 1.1}], "otherwise": "skip"}),
     grpo("last", tasks={"limitation": 1.0}, replay=0.5, difficulty=0.8),
@@ -116,6 +120,10 @@ def test_mid_training_follows_pas_and_leaves_a_card(unbroken):
     assert sum(source["share_drawn"] for source in card["sources"]) == pytest.approx(1)
     assert sum(card["perplexity"]["counts"]) == sum(sum(s["buckets"].values()) for s in card["sources"])
     assert [phase["steps"] for phase in card["phases"]] == [3, 4, 3]
+
+
+def test_every_number_is_in_the_catalogue(unbroken):
+    assert {"task/limitation/share", "perplexity/legal", "time/held_out"} <= hold_to_catalogue(unbroken)
 
 
 def test_gates_end_skip_and_fall_back(unbroken):

@@ -19,7 +19,8 @@ from rl.inference.backend import Ask
 from rl.inference.backends.engine import EngineBackend, EngineSettings
 from rl.inference.backends.hf import TransformersBackend
 from rl.inference.journal import read_lines
-from tests.e2e.runs import ROOT, left_over, metrics
+from tests.e2e.catalogue import hold_to_catalogue
+from tests.e2e.runs import ROOT, left_over
 from tests.e2e.test_variants import config
 
 BATCH = 4
@@ -136,7 +137,7 @@ def test_a_stage_asks_the_engines_of_its_run(ray_cluster, models, tmp_path, caps
         ("age", 5, "base"),
         ("exam_single", 5, "base"),
     ]
-    assert {"benchmark/held_out/age", "benchmark/held_out/exam_single"} <= metrics(tmp_path)[0].keys()
+    assert {"benchmark/held_out/age", "benchmark/held_out/exam_single"} <= hold_to_catalogue(tmp_path)
     assert (
         evaluate(["report", str(tmp_path / "benchmarks" / "look" / "held_out"), "--out", str(tmp_path / "p.html")]) == 0
     )

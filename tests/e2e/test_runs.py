@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from rl.records.rollouts import read_rows
+from tests.e2e.catalogue import hold_to_catalogue
 from tests.e2e.runs import ROOT, actor_pids, fail, finish, kill, left_over, metrics, start, wait_for
 
 
@@ -47,6 +48,11 @@ def test_a_run_leaves_everything_it_promises(unbroken):
     assert len(list((run_dir / "checkpoints" / "sft").iterdir())) <= 3, "the last two and the best"
     assert json.loads((run_dir / "results.json").read_text())[-1]["after"] == "grpo"
     assert 'id="stage-grpo"' in (run_dir / "report.html").read_text(encoding="utf-8") and "report.html" in printed
+
+
+def test_every_number_is_in_the_catalogue(unbroken):
+    seen = hold_to_catalogue(unbroken[0])
+    assert {"staleness", "ratio", "clip_fraction", "held_out_loss", "alpha", "accuracy", "time/bubble"} <= seen
 
 
 def test_the_export_is_the_policy(unbroken):

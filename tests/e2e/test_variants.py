@@ -12,6 +12,7 @@ from rewards.verdict import Sample
 from rl.config.compose import load
 from rl.errors import UserError
 from rl.job import run
+from tests.e2e.catalogue import hold_to_catalogue
 
 OWN = "tests.rewards.misbehaving"
 OPTIM = {"lr": 3e-3}
@@ -114,7 +115,15 @@ def test_dynamic_sampling_replaces_groups_without_a_gradient(many):
         assert len({row["uid"] for row in sampled}) == line["groups/sampled"]
         for row in sampled:
             over = max(0, len(row["token_ids"]) - (SAMPLING["max_tokens"] - 8)) / 8
-            assert row["reward"] == pytest.approx(json.loads(row["parts"])["accuracy"] - over)
+            parts = json.loads(row["parts"])
+            assert parts["overlong"] == -over and row["reward"] == parts["accuracy"] - over
+        scored = line["reward/accuracy"] + line["reward/overlong"]
+        assert line["reward"] == pytest.approx(scored) and line["reward/overlong"] <= 0
+
+
+def test_every_number_is_in_the_catalogue(many):
+    seen = hold_to_catalogue(many)
+    assert {"kl", "correction", "reward/overlong", "reward/legal_validity", "time/reference", "time/old"} <= seen
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -179,6 +188,7 @@ def test_a_language_model_as_judge_and_a_reward_of_ones_own(ray_cluster, models,
     for line in lines(tmp_path / "run", "rl"):
         assert line["groups/errored"] == 1 and line["groups/trained"] > 0
         assert line["judge/requests"] > 0 == line["judge/error_rate"] and 0 < line["reward/rubric"] < 1
+    assert "judge/cost" in hold_to_catalogue(tmp_path / "run")
     assert line["judge/hit_rate"] > 0, "a group that is tried again is not asked about again"
     rows = pq.read_table(tmp_path / "run" / "rollouts" / "rl" / "step-000000.parquet").to_pylist()
     assert sum(row["error"] is not None and "worker died" in row["error"] for row in rows) == 4

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -99,9 +100,19 @@ def test_a_folder_without_rollouts_is_named(tmp_path, capsys):
     assert "has no rollouts/" in capsys.readouterr().err
 
 
-def test_the_reference_page_is_the_schemas():
-    assert reference.PATH.read_text(encoding="utf-8") == reference.page(), "run python -m tools.reference"
+@pytest.mark.parametrize("path", reference.PAGES, ids=lambda path: path.name)
+def test_the_pages_made_from_the_code_are_up_to_date(path):
+    assert path.read_text(encoding="utf-8") == reference.PAGES[path](), "run python -m tools.reference"
+
+
+def test_the_pages_have_what_they_promise():
     assert "| `gspo` |" in reference.page()
+    page = reference.metrics_page()
+    for text in ("| `ratio` |", "| **`entropy`** | nats a token |", "| `bubble` | share |", "(2 · step)", "eq. 13"):
+        assert text in page, text
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    columns = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
+    assert set(columns) == {5, 6}, "a bar within a cell is escaped"
 
 
 def test_the_gpu_check_works_at_the_smallest_shapes(tmp_path):

@@ -9,10 +9,11 @@ import gradio as gr
 
 from rl.errors import UserError
 from rl.evaluation.statistics import compare
-from rl.evaluation.task_scores import judged_cell, notes
+from rl.evaluation.task_scores import judged_cell
 from rl.evaluation.web.markup import notice, show, told
 from rl.evaluation.web.runs import EvaluationRun, find_runs, question_scores, read_run
 from rl.evaluation.web.settings import PageSettings
+from rl.records.task_figures import notes
 
 MOST = 8
 """Runs side by side."""

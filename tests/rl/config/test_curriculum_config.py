@@ -62,7 +62,7 @@ def test_what_cannot_work_is_one_line(stages, message):
         (grpo(gates={"leave": [{"metrik": "reward"}]}), "did you mean metric"),
     ],
 )
-def test_what_is_not_valid_names_the_mend(stage, message):
+def test_what_is_not_valid_names_the_fix(stage, message):
     with pytest.raises(UserError, match=message):
         config(stage)
 

@@ -1,6 +1,8 @@
 """Which groups have a part in the update, and what part: by hand, and by the gradient itself."""
 
+import json
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from rl.config.algorithm import PRESETS, AlgorithmConfig
 from rl.config.compose import load
 from rl.config.derive import BatchNumbers, check
 from rl.config.stages import GRPOStage
+from rl.driver.steps import rows
 from rl.driver.updates import StepUpdate, shaped
 from rl.engines import layout
 from rl.samples import Completion, Group, policy_batch
@@ -23,13 +26,14 @@ RIGHT, WRONG, ONE_RIGHT, ONE_WRONG = [1.0] * 4, [0.0] * 4, [1.0, 0.0, 0.0, 0.0],
 
 
 def group(number, rewards, tokens=5, error=None):
-    """A group whose completions have ``tokens`` tokens each, or as many as stand in a list."""
+    """A group whose completions have ``tokens`` tokens each, or as many as stand in a list, rewarded for accuracy."""
     lengths = [tokens] * len(rewards) if isinstance(tokens, int) else tokens
     rng = np.random.default_rng(number)
     completions = [
         Completion(rng.integers(10, 1400, n), rng.normal(-7, 0.3, n).astype(np.float32), "", "stop", 0) for n in lengths
     ]
-    return Group(str(number), ask("t", "q", "a"), [11, 12, 13], completions, rewards, error=error, index=number)
+    parts = [{"accuracy": reward} for reward in rewards]
+    return Group(str(number), ask("t", "q", "a"), [11, 12, 13], completions, rewards, parts, error=error, index=number)
 
 
 def batch_of(groups):
@@ -130,6 +134,25 @@ def test_overlong_shaping_gives_a_group_of_equal_reward_a_gradient():
     (made,) = shaped([equal], longest=10, buffer=5)
     plain = AlgorithmConfig()
     assert not plain.admits(equal) and plain.admits(made) and made.rewards == [1.0, 1.0, 0.0, 1.0]
+
+
+def test_overlong_shaping_is_a_part_of_the_reward():
+    """accuracy + 0.5 form + overlong is the reward, of each completion and in the mean that a step logs."""
+    weights = {"accuracy": 1.0, "form": 0.5, "overlong": 1.0}
+    parts = [{"accuracy": a, "form": f} for a, f in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.0, 0.5))]
+    rewards = [part["accuracy"] + 0.5 * part["form"] for part in parts]
+    plain = replace(group(0, rewards, tokens=[4, 6, 9, 10]), parts=parts)
+    failed = group(1, [], tokens=[10] * 4, error="no")
+    made, untouched = shaped([plain, failed], longest=10, buffer=4)
+    assert [part["overlong"] for part in made.parts] == [0.0, 0.0, -0.75, -1.0] and untouched is failed
+    assert made.rewards == [sum(weights[name] * score for name, score in part.items()) for part in made.parts]
+    update = step_update(AlgorithmConfig(overlong_buffer=4))
+    update.add([made])
+    found = group_metrics(update, version=0)
+    assert found["reward/overlong"] == -1.75 / 4
+    assert found["reward"] == sum(weight * found[f"reward/{name}"] for name, weight in weights.items())
+    assert shaped([plain], longest=10, buffer=0) == [plain], "without a buffer there is no such part"
+    assert [json.loads(json.dumps(row["parts"])) for row in rows(made, 0)] == made.parts
 
 
 @pytest.mark.parametrize("advantage", ["reinforce_plus_plus", "reinforce_plus_plus_baseline"])

@@ -61,7 +61,7 @@ def test_what_else_lies_among_checkpoints_is_neither_read_nor_removed(tmp_path):
     save(checkpoints, 10)
     checkpoints.save("sft", 1_000_000, Path.mkdir, {}, None)
     assert {path.name for path in stage.iterdir()} == strays | {"step-1000000"}
-    with pytest.raises(UserError, match="step-000008 is no checkpoint, but stands where"):
+    with pytest.raises(UserError, match="step-000008 is not a checkpoint, but it is where"):
         save(checkpoints, 8)
     assert (stage / "step-000008").read_text() == "own" and checkpoints.latest("sft").step == 1_000_000
 

@@ -1,4 +1,4 @@
-"""What a run tells W&B and metrics.jsonl, and that a resume tells nothing twice. With wandb itself, offline."""
+"""What a run sends to W&B and metrics.jsonl, and that a resume sends nothing twice. With wandb itself, offline."""
 
 import json
 
@@ -109,7 +109,7 @@ def test_phases_and_metrics_are_ray_gauges(ray_cluster, tmp_path):
     address = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"
 
     def exported() -> bool:
-        """Whether both figures stand there; other runs of this cluster may have left theirs."""
+        """Whether both figures are there; other runs of this cluster may have left theirs."""
         found = urllib.request.urlopen(address, timeout=10).read().decode()
         lines = [line for line in found.splitlines() if line.startswith("ray_themis_") and "sft-gauge" in line]
         return any("themis_loss{" in line and line.endswith(" 2.5") for line in lines) and any(

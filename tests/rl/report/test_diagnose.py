@@ -75,11 +75,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("code", "numbers", "level", "evidence", "mend"), CASES, ids=[case[0] for case in CASES])
-def test_each_cause_is_found_with_its_evidence_and_mend(code, numbers, level, evidence, mend):
+@pytest.mark.parametrize(("code", "numbers", "level", "evidence", "fix"), CASES, ids=[case[0] for case in CASES])
+def test_each_cause_is_found_with_its_evidence_and_fix(code, numbers, level, evidence, fix):
     finding = codes(stage(**numbers))[code]
     assert finding.level == level, finding
-    assert evidence in finding.text and mend in finding.mend, finding
+    assert evidence in finding.text and fix in finding.fix, finding
 
 
 def test_a_reward_that_rises_is_said_to_rise_and_nothing_else():
@@ -95,7 +95,7 @@ def test_a_flat_reward_without_a_cause_is_called_noise():
 
 def test_staleness_is_named_as_the_reason_of_a_mismatch():
     found = codes(stage(**FLAT, mismatch_kl=0.2, staleness_max=3.0))["mismatch"]
-    assert found.level == "problem" and "3 updates old" in found.text and "max_staleness" in found.mend
+    assert found.level == "problem" and "3 updates old" in found.text and "max_staleness" in found.fix
 
 
 def test_what_is_meant_is_no_finding():
@@ -132,7 +132,7 @@ def test_noise_alone_is_not_taken_for_a_trend(seed):
 
 def test_a_trend_by_hand():
     found = trend([1.0, 2.0, 4.0, 5.0] * 1)
-    assert (found.first, found.last, found.window) == (1.0, 5.0, 1) and not found.tells
+    assert (found.first, found.last, found.window) == (1.0, 5.0, 1) and not found.long_enough
     line = trend([float(i) for i in range(20)])
     assert line.rises and line.sigmas > 1e6 and line.visible == pytest.approx(0, abs=1e-9)
     assert trend([0.5] * 20).sigmas == 0 and trend([]).steps == 0
@@ -160,7 +160,7 @@ def test_what_a_loss_says():
     noisy = [1 + 0.1 * (i % 2) for i in range(20)]
     assert of(learnt([4 - 0.1 * i for i in range(20)]))["loss_falls"].level == "good"
     assert of(learnt([4 + 0.1 * i for i in range(20)]))["loss_rises"].level == "problem"
-    assert "1.0e-03" in of(learnt(noisy))["loss_flat"].mend
+    assert "1.0e-03" in of(learnt(noisy))["loss_flat"].fix
     assert "short" in of(learnt(noisy[:4])) and "nothing" in of(learnt([]))
     falling = [4 - 0.1 * i for i in range(20)]
     broken = learnt(falling)
@@ -192,7 +192,7 @@ def test_what_a_stage_did_to_the_held_out_accuracy():
     assert found["sft"] == [], "nothing came before"
     assert found["rl"][0].code == "accuracy_rose" and "from 50.0 % after sft to 80.0 %" in found["rl"][0].text
     assert found["more"][0].level == "note" and "-2.0 points" in found["more"][0].text
-    assert found["last"][0].level == "problem" and "optim.lr" in found["last"][0].mend
+    assert found["last"][0].level == "problem" and "optim.lr" in found["last"][0].fix
 
 
 def test_the_interval_of_a_difference_by_hand():

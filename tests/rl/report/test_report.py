@@ -333,7 +333,7 @@ def test_a_browser_shows_the_pages_without_complaint(browse, sweep, page, tmp_pa
     bad = tmp_path / "bad.html"
     bad.write_text(page.replace("</body>", "<script>document.title = 'taken'</script></body>"), encoding="utf-8")
     dom, console = browse("--dump-dom", bad.as_uri())
-    assert console and "<title>taken" not in dom, "the page's own policy lets no script run, and the console tells"
+    assert console and "<title>taken" not in dom, "the page's own policy lets no script run, and the console reports it"
 
 
 def test_chinese_is_drawn_as_chinese(browse, page, tmp_path):
