@@ -2,11 +2,11 @@
 
     {"stage": "…", "tokens": 0,
      "sources": [{"name", "kind", "documents", "tokens", "share_asked", "share_drawn", "dropped": {reason: n},
-                  "buckets": {"low", "mid", "high", "dropped"}}],
+                  "meta": {field: {value: n}}, "buckets": {"low", "mid", "high", "dropped"}}],
      "perplexity": {"edges": […], "counts": […]},
      "phases": [{"name", "steps", "shares": {"low", "mid", "high"}}]}
 
-``buckets`` (documents), ``perplexity`` and ``phases`` are left out where there are none.
+``meta`` and ``buckets`` (numbers of documents), ``perplexity`` and ``phases`` are left out where there are none.
 """
 
 import math
@@ -32,6 +32,8 @@ class SourceFacts:
     """How many cleaning dropped, for each reason."""
     buckets: Sequence[Bucket | None] | None = None
     """Bucket of each document that was kept; None without PAS."""
+    meta: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """:func:`curricula.meta.meta_counts` of the documents that were kept."""
 
 
 @dataclass
@@ -96,6 +98,8 @@ def corpus_card(
             "share_drawn": tokens / max(1, total),
             "dropped": dict(source.dropped),
         }
+        if source.meta:
+            entry["meta"] = {name: dict(counts) for name, counts in source.meta.items()}
         if source.buckets is not None:
             entry["buckets"] = dict(bucket_counts(source.buckets))
         card["sources"].append(entry)

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from curricula.meta import Meta
+
 AnswerKind = Literal["choice", "article", "charge", "number", "text"]
 """How an answer is compared with the reference (see ``rewards.rules.accuracy``)."""
 
@@ -24,6 +26,8 @@ class Prompt:
     """How the answer is compared with the reference."""
     demonstration: str | None = None
     """A whole completion, ``<think>…</think><answer>…</answer>``."""
+    meta: Meta = field(default_factory=dict, compare=False)
+    """What is known about it, such as its source; nothing is computed from it."""
     where: str = field(default="", compare=False, repr=False)
     """File and line it was read from, for messages; empty for a generated one."""
 
@@ -42,6 +46,8 @@ class Prompt:
         """The prompt as JSON values, in the format of ``curricula.records``."""
         record = asdict(self)
         del record["where"]
+        if not self.meta:
+            del record["meta"]
         record["prompt"] = list(record.pop("messages"))
         return record
 

@@ -5,7 +5,8 @@
     demonstrations   the same, with "demonstration": the whole completion (``reference`` may be left out)
     corpora          {"text": "…", "source": "…" (default: name of the file)}, or text files of one document each
 
-A field that is null counts as left out; other fields are an error. Messages are checked as
+Each record may have ``meta``, an object that holds anything known about it (:mod:`curricula.meta`). A field that is
+null counts as left out; other fields are an error. Messages are checked as
 :func:`curricula.messages.read_messages` says. A list of texts as reference is kept as its JSON text, which the rewards
 take apart again; a number is an error, because 2 and 2.0 are not the same text.
 
@@ -20,12 +21,13 @@ A message about bad records names file and line (for Parquet: file and row) of t
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 from curricula.errors import DataError
 from curricula.messages import read_messages
+from curricula.meta import Meta, read_meta
 from curricula.prompts import AnswerKind, Prompt
 from curricula.rows import (
     RECORDS,
@@ -41,9 +43,9 @@ from curricula.rows import (
     shown,
 )
 
-DOCUMENT_KEYS = {"text", "source"}
+DOCUMENT_KEYS = {"text", "source", "meta"}
 VERL_KEYS = {"data_source", "reward_model", "ability", "extra_info"}
-PROMPT_KEYS = {"prompt", "reference", "task", "answer_kind", "demonstration"}
+PROMPT_KEYS = {"prompt", "reference", "task", "answer_kind", "demonstration", "meta"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Document:
 
     text: str
     source: str
+    meta: Meta = field(default_factory=dict, compare=False)
+    """What is known about it; nothing is computed from it."""
 
 
 def read_prompts(path: str | Path) -> list[Prompt]:
@@ -132,7 +136,7 @@ def _documents(path: Path, limit: int | None) -> list[Document]:
 
 def _document(record: Record, where: str, path: Path) -> Document:
     _require(record, where, ("text",), DOCUMENT_KEYS)
-    return Document(record["text"], record.get("source") or path.stem)
+    return Document(record["text"], record.get("source") or path.stem, _meta(record, where))
 
 
 def _prompt(record: Record, where: str, path: Path, needed: str) -> Prompt:
@@ -152,8 +156,13 @@ def _prompt(record: Record, where: str, path: Path, needed: str) -> Prompt:
         reference=record.get("reference", ""),
         answer_kind=kind,
         demonstration=record.get("demonstration"),
+        meta=_meta(record, where),
         where=where,
     )
+
+
+def _meta(record: Record, where: str) -> Meta:
+    return read_meta(record["meta"], f"{where}: field meta") if "meta" in record else {}
 
 
 def _without_verl(record: Record, where: str) -> Record:
@@ -191,5 +200,5 @@ def _require(record: Record, where: str, needed: tuple[str, ...], known: set[str
     unknown = sorted(set(record) - known)
     if unknown:
         raise DataError(f"{where}: unknown field {shown(unknown[0])}; known fields are {', '.join(sorted(known))}")
-    for key in sorted(known & set(record) - {"prompt"}):
+    for key in sorted(known & set(record) - {"prompt", "meta"}):
         checked(record[key], f"{where}: field {key}", empty=key not in needed, blank=key not in needed or key == "text")

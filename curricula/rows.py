@@ -197,8 +197,8 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
 def _values(batch: Any) -> list[Any]:
     """The rows of a batch; in place of one that holds what Python has no value for, such as damaged text, the error."""
     try:
-        return list(batch.to_pylist())
-    except (ValueError, OverflowError) as error:
+        return list(batch.to_pylist(maps_as_pydicts="strict"))
+    except (ValueError, OverflowError, KeyError) as error:
         if batch.num_rows == 1:
             return [error]
     return [row for place in range(batch.num_rows) for row in _values(batch.slice(place, 1))]
