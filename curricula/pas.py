@@ -84,7 +84,7 @@ def quantile_borders(perplexities: Sequence[float], quantiles: Sequence[float]) 
         DataError: if there is no perplexity.
     """
     if not perplexities:
-        raise DataError("no document has a perplexity, so quantiles of them don't exist")
+        raise DataError("no document has a perplexity, so they have no quantiles")
     ordered = sorted(perplexities)
     first, second, third = (min(len(ordered), math.ceil(round(q * len(ordered), 9))) for q in quantiles)
     return (

@@ -21,7 +21,7 @@ class Prompt:
     messages: tuple[dict[str, str], ...]
     """Chat messages, each with ``role`` and ``content``; the last is the user's question."""
     reference: str
-    """Ground truth, as it would stand inside ``<answer>``; the JSON text of a list where it has several parts."""
+    """Ground truth, as it would stand inside ``<answer>``; the JSON text of a list if it has several parts."""
     answer_kind: AnswerKind = "text"
     """How the answer is compared with the reference."""
     demonstration: str | None = None
@@ -39,7 +39,7 @@ class Prompt:
 
     @property
     def name(self) -> str:
-        """What a message calls it: where it was read from, else its task and uid."""
+        """Its name in messages: where it was read from, else its task and uid."""
         return self.where or f"prompt {self.uid} (task {self.task})"
 
     def to_json(self) -> dict[str, Any]:
@@ -53,6 +53,6 @@ class Prompt:
 
 
 def ask(task: str, question: str, reference: str, answer_kind: AnswerKind = "text", think: str | None = None) -> Prompt:
-    """A single-turn prompt; with ``think`` it carries the demonstration that reasons so and answers the reference."""
+    """A single-turn prompt; with ``think`` it gets a demonstration of this reasoning and the reference."""
     demonstration = None if think is None else f"<think>{think}</think><answer>{reference}</answer>"
     return Prompt(task, ({"role": "user", "content": question},), reference, answer_kind, demonstration)

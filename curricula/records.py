@@ -8,15 +8,15 @@
 Each record may have ``meta``, an object that holds anything known about it (:mod:`curricula.meta`). A field that is
 null counts as left out; other fields are an error. Messages are checked as
 :func:`curricula.messages.read_messages` says. A list of texts as reference is kept as its JSON text, which the rewards
-take apart again; a number is an error, because 2 and 2.0 are not the same text.
+parse; a number is an error, because 2 and 2.0 are not the same text.
 
-Files are UTF-8; a byte order mark is skipped, lines end with LF or CRLF. A record is refused that is no strict JSON
-(NaN, a key twice), or holds half of a surrogate pair or a NUL character. The index column that pandas writes to Parquet
-(``__index_level_0__``) is ignored. verl's columns are read as well: ``data_source`` as the task and
+Files are UTF-8; a byte order mark is skipped, lines end with LF or CRLF. A record is refused if it is not strict
+JSON (NaN, a key twice), or holds half of a surrogate pair or a NUL character. The index column that pandas writes to
+Parquet (``__index_level_0__``) is ignored. verl's columns are read as well: ``data_source`` as the task and
 ``reward_model.ground_truth`` as the reference. Its ``reward_model.style``, ``ability`` and ``extra_info`` are ignored,
-since rewards belong to the stage.
+because rewards belong to the stage.
 
-A message about bad records names file and line (for Parquet: file and row) of the first and counts them all.
+A message about bad records names file and line (for Parquet: file and row) of the first ones and counts all of them.
 """
 
 import hashlib
@@ -105,7 +105,7 @@ def corpus_files(path: Path) -> list[Path]:
 
 
 def is_file(name: str) -> bool:
-    """Whether a task is given as a file of prompts and not by the name of a generator."""
+    """Whether a task is a file of prompts rather than the name of a generator."""
     return kind_of(Path(name)) in RECORDS
 
 

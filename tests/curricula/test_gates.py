@@ -53,7 +53,7 @@ def test_it_resumes_and_refuses_the_state_of_other_gates():
     found.observe(line())
     other.load_state_dict(json.loads(json.dumps(found.state_dict())))
     assert other.observe(line()).kind == found.observe(line()).kind == "leave"
-    with pytest.raises(DataError, match="speaks of"):
+    with pytest.raises(DataError, match="the state of the gates is for"):
         GateWatch([READY], []).load_state_dict(found.state_dict())
 
 

@@ -118,7 +118,7 @@ def test_scoring_a_file_from_the_command_line(tmp_path):
     answer = run("score", "--reward", "accuracy", "--input", path)
     found = [json.loads(line) for line in answer.stdout.splitlines()]
     assert answer.returncode == 0 and found[0]["score"] == 1.0
-    for number, message in enumerate(("NaN is no JSON", "stands twice", "not UTF-8", "UTF-16"), start=2):
+    for number, message in enumerate(("NaN is not a JSON", "occurs twice", "not UTF-8", "UTF-16"), start=2):
         assert found[number - 1]["error"].startswith(f"{path}:{number}: ") and message in found[number - 1]["error"]
     mix = tmp_path / "mix.yaml"
     mix.write_text("accuracy: 1.0\nlength: {weight: 0.5, clip: [-0.5, 0], options: {longest: 20, buffer: 10}}\n")
