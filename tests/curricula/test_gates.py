@@ -66,4 +66,4 @@ def test_what_keeps_a_stage_from_beginning_is_a_sentence():
     ready = Condition("accuracy/age", above=0.5)
     assert unmet([ready], {"accuracy/age": 0.5}) is None and unmet([], {}) is None
     assert unmet([ready], {"accuracy/age": 0.41}) == "accuracy/age ≥ 0.5 does not hold: it is 0.41"
-    assert "the evaluation before gave accuracy" in unmet([ready], {"accuracy": 0.9})
+    assert "the last evaluation gave accuracy" in unmet([ready], {"accuracy": 0.9})
