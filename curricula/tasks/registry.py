@@ -1,7 +1,6 @@
 """The tasks by name, and prompts drawn from them."""
 
 import random
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -66,8 +65,3 @@ def make_prompts(name: str, split: Split, n: int, seed: int, fewer_ok: bool = Fa
     if fewer_ok and found:
         return list(found.values())
     raise DataError(f"task {name} has about {len(found)} questions in split {split}; {n} were asked for")
-
-
-def majority_baseline(prompts: list[Prompt]) -> float:
-    """Accuracy of always giving the most frequent reference answer."""
-    return Counter(prompt.reference for prompt in prompts).most_common(1)[0][1] / len(prompts)

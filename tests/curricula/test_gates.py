@@ -27,7 +27,7 @@ def test_a_stage_is_left_when_all_hold_for_long_enough():
     assert opened.kind == "leave" and "task/age/accuracy ≥ 0.8 for 3 steps; completion_length ≤ 30" in opened.why
 
 
-def test_the_row_is_broken_by_a_step_and_not_by_silence():
+def test_a_step_without_the_metric_does_not_break_the_run():
     found = watch()
     found.observe(line())
     found.observe(line())

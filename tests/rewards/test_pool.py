@@ -55,7 +55,7 @@ def test_what_a_reward_prints_is_no_verdict(pool):
     assert pool.score([sample("print")], {OWN: 1.0})[0].score == 0.25
 
 
-def test_rewards_of_ones_own_are_tried_before_a_run(pool):
+def test_a_users_rewards_are_tried_before_a_run(pool):
     name = misbehaving.__name__
     pool.check({f"{name}:well": Part(2.0, options={"bonus": 0.5}), "accuracy": 1.0})
     assert pool.score([sample("x")], {f"{name}:well": Part(2.0, options={"bonus": 0.5})})[0].score == 3.0
