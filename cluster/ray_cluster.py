@@ -101,7 +101,8 @@ def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | Non
             if last or not slow:
                 raise ClusterError(
                     f"Ray could not be started: {type(error).__name__}: {error}{_ray_variables()}. Close other "
-                    f"programs if the machine is busy, then run the same command again; python -m tools.doctor looks for more"
+                    f"programs if the machine is busy, then run the same command again; python -m tools.doctor looks "
+                    f"for more"
                 ) from error
             _say(f"Ray did not start ({error}); trying once more, with {PATIENCE_S} s for its first process")
             os.environ[WAIT] = str(PATIENCE_S)
