@@ -30,6 +30,7 @@ Fault = Literal[
     "not known",
 ]  # fmt: skip
 """What is wrong; ``not known`` neither faults nor confirms a citation."""
+Outcome = Literal["right", "wrong", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Checked:
     reason: str = ""
 
     @property
-    def answer(self) -> Literal["right", "wrong", "unknown"]:
+    def outcome(self) -> Outcome:
         """Right, wrong or unknown."""
         return "unknown" if self.fault == "not known" else "wrong" if self.fault else "right"
 
@@ -65,7 +66,7 @@ def check_citations(text: str) -> list[Checked]:
 
 def known(checked: Sequence[Checked]) -> list[Checked]:
     """The citations that are right or wrong, without those that are not known."""
-    return [found for found in checked if found.answer != "unknown"]
+    return [found for found in checked if found.outcome != "unknown"]
 
 
 def check(ref: ArticleRef) -> Checked:

@@ -105,10 +105,10 @@ def official(text: str, language: Language) -> str:
     refs = {(ref.law, ref.edition, ref.key): ref for ref in reversed(article_refs(text)) if ref.law}
     for ref in list(refs.values())[::-1][:MOST_ARTICLES]:
         found, article = check(replace(ref, quote=None, paragraph=None, item=None)), article_of(ref)
-        if found.answer == "right" and article is not None:
+        if found.outcome == "right" and article is not None:
             lines.append(f"{article.law}{ref.place}：{article.text[:LONGEST_ARTICLE]}")
         else:
-            lines.append(f"{ref}：{_ABSENT[language][found.answer]}")
+            lines.append(f"{ref}：{_ABSENT[language][found.outcome]}")
     return "\n".join(lines) or ("（没有引用条文）" if language == "zh" else "(no article is cited)")
 
 

@@ -30,7 +30,7 @@ def sample(text):
 
 
 def checked(text):
-    return [(found.answer, found.reason) for found in check_citations(text)]
+    return [(found.outcome, found.reason) for found in check_citations(text)]
 
 
 @pytest.mark.parametrize(
