@@ -11,16 +11,16 @@ from curricula.tasks import find_task
 RATE = 0.05
 """Weight of a new group in a task's running means, which so cover about the last twenty groups."""
 Pick = tuple[str, int]
-"""(task, row of its pool; -1 for a generated question)."""
+"""(task, row of its pool; -1 for a generated prompt)."""
 
 
 class Sampler:
-    """Prompts by number: a task is drawn by weight, then a question of it.
+    """Prompts by number: a task is drawn by weight, then a prompt of it.
 
-    A task's questions are generated, each from its number alone; or they come from a pool (a file), which is shuffled
-    again in each epoch. With ``difficulty`` d above 0 a task's weight, and the chance that a pool's question is taken
+    A task's prompts are generated, each from its number alone; or they come from a pool (a file), which is shuffled
+    again in each epoch. With ``difficulty`` d above 0 a task's weight, and the chance that a pool's prompt is taken
     when its turn comes, are multiplied by ``1 - d + 4 d p (1 - p)``, where p is the share of right answers observed so
-    far (1/2 before any): a question that is always or never solved teaches a group-relative policy nothing.
+    far (1/2 before any): a prompt that is always or never solved teaches a group-relative policy nothing.
     Every group is observed, whether or not it is trained on.
     """
 
@@ -32,12 +32,12 @@ class Sampler:
         stage: str = "",
         difficulty: float = 0.0,
     ) -> None:
-        """``pools`` holds the questions of those tasks of ``weights`` that are not generated."""
+        """``pools`` holds the prompts of those tasks of ``weights`` that are not generated."""
         self.weights, self.pools, self.difficulty = dict(weights), pools, difficulty
         self.seed = f"{seed}/{stage}"
         self.observed: dict[str, dict[str, float]] = {}
         self.solved: dict[str, float] = {}
-        """Share of right answers in the last group of each pool question, by uid."""
+        """Share of right answers in the last group of each prompt of a pool, by uid."""
         self.positions = dict.fromkeys(pools, 0)
         self.picked: dict[int, Pick] = {}
         """The picks of prompts in flight, so that these stay the same when weights change."""

@@ -10,7 +10,7 @@ from curricula.prompts import Prompt
 from curricula.splits import Split
 
 Generator = Callable[[random.Random, Split], Prompt]
-"""Draws one question of a split; raises nothing, and returns equal questions for equal random states."""
+"""Draws one prompt of a split; raises nothing, and returns equal prompts for equal random states."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def find_task(name: str) -> Task:
 
 
 def make_prompts(name: str, split: Split, n: int, seed: int, fewer_ok: bool = False) -> list[Prompt]:
-    """``n`` different questions of a task and split, the same for the same arguments.
+    """``n`` prompts of a task and split with different questions, the same for the same arguments.
 
     Raises:
         DataError: if the task has fewer different questions in that split, unless ``fewer_ok``.
