@@ -1,4 +1,4 @@
-"""Which Ray is meant: one of this process's own, or one that runs already."""
+"""Which Ray to use: a local one for this process, or one that runs already."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from cluster.errors import ClusterError
 
 VARIABLE = "RAY_ADDRESS"
 LOCAL = "local"
-"""Ray's word for a cluster of one's own."""
+"""Ray's word for a new local cluster."""
 ANSWER_S = 5.0
-"""Longest wait for a sign of life (seconds). Ray itself waits minutes for a cluster that is gone."""
+"""Longest wait for an answer (seconds). Ray itself waits minutes for a cluster that is gone."""
 
 
 @dataclass(frozen=True)
@@ -25,23 +25,23 @@ class Address:
     """Whether the environment names it."""
 
     def lost(self, why: object) -> ClusterError:
-        """The error that this address is of no use."""
+        """The error for an address that can't be used."""
         why = str(why).strip().rstrip(".")
         if self.variable:
             return ClusterError(
                 f"Ray at {self.text}, which the environment variable {VARIABLE} names, can't be reached: {why}. Start "
-                f"it, correct {VARIABLE}, or unset it (unset {VARIABLE}) for a Ray of this machine's own"
+                f"it, correct {VARIABLE}, or unset it (unset {VARIABLE}) to start a local Ray"
             )
         return ClusterError(
             f"Ray at {self.text} can't be reached: {why}. Start it, correct the address (cluster.address or "
-            f"--ray-address), or leave it out for a Ray of this machine's own"
+            f"--ray-address), or leave it out to start a local Ray"
         )
 
 
 def chosen(address: str | None) -> Address | None:
-    """The running cluster that is meant, by ``address`` or else by the environment; None for a local one.
+    """The running cluster that ``address`` names, or else the environment; None for a local one.
 
-    ``auto`` without more is the cluster of the environment, where that names one, as in Ray itself.
+    ``auto`` is the cluster of the environment if that names one, as in Ray itself.
     """
     given, environment = (address or "").strip(), os.environ.get(VARIABLE, "").strip()
     if given in ("", "auto") and environment:
@@ -74,12 +74,12 @@ def require_answer(address: Address) -> None:
 
 
 def _use_token(place: str) -> None:
-    """A Ray of this machine that was started with a token, as Ray does by itself, is joined with the user's token. The
-    token of another machine's Ray is the user's to give, with RAY_AUTH_MODE=token."""
+    """Join a Ray of this machine that was started with a token with the user's token, as Ray does by itself. For
+    another machine's Ray the user gives the token, with RAY_AUTH_MODE=token."""
     from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
     from ray.util import get_node_ip_address
 
-    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns of what is meant here
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it warns about what is intended here
     host = place.rpartition(":")[0].strip("[]")
     if host in ("127.0.0.1", "localhost", "::1", get_node_ip_address()):
         maybe_enable_token_auth_if_token_available(warn_if_disabled=False)

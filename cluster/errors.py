@@ -2,4 +2,4 @@
 
 
 class ClusterError(Exception):
-    """Ray can't be started or can't give what is asked. The message says why and how to mend it."""
+    """Ray can't be started or can't give what is needed. The message says why and how to fix it."""

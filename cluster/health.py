@@ -40,7 +40,7 @@ class Supervised:
         self.handle = self._start()
 
     def call(self, method: str, *arguments: Any, timeout_s: float) -> Any:
-        """The result of a method of the actor.
+        """The result of a method of the actor; ``timeout_s`` is its longest wait (seconds).
 
         Raises:
             RuntimeError: if the actor was lost more often than ``max_restarts``.
@@ -62,7 +62,7 @@ class Supervised:
                 self._replace(handle, f"died in {method}: {_cause(error)}")
 
     def finish(self, method: str, timeout_s: float) -> None:
-        """Let the actor put away what it holds; whether it does is not waited for longer than that."""
+        """Let the actor close what it holds; wait at most ``timeout_s`` seconds for it."""
         with contextlib.suppress(ray.exceptions.RayError):
             ray.get(getattr(self.handle, method).remote(), timeout=timeout_s)
 
@@ -100,6 +100,6 @@ class Supervised:
 
 
 def _cause(error: Exception) -> str:
-    """What Ray says of a death, in a line; of an actor that could not start, the end of its traceback."""
+    """What Ray says about a death, in one line; for an actor that could not start, the end of its traceback."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if CREATION not in lines[0] else f"{CREATION}: {' '.join(lines[-3:])[:600]}"

@@ -15,7 +15,7 @@ WRITTEN = ("", ".cache", ".config", ".ray")
 
 
 def require_home() -> None:
-    """Give this process, and those it starts, a private temporary home folder where its own is of no use.
+    """Give this process, and those it starts, a private temporary home folder if its own is unusable.
 
     A hub cache that can be read stays in use. A user without a name, as in some containers, gets one.
     """
@@ -32,10 +32,10 @@ def require_home() -> None:
 
 
 def home_problem() -> str:
-    """Why the home folder is of no use; empty if it is usable."""
+    """Why the home folder is unusable; empty if it is usable."""
     home = os.path.expanduser("~")
     if not os.path.isabs(home):
-        return "HOME is not set" if "HOME" not in os.environ else f"HOME={home} is no absolute path"
+        return "HOME is not set" if "HOME" not in os.environ else f"HOME={home} is not an absolute path"
     for name in WRITTEN:
         folder = Path(home, name)
         try:

@@ -1,4 +1,4 @@
-"""Text in and out where the locale has no Chinese."""
+"""Text input and output where the locale can't encode Chinese."""
 
 import codecs
 import os
@@ -6,8 +6,8 @@ import sys
 
 
 def require_utf8() -> None:
-    """Start this command again in Python's UTF-8 mode where arguments and files would be read as ASCII; then see to its
-    output. To be called first by a command."""
+    """Start this command again in Python's UTF-8 mode where arguments and files would be read as ASCII; then fix its
+    output. A command calls this first."""
     tolerate_encoding()
     if codecs.lookup(sys.getfilesystemencoding()).name == "ascii" and os.environ.get("PYTHONUTF8") != "1":
         os.environ["PYTHONUTF8"] = "1"

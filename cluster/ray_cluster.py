@@ -36,7 +36,7 @@ SOCKET = "ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 def connect(
     address: str | None, num_cpus: int | None, object_store_mb: int, dashboard_port: int | None
 ) -> Iterator[str | None]:
-    """Connect to Ray for the time of a ``with`` block; gives the dashboard's URL, or None without one.
+    """Connect to Ray within a ``with`` block; gives the dashboard's URL, or None without one.
 
     Joins the cluster at ``address``, or at the environment's ``RAY_ADDRESS`` where ``address`` is None or ``auto``;
     else, and for ``local``, starts a cluster on loopback (without a dashboard if ``dashboard_port`` is None). When this
@@ -44,7 +44,7 @@ def connect(
 
     Raises:
         ClusterError: if the cluster can't be reached, or none can be started, such as when the dashboard's port is
-            taken or the temporary folder is of no use.
+            taken or the temporary folder can't be used.
     """
     require_home()
     for name, value in DEFAULTS.items():
@@ -69,14 +69,14 @@ def _join(address: Address) -> None:
     import ray
 
     if address.variable:
-        _say(f"{VARIABLE}={address.text} is used, as cluster.address; cluster.address=local starts a Ray of its own")
+        _say(f"{VARIABLE}={address.text} is used, as cluster.address; cluster.address=local starts a local Ray")
     require_answer(address)
     try:
         _init(address=address.text)
-    except Exception as error:  # Ray raises its own, ValueError, RuntimeError and OSError for what is amiss at start
+    except Exception as error:  # Ray raises errors of its own, ValueError, RuntimeError and OSError
         with suppress(Exception):
             ray.shutdown()
-        raise address.lost(f"{error}{_meddlers()}") from error
+        raise address.lost(f"{error}{_ray_variables()}") from error
 
 
 def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | None) -> None:
@@ -100,8 +100,9 @@ def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | Non
             slow = _undo(before)
             if last or not slow:
                 raise ClusterError(
-                    f"Ray could not be started: {type(error).__name__}: {error}{_meddlers()}. Close other programs if "
-                    f"the machine is busy, then run the same command again; python -m tools.doctor looks for more"
+                    f"Ray could not be started: {type(error).__name__}: {error}{_ray_variables()}. Close other "
+                    f"programs if the machine is busy, then run the same command again; python -m tools.doctor looks "
+                    f"for more"
                 ) from error
             _say(f"Ray did not start ({error}); trying once more, with {PATIENCE_S} s for its first process")
             os.environ[WAIT] = str(PATIENCE_S)
@@ -119,7 +120,7 @@ def _init(**options: Any) -> None:
 
 
 def _undo(before: set[Any]) -> bool:
-    """End what an attempt to start has left; whether Ray's first process still lived, so that it was slow, no more."""
+    """End what a failed start has left. Returns whether Ray's first process still ran: then the start was only slow."""
     import psutil
     import ray
 
@@ -140,16 +141,16 @@ def _children() -> set[Any]:
     return set(psutil.Process().children(recursive=True))
 
 
-def _meddlers() -> str:
-    """The variables of the environment that change what Ray does, beside those that it and we set."""
+def _ray_variables() -> str:
+    """The environment variables that change what Ray does, except those that Ray and this module set."""
     ours = {*DEFAULTS, WAIT, VARIABLE, "RAY_AUTH_MODE", "RAY_CLIENT_MODE"}
     found = sorted(name for name in os.environ if name.startswith("RAY_") and name not in ours)
     return f" (the environment sets {', '.join(found)}; unset what is not meant)" if found else ""
 
 
 def _require_temporary_folder() -> None:
-    """Ray's temporary folder must be writable and short enough for its sockets. One that is not is replaced where
-    ``TMPDIR`` names it, which is for any program.
+    """Ray's temporary folder must be writable and short enough for its sockets. An unusable one is replaced if
+    ``TMPDIR`` names it, which is for all programs.
 
     Raises:
         ClusterError: if ``RAY_TMPDIR`` names it, or nothing does.
@@ -173,7 +174,7 @@ def _unusable(folder: str) -> str:
     """What is wrong with a temporary folder; empty if nothing is."""
     path = Path(folder)
     if not path.is_absolute():
-        return "is no absolute path"
+        return "is not an absolute path"
     most = LONGEST_SOCKET - len(SOCKET) - 1
     if len(os.fsencode(path)) > most:
         return f"is longer than the {most} bytes that leave room for the paths of Ray's sockets"

@@ -1,1 +1,1 @@
-"""What is learnt: statutes, tasks made from them, corpora and the stream of prompts. Imports neither torch nor ray."""
+"""Training data: statutes, tasks made from them, corpora and the stream of prompts. Imports neither torch nor ray."""

@@ -2,11 +2,11 @@
 
     {"stage": "…", "tokens": 0,
      "sources": [{"name", "kind", "documents", "tokens", "share_asked", "share_drawn", "dropped": {reason: n},
-                  "buckets": {"low", "mid", "high", "dropped"}}],
+                  "meta": {field: {value: n}}, "buckets": {"low", "mid", "high", "dropped"}}],
      "perplexity": {"edges": […], "counts": […]},
      "phases": [{"name", "steps", "shares": {"low", "mid", "high"}}]}
 
-``buckets`` (documents), ``perplexity`` and ``phases`` are left out where there are none.
+``meta`` and ``buckets`` (numbers of documents), ``perplexity`` and ``phases`` are left out where there are none.
 """
 
 import math
@@ -22,31 +22,33 @@ from curricula.sampler import require_keys
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """What is known of a source before anything is drawn."""
+    """What is known about a source before anything is drawn."""
 
     name: str
     kind: str
     documents: int
     """Documents that cleaning kept."""
     dropped: Mapping[str, int]
-    """How many cleaning dropped, for each reason."""
+    """How many documents cleaning dropped, for each reason."""
     buckets: Sequence[Bucket | None] | None = None
     """Bucket of each document that was kept; None without PAS."""
+    meta: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """:func:`curricula.meta.meta_counts` of the documents that were kept."""
 
 
 @dataclass
 class TokenLedger:
-    """Tokens asked and drawn, step by step; its state is part of a checkpoint."""
+    """Tokens asked for and drawn, step by step; its state is part of a checkpoint."""
 
     steps: dict[str, int] = field(default_factory=dict)
-    """Steps of each phase; a stage without phases has one that is named ``""``."""
+    """Steps of each phase; a stage without phases has one, named ``""``."""
     drawn: dict[str, list[int]] = field(default_factory=dict)
     """Tokens of each cell, for each phase."""
     asked: list[float] = field(default_factory=list)
-    """Tokens that each cell's share amounts to."""
+    """Tokens that the shares asked for, for each cell."""
 
     def add(self, shares: Sequence[float], before: Sequence[int], after: Sequence[int], phase: Phase | None) -> None:
-        """Take note of a step: the cells' shares (on any scale) and the mixture's token counts before and after it."""
+        """Record a step: the cells' shares (on any scale) and the mixture's token counts before and after it."""
         name = phase or ""
         new = [late - early for early, late in zip(before, after, strict=True)]
         empty = [0] * len(new)
@@ -62,7 +64,7 @@ class TokenLedger:
         return {"steps": dict(self.steps), "drawn": drawn, "asked": list(self.asked)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a state.
+        """Restore a state.
 
         Raises:
             DataError: if its keys are not exactly those of :meth:`state_dict`.
@@ -79,7 +81,7 @@ def corpus_card(
     ledger: TokenLedger,
     perplexities: Sequence[float] | None = None,
 ) -> dict[str, Any]:
-    """The card of a stage; the module's docstring has its form. Shares are shares of tokens."""
+    """The card of a stage, as the module's docstring shows it. Shares are shares of tokens."""
     drawn = [sum(counts) for counts in zip(*ledger.drawn.values(), strict=True)] or [0] * len(cells)
     asked = ledger.asked or [0.0] * len(cells)
     total = sum(drawn)
@@ -96,6 +98,8 @@ def corpus_card(
             "share_drawn": tokens / max(1, total),
             "dropped": dict(source.dropped),
         }
+        if source.meta:
+            entry["meta"] = {name: dict(counts) for name, counts in source.meta.items()}
         if source.buckets is not None:
             entry["buckets"] = dict(bucket_counts(source.buckets))
         card["sources"].append(entry)
@@ -110,9 +114,9 @@ def corpus_card(
 
 
 def histogram(perplexities: Sequence[float], per_decade: int = 10) -> dict[str, list[float]]:
-    """Counts of perplexities between edges that are equally far apart on a log scale (``per_decade`` to a factor 10).
+    """Counts of perplexities in bins of equal width on a log scale (``per_decade`` bins for a factor of 10).
 
-    Edges are powers of 10^(1 / per_decade), so that cards can be compared; infinite perplexities are left out.
+    Edges are powers of 10^(1 / per_decade), so cards can be compared; infinite perplexities are left out.
     """
     places = Counter(math.floor(math.log10(p) * per_decade + 1e-9) for p in perplexities if 0 < p < math.inf)
     if not places:

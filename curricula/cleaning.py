@@ -1,4 +1,4 @@
-"""Leaves documents out of a corpus: what is no text, another language, and copies across all sources."""
+"""Cleaning of a corpus: drops what is not text, other languages, and copies across all sources."""
 
 import hashlib
 import re
@@ -19,9 +19,9 @@ SHINGLE = 5
 PERMUTATIONS = 64
 """Length of a MinHash signature."""
 COMPARED = 8
-"""Most candidates that a document is compared with, so that many documents of one template take no quadratic time."""
+"""Most candidates that a document is compared with; without it many documents of one template take quadratic time."""
 RECALL = 0.98
-"""Least chance with which a pair just as similar as the threshold is compared (LSH banding)."""
+"""Lowest probability that a pair exactly as similar as the threshold is compared (LSH banding)."""
 
 _TAG = re.compile(r"</?[A-Za-z!][^<>]*>")
 _TEXT = re.compile(r"[^\W_]")
@@ -31,16 +31,16 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What is left out; see :func:`fault` and :class:`Duplicates`."""
+    """What is dropped; see :func:`fault` and :class:`Duplicates`."""
 
     near_duplicates: float = 0.8
-    """Jaccard similarity from which the later of two documents is dropped; 0 drops exact copies alone."""
+    """Jaccard similarity from which the later of two documents is dropped; 0 drops only exact copies."""
     min_chars: int = 10
     """Shortest document (characters that are not white space)."""
     min_text: float = 0.6
-    """Least share of letters, ideographs and digits outside of tags, among characters that are not white space."""
+    """Lowest share of letters, ideographs and digits outside of tags, among characters that are not white space."""
     min_chinese: float = 0.0
-    """Least share of ideographs among letters and ideographs."""
+    """Lowest share of ideographs among letters and ideographs."""
 
 
 def clean(sources: Sequence[Sequence[Document]], rules: Cleaning) -> tuple[list[list[Document]], list[dict[str, int]]]:
@@ -70,25 +70,25 @@ def clean(sources: Sequence[Sequence[Document]], rules: Cleaning) -> tuple[list[
 
 
 def fault(text: str, rules: Cleaning) -> Reason | None:
-    """Why a document is no good by itself, or None."""
+    """Why a document is dropped, whatever the others are; None if it is kept."""
     dense = _dense(text)
     if len(dense) < rules.min_chars:
         return "too_short"
     if len(_TEXT.findall(_TAG.sub("", text))) < rules.min_text * len(dense):
         return "not_text"
-    # Counting is the slow part, so it is left out where it can't matter.
+    # Counting is slow, so it is skipped where it can't matter.
     if rules.min_chinese and len(_IDEOGRAPH.findall(dense)) < rules.min_chinese * max(1, len(_LETTER.findall(dense))):
         return "other_language"
     return None
 
 
 class Duplicates:
-    """Documents seen so far, to tell later copies of them. White space makes no difference.
+    """Documents seen so far, to find later copies of them. White space is ignored.
 
     Candidates come from locality-sensitive hashing of MinHash signatures (Broder 1997); those whose signatures agree
     most (``COMPARED`` of them) are then decided by the true Jaccard similarity of their sets of character 5-grams, so
-    none is dropped by the error of an estimate. A pair at the threshold is missed in about 1 - ``RECALL`` of cases,
-    one above it more rarely. Takes some 2 kB a document besides its text.
+    an error of the estimate drops none. A pair at the threshold is missed in about 1 - ``RECALL`` of cases,
+    one above it more rarely. Takes about 2 kB per document besides its text.
     """
 
     def __init__(self, threshold: float) -> None:
@@ -104,7 +104,7 @@ class Duplicates:
             self._empty = MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=int, scheme="affine32")
 
     def add(self, text: str) -> Reason | None:
-        """Whether a document copies one seen before; if not, it is one of those from now on."""
+        """How a document copies an earlier one; None for a new document, which is remembered."""
         dense = _dense(text)
         digest = hashlib.blake2b(dense.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if digest in self._digests:
@@ -145,7 +145,7 @@ def banding(threshold: float) -> tuple[int, int]:
 
 
 def shingles(text: str, size: int = SHINGLE) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """Hashes (64 bits, sorted, each once) of a text's pieces of ``size`` characters; of all of it if it is shorter."""
+    """Hashes (64 bits, sorted, each once) of a text's pieces of ``size`` characters; of all of a shorter text."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
     width = max(1, min(size, len(codes)))
     count = len(codes) - width + 1
@@ -157,7 +157,7 @@ def shingles(text: str, size: int = SHINGLE) -> np.ndarray[Any, np.dtype[np.uint
 
 
 def jaccard(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
-    """Shared elements of two sets (sorted, each once) as a share of all of theirs; 0 for two empty sets."""
+    """Jaccard similarity of two sets (sorted, each element once); 0 for two empty sets."""
     shared = len(np.intersect1d(one, other, assume_unique=True))
     return shared / max(1, len(one) + len(other) - shared)
 

@@ -9,7 +9,7 @@ from curricula.statutes import load_statutes
 
 
 def statute_documents(laws: Sequence[str] = (), split: Split | None = "train") -> list[Document]:
-    """One document an article, headed by law and number. Articles of other splits are left out; None takes all.
+    """One document per article, headed by law and number. Articles of other splits are left out; None takes all.
 
     Raises:
         DataError: if a law is not in force under that name.
@@ -34,7 +34,7 @@ def read_corpus(
 ) -> list[Document]:
     """The first ``limit`` documents of a source: ``statutes``, ``hf:name``, or a file or folder (``read_texts``).
 
-    ``subset``, ``split`` and ``column`` concern a dataset of the hub only.
+    ``subset``, ``split`` and ``column`` apply only to a dataset of the hub.
 
     Raises:
         DataError: if the source is missing, malformed or empty.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 class DataError(ValueError):
-    """A data file or a task cannot give what is asked of it. The message names the place and the fix."""
+    """A data file or a task can't provide what is needed. The message names the place and the fix."""
 
 
 def together(first: Sequence[str], bad: int, total: int, what: str) -> str:

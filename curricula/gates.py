@@ -34,13 +34,13 @@ class GateDecision:
     kind: Literal["leave", "fall_back"]
     why: str
     steps: int
-    """For how many steps the condition has held; the weights before them are those to fall back to."""
+    """For how many steps the condition has held; the weights from before them are those to fall back to."""
 
 
 class GateWatch:
     """Watches every step of a stage: all of ``leave`` must hold to leave it, any of ``fall_back`` to fall back.
 
-    A step that says nothing of a metric neither prolongs nor ends the row of steps in which its condition held.
+    A step without the metric neither extends nor ends the run of steps in which its condition held.
     """
 
     def __init__(self, leave: Sequence[Condition], fall_back: Sequence[Condition]) -> None:
@@ -48,7 +48,7 @@ class GateWatch:
         self.held = {str(condition): 0 for condition in (*self.leave, *self.fall_back)}
 
     def observe(self, metrics: Mapping[str, float]) -> GateDecision | None:
-        """Take note of a step's metrics; the gate that opens now, falling back before leaving, or None."""
+        """Record a step's metrics. Returns the gate that opens now (fall back comes before leave), or None."""
         for condition in {str(c): c for c in (*self.leave, *self.fall_back)}.values():
             value = metrics.get(condition.metric)
             if value is not None:
@@ -69,24 +69,24 @@ class GateWatch:
         return {"held": dict(self.held)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state.
+        """Restore a state.
 
         Raises:
             DataError: if it belongs to other gates.
         """
         if set(state) != {"held"} or set(state["held"]) != set(self.held):
             raise DataError(
-                f"the state of the gates speaks of {sorted(state.get('held', state))}, not of {sorted(self.held)}"
+                f"the state of the gates is for {sorted(state.get('held', state))}, not for {sorted(self.held)}"
             )
         self.held = dict(state["held"])
 
 
 def unmet(conditions: Sequence[Condition], metrics: Mapping[str, float]) -> str | None:
-    """What keeps a stage from beginning, given the last evaluation; None if nothing does."""
+    """Which condition keeps a stage from starting, given the last evaluation; None if none does."""
     for condition in conditions:
         value = metrics.get(condition.metric)
         if value is None:
-            return f"{condition} can't be judged: the evaluation before gave {', '.join(sorted(metrics)) or 'nothing'}"
+            return f"{condition} can't be checked: the last evaluation gave {', '.join(sorted(metrics)) or 'nothing'}"
         if not condition.holds(value):
             return f"{condition} does not hold: it is {value:.3g}"
     return None

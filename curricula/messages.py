@@ -1,4 +1,4 @@
-"""The messages of a chat, checked when they are read, so that a chat template meets only what it can render."""
+"""The messages of a chat, checked when they are read, so that a chat template gets only what it can render."""
 
 import difflib
 import re
@@ -16,8 +16,8 @@ _FORM = "a prompt must be text or a list of messages with role and content"
 def read_messages(prompt: Any, where: str) -> tuple[dict[str, str], ...]:
     """The messages of a prompt: text is one of the user; a list is taken as it is.
 
-    A list has at most one system message, which is the first; then user and assistant take turns, and the user has the
-    last word. A content may be a list of text parts, which are joined as they are.
+    A list has at most one system message, which is the first; then user and assistant take turns, and the last message
+    is the user's. A content may be a list of text parts, which are joined as they are.
 
     Raises:
         DataError: naming the place and the message.
@@ -60,7 +60,7 @@ def _joined(content: Any, where: str) -> Any:
             raise DataError(f'{where} has a part that is {type_name(part)}; write {{"type": "text", "text": …}}')
         kind = part.get("type") or "text"
         if kind != "text" or not isinstance(part.get("text"), str):
-            raise DataError(f"{where} has a part that is no text ({kind}); the model is given text alone")
+            raise DataError(f"{where} has a part that is no text ({kind}); the model reads only text")
         texts.append(part["text"])
     return "".join(texts)
 
@@ -86,5 +86,5 @@ def _require_turns(roles: list[str], where: str) -> None:
     if not turns or turns[-1] != "user":
         raise DataError(
             f"{where}: the last message is of the {roles[-1]} and must be of the user; what the assistant answers "
-            f"belongs into demonstration"
+            f"belongs in demonstration"
         )

@@ -1,4 +1,4 @@
-"""Packs documents of several sources and buckets into rows, sharing out tokens exactly, with exact resume."""
+"""Packs documents of several sources and buckets into rows in exact shares of tokens, with exact resume."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -50,8 +50,8 @@ def cell_shares(
 ) -> list[float]:
     """Share of each cell: its source's share, times its bucket's share among the buckets that the source has.
 
-    The share of a bucket that a source lacks thus goes to its other buckets; where none of those has a share, they
-    share by their number of documents. ``weights`` has a number for each source, on any scale.
+    So the share of a bucket that a source lacks goes to its other buckets; where none of those has a share,
+    their numbers of documents decide. ``weights`` has a number for each source, on any scale.
 
     Raises:
         DataError: if no source with documents has a weight above 0.
@@ -68,13 +68,13 @@ def cell_shares(
 
 
 class Mixture:
-    """Packs documents of several cells into rows of equal length, sharing out tokens as asked, even if that changes.
+    """Packs documents of several cells into rows of equal length, in the shares asked for, even if these change.
 
-    Each drawn token adds to every cell's credit that cell's share of a token, and takes a whole one from the credit of
-    the cell it came from; the next document comes from the cell with the highest credit. A cell is thus never ahead
-    by a document, nor behind by more than H(cells - 1) of them, H being the harmonic number; and nothing is owed to a
-    cell that has no share any more. Within a cell documents are gone through in an order shuffled anew each epoch.
-    Nothing is drawn at random besides those orders, so the state is a few counters.
+    Each drawn token adds its share to the credit of every cell, and takes a whole token from the credit of the cell it
+    came from; the next document comes from the cell with the highest credit. So a cell is never ahead by a whole
+    document, nor behind by more than H(cells - 1) documents, H being the harmonic number; and a cell that no longer has
+    a share is owed nothing. The documents of a cell are shuffled again in each epoch. Only these orders are random, so
+    the state is a few counters.
     """
 
     def __init__(
@@ -101,9 +101,9 @@ class Mixture:
     ) -> tuple[list[list[int]], list[list[int]]]:
         """``n`` rows of exactly ``length`` token ids, and for each token the number of its document.
 
-        A document that does not fit is continued in the next row, as a document of its own there. ``shares`` has a
-        number for each cell, on any scale, and holds for the documents begun in this call; without it the shares
-        given first hold.
+        A document that does not fit continues in the next row, as a new document there. ``shares`` has a number for
+        each cell, on any scale, and applies to the documents begun in this call; the default is the shares given
+        first.
 
         Raises:
             DataError: if the shares don't fit the cells, or none is above 0.
@@ -167,7 +167,7 @@ class Mixture:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state.
+        """Restore a state.
 
         Raises:
             DataError: if it belongs to another mixture: another seed, or cells of other names or sizes.

@@ -29,13 +29,10 @@ def phase_of(step: int, total_steps: int, warmup_steps: int, decay_fraction: flo
     return "stable" if step < total_steps - round(total_steps * decay_fraction) else "decay"
 
 
-def plasticity(lr: float, peak: float) -> float:
-    """The plasticity coefficient alpha = lr / peak, within [0, 1]."""
-    return min(1.0, max(0.0, lr / peak))
-
-
 def shares(weights: Sequence[float], strength: float, alpha: float) -> Triple:
     """Shares of low, mid and high: P(b) ∝ w_b · exp(strength · 1[b = low] · (1 − alpha)). They sum to 1.
+
+    ``alpha`` is the plasticity coefficient: the learning rate as a share of its peak.
 
     Raises:
         DataError: if the weights are not three numbers of which none is negative and one is positive.
@@ -84,7 +81,7 @@ def quantile_borders(perplexities: Sequence[float], quantiles: Sequence[float]) 
         DataError: if there is no perplexity.
     """
     if not perplexities:
-        raise DataError("no document has a perplexity, so quantiles of them don't exist")
+        raise DataError("no document has a perplexity, so they have no quantiles")
     ordered = sorted(perplexities)
     first, second, third = (min(len(ordered), math.ceil(round(q * len(ordered), 9))) for q in quantiles)
     return (

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from curricula.meta import Meta
+
 AnswerKind = Literal["choice", "article", "charge", "number", "text"]
 """How an answer is compared with the reference (see ``rewards.rules.accuracy``)."""
 
@@ -19,11 +21,13 @@ class Prompt:
     messages: tuple[dict[str, str], ...]
     """Chat messages, each with ``role`` and ``content``; the last is the user's question."""
     reference: str
-    """Ground truth, as it would stand inside ``<answer>``; the JSON text of a list where it has several parts."""
+    """Ground truth, as it would stand inside ``<answer>``; the JSON text of a list if it has several parts."""
     answer_kind: AnswerKind = "text"
     """How the answer is compared with the reference."""
     demonstration: str | None = None
     """A whole completion, ``<think>…</think><answer>…</answer>``."""
+    meta: Meta = field(default_factory=dict, compare=False)
+    """What is known about it, such as its source; nothing is computed from it."""
     where: str = field(default="", compare=False, repr=False)
     """File and line it was read from, for messages; empty for a generated one."""
 
@@ -35,18 +39,20 @@ class Prompt:
 
     @property
     def name(self) -> str:
-        """What a message calls it: where it was read from, else its task and uid."""
+        """Its name in messages: where it was read from, else its task and uid."""
         return self.where or f"prompt {self.uid} (task {self.task})"
 
     def to_json(self) -> dict[str, Any]:
         """The prompt as JSON values, in the format of ``curricula.records``."""
         record = asdict(self)
         del record["where"]
+        if not self.meta:
+            del record["meta"]
         record["prompt"] = list(record.pop("messages"))
         return record
 
 
 def ask(task: str, question: str, reference: str, answer_kind: AnswerKind = "text", think: str | None = None) -> Prompt:
-    """A single-turn prompt; with ``think`` it carries the demonstration that reasons so and answers the reference."""
+    """A single-turn prompt; with ``think`` it gets a demonstration of this reasoning and the reference."""
     demonstration = None if think is None else f"<think>{think}</think><answer>{reference}</answer>"
     return Prompt(task, ({"role": "user", "content": question},), reference, answer_kind, demonstration)

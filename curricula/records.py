@@ -5,27 +5,29 @@
     demonstrations   the same, with "demonstration": the whole completion (``reference`` may be left out)
     corpora          {"text": "…", "source": "…" (default: name of the file)}, or text files of one document each
 
-A field that is null counts as left out; other fields are an error. Messages are checked as
+Each record may have ``meta``, an object that holds anything known about it (:mod:`curricula.meta`). A field that is
+null counts as left out; other fields are an error. Messages are checked as
 :func:`curricula.messages.read_messages` says. A list of texts as reference is kept as its JSON text, which the rewards
-take apart again; a number is an error, because 2 and 2.0 are not the same text.
+parse; a number is an error, because 2 and 2.0 are not the same text.
 
-Files are UTF-8; a byte order mark is skipped, lines end with LF or CRLF. A record is refused that is no strict JSON
-(NaN, a key twice), or holds half of a surrogate pair or a NUL character. The index column that pandas writes to Parquet
-(``__index_level_0__``) is ignored. verl's columns are read as well: ``data_source`` as the task and
+Files are UTF-8; a byte order mark is skipped, lines end with LF or CRLF. A record is refused if it is not strict
+JSON (NaN, a key twice), or holds half of a surrogate pair or a NUL character. The index column that pandas writes to
+Parquet (``__index_level_0__``) is ignored. verl's columns are read as well: ``data_source`` as the task and
 ``reward_model.ground_truth`` as the reference. Its ``reward_model.style``, ``ability`` and ``extra_info`` are ignored,
-since rewards belong to the stage.
+because rewards belong to the stage.
 
-A message about bad records names file and line (for Parquet: file and row) of the first and counts them all.
+A message about bad records names file and line (for Parquet: file and row) of the first ones and counts all of them.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 from curricula.errors import DataError
 from curricula.messages import read_messages
+from curricula.meta import Meta, read_meta
 from curricula.prompts import AnswerKind, Prompt
 from curricula.rows import (
     RECORDS,
@@ -41,9 +43,9 @@ from curricula.rows import (
     shown,
 )
 
-DOCUMENT_KEYS = {"text", "source"}
+DOCUMENT_KEYS = {"text", "source", "meta"}
 VERL_KEYS = {"data_source", "reward_model", "ability", "extra_info"}
-PROMPT_KEYS = {"prompt", "reference", "task", "answer_kind", "demonstration"}
+PROMPT_KEYS = {"prompt", "reference", "task", "answer_kind", "demonstration", "meta"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Document:
 
     text: str
     source: str
+    meta: Meta = field(default_factory=dict, compare=False)
+    """What is known about it; nothing is computed from it."""
 
 
 def read_prompts(path: str | Path) -> list[Prompt]:
@@ -101,7 +105,7 @@ def corpus_files(path: Path) -> list[Path]:
 
 
 def is_file(name: str) -> bool:
-    """Whether a task is given as a file of prompts and not by the name of a generator."""
+    """Whether a task is a file of prompts rather than the name of a generator."""
     return kind_of(Path(name)) in RECORDS
 
 
@@ -132,7 +136,7 @@ def _documents(path: Path, limit: int | None) -> list[Document]:
 
 def _document(record: Record, where: str, path: Path) -> Document:
     _require(record, where, ("text",), DOCUMENT_KEYS)
-    return Document(record["text"], record.get("source") or path.stem)
+    return Document(record["text"], record.get("source") or path.stem, _meta(record, where))
 
 
 def _prompt(record: Record, where: str, path: Path, needed: str) -> Prompt:
@@ -152,8 +156,13 @@ def _prompt(record: Record, where: str, path: Path, needed: str) -> Prompt:
         reference=record.get("reference", ""),
         answer_kind=kind,
         demonstration=record.get("demonstration"),
+        meta=_meta(record, where),
         where=where,
     )
+
+
+def _meta(record: Record, where: str) -> Meta:
+    return read_meta(record["meta"], f"{where}: field meta") if "meta" in record else {}
 
 
 def _without_verl(record: Record, where: str) -> Record:
@@ -191,5 +200,5 @@ def _require(record: Record, where: str, needed: tuple[str, ...], known: set[str
     unknown = sorted(set(record) - known)
     if unknown:
         raise DataError(f"{where}: unknown field {shown(unknown[0])}; known fields are {', '.join(sorted(known))}")
-    for key in sorted(known & set(record) - {"prompt"}):
+    for key in sorted(known & set(record) - {"prompt", "meta"}):
         checked(record[key], f"{where}: field {key}", empty=key not in needed, blank=key not in needed or key == "text")

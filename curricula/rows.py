@@ -1,4 +1,4 @@
-"""Rows of JSONL and Parquet files, each with where it stands; a row that can't be read does not hide the others."""
+"""Rows of JSONL and Parquet files, each with its place; a row that can't be read does not hide the others."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ def read_records(path: Path, make: Callable[[Record, str], T], limit: int | None
     """What ``make`` builds from each record and its place, up to ``limit`` of them. Fields that are null are left out.
 
     Raises:
-        DataError: for a file that is missing, empty or not to be read; with the first bad records, each by its place
+        DataError: for a file that is missing, empty or unreadable; with the first bad records, each by its place
             (file and line; for Parquet file and row), and how many there are.
     """
     require_file(path)
@@ -54,7 +54,7 @@ def read_records(path: Path, make: Callable[[Record, str], T], limit: int | None
 
 
 def require_file(path: Path, kinds: tuple[str, ...] = RECORDS) -> None:
-    """Refuse what is no file of one of these kinds. Raises DataError."""
+    """Refuse anything but a file of one of these kinds. Raises DataError."""
     require_name(path)
     if path.is_dir():
         raise DataError(f"{path} is a folder; give one file, {' or '.join(kinds)}")
@@ -86,7 +86,7 @@ def read_text(path: Path) -> str:
 
 
 def decoded(data: bytes, where: str) -> str:
-    """UTF-8 bytes as text. Raises DataError that guesses what they are instead."""
+    """UTF-8 bytes as text. Raises DataError with a guess at their encoding."""
     if data.startswith(_UTF16) or b"\x00" in data:
         raise DataError(f"{where}: not UTF-8 but UTF-16, or not text at all (it has NUL bytes); save the file as UTF-8")
     try:
@@ -112,7 +112,7 @@ def shown(name: str) -> str:
 
 
 def checked(text: Any, what: str, *, empty: bool = False, blank: bool = False) -> str:
-    """A text without NUL characters; it may be ``empty``, or ``blank`` (white space), only where that is said.
+    """A text without NUL characters; it may be ``empty``, or ``blank`` (white space), only if these are true.
 
     Raises:
         DataError: that begins with ``what``.
@@ -183,7 +183,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
             names = file.schema_arrow.names
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                raise DataError(f"{path}: the column {twice[0]!r} stands there twice; keep one of them")
+                raise DataError(f"{path}: the column {twice[0]!r} occurs twice; keep one of them")
             columns = [name for name in names if not _PANDAS_INDEX.fullmatch(name)]
             for batch in file.iter_batches(BATCH, columns=columns):
                 for row in _values(batch):
@@ -195,10 +195,10 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _values(batch: Any) -> list[Any]:
-    """The rows of a batch; in place of one that holds what Python has no value for, such as damaged text, the error."""
+    """The rows of a batch; the error in place of a row that Python has no value for, such as damaged text."""
     try:
-        return list(batch.to_pylist())
-    except (ValueError, OverflowError) as error:
+        return list(batch.to_pylist(maps_as_pydicts="strict"))
+    except (ValueError, OverflowError, KeyError) as error:
         if batch.num_rows == 1:
             return [error]
     return [row for place in range(batch.num_rows) for row in _values(batch.slice(place, 1))]

@@ -9,18 +9,18 @@ from curricula.prompts import Prompt
 from curricula.tasks import find_task
 
 RATE = 0.05
-"""Weight of a new group in a task's running means, which so look back over some twenty groups."""
+"""Weight of a new group in a task's running means, which so cover about the last twenty groups."""
 Pick = tuple[str, int]
-"""(task, row of its pool; -1 for a generated question)."""
+"""(task, row of its pool; -1 for a generated prompt)."""
 
 
 class Sampler:
-    """Prompts by number: a task is drawn by weight, then a question of it.
+    """Prompts by number: a task is drawn by weight, then a prompt of it.
 
-    A task's questions are generated, each from its number alone; or come from a pool (a file), which is gone through
-    in an order shuffled anew each epoch. With ``difficulty`` d above 0 a task's weight, and the chance of a pool's
-    question to be taken when its turn comes, are multiplied by ``1 - d + 4 d p (1 - p)``, where p is the share of right
-    answers observed so far (1/2 before any): what is always or never solved teaches a group-relative policy nothing.
+    A task's prompts are generated, each from its number alone; or they come from a pool (a file), which is shuffled
+    again in each epoch. With ``difficulty`` d above 0 a task's weight, and the chance that a pool's prompt is taken
+    when its turn comes, are multiplied by ``1 - d + 4 d p (1 - p)``, where p is the share of right answers observed so
+    far (1/2 before any): a prompt that is always or never solved teaches a group-relative policy nothing.
     Every group is observed, whether or not it is trained on.
     """
 
@@ -32,15 +32,15 @@ class Sampler:
         stage: str = "",
         difficulty: float = 0.0,
     ) -> None:
-        """``pools`` holds the questions of those tasks of ``weights`` that are not generated."""
+        """``pools`` holds the prompts of those tasks of ``weights`` that are not generated."""
         self.weights, self.pools, self.difficulty = dict(weights), pools, difficulty
         self.seed = f"{seed}/{stage}"
         self.observed: dict[str, dict[str, float]] = {}
         self.solved: dict[str, float] = {}
-        """Share of right answers in the last group of each pool question, by uid."""
+        """Share of right answers in the last group of each prompt of a pool, by uid."""
         self.positions = dict.fromkeys(pools, 0)
         self.picked: dict[int, Pick] = {}
-        """What prompts on their way are, so that they stay the same when weights have moved."""
+        """The picks of prompts in flight, so that these stay the same when weights change."""
         self._order: dict[str, tuple[int, list[int]]] = {}
 
     def at(self, index: int) -> Prompt:
@@ -54,7 +54,7 @@ class Sampler:
         return find_task(task).generate(rng, "train") if row < 0 else self.pools[task][row]
 
     def current_weights(self) -> dict[str, float]:
-        """Weight of each task as it stands."""
+        """Weight of each task now."""
         means = {task: self.observed.get(task, {}).get("accuracy", 0.5) for task in self.weights}
         adjusted = {task: weight * self._interest(means[task]) for task, weight in self.weights.items()}
         return adjusted if sum(adjusted.values()) > 0 else self.weights
@@ -63,7 +63,7 @@ class Sampler:
         return 1 - self.difficulty + 4 * self.difficulty * solved * (1 - solved)
 
     def _next_row(self, task: str) -> int:
-        """The next row of a pool; rows of little interest are passed over, each with its chance, for one epoch."""
+        """The next row of a pool; rows of little interest are skipped at random, for one epoch at most."""
         pool = self.pools[task]
         for _ in range(len(pool)):
             position = self.positions[task]
@@ -72,7 +72,7 @@ class Sampler:
             interest = self._interest(self.solved.get(pool[row].uid, 0.5)) if self.difficulty else 1.0
             if interest >= 1:
                 return row
-            # A seeded generator is slow to make, so that none is where nothing is left to chance.
+            # A seeded generator is slow to make, so it is made only where chance decides.
             if interest > 0 and random.Random(f"{self.seed}/{task}/{position}/taken").random() < interest:
                 return row
         self.positions[task] += 1
@@ -87,7 +87,7 @@ class Sampler:
         return self._order[task][1][place]
 
     def observe(self, index: int, rewards: Sequence[float], solved: Sequence[float]) -> None:
-        """Take note of the group of prompt ``index``.
+        """Record the group of prompt ``index``.
 
         Args:
             index: number of the prompt.
@@ -128,7 +128,7 @@ class Sampler:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state.
+        """Restore a state.
 
         Raises:
             DataError: if its keys are not exactly those of :meth:`state_dict`, or it belongs to other tasks.
@@ -137,7 +137,7 @@ class Sampler:
         require_keys("sampler's pool", state["positions"], self.positions)
         unknown = sorted(set(state["observed"]) - set(self.weights))
         if unknown:
-            raise DataError(f"the sampler state speaks of the task {unknown[0]}, which is not in this stage")
+            raise DataError(f"the sampler state has the task {unknown[0]}, which is not in this stage")
         self.observed = {task: dict(seen) for task, seen in state["observed"].items()}
         self.solved, self.positions = dict(state["solved"]), dict(state["positions"])
         self.picked = {index: (task, row) for index, task, row in state["picked"]}

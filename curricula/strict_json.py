@@ -8,7 +8,7 @@ BOM = "\ufeff"
 _HALF = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
-"""Escapes that are half of a pair by their looks; a backslash before one may make it text."""
+"""Escapes that look like half of a pair; a backslash before one may make it plain text."""
 
 
 def parse(text: str, *, halves: bool = False) -> Any:
@@ -33,7 +33,9 @@ def parse(text: str, *, halves: bool = False) -> Any:
     if half is not None:
         number = text.count("\n", 0, likely.start()) + 1 if likely else 1
         line = f" in line {number}" if number > 1 else ""
-        raise ValueError(f"{half}{line} is half of a surrogate pair, no character; write the whole one or take it out")
+        raise ValueError(
+            f"{half}{line} is half of a surrogate pair, not a character; write the whole pair or take it out"
+        )
     return found
 
 
@@ -47,7 +49,7 @@ def lone_surrogate(text: str) -> str | None:
 
 
 def _constant(name: str) -> NoReturn:
-    raise ValueError(f"not valid JSON: {name} is no JSON value; write null or text")
+    raise ValueError(f"not valid JSON: {name} is not a JSON value; write null or text")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -55,5 +57,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in one object; keep one of them")
+        raise ValueError(f"the key {twice!r} occurs twice in one object; keep one of them")
     return found

@@ -1,1 +1,1 @@
-"""What is good: verdicts on completions. Imports neither torch nor ray."""
+"""Rewards: verdicts on completions. Imports neither torch nor ray."""

@@ -121,13 +121,11 @@ def _part(name: str, value: Any) -> float | Part:
 
 
 def _list() -> int:
-    import rewards.library  # noqa: F401
-
     for name in sorted(REWARDS):
         first = (inspect.getdoc(find(name)) or "").split("\n\n")[0].replace("\n", " ")
         print(f"{name:18}{'(judge) ' if name in JUDGED else ''}{first}")
-    for name, preset in PUBLISHED.items():
-        print(f"{name:18}total: {' + '.join(f'{w:g} {part}' for part, w in preset.parts.items())}")
+    for name, total in PUBLISHED.items():
+        print(f"{name:18}total: {' + '.join(f'{w:g} {part}' for part, w in total.parts.items())}")
     return 0
 
 

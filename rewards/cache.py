@@ -41,7 +41,7 @@ class Cache:
                 time.sleep(0.05)
 
     def get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The answers that are there, by key."""
+        """The known answers, by key."""
         found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(keys), BATCH):
             some = keys[start : start + BATCH]
@@ -51,7 +51,7 @@ class Cache:
         return found
 
     def put(self, key: str, answer: dict[str, Any]) -> None:
-        """Keep an answer; the first one stays."""
+        """Keep an answer; if the key has one, that one stays."""
         self._connection.execute(
             "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, json.dumps(answer, ensure_ascii=False), time.time())
         )

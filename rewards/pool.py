@@ -42,7 +42,7 @@ class Worker:
         self._buffer = b""
 
     def verdict(self, sample: Sample, parts: dict[str, Part], timeout_s: float) -> Verdict:
-        """The verdict on one sample; an error when the worker was lost over it.
+        """The verdict on one sample; an error if the worker was lost on it.
 
         Raises:
             ValueError: if the parts can't be set up.
@@ -55,7 +55,7 @@ class Worker:
             return Verdict.failed(f"the rewards {', '.join(parts)}: {lost}")
 
     def stop(self) -> None:
-        """Kill the process and whatever it started."""
+        """Kill the process and everything it started."""
         process, self._process, self._parts, self._buffer = self._process, None, None, b""
         if process is None:
             return
@@ -141,8 +141,8 @@ class WorkerPool:
     def score_some(
         self, samples: Sequence[Sample], weights: Weights, patience_s: float | None = None
     ) -> list[Verdict | None]:
-        """Verdicts in order, at least one from each worker that has a part; None for samples that were not begun within
-        ``patience_s``.
+        """Verdicts in order, at least one from each worker that gets samples; None for samples that were not begun
+        within ``patience_s``.
 
         Raises:
             ValueError: if a reward is unknown or can't be set up.
@@ -171,7 +171,7 @@ class WorkerPool:
         """Try the parts in every worker; those given as module:function are called once on a small sample.
 
         Raises:
-            ValueError: naming what went wrong. A ValueError of the function itself is let pass, since the sample's
+            ValueError: naming what went wrong. A ValueError of the function itself is allowed, since the sample's
                 reference may not be of its kind.
         """
         parts = expand(weights)

@@ -39,7 +39,7 @@ Weights = Mapping[str, "float | Part"]
 
 
 def reward(name: str, judged: bool = False) -> Callable[[RewardFunction], RewardFunction]:
-    """Register a reward function under a name; ``judged`` ones are asked of the judge actor."""
+    """Register a reward function under a name; a judge decides ``judged`` ones."""
 
     def register(function: RewardFunction) -> RewardFunction:
         REWARDS[name] = function

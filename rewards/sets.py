@@ -10,8 +10,8 @@ def f1(right: float, predicted: int, wanted: int) -> float:
     return 2 * right / (predicted + wanted)
 
 
-def told(predicted: Collection[str], wanted: Collection[str]) -> str:
-    """What is missing and what is too much, in words."""
+def difference(predicted: Collection[str], wanted: Collection[str]) -> str:
+    """What is missing and what was not asked for, in words."""
     missing, extra = sorted(set(wanted) - set(predicted)), sorted(set(predicted) - set(wanted))
     parts = [f"missing {', '.join(missing[:5])}"] if missing else []
     return "; ".join(parts + ([f"not asked for {', '.join(extra[:5])}"] if extra else []))

@@ -18,19 +18,19 @@ from curricula.statutes import Article, Statutes, is_bill, lacks, load_statutes,
 from rewards.parsing import ArticleRef, article_refs, normalised
 
 CLOSE = 0.9
-"""Share of a quotation's characters that stand in the article, in order, from which it counts as its text."""
+"""A quotation counts as an article's text if this share of its characters stands there, in order."""
 MOST = 40
 """Distinct citations that are looked up."""
 
 _DECISIVE = frozenset("零一二三四五六七八九十百千万半两年月日倍应当可不无有未非得须必禁或且和并上下内外前后除仅只但")
-"""Characters whose change makes another rule of a quotation."""
+"""Characters whose change turns a quotation into another rule."""
 
 Fault = Literal[
     "", "unknown law", "not in force", "unknown article", "unknown part", "replaced", "other article", "inexact",
     "not known",
 ]  # fmt: skip
-"""What is wrong; ``not known`` is no fault and no proof."""
-Answer = Literal["right", "wrong", "unknown"]
+"""What is wrong; ``not known`` neither faults nor confirms a citation."""
+Outcome = Literal["right", "wrong", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Checked:
     reason: str = ""
 
     @property
-    def answer(self) -> Answer:
+    def outcome(self) -> Outcome:
         """Right, wrong or unknown."""
         return "unknown" if self.fault == "not known" else "wrong" if self.fault else "right"
 
@@ -65,8 +65,8 @@ def check_citations(text: str) -> list[Checked]:
 
 
 def known(checked: Sequence[Checked]) -> list[Checked]:
-    """The citations that are right or wrong, without those of which nothing is known."""
-    return [found for found in checked if found.answer != "unknown"]
+    """The citations that are right or wrong, without those that are not known."""
+    return [found for found in checked if found.outcome != "unknown"]
 
 
 def check(ref: ArticleRef) -> Checked:
@@ -110,15 +110,15 @@ def _check_quote(ref: ArticleRef, quote: str, article: Article, statutes: Statut
     wanted = normalised(quote)
     other = next((number for number, body in _texts(statutes, article.law) if wanted in body), None)
     if _likeness(wanted, normalised(article.text)) >= CLOSE:
-        other = None  # what was meant is clear, though a rule elsewhere may have the very words
+        other = None  # what was meant is clear, though a rule elsewhere may have the same words
     if other is not None:
         return Checked(ref, "other article", f"the quotation of {place} is the text of {other}")
     return Checked(ref, "inexact", f"the quotation of {place} is inexact")
 
 
 def _still_law(quote: str, article: Article, statutes: Statutes) -> bool:
-    """Whether what is quoted of an amendment stands in the articles that it changed, or in one alone, for they may have
-    other numbers now. What is no amendment is law itself."""
+    """Whether what is quoted from an amendment stands in the articles that it changed, or in exactly one article, as
+    the numbers may have changed since. What is not an amendment is law itself."""
     targets = statutes.targets(article)
     if targets is None:
         return True
@@ -128,7 +128,7 @@ def _still_law(quote: str, article: Article, statutes: Statutes) -> bool:
 
 
 def missing_part(ref: ArticleRef) -> str:
-    """The paragraph or item that a citation names and the article lacks; empty if there is none such."""
+    """The paragraph or item that a citation names and the article lacks; empty if there is none."""
     if ref.paragraph is None and ref.item is None:
         return ""
     article = article_of(ref)

@@ -2,8 +2,8 @@
 
 Unilaw-R1 asks a language model (appendix B: syllogism, choice analysis, legal format, logical consistency). Rules can't
 follow an argument, but what they find wrong is wrong: 0 for a citation of what does not exist or for a conclusion
-against what was said before it, 1 for an inexact quotation or an option passed over, 2 when nothing is found. Citations
-of which nothing is known (interpretations, regulations) count neither way; where all are such, it is 1.
+against what was said before it, 1 for an inexact quotation or an option left out, 2 when nothing is found. Citations
+that are not known (interpretations, regulations) count neither way; if all are such, it is 1.
 """
 
 from fractions import Fraction

@@ -115,7 +115,7 @@ def split(weights: Weights) -> tuple[dict[str, Part], dict[str, Part]]:
 
 def score(name: str, sample: Sample, options: Mapping[str, Any] | None = None) -> Verdict:
     """The verdict of one reward, its score as a float. An exception, a score that is not one finite number, or anything
-    but a verdict or a number is an errored verdict."""
+    else than a verdict or a number is an errored verdict."""
     function = find(name)
     try:
         found = function(sample, **(options or {}))
@@ -141,7 +141,8 @@ def score(name: str, sample: Sample, options: Mapping[str, Any] | None = None) -
 
 
 def weighted(parts: Mapping[str, Part], verdicts: Mapping[str, Verdict]) -> Verdict:
-    """The weighted sum of verdicts by name. ``parts`` holds each unweighted score; one errored part errs the whole."""
+    """The weighted sum of verdicts by name; its ``parts`` are the unweighted scores. An errored part makes it an
+    error."""
     scores: dict[str, float] = {}
     reasons = []
     for name, verdict in verdicts.items():

@@ -1,4 +1,4 @@
-"""Samples to be judged and the verdicts on them."""
+"""Samples to score and the verdicts on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Sample:
-    """A completion with what is needed to judge it."""
+    """A completion with what is needed to score it."""
 
     prompt: str
     """Text of the question."""
@@ -35,7 +35,7 @@ class Sample:
 
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Sample:
-        """A sample from a record with prompt, completion, reference and, if need be, answer_kind.
+        """A sample from a record with prompt, completion, reference and, if needed, answer_kind.
 
         Raises:
             ValueError: for a missing, unknown or mistyped field.
@@ -66,7 +66,7 @@ class Verdict:
     parts: dict[str, float] = field(default_factory=dict)
     """Unweighted score of each reward, for a composed verdict."""
     reason: str = ""
-    """Why, in a few words, where a reward can tell."""
+    """Why, in a few words, if the reward says so."""
 
     def __post_init__(self) -> None:
         if (self.score is None) == (self.error is None):
@@ -100,13 +100,13 @@ class Verdict:
 
 
 def as_number(value: object) -> float | None:
-    """A value as a float where it plainly is one number: a number of Python's, Decimal or Fraction, a truth value, or
-    numpy's or torch's with one element; None where it is anything else."""
+    """A value as a float if it is one number: a Python number (Decimal and Fraction too), a bool, or a numpy or torch
+    value with one element; None for anything else."""
     try:
-        masked = getattr(value, "mask", False)  # such a value of numpy's has the item 0
+        masked = getattr(value, "mask", False)  # numpy gives a masked value the item 0
         if masked and not callable(masked):
             return None
-        item = getattr(value, "item", None)  # numpy's and torch's way to say it
+        item = getattr(value, "item", None)  # how numpy and torch give it
         found = item() if callable(item) else value
         return float(found) if isinstance(found, Real | Decimal) else None
     except (TypeError, ValueError, OverflowError, RuntimeError):

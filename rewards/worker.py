@@ -19,8 +19,6 @@ from rewards.verdict import Sample, Verdict
 
 PROBE = Sample("下列说法正确的是？\nA. 甲\nB. 乙", "<think>依《刑法》第一条。</think><answer>A</answer>", "A", "choice")
 """What rewards are tried on before a run."""
-
-
 SHORT_OF_MEMORY = ("MemoryError", "annot allocate memory", "failed to map segment", "can't start new thread")
 """What Python, the loader and libraries say when the address space is used up."""
 
@@ -45,12 +43,12 @@ def main() -> None:
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
-    judge, process = None, os.getpid()
+    total, process = None, os.getpid()
     for line in requests:
         request = json.loads(line)
         if "parts" in request:
             try:
-                judge = compose(parts := decode_parts(request["parts"]))
+                total = compose(parts := decode_parts(request["parts"]))
                 for name, part in parts.items():
                     if ":" not in name:  # loads what the library needs, so that no verdict's time is spent on it
                         score(name, PROBE, part.options)
@@ -58,9 +56,9 @@ def main() -> None:
             except Exception as error:
                 answer = {"error": f"{type(error).__name__}: {error}"}
         else:
-            assert judge is not None
-            answer = _verdict(judge, Sample(*request["sample"]))
-        if os.getpid() != process:  # a copy that a reward forked and let run on: one sample has one answer
+            assert total is not None
+            answer = _verdict(total, Sample(*request["sample"]))
+        if os.getpid() != process:  # a copy that a reward forked and left running: one sample has one answer
             os._exit(0)
         if any(sign in answer.get("error", "") for sign in SHORT_OF_MEMORY):
             answer["error"] += f"; {short_of_memory(int(sys.argv[1]))}"
@@ -73,9 +71,9 @@ def short_of_memory(memory_mb: int) -> str:
     return f"a worker has {memory_mb} MB of address space: raise reward.memory_mb if the reward needs more"
 
 
-def _verdict(judge: Any, sample: Sample) -> dict[str, Any]:
+def _verdict(total: Any, sample: Sample) -> dict[str, Any]:
     try:
-        found: Verdict = judge(sample)
+        found: Verdict = total(sample)
     except BaseException as error:  # such as KeyboardInterrupt: nobody is at the keyboard of a worker
         found = Verdict.failed(f"a reward raised {type(error).__name__}: {error}")
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,6 +54,7 @@ def panel(row: dict[str, Any]) -> Panel:
         (row["prompt"] + "\n", "bold"),
         (row["completion"] + "\n", "cyan"),
         (f"reference: {row['reference']}\n", "dim"),
+        (f"meta: {json.dumps(row['meta'], ensure_ascii=False)}\n" if row["meta"] else "", "dim"),
         verdict,
         (why, "dim"),
     )

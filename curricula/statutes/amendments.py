@@ -1,8 +1,8 @@
 """Amendments: what each item of one changes, and the consolidated text with it.
 
-Read are the forms in which the National People's Congress words them: an article, paragraphs or an item 修改为;
-articles, paragraphs or items 增加; articles or paragraphs 删去. An item in another form is not read, and then the
-articles that it names are not known.
+The forms that the National People's Congress uses are read: an article, paragraphs or an item 修改为; articles,
+paragraphs or items 增加; articles or paragraphs 删去. An item in another form is not read; the text of the articles
+that it names is then unknown.
 """
 
 import re
@@ -168,7 +168,7 @@ def _inserted(keys: list[Key], lines: list[str]) -> list[Change] | None:
 
 
 def apply(changes: Iterable[Change], articles: dict[Key, Article], law: str) -> set[Key]:
-    """Make the changes in ``articles``; the articles whose text is not known afterwards, as a change does not fit."""
+    """Make the changes in ``articles``. Returns the articles whose text is then unknown, as a change does not fit."""
     unknown = set()
     for change in changes:
         own = articles.get(change.article)

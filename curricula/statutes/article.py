@@ -1,4 +1,4 @@
-"""One article of a law, and the paragraphs (款) and items (项) that its text falls into."""
+"""One article of a law, and the paragraphs (款) and items (项) that its text consists of."""
 
 import re
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ DELETED = "（删去）"
 
 _MARK = re.compile(r"[（(]([一二三四五六七八九十百]+)[)）]")
 _ITEM = re.compile(rf"\s*(?:{_MARK.pattern}|\d+[.．、]|[一二三四五六七八九十]+、)")
-"""How a line begins that is no paragraph of its own."""
+"""The beginning of a line that is not a paragraph by itself."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ _DATE = re.compile(r"自(\d{4})年(\d{1,2})月(\d{1,2})日起(?:施行|生效|�
 
 @dataclass(frozen=True)
 class Repeal:
-    """A norm that is law no more."""
+    """A norm that is no longer law."""
 
     title: str
     repealed: date
@@ -29,7 +29,7 @@ class Repeal:
 
 @dataclass(frozen=True)
 class Base:
-    """What is held."""
+    """Everything that is held."""
 
     laws: tuple[Law, ...]
     """Laws and decisions, in the package's order, a user's new ones last."""
@@ -106,7 +106,7 @@ def _law(
     parts = tuple(_pasted_version(one, name) for one in pasted if one.part)
     repeal = repeals.get(plain(name))
     if repeal is not None and any(version.adopted > repeal.repealed for version in versions.values()):
-        repeal = None  # a later law took up the title
+        repeal = None  # a later law has the same title
     marked = any(text.status not in (*IN_FORCE, "历史版本") for text in texts)
     cleared = any(fact.in_force for fact in own) or bool(pasted)
     return Law(
@@ -125,7 +125,7 @@ def _pasted_version(one: Pasted, name: str) -> Version:
 
 
 def _effect(text: Text) -> date | None:
-    """First day of a text: as it says itself at its end, or as the package says where that is no earlier than its
+    """First day of a text: as it says itself at its end, or as the package says if that is not before its
     adoption. An amended law names the day of its first text, which says nothing of this one."""
     if text.kind in AMENDING:
         return text.stated or text.effective

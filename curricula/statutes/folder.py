@@ -38,7 +38,7 @@ _HEADING = re.compile(rf"^\s*第{_N}(?:编|分编|章|节)(?:[\s　]|$)")
 
 @dataclass(frozen=True)
 class Fact:
-    """What a list of dates says of a law; None and empty where it says nothing."""
+    """What a list of dates says about a law; None and empty where it says nothing."""
 
     law: str
     adopted: date | None = None
@@ -75,7 +75,7 @@ def read_facts(path: Path = SHIPPED) -> tuple[Fact, ...]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise DataError(f"{path} can't be read ({error}); it should be a YAML list of laws") from None
     if not isinstance(found, list):
-        raise DataError(f"{path} should be a list, an entry a law: - {{law: 乙法, repealed: 2020-01-01}}")
+        raise DataError(f"{path} should be a list with an entry for each law: - {{law: 乙法, repealed: 2020-01-01}}")
     return tuple(_fact(entry, f"{path}, entry {place}") for place, entry in enumerate(found, start=1))
 
 
@@ -86,7 +86,7 @@ def read_folder(folder: Path) -> tuple[tuple[Fact, ...], tuple[Pasted, ...]]:
         DataError: if the folder is missing or a file is not as it should be.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder; statutes.folder (--laws) takes a folder of laws.yaml and texts")
+        raise DataError(f"{folder} is not a folder; statutes.folder (--laws) takes a folder of laws.yaml and texts")
     facts = read_facts(folder / "laws.yaml") if (folder / "laws.yaml").is_file() else ()
     files = sorted(path for path in folder.iterdir() if path.suffix in (".txt", ".md") and path.stem != "README")
     return facts, tuple(_pasted(path) for path in files)
@@ -112,7 +112,7 @@ def _pasted(path: Path) -> Pasted:
     try:
         head = yaml.safe_load(parts[1])
     except yaml.YAMLError as error:
-        raise DataError(f"{path}: the head is no YAML ({error})") from None
+        raise DataError(f"{path}: the head is not YAML ({error})") from None
     values = _checked(head, str(path), Pasted)
     missing = [name for name in ("law", "adopted", "effective") if not values.get(name)]
     if missing:
@@ -125,7 +125,7 @@ def _pasted(path: Path) -> Pasted:
 
 
 def _checked(entry: Any, where: str, kind: type[Fact] | type[Pasted]) -> dict[str, Any]:
-    """The keys of an entry or a head, each of the kind that it should be."""
+    """The values of an entry or a head by key, each checked for its type."""
     known = [field.name for field in fields(kind) if field.name != "articles"]
     if not isinstance(entry, dict) or not isinstance(entry.get("law"), str):
         raise DataError(f"{where} names no law")

@@ -20,13 +20,13 @@ Status = Literal["in force", "not yet in force", "repealed", "unknown"]
 
 @dataclass(frozen=True)
 class Standing:
-    """How a norm stands on the day."""
+    """Whether a norm is in force on the day."""
 
     title: str
     """Official name, or the usual one where no text is held."""
     status: Status
     reason: str = ""
-    """Why it is not in force, or why that is not known."""
+    """Why it is not in force, or why that is unknown."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Consolidated:
     articles: dict[Key, Article]
     """By number; deleted ones are left out."""
     others: tuple[Article, ...]
-    """What has no number."""
+    """Texts without a number."""
     unknown: frozenset[Key]
     """Articles whose text on the day is not known."""
     years: frozenset[int]
@@ -73,7 +73,7 @@ class Statutes:
         return self._texts[name].amended if name is not None else ()
 
     def not_in_force(self) -> list[str]:
-        """Why each law that is held is not in force, or why that is not known; and laws known in part."""
+        """Why laws that are held are not in force, or why that is unknown; and which are known only in part."""
         every = (self.standing(name) for name in self._standing)
         found = [standing.reason for standing in every if standing is not None and standing.status != "in force"]
         for name, text in self._texts.items():
@@ -118,7 +118,7 @@ class Statutes:
         return found if found in self._texts else None
 
     def standing(self, title: str) -> Standing | None:
-        """How the norm of a title stands on the day; None if nothing of that title is held.
+        """The standing of a norm on the day; None if nothing of that title is held.
 
         A year of amendment in the title (刑法（2020修正）) must be one of the text in force.
         """
@@ -171,7 +171,7 @@ class Statutes:
         return self._texts[name].articles.get(key) if name is not None and key is not None else None
 
     def unknown(self, law: str, number: str | int) -> bool:
-        """Whether the text of an article on the day is not known, so that nothing can be said of it."""
+        """Whether the text of an article on the day is not known, so that nothing can be said about it."""
         name = self.resolve_law(law)
         if name is None:
             return False
@@ -203,7 +203,7 @@ class Statutes:
     def targets(self, item: Article) -> tuple[str, list[str]] | None:
         """For an item of an amendment: the law that it changed, and the texts in force of the articles concerned.
 
-        None if it is no such item, or is not read.
+        None if it is not such an item, or is not read.
         """
         amendment = self._amendments.get(item.law)
         changes = read_item(item.text) if amendment is not None else None
@@ -259,7 +259,7 @@ def consolidated(law: Law, day: date) -> Consolidated:
     """The text of a law on a day: the text that is held, then what amends it, item by item, by the day of effect."""
     sure, *maybe = law.texts(day)
     articles, unknown = _numbered(sure.articles), set[Key]()
-    if maybe:  # either may be law: known is what they agree on
+    if maybe:  # either may be law: only what they agree on is known
         other = _numbered(maybe[0].articles)
         unknown = {
             k for k in articles | other if k not in articles or k not in other or articles[k].text != other[k].text
@@ -281,7 +281,7 @@ def consolidated(law: Law, day: date) -> Consolidated:
 
 
 def _amend(articles: dict[Key, Article], amendment: Amendment) -> set[Key]:
-    """Apply an amendment; the articles that are not known afterwards: all, where an item that is not read moves any."""
+    """Apply an amendment. Returns the articles that are then unknown: all, if an item that is not read may move any."""
     unknown: set[Key] = set()
     for _, item in amendment.items:
         changes = read_item(item)

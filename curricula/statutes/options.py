@@ -1,4 +1,4 @@
-"""The two options by which a command is told which law to read."""
+"""The two options of a command that say which law to read."""
 
 import argparse
 from pathlib import Path
@@ -15,10 +15,10 @@ def add_law(parser: argparse.ArgumentParser) -> None:
 
 
 def use_options(chosen: argparse.Namespace) -> Setting:
-    """Read the law that the options name; without them what the process that started this one reads, or today's.
+    """Read the law that the options name; without them that of the parent process, or today's.
 
     Raises:
-        DataError: if the day is none.
+        DataError: if the day is not a date.
     """
     before = law_setting()
     return use_law(chosen.as_of or before.as_of, chosen.laws or before.folder)

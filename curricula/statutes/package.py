@@ -15,7 +15,7 @@ from curricula.statutes.timeline import Amendment
 
 AMENDING = ("修正案", "修改决定")
 IN_FORCE = ("现行有效", "已被修改")
-"""Statuses that the package gives to what it holds to be law; it does not look at the day of effect."""
+"""Statuses that the package gives to laws in force; it does not look at the day of effect."""
 
 _AMENDS = re.compile(r"^(?P<law>.+?)修正案(?:（.+）)?$|关于修改《(?P<other>.+)》的决定$")
 _DATE = re.compile(r"自(\d{4})年(\d{1,2})月(\d{1,2})日起(?:施行|生效|实施)")
@@ -42,7 +42,7 @@ class Text:
         return None
 
     def as_amendment(self) -> Amendment | None:
-        """This text as an amendment of a law; None if it is none."""
+        """This text as an amendment of a law; None if it is not one."""
         found = _AMENDS.search(self.law)
         if found is None:
             return None
@@ -92,8 +92,8 @@ def snapshot_day(texts: Iterable[Text]) -> date:
 def printed_articles() -> tuple[Article, ...]:
     """The articles that the package itself holds to be law, whatever the day, and without later amendments.
 
-    They stay the same from day to day. So they serve where texts are only drawn by: the order of questions, the
-    vocabulary of a tokenizer.
+    They do not change from day to day. So they decide what must stay the same: the order of questions, the vocabulary
+    of a tokenizer.
 
     Raises:
         DataError: if the package is not installed.

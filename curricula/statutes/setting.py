@@ -1,7 +1,7 @@
 """Which law a process reads: the day, and the folder of a user's laws.
 
 One call, :func:`use_law`, says it at the start of a run or a command. Processes that are started later read it from
-two environment variables, which carry it and are no second place to set it.
+two environment variables, which only pass it on: they are not a second place to set it.
 """
 
 import os
@@ -33,7 +33,7 @@ def use_law(as_of: date | str | None = None, folder: Path | str | None = None) -
     """Read the law of a day (today, unless one is given) in this process and in those that it starts.
 
     Raises:
-        DataError: if the day is none.
+        DataError: if the day is not a date.
     """
     chosen = Setting(_day(as_of), Path(folder).expanduser().resolve() if folder else None)
     os.environ.update(chosen.environment())
@@ -41,7 +41,7 @@ def use_law(as_of: date | str | None = None, folder: Path | str | None = None) -
 
 
 def law_setting() -> Setting:
-    """The law that this process reads. Where nobody has said it, that of today, from now on."""
+    """The law that this process reads. If it was not set, it is set to today's."""
     if _DAY not in os.environ:
         return use_law(folder=os.environ.get(_FOLDER) or None)
     return Setting(_day(os.environ[_DAY]), Path(os.environ[_FOLDER]) if os.environ.get(_FOLDER) else None)
@@ -49,7 +49,7 @@ def law_setting() -> Setting:
 
 @contextmanager
 def reading(as_of: date) -> Iterator[None]:
-    """Read the law of a day, without a user's folder, for the time of a ``with`` block."""
+    """Read the law of a day, without a user's folder, within a ``with`` block."""
     before = law_setting()
     use_law(as_of)
     try:
@@ -64,4 +64,4 @@ def _day(written: date | str | None) -> date:
     try:
         return written if isinstance(written, date) else date.fromisoformat(written)
     except ValueError:
-        raise DataError(f"{written!r} is no day; write it as 2024-03-01") from None
+        raise DataError(f"{written!r} is not a day; write it as 2024-03-01") from None

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from curricula.statutes.article import STATE, Article
 
 LATEST = timedelta(days=365)
-"""From then on after its adoption a text is taken to be in force, where nobody says when it took effect."""
+"""How long after its adoption a text counts as in force if its day of effect is unknown."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Version:
 
     adopted: date
     effective: date | None
-    """First day on which it is law; None if that is not known."""
+    """First day on which it is law; None if that is unknown."""
     articles: tuple[Article, ...]
 
     def surely_from(self) -> date:
@@ -48,7 +48,7 @@ class Law:
     versions: tuple[Version, ...]
     """By adoption; a later one takes the place of the earlier."""
     repealed: date | None = None
-    """First day on which it is no law any more."""
+    """First day on which it is no longer law."""
     replaced_by: str = ""
     """Title of the law that took its place."""
     doubtful: bool = False
@@ -64,7 +64,7 @@ class Law:
         return self.name.removeprefix(STATE)
 
     def texts(self, day: date) -> tuple[Version, ...]:
-        """The text that is law on a day; two if either may be; none if no text held is."""
+        """The text that is law on a day; two if either may be; empty if none of the texts is."""
         sure = [version for version in self.versions if version.surely_from() <= day]
         maybe = [v for v in self.versions if v.surely_from() > day >= v.maybe_from()]
         return (*sure[-1:], *maybe[-1:])

@@ -18,7 +18,7 @@ _ELSEWHERE = re.compile(
 _NO_TITLE = re.compile(
     r"(?:[做方看说想办司立执守违合非依无]|^(?:实体|程序|成文|判例|国内|自然|部门|相关|有关|其他|上位|下位))法$"
 )
-"""Words that end as titles do and name no law."""
+"""Words that end like titles but name no law."""
 _BILLS = {
     "金融法", "金融稳定法", "电信法", "民事强制执行法", "检察公益诉讼法", "托育服务法",
     "儿童托育服务法", "反跨境腐败法", "国家消防救援人员法", "消防救援人员法", "网络犯罪防治法", "商事调解法",
@@ -27,7 +27,7 @@ _BILLS = {
     "自然保护地法", "国土空间规划法", "南极活动与环境保护法", "信访法", "法律职业资格法", "电磁频谱法",
     "粮食法", "住房租赁法", "全民健身法",
 }  # fmt: skip
-"""Bills in preparation that were no law on the snapshot, written down from knowledge and held against no list."""
+"""Bills in preparation that were not law on the snapshot; written from memory, not checked against a list."""
 
 
 def plain(title: str) -> str:

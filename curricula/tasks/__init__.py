@@ -15,6 +15,6 @@ from curricula.tasks import (  # noqa: F401  (registration)
     recitation,
     sentence_terms,
 )
-from curricula.tasks.registry import TASKS, Task, find_task, majority_baseline, make_prompts, task
+from curricula.tasks.registry import TASKS, Task, find_task, make_prompts, task
 
-__all__ = ["TASKS", "Task", "find_task", "majority_baseline", "make_prompts", "task"]
+__all__ = ["TASKS", "Task", "find_task", "make_prompts", "task"]

@@ -16,7 +16,7 @@ CIRCUMSTANCES = {
     "立功": (68, "，又揭发他人犯罪属实"),
     "从犯": (27, "，在共同犯罪中起辅助作用"),
 }
-"""Circumstances of sentencing: the article of the Criminal Law, and how the facts tell of it."""
+"""Circumstances of sentencing: the article of the Criminal Law, and its words in the facts."""
 
 FRAMES: dict[Split, tuple[str, ...]] = {
     "train": (
@@ -40,7 +40,7 @@ class Case:
     """One of ``TIERS``; empty where the facts don't name it."""
     circumstances: tuple[str, ...]
     facts: str
-    """The facts as the question tells them."""
+    """The facts as the question states them."""
 
     @property
     def punishment(self) -> tuple[int, str]:
@@ -63,9 +63,9 @@ def draw(rng: random.Random, split: Split, tier: bool = False, most_circumstance
             break
     grade = rng.choice(TIERS) if tier else ""
     more = tuple(rng.sample(tuple(CIRCUMSTANCES), rng.randint(0, most_circumstances)))
-    told = (f"，{grade}" if grade else "") + "".join(CIRCUMSTANCES[name][1] for name in more)
+    said = (f"，{grade}" if grade else "") + "".join(CIRCUMSTANCES[name][1] for name in more)
     who = person(rng, split)
-    facts = phrase(rng, FRAMES, split, who=who, means=means, goods=goods, more=told)
+    facts = phrase(rng, FRAMES, split, who=who, means=means, goods=goods, more=said)
     return Case(found, who, grade, more, facts)
 
 

@@ -4,7 +4,6 @@ import random
 
 from curricula.prompts import Prompt, ask
 from curricula.splits import Split, split_of
-from curricula.statutes import load_statutes
 from curricula.tasks.registry import task
 
 CHAPTERS = {
@@ -30,12 +29,6 @@ CHAPTERS = {
 }
 """Crimes and their articles by chapter of the special part (shortened names)."""
 LETTERS = "ABCD"
-
-
-def chapter_of(article: int) -> str:
-    """The chapter heading under which an article of the Criminal Law stands."""
-    found = load_statutes().find("刑法", article)
-    return (found.chapter or "") if found else ""
 
 
 def _question(rng: random.Random, split: Split, name: str, right_counts: tuple[int, ...]) -> Prompt:

@@ -1,7 +1,6 @@
 """The tasks by name, and prompts drawn from them."""
 
 import random
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,7 +10,7 @@ from curricula.prompts import Prompt
 from curricula.splits import Split
 
 Generator = Callable[[random.Random, Split], Prompt]
-"""Draws one question of a split; raises nothing, and returns equal questions for equal random states."""
+"""Draws one prompt of a split; raises nothing, and returns equal prompts for equal random states."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def find_task(name: str) -> Task:
 
 
 def make_prompts(name: str, split: Split, n: int, seed: int, fewer_ok: bool = False) -> list[Prompt]:
-    """``n`` different questions of a task and split, the same for the same arguments.
+    """``n`` prompts of a task and split with different questions, the same for the same arguments.
 
     Raises:
         DataError: if the task has fewer different questions in that split, unless ``fewer_ok``.
@@ -66,8 +65,3 @@ def make_prompts(name: str, split: Split, n: int, seed: int, fewer_ok: bool = Fa
     if fewer_ok and found:
         return list(found.values())
     raise DataError(f"task {name} has about {len(found)} questions in split {split}; {n} were asked for")
-
-
-def majority_baseline(prompts: list[Prompt]) -> float:
-    """Accuracy of always giving the most frequent reference answer."""
-    return Counter(prompt.reference for prompt in prompts).most_common(1)[0][1] / len(prompts)

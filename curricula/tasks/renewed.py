@@ -1,4 +1,4 @@
-"""Questions that follow the law and otherwise stay where they are."""
+"""Questions that change with the law and otherwise keep their places."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
@@ -7,10 +7,10 @@ Entry = TypeVar("Entry", bound=Hashable)
 
 
 def renewed(printed: Sequence[Entry], now: Sequence[Entry], article: Callable[[Entry], Hashable]) -> tuple[Entry, ...]:
-    """What is drawn from: as many entries as the printed text gives, each as it is in force.
+    """The entries to draw from: as many as the printed text gives, each as it is in force.
 
-    An entry that is law no more gives its place to a new one of its article, and without one to its neighbour. So a
-    change of the law changes the questions on that article alone: draws by place find all others where they were.
+    An entry that is no longer law is replaced by a new one of its article, or else by its neighbour. So a change of the
+    law changes only the questions on that article: draws by place find all others where they were.
     """
     known, law = set(printed), set(now)
     fresh: dict[Hashable, list[Entry]] = {}

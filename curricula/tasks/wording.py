@@ -1,7 +1,7 @@
 """People, sentence frames and cases, disjoint between splits, so that a held-out question also sounds new.
 
-A task has many training frames in which its facts stand in every order: from a few, a small model learns places in a
-sentence and not what stands there.
+A task has many training frames, with its facts in every order: with only a few, a small model learns positions in a
+sentence instead of facts.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""Requests to an OpenAI-compatible server, each made until it is answered or given up."""
+"""Requests to an OpenAI-compatible server, each tried until it is answered or given up."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _THINK = regex.compile(r"^.*</think>", regex.DOTALL)
 
 
 class JudgeError(Exception):
-    """No answer that can be used."""
+    """No usable answer."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class JudgeSettings:
     requests_per_s: float = 0.0
     """Rate limit; 0 is none."""
     timeout_s: float = 60.0
-    """Longest wait for one whole answer, however slowly it drips."""
+    """Longest wait for one whole answer, however slowly it arrives."""
     retries: int = 4
     """Further attempts after a failed one."""
     backoff_s: float = 0.5
@@ -89,7 +89,7 @@ class Client:
         """The answer as a JSON object that fits the schema.
 
         Raises:
-            JudgeError: when every attempt failed, or one failed in a way that trying again can't mend.
+            JudgeError: when every attempt failed, or one failed in a way that trying again can't fix.
         """
 
         async def once(attempt: int) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class Client:
         status of overload, a ValueError about the answer.
 
         Raises:
-            JudgeError: when every attempt failed, or one failed in a way that trying again can't mend.
+            JudgeError: when every attempt failed, or one failed in a way that trying again can't fix.
         """
         import openai
 

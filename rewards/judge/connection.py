@@ -1,4 +1,4 @@
-"""Connections to OpenAI-compatible servers: straight to this machine, through the environment's proxy elsewhere."""
+"""Connections to OpenAI-compatible servers: direct to this machine, through the environment's proxy elsewhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_loopback(url: str) -> bool:
 
 
 def proxy_variable(url: str) -> str:
-    """Name of the environment variable whose proxy requests to a URL take; empty if they take none."""
+    """Name of the environment variable whose proxy requests to a URL use; empty if they use none."""
     parts = urlsplit(url)
     if is_loopback(url) or urllib.request.proxy_bypass_environment(parts.hostname or ""):  # type: ignore[attr-defined]
         return ""
@@ -39,14 +39,12 @@ def proxy_variable(url: str) -> str:
 
 
 def proxy_note(url: str) -> str:
-    """What to add to a message about a server that can't be reached; empty if no proxy is taken. It does not show the
+    """What to add to a message about a server that can't be reached; empty if no proxy is used. It does not show the
     proxy, whose address may hold a password."""
     name = proxy_variable(url)
     host = urlsplit(url).hostname
     return (
-        f" (requests take the proxy in {name}; if {host} needs none, add it to no_proxy or unset {name})"
-        if name
-        else ""
+        f" (requests use the proxy in {name}; if {host} needs none, add it to no_proxy or unset {name})" if name else ""
     )
 
 
@@ -73,10 +71,10 @@ def connected_async(base_url: str, api_key: str | None, **options: Any) -> opena
 
 
 def _problem(base_url: str, error: Exception) -> Exception:
-    """A client opens no connection yet: what it can't be made with is a proxy, or a URL that is none."""
+    """A new client opens no connection yet: if it can't be made, a proxy or the URL is wrong."""
     name = proxy_variable(base_url)
     if not name:
-        return ValueError(f"{base_url} is no address of a server ({error}); write http://HOST:PORT/v1")
+        return ValueError(f"{base_url} is not the address of a server ({error}); write http://HOST:PORT/v1")
     if isinstance(error, ImportError):
         return ProxyError(
             f"the environment variable {name} names a SOCKS proxy, which needs a further package: install socksio, "

@@ -33,7 +33,7 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "casegen_judgement": ("outcome", "articles"),
     "outcome": (),
 }
-"""Criteria of 1 to 10 points, with what is given points beside the whole. ``outcome`` shows no reference."""
+"""Criteria of 1 to 10 points, each with the dimensions that get points as well. ``outcome`` shows no reference."""
 LOWEST = {"legal_validity": 0} | dict.fromkeys(DIMENSIONS, 1)
 HIGHEST = {"legal_validity": 2} | dict.fromkeys(DIMENSIONS, 10)
 """Fewest and most points of each criterion."""
@@ -100,15 +100,15 @@ def _fenced(text: str) -> str:
 
 
 def official(text: str, language: Language) -> str:
-    """The articles that a text cites, as they are in force; what does not exist is said to, and what is not held."""
+    """The articles that a text cites, as they are in force; those that do not exist or are not held are marked."""
     lines = []
     refs = {(ref.law, ref.edition, ref.key): ref for ref in reversed(article_refs(text)) if ref.law}
     for ref in list(refs.values())[::-1][:MOST_ARTICLES]:
         found, article = check(replace(ref, quote=None, paragraph=None, item=None)), article_of(ref)
-        if found.answer == "right" and article is not None:
+        if found.outcome == "right" and article is not None:
             lines.append(f"{article.law}{ref.place}：{article.text[:LONGEST_ARTICLE]}")
         else:
-            lines.append(f"{ref}：{_ABSENT[language][found.answer]}")
+            lines.append(f"{ref}：{_ABSENT[language][found.outcome]}")
     return "\n".join(lines) or ("（没有引用条文）" if language == "zh" else "(no article is cited)")
 
 
@@ -116,7 +116,7 @@ _ABSENT = {
     "zh": {"wrong": "现行法中没有此条", "unknown": "条文库未收录，无从核对"},
     "en": {"wrong": "no such article in force", "unknown": "not held here, so that it can't be checked"},
 }
-"""What is said of an article that can't be shown."""
+"""What is said about an article that can't be shown."""
 
 
 def speaks_to_judge(completion: str) -> bool:

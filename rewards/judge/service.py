@@ -30,8 +30,8 @@ from rewards.registry import Part
 from rewards.total import score, weighted
 from rewards.verdict import Sample, Verdict
 
-UNASKED = ("api_key", "base_url", "concurrency", "requests_per_s", "timeout_s", "retries", "backoff_s", "votes")
-"""Settings that do not change an answer and so are no part of its key in the cache."""
+NOT_IN_KEY = ("api_key", "base_url", "concurrency", "requests_per_s", "timeout_s", "retries", "backoff_s", "votes")
+"""Settings that do not change an answer and so are not in its key in the cache."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class JudgeService:
     def verdicts(self, name: str, samples: Sequence[Sample]) -> list[Verdict]:
         """Points of one criterion, scaled to [0, 1]; the median where there are votes. ``parts`` holds its dimensions.
 
-        A completion that speaks to its judge gets the fewest points unasked. A sample without an answer to most of its
-        votes is an error, or the statute judge's verdict where that is the fallback.
+        A completion that speaks to its judge gets the fewest points without a question. A sample without an answer to
+        most of its votes is an error, or the statute judge's verdict where that is the fallback.
         """
         if name not in HIGHEST:
             raise ValueError(f"the judge has no criterion {name}; it has {', '.join(HIGHEST)}")
@@ -150,7 +150,7 @@ class JudgeService:
         return range(self.settings.votes)
 
     def _question(self, name: str, text: str, schema: Mapping[str, Any], vote: int) -> JudgeQuestion:
-        settings = {key: value for key, value in asdict(self.settings).items() if key not in UNASKED}
+        settings = {key: value for key, value in asdict(self.settings).items() if key not in NOT_IN_KEY}
         return JudgeQuestion(
             text, schema, key_of(settings, load(name, self.language).version, text, schema, vote), vote
         )
@@ -173,7 +173,7 @@ class JudgeService:
         return Verdict.failed(f"judge: {next(answer for answer in answers if isinstance(answer, str))}")
 
     def _answers(self, questions: Sequence[JudgeQuestion]) -> dict[str, dict[str, Any] | str]:
-        """Answer, or what went wrong, by key; what is cached or asked twice is asked of the model once at most."""
+        """Answer, or what went wrong, by key. The model is asked each question at most once, and a cached one never."""
         distinct = {q.key: q for q in questions}
         with self._one_batch:
             answers: dict[str, dict[str, Any] | str] = {}

@@ -1,6 +1,6 @@
-"""What of a completion is thought and what is answer.
+"""The reasoning and the answer of a completion.
 
-Four writings are known: ``<think>…</think><answer>…</answer>`` (Unilaw-R1), the same with ``<think>`` already in the
+Four formats are known: ``<think>…</think><answer>…</answer>`` (Unilaw-R1), the same with ``<think>`` already in the
 prompt, so that only ``</think>`` is written (DeepSeek-R1's templates), 思考过程 … [最终回答] … (LegalOne), and
 [正确答案]…<eoa>, [罪名]…<eoa> and the like (LawBench), whatever text stands around them.
 """
@@ -26,7 +26,7 @@ _UNENDED = regex.compile(
 
 
 def thinking_of(completion: str) -> str:
-    """The reasoning, or an empty text when none is marked. What a prompt opened for the policy counts as opened."""
+    """The reasoning, or an empty text when none is marked. A ``<think>`` at the end of the prompt counts."""
     before, closed, _ = completion.rpartition("</think>")
     if closed:
         return before.removeprefix("<think>")[-LONGEST:].strip()
@@ -44,7 +44,7 @@ def answer_of(completion: str) -> str | None:
 
 
 def final_answer(completion: str) -> str | None:
-    """What is answered in any of the writings: the answer block, else what follows [最终回答], else what follows the
+    """The answer in any of the formats: the answer block, else what follows [最终回答], else what follows the
     reasoning, else all of a completion that marks nothing; where that has a [正确答案]…<eoa> or its like, the first of
     them. None when the reasoning never ends or nothing follows it."""
     rest = _after_thinking(completion)
@@ -77,7 +77,7 @@ def _marked(text: str) -> str:
 
 
 def _after_thinking(completion: str) -> str:
-    """What follows the reasoning. Only then is it cut to length: reasoning whose beginning were cut off would pass for
+    """What follows the reasoning. It is cut to length only afterwards: reasoning without its beginning would pass for
     the answer."""
     _, closed, after = completion.rpartition("</think>")
     return (after if closed else completion.partition("<think>")[0])[-LONGEST:]

@@ -81,7 +81,7 @@ _THING = (
     r"(?!\s?(?:香?烟|裤|鱼|命|腿|毛巾|船|道路|路线|线索|短信|信息|消息|微信|记录|意见|建议|规定|狗|项链|被子|围巾|牛仔"
     r"|要求|理由|措施))"
 )
-"""What is counted in 条 and is no article: 香烟二十条, 两条项链."""
+"""What is counted in 条 and is not an article: 香烟二十条, 两条项链."""
 _ARTICLE = regex.compile(
     rf"第\s?(?P<number>{_NUMERAL})\s?(?:条(?:之(?P<insertion>[{_N}]{{1,4}}))?|之(?P<inner>[{_N}]{{1,2}})\s?条|(?=第[{_N}]{{1,3}}款))"
     rf"(?:\s?第?\s?(?P<paragraph>[{_N}]{{1,4}})(?:[、和及]第?[{_N}]{{1,4}}){{0,4}}\s?款)?(?:\s?第?\s?\(?(?P<item>[{_N}]{{1,4}})\)?(?:[、和及]第?\(?[{_N}]{{1,4}}\)?){{0,4}}\s?项)?"
@@ -152,8 +152,8 @@ def law_name(written: str, marked: bool = True) -> str:
 def article_refs(text: str) -> list[ArticleRef]:
     """References to articles, in order. A number without a law belongs to the law named last before it.
 
-    Known writings: 《中华人民共和国刑法》第二百六十四条, 刑法第264条第二款第(三)项, 第二六四条, 第17条之一,
-    第17之一条, 264条, 刑法二百六十四条, 第264、266条, Article 264, §264. What is merely counted (香烟20条) is none.
+    Known writings: 《中华人民共和国刑法》第二百六十四条, 刑法第264条第二款第(三)项, 第二六四条, 第17条之一, 第17之一条,
+    264条, 刑法二百六十四条, 第264、266条, Article 264, §264. What is merely counted (香烟20条) is not a reference.
     """
     written = plain(text)
     if not any(sign in written for sign in ("条", "款", "rt", "§")):

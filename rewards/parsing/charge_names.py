@@ -14,7 +14,7 @@ _DATA = Path(__file__).parent.parent / "data"
 _GROUP = regex.compile(r"\{([^{}]+)\}")
 _JOINT = r"\s?(?:[、,;和及与或]|以及)?\s?"
 CATCH_ALL = frozenset({"经济犯"})
-"""A label of CAIL2018 that is no charge of its own; beside another charge 经济犯罪 names none."""
+"""A label of CAIL2018 that is not a charge by itself; beside another charge 经济犯罪 names none."""
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ def _before_judgment(written: str, one: _Named) -> bool:
 
 
 def _unknown(written: str, named: list[_Named], known: bool) -> set[str]:
-    """Names in a list that are no known charges."""
+    """Names in a list that are not known charges."""
     rest, end = [], 0
     for one in named:
         rest.append(written[end : one.start])

@@ -97,7 +97,8 @@ def find_choice(answer: str) -> frozenset[str] | None:
     (A项正确，B项错误); options listed with their texts; the one that is called wrong (错误的是B).
 
     The question's own words (从A、B、C、D中选, a list of all options), parties (B公司), what is denied (不选A, 排除B)
-    and alternatives (A或B) are no choice, and what follows another question is not read. None when nothing is chosen.
+    and alternatives (A或B) are not a choice, and what follows another question is not read. None when nothing is
+    chosen.
 
     LegalKit cuts at the first 分析 or 解析 and compares ordered strings; here reasoning before the answer does no harm
     and the order of letters does not matter.

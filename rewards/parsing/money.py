@@ -64,7 +64,7 @@ class Amount:
 
 def amounts(text: str) -> list[Amount]:
     """Every sum of money, in order: 五万元, 50,000元, 13万2千元, 5万余元, ¥3000, 八十二元三角六分, 人民币叁仟元整, 5w.
-    A bare number is none, nor is a sum in another currency."""
+    A bare number does not count, nor does a sum in another currency."""
     written = plain(text)
     found = []
     matches = [match for match in scan(_AMOUNT, written) if any(match[sign] for sign in _SIGNS)]

@@ -61,7 +61,7 @@ def value(numeral: str) -> Fraction:
 
 
 def numbers(text: str) -> list[Fraction]:
-    """Every number of a text, in order; what looks like one and is none is left out."""
+    """Every number of a text, in order; what only looks like one is left out."""
     found = []
     for match in scan(_NUMBER, plain(text)):
         try:

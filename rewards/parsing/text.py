@@ -28,7 +28,7 @@ def scan(pattern: "regex.Pattern[str]", text: str) -> list["regex.Match[str]"]:
 
 def folded(text: str) -> str:
     """The last ``LONGEST`` characters in one writing: full-width letters and digits become plain ones (NFKC), control
-    and zero-width characters vanish."""
+    and zero-width characters are removed."""
     plain = unicodedata.normalize("NFKC", text[-LONGEST:])[-LONGEST:]
     return _INVISIBLE.sub("", plain)
 

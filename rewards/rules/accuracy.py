@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def agrees(answer: str, reference: str, kind: str) -> bool:
-    """Whether an answer says the same as the reference, compared as its kind asks.
+    """Whether an answer says the same as the reference, compared as its kind requires.
 
     Raises:
         ValueError: if the reference itself can't be read as that kind, or the kind is unknown.

@@ -7,7 +7,7 @@ import regex
 from rewards.parsing import ArticleRef, article_refs, final_answer, normalised
 from rewards.registry import reward
 from rewards.rules.rouge import lcs_f1
-from rewards.sets import f1, told
+from rewards.sets import difference, f1
 from rewards.statute_check import article_of
 from rewards.verdict import Sample, Verdict
 
@@ -58,7 +58,7 @@ def article_f1(sample: Sample) -> Verdict:
         return Verdict(0.0, reason="no answer")
     cited = _distinct(_cited(answer))
     right = sum(any(same_article(ref, other) for other in cited) for ref in wanted)
-    return Verdict(f1(right, len(cited), len(wanted)), reason=told(_names(cited), _names(wanted)))
+    return Verdict(f1(right, len(cited), len(wanted)), reason=difference(_names(cited), _names(wanted)))
 
 
 def _names(refs: list[ArticleRef]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from rewards.parsing import final_answer, present_charges
 from rewards.registry import reward
-from rewards.sets import f1, told
+from rewards.sets import difference, f1
 from rewards.verdict import Sample, Verdict
 
 
@@ -17,4 +17,4 @@ def charge_f1(sample: Sample) -> Verdict:
     if answer is None:
         return Verdict(0.0, reason="no answer")
     found = present_charges(answer)
-    return Verdict(f1(len(found & wanted), len(found), len(wanted)), reason=told(found, wanted))
+    return Verdict(f1(len(found & wanted), len(found), len(wanted)), reason=difference(found, wanted))

@@ -8,14 +8,14 @@ from rewards.registry import reward
 from rewards.verdict import Sample, Verdict
 
 ENOUGH = 4
-"""Characters of discussion, from which an option counts as discussed."""
+"""An option with this many characters of discussion counts as discussed."""
 
 _OPTION = regex.compile(r"(?:^|[\s\n(;。])(?P<letter>[A-H])\s*[.、:．)]")
 _WORD = regex.compile(r"\p{Han}|[A-Za-z]{2,}")
 
 
 def options_of(prompt: str) -> list[str]:
-    """Letters of the options that a question offers, in order; empty when it is no choice question."""
+    """Letters of the options that a question offers, in order; empty when it is not a choice question."""
     letters = list(dict.fromkeys(match["letter"] for match in scan(_OPTION, folded(prompt))))
     return letters if len(letters) >= 2 and letters == list("ABCDEFGH"[: len(letters)]) else []
 

@@ -7,14 +7,14 @@ from rewards.verdict import Sample, Verdict
 ENOUGH = 8
 """Citations beyond which each further one lowers the score: stuffing an answer with articles does not pay."""
 NOT_KNOWN = 0.5
-"""Score of an answer of whose citations nothing is known: between that of wrong ones and that of right ones."""
+"""Score of an answer whose citations are all not known: between that of wrong ones and that of right ones."""
 
 
 @reward("citation")
 def citation(sample: Sample) -> Verdict:
     """Share of the distinct citations whose law is in force, whose article exists and whose quotation is its text;
     divided further where there are more than ``ENOUGH``. 0 without a citation. Invented ones are named. Citations that
-    can't be checked (interpretations, regulations) are left out of the share; where all are such, the score is half."""
+    can't be checked (interpretations, regulations) are left out of the share; if all are such, the score is half."""
     checked = check_citations(sample.completion)
     if not checked:
         return Verdict(0.0, reason="no citation that names its law")

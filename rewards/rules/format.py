@@ -11,9 +11,9 @@ _WORD = regex.compile(r"[\p{L}\p{N}]")
 
 @reward("format")
 def format_(sample: Sample) -> Verdict:
-    """1 if the completion is ``<think>…</think><answer>…</answer>`` with white space at most around the blocks.
+    """1 if the completion is ``<think>…</think><answer>…</answer>`` with at most white space around the blocks.
 
-    A ``<think>`` that ends the prompt counts as written. Beyond the paper, blocks that say nothing earn nothing.
+    A ``<think>`` that ends the prompt counts as written. Other than in the paper, blocks without a word earn nothing.
     """
     opened = "<think>" if sample.prompt.rstrip().endswith("<think>") else ""
     text = (opened + sample.completion).strip()

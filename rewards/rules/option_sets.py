@@ -17,7 +17,7 @@ def _sets(sample: Sample) -> tuple[frozenset[str] | None, frozenset[str]]:
     return (None if answer is None else find_choice(answer)), wanted
 
 
-def _told(chosen: frozenset[str] | None, wanted: frozenset[str]) -> str:
+def _difference(chosen: frozenset[str] | None, wanted: frozenset[str]) -> str:
     if chosen is None:
         return "no option is chosen"
     return "" if chosen == wanted else f"chose {''.join(sorted(chosen))}, right is {''.join(sorted(wanted))}"
@@ -27,7 +27,7 @@ def _told(chosen: frozenset[str] | None, wanted: frozenset[str]) -> str:
 def option_set(sample: Sample) -> Verdict:
     """1 if exactly the right options are chosen, in any order and writing; else 0."""
     chosen, wanted = _sets(sample)
-    return Verdict(float(chosen == wanted), reason=_told(chosen, wanted))
+    return Verdict(float(chosen == wanted), reason=_difference(chosen, wanted))
 
 
 @reward("option_partial")
@@ -35,4 +35,4 @@ def option_partial(sample: Sample) -> Verdict:
     """The share of the right options that are chosen, if no wrong one is; else 0."""
     chosen, wanted = _sets(sample)
     share = len(chosen) / len(wanted) if chosen and chosen <= wanted else 0.0
-    return Verdict(share, reason=_told(chosen, wanted))
+    return Verdict(share, reason=_difference(chosen, wanted))

@@ -30,12 +30,12 @@ def lcs_f1(left: Sequence[str], right: Sequence[str]) -> float:
 def segmenter() -> Any:
     """jieba's tokenizer with its own dictionary, which is read once."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what it says of its own use of pkg_resources
+        warnings.simplefilter("ignore")  # about jieba's own use of pkg_resources
         import jieba
 
     jieba.setLogLevel(logging.WARNING)
     tokenizer = jieba.Tokenizer()
-    # jieba keeps its dictionary as a marshal file in the shared temporary folder, where others could put one of theirs.
+    # jieba keeps its dictionary as a marshal file in the shared temporary folder, where anybody could put another file.
     tokenizer.tmp_dir = tempfile.mkdtemp(prefix="themis-jieba-")
     atexit.register(shutil.rmtree, tokenizer.tmp_dir, ignore_errors=True)
     tokenizer.initialize()

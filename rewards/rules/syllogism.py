@@ -12,16 +12,15 @@ _RULE = regex.compile(r"大前提|规定|依照|根据《|依据|条[，,:：]|�
 _FACTS = regex.compile(r"小前提|本案|案中|题中|该案|被告人?|原告|行为人|甲|乙|当事人|申请人|某(?=\p{Han})|\p{Han}某")
 _CONCLUSION = regex.compile(r"结论|因此|所以|综上|故而?|由此|可见|据此|应当认定|<answer>|最终回答")
 ENOUGH = 10
-"""Characters that a premise must hold; bare cue words are none."""
+"""Characters that a premise must hold; bare cue words are not enough."""
 
 
 @reward("syllogism")
 def syllogism(sample: Sample) -> Verdict:
     """A third each for a major premise (a rule of law), a minor premise (facts after it) and a conclusion after both.
 
-    A major premise that cites only laws or articles that do not exist is none. A rule can see structure, not soundness;
-    ``legal_validity`` with an LLM judge looks at that.
-    """
+    A major premise that cites only laws or articles that do not exist does not count. A rule can see structure, not
+    soundness; ``legal_validity`` with an LLM judge looks at that."""
     text = folded(sample.completion)
     rule = next((m.start() for m in scan(_RULE, text)), None)
     checked = check_citations(sample.completion)

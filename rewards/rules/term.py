@@ -1,6 +1,6 @@
 """Terms of imprisonment, in three measures.
 
-``term_log``: LawBench 3-4 and 3-5, (ln 216 - |ln(a+1) - ln(b+1)|) / ln 216, nothing for no term.
+``term_log``: LawBench 3-4 and 3-5, (ln 216 - |ln(a+1) - ln(b+1)|) / ln 216, 0 without a term.
 ``term_cail``: CAIL2018 task 3, steps of |ln(a+1) - ln(b+1)| (Xiao et al. 2018).
 ``term_ratio``: Judge-R1 and JuDGE, 1 - |a - b| / max(a, b, 1).
 In all of them life and death need the same answer (CAIL2018 codes them -1 and -2, JuDGE gives 0 across that border;

@@ -205,6 +205,7 @@ def rows(group: Group, part: int) -> list[dict[str, Any]]:
             "prompt": group.prompt.messages[-1]["content"],
             "completion": completion.text,
             "reference": group.prompt.reference,
+            "meta": group.prompt.meta,
             "reward": group.rewards[i] if scored else None,
             "parts": group.parts[i] if scored else {},
             "prompt_ids": group.prompt_ids,

@@ -22,8 +22,9 @@ def _pattern(stage: str | None, step: int | None) -> str:
 
 
 def read_file(path: Path, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """The completions of one file, one dict each, with ``stage``, ``step``, the parts as a dict and the reason of each
-    part that has one as ``reasons``.
+    """The completions of one file, one dict each.
+
+    Each has ``stage`` and ``step``; ``parts`` and ``meta`` are dicts; ``reasons`` has the reason of each part with one.
 
     Raises:
         UserError: if the file is damaged.
@@ -32,12 +33,14 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> list[dict[str
     import pyarrow.parquet as pq
 
     try:
-        there = pq.read_schema(path).names  # files of earlier versions have no reasons
+        there = pq.read_schema(path).names  # files of earlier versions have no reasons, no meta
         rows = pq.read_table(path, columns=[name for name in columns or there if name in there]).to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} can't be read as Parquet ({error}); remove it, or restore it from a copy") from None
     place = {"stage": path.parent.name, "step": int(path.stem.removeprefix("step-"))}
-    found = [{**row, "parts": json.loads(row["parts"]), **place} for row in rows]
+    found = [
+        {**row, "parts": json.loads(row["parts"]), "meta": json.loads(row.get("meta", "{}")), **place} for row in rows
+    ]
     return [{**row, "reasons": reasons_of(row.get("reason") or "", row["parts"])} for row in found]
 
 

@@ -141,7 +141,8 @@ class Tracker:
         path = self.run_dir / "rollouts" / stage / f"step-{step:06d}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        table = pa.Table.from_pylist([{**row, "parts": json.dumps(row["parts"])} for row in rows])
+        texts = ({name: json.dumps(row[name]) for name in ("parts", "meta")} for row in rows)  # their fields differ
+        table = pa.Table.from_pylist([row | text for row, text in zip(rows, texts, strict=True)])
         pq.write_table(table, partial)
         os.replace(partial, path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from rl.config.metrics import OVERLONG
 from rl.records.rollouts import read_file, rollout_files
 from rl.report.read import Run, Stage
 
-COLUMNS = ("uid", "task", "prompt", "completion", "reference", "reward", "parts", "finish_reason", "error", "reason")
+COLUMNS = (
+    "uid", "task", "prompt", "completion", "reference", "meta", "reward", "parts", "finish_reason", "error", "reason",
+)  # fmt: skip
 LONGEST = 4000
 """Characters of a completion that are shown."""
 PER_EVALUATION = 8
@@ -48,6 +51,12 @@ class Shown:
         """The completion in pieces, each with whether it is a tag."""
         shown = self.row["completion"][:LONGEST]
         return [(piece, bool(TAGS.fullmatch(piece))) for piece in TAGS.split(shown) if piece]
+
+    @property
+    def meta(self) -> dict[str, str]:
+        """The fields of the prompt's meta: text as it is, other values as JSON."""
+        given = self.row["meta"]
+        return {name: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for name, v in given.items()}
 
     @property
     def left_out(self) -> int:

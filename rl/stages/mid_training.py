@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from curricula.card import SourceFacts, TokenLedger, corpus_card
+from curricula.meta import meta_counts
 from curricula.mixture import Cell, Mixture, cell_shares, cells_of
 from curricula.pas import BUCKETS, Bucket, Phase, bucket_of, phase_of, phase_shares, quantile_borders
 from curricula.records import Document
@@ -99,6 +100,7 @@ def facts(stage: MidTrainingStage, corpus: Corpus, buckets: list[list[Bucket | N
             len(corpus.kept[number]),
             corpus.dropped[number],
             buckets[number] if buckets else None,
+            meta_counts(document.meta for document in corpus.kept[number]),
         )
         for number, source in enumerate(stage.corpus)
     ]

@@ -1,4 +1,4 @@
-"""Which Ray is joined or started, by the environment it finds. Each case is a process of its own, as for a user."""
+"""Which Ray is joined or started, by the environment. Each case is a separate process, as for a user."""
 
 import os
 import shutil
@@ -67,15 +67,15 @@ def running():
 
 def test_the_address_of_the_environment_is_joined_and_named(running):
     port, _, _ = running
-    # A job that was submitted to Ray brings variables of its own, PYTHONPATH among them.
+    # A job that was submitted to Ray has its own variables, PYTHONPATH among them.
     job = '{"runtime_env": {"env_vars": {"PYTHONPATH": "/nowhere"}}, "metadata": {}}'
-    said, told = run(CONNECT, RAY_ADDRESS=f"127.0.0.1:{port}", RAY_JOB_CONFIG_JSON_ENV_VAR=job)
+    said, printed = run(CONNECT, RAY_ADDRESS=f"127.0.0.1:{port}", RAY_JOB_CONFIG_JSON_ENV_VAR=job)
     assert said == "CPUs 3.0 answer 42\n"
-    assert f"RAY_ADDRESS=127.0.0.1:{port} is used, as cluster.address" in told
+    assert f"RAY_ADDRESS=127.0.0.1:{port} is used, as cluster.address" in printed
 
 
 def test_ray_client_addresses_are_joined(running):
-    assert run(CONNECT, RAY_ADDRESS=f"ray://127.0.0.1:{running[1]}", RAY_NAMESPACE="of one's own")[0].startswith(
+    assert run(CONNECT, RAY_ADDRESS=f"ray://127.0.0.1:{running[1]}", RAY_NAMESPACE="another one")[0].startswith(
         "CPUs 3"
     )
 
@@ -116,13 +116,13 @@ def test_a_temporary_folder_of_no_use_is_named(tmp_path):
 def test_a_local_ray_starts_on_purpose_slowly_and_where_tmpdir_is_too_long(running, tmp_path):
     long = tmp_path / ("long" * 12)
     long.mkdir()
-    said, told = run(
+    said, printed = run(
         CONNECT, "local", RAY_ADDRESS=f"127.0.0.1:{running[0]}", TMPDIR=str(long), RAY_gcs_server_port_wait_time_s="0"
     )
-    assert said.startswith("CPUs 1") and "trying once more" in told and f"TMPDIR={long} is longer" in told
+    assert said.startswith("CPUs 1") and "trying once more" in printed and f"TMPDIR={long} is longer" in printed
 
 
 def test_a_start_that_fails_leaves_no_process():
-    said, told = run(CONNECT, RAY_gcs_server_port_wait_time_s="3", RAY_gcs_storage="no such storage")
+    said, printed = run(CONNECT, RAY_gcs_server_port_wait_time_s="3", RAY_gcs_storage="no such storage")
     assert "ClusterError: Ray could not be started" in said and "RAY_gcs_storage" in said
-    assert "left: []" in said and "trying once more" not in told
+    assert "left: []" in said and "trying once more" not in printed

@@ -108,7 +108,7 @@ def templated(rng, n):
     return [frame + "".join(chr(rng.randrange(0x4E00, 0x9FA0)) for _ in range(50)) for _ in range(n)]
 
 
-def test_documents_of_one_template_are_told_apart_quickly():
+def test_documents_of_one_template_are_separated_quickly():
     rng = random.Random(1)
     found = templated(rng, 1500)
     copy = edited(rng, found[700], 2)

@@ -27,7 +27,7 @@ def test_a_stage_is_left_when_all_hold_for_long_enough():
     assert opened.kind == "leave" and "task/age/accuracy ≥ 0.8 for 3 steps; completion_length ≤ 30" in opened.why
 
 
-def test_the_row_is_broken_by_a_step_and_not_by_silence():
+def test_a_step_without_the_metric_does_not_break_the_run():
     found = watch()
     found.observe(line())
     found.observe(line())
@@ -53,7 +53,7 @@ def test_it_resumes_and_refuses_the_state_of_other_gates():
     found.observe(line())
     other.load_state_dict(json.loads(json.dumps(found.state_dict())))
     assert other.observe(line()).kind == found.observe(line()).kind == "leave"
-    with pytest.raises(DataError, match="speaks of"):
+    with pytest.raises(DataError, match="the state of the gates is for"):
         GateWatch([READY], []).load_state_dict(found.state_dict())
 
 
@@ -66,4 +66,4 @@ def test_what_keeps_a_stage_from_beginning_is_a_sentence():
     ready = Condition("accuracy/age", above=0.5)
     assert unmet([ready], {"accuracy/age": 0.5}) is None and unmet([], {}) is None
     assert unmet([ready], {"accuracy/age": 0.41}) == "accuracy/age ≥ 0.5 does not hold: it is 0.41"
-    assert "the evaluation before gave accuracy" in unmet([ready], {"accuracy": 0.9})
+    assert "the last evaluation gave accuracy" in unmet([ready], {"accuracy": 0.9})

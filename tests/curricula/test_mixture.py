@@ -30,7 +30,7 @@ def varied(seed=1, shares=(3.0, 1.0)):
     return build([list(range(2, 40)), list(range(2, 60))], shares, seed)
 
 
-def test_rows_are_full_and_documents_are_told_apart():
+def test_rows_are_full_and_documents_are_separate():
     found = varied()
     rows, segments = found.next_rows(200, 64)
     assert all(len(row) == len(segment) == 64 for row, segment in zip(rows, segments, strict=True))
@@ -131,7 +131,7 @@ def epoch(found, n):
     return [len(found._next_document([1.0])) for _ in range(n)]
 
 
-def test_each_epoch_has_an_order_of_its_own_that_the_seed_decides():
+def test_each_epoch_has_its_own_order_that_the_seed_decides():
     one, same, other = (build([list(range(2, 11))], [1], seed) for seed in (1, 1, 2))
     first, second = epoch(one, 9), epoch(one, 9)
     assert sorted(first) == sorted(second) == list(range(2, 11)) and first != second

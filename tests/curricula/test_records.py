@@ -46,9 +46,9 @@ def refused(read, path):
         (r'{"prompt": "几岁", "reference": "一", "\ud800": 1}', r"\ud800 is half of a surrogate pair"),
         (r'{"prompt": "几\u0000岁", "reference": "一"}', "message 1 (of the user) has a NUL character"),
         (r'{"prompt": "几岁", "reference": "一\u0000"}', "field reference has a NUL character"),
-        ('{"prompt": "几岁", "reference": NaN}', "NaN is no JSON value"),
-        ('{"prompt": "几岁", "reference": -Infinity}', "-Infinity is no JSON value"),
-        ('{"prompt": "几岁", "reference": "一", "prompt": "何罪"}', "the key 'prompt' stands twice"),
+        ('{"prompt": "几岁", "reference": NaN}', "NaN is not a JSON value"),
+        ('{"prompt": "几岁", "reference": -Infinity}', "-Infinity is not a JSON value"),
+        ('{"prompt": "几岁", "reference": "一", "prompt": "何罪"}', "the key 'prompt' occurs twice"),
         ('{"prompt": "几岁", "reference": ' + "9" * 5000 + "}", "integer string"),
         ("[" * 100_000, "nested too deeply"),
         ({**GOOD, "reference": 2}, 'field reference must be text, found a number; write it as text, such as "2"'),
@@ -194,7 +194,7 @@ def test_parquet_types(tmp_path):
     )
     twice = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
     pq.write_table(twice, tmp_path / "e.parquet")
-    assert "column 'text' stands there twice" in refused(read_texts, tmp_path / "e.parquet")
+    assert "column 'text' occurs twice" in refused(read_texts, tmp_path / "e.parquet")
 
 
 def test_a_parquet_row_of_damaged_text_is_named(tmp_path):
@@ -227,7 +227,7 @@ def test_strict_json_says_where():
     for text, message in (
         ('{\n"a": 1,\n}', "line 3, column 1"),
         ('[\n"\\ud83d\\ude00",\n"\\ud83d"\n]', r"\\ud83d in line 3 is half"),
-        ('{"a": {"b": 1, "b": 1}}', "the key 'b' stands twice"),
+        ('{"a": {"b": 1, "b": 1}}', "the key 'b' occurs twice"),
     ):
         with pytest.raises(ValueError, match=message):
             parse(text)

@@ -296,7 +296,7 @@ def test_what_is_wrong_in_a_folder_is_told(tmp_path, name, text, said):
     (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=said):
         on(folder=tmp_path)
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         on(folder=tmp_path / "none")
 
 
@@ -308,7 +308,7 @@ def test_the_day_reaches_this_process_and_its_children(law):
     with reading(TODAY):
         assert load_statutes() is on()
     assert load_statutes().as_of == date(2024, 2, 29)
-    with pytest.raises(DataError, match="is no day"):
+    with pytest.raises(DataError, match="is not a day"):
         use_law("heute")
 
 

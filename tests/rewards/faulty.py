@@ -13,7 +13,7 @@ class FaultyProxy:
     """Hands requests on to ``upstream``, after one fault each from ``faults``; None is none.
 
     ``429`` and ``500`` are statuses, ``slow`` takes half a second, ``hang`` never answers, ``drip`` sends a byte at
-    a time, ``garbage`` is no JSON, ``prose`` is a well-formed answer without points, ``cut`` closes the connection in
+    a time, ``garbage`` is not JSON, ``prose`` is a well-formed answer without points, ``cut`` closes the connection in
     the middle of the answer.
     """
 

@@ -1,4 +1,4 @@
-"""Rewards of one's own, some of which go wrong."""
+"""A user's rewards, some of which go wrong."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Rewards of one's own as they come: what they return, how they are called, what else they do."""
+"""A user's rewards as they occur: what they return, how they are called, what else they do."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ NUMBERS = {
     "tensor": (lambda: _torch(0.5), 0.5), "tensor of one": (lambda: _torch([2]), 2.0),
     "bool tensor": (lambda: _torch(True), 1.0),
 }  # fmt: skip
-"""What is plainly one number, and which."""
+"""Values that are one number, and which."""
 NO_NUMBERS = {
     "nothing": None, "list": [0.5], "empty": [], "dict": {"score": 1.0}, "text": "0.5", "bytes": b"1",
     "tuple": (1.0, ""),
@@ -39,7 +39,7 @@ NO_NUMBERS = {
     "date": np.datetime64("2024-01-01"), "string": np.str_("0.5"), "huge": 10**400, "class": Verdict,
     "masked": np.ma.masked,
 }  # fmt: skip
-"""What is not."""
+"""Values that are not."""
 
 
 def returns(sample: Sample, wrapped: bool = False) -> Any:
@@ -77,13 +77,13 @@ def does(sample: Sample) -> Verdict:
 
 
 def reasons(sample: Sample) -> Verdict:
-    """A reason that is no text, or no text that can be written."""
+    """A reason that is not text, or not text that can be written."""
     reason: Any = {"number": 3, "none": None, "lone": "甲\ud800乙", "pair": "\ud83d\ude00"}[sample.completion]
     return Verdict(1.0, reason=reason)
 
 
 def error_of_its_own(sample: Sample) -> Verdict:
-    """An error that is no text."""
+    """An error that is not text."""
     return Verdict(None, error=ValueError("破\udfff"))  # type: ignore[arg-type]
 
 

@@ -30,7 +30,7 @@ def sample(text):
 
 
 def checked(text):
-    return [(found.answer, found.reason) for found in check_citations(text)]
+    return [(found.outcome, found.reason) for found in check_citations(text)]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_premise_of_repealed_law_is_none():
     assert score("syllogism", sample(text.replace("《合同法》", "《某某条例》"))).score == 1
 
 
-def test_a_judge_is_not_told_that_what_is_not_held_does_not_exist():
+def test_the_judge_sees_that_a_law_is_not_held_rather_than_missing():
     text = official(f"{INTERPRETATION}；《合同法》第六十条；《刑法》第三百九十条", "zh")
     assert "条文库未收录" in text.split("\n")[0] and "现行法中没有此条" in text and "处三年以下有期徒刑" in text
 

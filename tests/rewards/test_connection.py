@@ -73,7 +73,7 @@ def test_a_judge_on_loopback_is_asked_directly(server, monkeypatch):
 
 def test_a_server_behind_a_dead_proxy_names_the_variable(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://somebody:secret@127.0.0.1:9")
-    with pytest.raises(UserError, match=r"requests take the proxy in HTTP_PROXY; if 192\.0\.2\.1 needs none") as caught:
+    with pytest.raises(UserError, match=r"requests use the proxy in HTTP_PROXY; if 192\.0\.2\.1 needs none") as caught:
         served_models(settings_of(FAR, "m"))
     assert "secret" not in str(caught.value)
 

@@ -55,7 +55,7 @@ def test_what_a_reward_prints_is_no_verdict(pool):
     assert pool.score([sample("print")], {OWN: 1.0})[0].score == 0.25
 
 
-def test_rewards_of_ones_own_are_tried_before_a_run(pool):
+def test_a_users_rewards_are_tried_before_a_run(pool):
     name = misbehaving.__name__
     pool.check({f"{name}:well": Part(2.0, options={"bonus": 0.5}), "accuracy": 1.0})
     assert pool.score([sample("x")], {f"{name}:well": Part(2.0, options={"bonus": 0.5})})[0].score == 3.0
@@ -118,7 +118,7 @@ def test_scoring_a_file_from_the_command_line(tmp_path):
     answer = run("score", "--reward", "accuracy", "--input", path)
     found = [json.loads(line) for line in answer.stdout.splitlines()]
     assert answer.returncode == 0 and found[0]["score"] == 1.0
-    for number, message in enumerate(("NaN is no JSON", "stands twice", "not UTF-8", "UTF-16"), start=2):
+    for number, message in enumerate(("NaN is not a JSON", "occurs twice", "not UTF-8", "UTF-16"), start=2):
         assert found[number - 1]["error"].startswith(f"{path}:{number}: ") and message in found[number - 1]["error"]
     mix = tmp_path / "mix.yaml"
     mix.write_text("accuracy: 1.0\nlength: {weight: 0.5, clip: [-0.5, 0], options: {longest: 20, buffer: 10}}\n")

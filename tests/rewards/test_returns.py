@@ -1,4 +1,4 @@
-"""Rewards of one's own: one number is a score, anything else an error that names the reward and what to do."""
+"""A user's rewards: one number is a score, anything else an error that names the reward and what to do."""
 
 import io
 import math
@@ -93,7 +93,7 @@ def test_reasons_are_text_that_can_be_written(pool):
         ("any_options", 3.0, {"a": 1, "b": 2}), ("any_options", 0.0, {}), ("keyword", 2.0, {"scale": 2.0}),
     ],
 )  # fmt: skip
-def test_anything_that_can_be_called_with_a_sample_will_do(pool, name, value, options):
+def test_anything_that_can_be_called_with_a_sample_is_a_reward(pool, name, value, options):
     parts = {f"{OWN}:{name}": Part(options=options)}
     pool.check(parts)
     assert pool.score([sample("x")], parts)[0].score == value
@@ -129,7 +129,7 @@ def test_a_module_that_fails_is_a_sentence(tmp_path, monkeypatch):
             expand({f"{name}:f": 1.0})
 
 
-def test_who_runs_out_of_memory_is_told_which_key_to_raise():
+def test_running_out_of_memory_names_the_key_to_raise():
     pool = WorkerPool(1, timeout_s=30.0, memory_mb=1024)
     try:
         verdict = pool.score([sample("x")], {f"{OWN}:hungry": 1.0})[0]

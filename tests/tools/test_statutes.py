@@ -63,8 +63,8 @@ def test_a_law_and_an_article_are_shown(capsys):
         (["show", "甲乙丙法"], "hold nothing named 甲乙丙法"),
         (["show", "刑法", "999"], "刑法 has no article 999"),
         (["show", "注册会计师法", "2"], "is not known"),
-        (["check", "--as-of", "gestern"], "is no day"),
-        (["check", "--laws", "nirgends"], "is no folder"),
+        (["check", "--as-of", "gestern"], "is not a day"),
+        (["check", "--laws", "nirgends"], "is not a folder"),
     ],
 )
 def test_what_is_wrong_is_a_sentence(arguments, said, capsys):

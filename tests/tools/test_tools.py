@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -67,7 +68,7 @@ def dumped(run_dir):
     )
     good = Group(
         "g-1",
-        ask("age", "何责？", "乙"),
+        replace(ask("age", "何责？", "乙"), meta={"source": "课本", "verdicts": [1, {"by": "甲"}]}),
         [1, 2],
         [done, done],
         [1.0, 0.5],
@@ -85,14 +86,25 @@ def test_rollouts_are_readable(tmp_path, capsys):
     assert [row["reward"] for row in found] == [1.0, 0.5, None] and found[0]["token_ids"] == [5, 6]
     assert [row["reasons"] for row in found] == [{}, {"accuracy": "'乙' is not '丁'; wholly"}, {}]
     assert rollouts.main([str(tmp_path), "--order", "worst", "--limit", "1"]) == 0
+    assert [row["meta"] for row in found] == [{"source": "课本", "verdicts": [1, {"by": "甲"}]}] * 2 + [{}]
     assert "accuracy: '乙' is not '丁'" in capsys.readouterr().out
     assert rollouts.main([str(tmp_path), "--order", "best", "--limit", "1"]) == 0
     shown = capsys.readouterr().out
+    assert 'meta: {"source": "课本", "verdicts": [1, {"by": "甲"}]}' in shown
     assert "何责？" in shown and "reward 1.000" in shown and "1 of 2 completions" in shown
     assert rollouts.main([str(tmp_path), "--order", "errors"]) == 0
     assert "reward accuracy raised" in capsys.readouterr().out
     assert rollouts.main([str(tmp_path), "--summary"]) == 0
     assert "0.750" in capsys.readouterr().out
+
+
+def test_rollouts_of_earlier_versions_have_no_meta(tmp_path):
+    import pyarrow.parquet as pq
+
+    dumped(tmp_path)
+    (path,) = tmp_path.rglob("*.parquet")
+    pq.write_table(pq.read_table(path).drop_columns(["meta"]), path)
+    assert [row["meta"] for row in read_rows(tmp_path, None, None)] == [{}, {}, {}]
 
 
 def test_a_folder_without_rollouts_is_named(tmp_path, capsys):

@@ -66,7 +66,7 @@ def citations(one: Answered) -> list[dict[str, str]]:
                 "name": f"{article.law} {article.number}" if article else f"{checked.ref.law} {checked.ref.place}",
                 "text": article.text if article else "",
                 "fault": FAULTS[checked.fault] + (f": {checked.reason}" if checked.fault == "not in force" else ""),
-                "answer": checked.answer,
+                "answer": checked.outcome,
             }
         )
     return found

@@ -9,8 +9,7 @@ from typing import Any
 
 from curricula.statutes import law_read
 from rewards.parsing import ArticleRef
-from rewards.statute_check import MOST, article_of, check, distinct, quotes
-from rewards.statute_check import Answer as Outcome
+from rewards.statute_check import MOST, Outcome, article_of, check, distinct, quotes
 from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Backend, Messages
 from rl.inference.options import Sampling
@@ -113,12 +112,12 @@ def _verified(ref: ArticleRef, given: dict[tuple[str, tuple[int, int]], Passage]
     if ref.law is None:
         return Citation(None, ref.place, None, None, None, False, "unknown", "")
     found = check(ref)
-    if found.answer == "unknown":
+    if found.outcome == "unknown":
         return Citation(ref.law, ref.place, None, None, None, own is not None, "unknown", found.reason)
     in_force = found.fault not in ("unknown law", "not in force")
     exists = in_force and found.fault not in ("unknown article", "unknown part")
     matches = None if ref.quote is None or not exists else not found.fault
-    return Citation(ref.law, ref.place, in_force, exists, matches, own is not None, found.answer, found.reason)
+    return Citation(ref.law, ref.place, in_force, exists, matches, own is not None, found.outcome, found.reason)
 
 
 def record(question: str, grounded: Grounded, answer: Answer) -> dict[str, Any]:

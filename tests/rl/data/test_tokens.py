@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -191,6 +192,15 @@ def test_perplexity_goes_through_the_texts_part_by_part(tokenizer, monkeypatch):
         assert found[place].nll == pytest.approx(sum(predicted) / 1000, rel=1e-5)
     assert found[len(texts) - 2] == DocumentScore(0.0, 0)
     assert windows(np.arange(5, dtype=np.int32), 2)[1].tolist() == [2, 3] and len(windows(np.arange(5), 2)) == 2
+
+
+def test_meta_is_no_part_of_what_is_encoded_or_of_its_name(tokenizer, kept):
+    folder, prompts = kept
+    noted = [replace(prompt, meta={"source": f"{n}"}) for n, prompt in enumerate(prompts)]
+    same(encode_demonstrations(tokenizer, noted), [render_demonstration(tokenizer, prompt) for prompt in prompts])
+    files = list(folder.iterdir())
+    encode_demonstrations(tokenizer, prompts)
+    assert list(folder.iterdir()) == files and len(files) == 1
 
 
 def test_a_demonstration_of_a_file_is_encoded_as_it_stands(tokenizer, tmp_path):

@@ -116,7 +116,7 @@ def test_every_shape_of_predictions_is_read(tmp_path, capsys, shape):
     ("content", "message"),
     [
         ("{", "not valid JSON"), (r'{"0": "\ud83d"}', r"p.json: \ud83d is half of a surrogate pair"),
-        ('{"0": "x",\n "0": "y"}', "p.json: the key '0' stands twice"), ('{"0": NaN}', "NaN is no JSON value"),
+        ('{"0": "x",\n "0": "y"}', "p.json: the key '0' occurs twice"), ('{"0": NaN}', "NaN is not a JSON value"),
         ('{\n"0": "x",\n}', "at line 3, column 1"), ("3", "found int"), ("{}", "no prediction"),
         ('{"0": {"text": "x"}}', "entry 0"),
         ('[{"id": 0, "prediction": "x"}]', "no reference; give the benchmark's own file with --data"),

@@ -92,7 +92,7 @@ def test_verify_says_which_law_it_read(tmp_path, capsys):
     unknown, repealed = ("unknown", None, None), ("wrong", False, False)
     assert verdicts["2024-02-29"] == [("wrong", True, True), unknown, repealed]
     assert verdicts["2024-03-01"] == [("right", True, True), unknown, repealed]
-    assert main(["verify", str(answers), "--as-of", "bald"]) == 2 and "is no day" in capsys.readouterr().err
+    assert main(["verify", str(answers), "--as-of", "bald"]) == 2 and "is not a day" in capsys.readouterr().err
 
 
 def test_retrieval_searches_the_law_of_the_day(tmp_path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def config(run_dir: Path, seed: int = 0, **changes: Any) -> RunConfig:
 
 
 def run_folder(run_dir: Path, seed: int = 0, skill: float = 1.0, hostile: bool = False, **changes: Any) -> Path:
-    """A run folder in which the reward rises with ``skill``; ``hostile`` puts markup into a completion."""
+    """A run folder in which the reward rises with ``skill``; ``hostile`` puts markup into a completion and meta."""
     found = config(run_dir, seed, **changes)
     stages: dict[str, Any] = {stage.name: stage for stage in found.curriculum.stages}
     manifest = Manifest.open(run_dir, found)
@@ -109,7 +110,7 @@ def card() -> dict[str, Any]:
     buckets: Any = ["low"] * 120 + ["mid"] * 200 + ["high"] * 118 + ["dropped"] * 14
     sources = [
         SourceFacts("刑法", "legal", 452, {"near_duplicate": 3, "too_short": 11}, buckets),
-        SourceFacts("news", "general", 90, {"too_short": 2}, buckets[100:190]),
+        SourceFacts("news", "general", 90, {"too_short": 2}, buckets[100:190], {"licence": {"CC0-1.0": 80, "": 10}}),
     ]
     return corpus_card("mid", sources, cells, ledger, [2.0 + 0.08 * i for i in range(542)])
 
@@ -167,7 +168,7 @@ def _grpo(tracker: Tracker, stage: Any, rng: random.Random, skill: float, hostil
             no_trainer: Any = None
             update = StepUpdate(stage, numbers, no_trainer, no_trainer, lambda name: nullcontext(), eager=False)
             for index in range(step * GROUPS, (step + 1) * GROUPS):
-                prompt = sampler.at(index)
+                prompt = replace(sampler.at(index), meta={"teacher": HOSTILE, "verdicts": ["对", 1]} if hostile else {})
                 texts = [_right(prompt) if rng.random() < chance else WRONG for _ in range(SIZE)]
                 if hostile and step == LEFT_AFTER - 1:
                     texts[0] = HOSTILE

@@ -83,7 +83,7 @@ def test_the_page_has_every_section_and_its_figures(sweep, page):
         "The reward rises", "Held-out accuracy rose from", "The held-out loss was lowest after step 15",
         "Held-out general text got harder", "waiting for completions", "complete", "何罪何条？",
         "刑法", "near duplicate", *PHASES, "1 if the answer agrees with the reference, else 0.",
-        "'不明' is not",
+        "'不明' is not", 'verdicts: ["对", 1]', "by licence:", "CC0-1.0 80, (not given) 10",
     ):  # fmt: skip
         assert text in found.text, text
     for title in ("Reward", "Accuracy by task", "Lost samples", "Entropy", "KL", "Gradient norm", "Learning rate"):
@@ -111,7 +111,7 @@ def test_benchmarks_stand_beside_their_contamination(sweep, page, tmp_path):
 def test_untrusted_text_stays_text(page):
     assert "<script" not in page and "&lt;script&gt;document.title" in page
     found = Page(page)
-    assert HOSTILE.split("<img")[0] in found.text
+    assert HOSTILE.split("<img")[0] in found.text and f"teacher: {HOSTILE}" in found.text
     assert not {"script", "img", "iframe", "object", "form"} & found.tags
     assert not [name for name, _ in found.attributes if name.startswith("on")]
 
