@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from curricula.statutes import Setting, use_law
 from rewards.judge.client import JudgeSettings
@@ -21,9 +22,13 @@ from rewards.pool import WorkerPool
 from rewards.registry import Weights
 from rewards.total import expand
 from rewards.verdict import Sample, Verdict
+from rl.actors.vllm_engine import flags, shared_options
 from rl.config.schema import JudgeConfig, RewardConfig
+from rl.device import named
 
 LOOPBACK = "127.0.0.1"
+KV_CACHE_GB = 1
+"""Key-value cache of a judge that is served on the CPU (GiB)."""
 
 
 class JudgeActor:
@@ -96,17 +101,11 @@ class JudgeActor:
             probe.bind((LOOPBACK, 0))
             port = probe.getsockname()[1]
         command = [
-            sys.executable, "-m", "rewards.lifetime",
-            sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(config.model),
+            sys.executable, "-m", "rewards.lifetime", sys.executable, "-m", "vllm.entrypoints.openai.api_server",
+            *flags(server_options(config, device)),
             "--host", LOOPBACK, "--port", str(port), "--disable-log-stats", "--no-enable-log-requests",
-            "--max-model-len", str(config.max_model_len), "--enforce-eager",
-            "--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}',
-            "--generation-config", "vllm",  # else what a request leaves open is as the model's folder says
         ]  # fmt: skip
-        if device == "cuda":
-            command += ["--gpu-memory-utilization", str(config.gpu_memory_utilization)]
-        on_cpu = {"VLLM_CPU_KVCACHE_SPACE": "1", "TORCHDYNAMO_DISABLE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-        environment = os.environ | (on_cpu if device == "cpu" else {})
+        environment = os.environ | named(device).vllm_environment(KV_CACHE_GB, eager=True)
         self._server = subprocess.Popen(command, env=environment, start_new_session=True)
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy of the environment's
         deadline = time.monotonic() + config.start_timeout_s
@@ -131,3 +130,14 @@ class JudgeActor:
                 os.killpg(self._server.pid, signal.SIGKILL)
         if self.pool is not None:
             self.pool.close()
+
+
+def server_options(config: JudgeConfig, device: str) -> dict[str, Any]:
+    """vLLM's options of a judge that the actor serves itself."""
+    memory = config.gpu_memory_utilization
+    return {
+        **shared_options(str(config.model), named(device), config.max_model_len, memory, eager=True),
+        "structured_outputs_config": '{"backend": "xgrammar", "disable_any_whitespace": true}',
+        # Else the model's folder decides the sampling fields that a request leaves out.
+        "generation_config": "vllm",
+    }

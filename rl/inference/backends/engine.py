@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import os
 import queue
 import threading
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +13,10 @@ from typing import Any
 
 from cluster.health import Supervised
 from cluster.placement import reserve
-from rl.actors import rollout
-from rl.actors.rollout import RolloutSpec
+from rl.actors.inference import InferenceActor, Request
+from rl.actors.vllm_engine import EngineSpec, environment
 from rl.config.schema import ModelConfig, RolloutConfig
+from rl.device import chosen
 from rl.driver.stream import stable_seed
 from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Messages
@@ -60,96 +59,11 @@ class EngineSettings:
     """Longest time without any answer of an engine."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """A conversation on its way to an engine."""
-
-    key: str
-    prompt: list[int]
-    samples: int
-    temperature: float
-    top_p: float
-    max_tokens: int
-    seed: int
-    stops: list[int]
-    """Token ids that end a completion."""
-
-
-class EngineActor:
-    """One vLLM engine in this process: token ids in, token ids out."""
-
-    def __init__(self, spec: RolloutSpec, tensor_parallel: int) -> None:
-        os.environ.update(rollout.environment(spec))
-        from vllm import LLM
-
-        on_gpu = spec.device != "cpu"
-        extra: dict[str, Any] = {"gpu_memory_utilization": spec.rollout.gpu_memory_utilization} if on_gpu else {
-            # A generator of a request's own, which sampling that can be repeated needs, can't be wound back on a CPU
-            # when its prompt is prefilled in chunks.
-            "enable_chunked_prefill": False,
-            "max_num_batched_tokens": max(spec.model.max_length, 2048),
-        }  # fmt: skip
-        if tensor_parallel > 1:
-            extra |= {"tensor_parallel_size": tensor_parallel, "distributed_executor_backend": "mp"}
-        self.llm = LLM(
-            model=spec.path,
-            dtype="bfloat16" if on_gpu else "float32",
-            seed=spec.seed,
-            max_model_len=spec.model.max_length,
-            max_num_seqs=spec.rollout.max_num_seqs,
-            enforce_eager=spec.rollout.enforce_eager,
-            trust_remote_code=spec.model.trust_remote_code,
-            **extra,
-        )
-        self.running: set[str] = set()
-
-    def ready(self) -> int:
-        """Process id, once the engine is up."""
-        return os.getpid()
-
-    def advance(
-        self, requests: Sequence[Request], at_least: int, patience_s: float
-    ) -> list[tuple[str, list[tuple[list[int], bool]]]]:
-        """Take up requests, then run the engine until ``at_least`` have finished, none is left or time is up.
-
-        Returns:
-            (key, a pair of token ids and whether they end at the longest length for each sample).
-        """
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
-        for request in requests:
-            if request.key in self.running:  # sent again, because its sender can't tell whether it arrived
-                continue
-            greedy = request.temperature == 0
-            params = SamplingParams(
-                n=request.samples,
-                temperature=request.temperature,
-                top_p=1.0 if greedy else request.top_p,
-                max_tokens=request.max_tokens,
-                seed=None if greedy else request.seed,
-                stop_token_ids=request.stops,
-                detokenize=False,
-                output_kind=RequestOutputKind.FINAL_ONLY,
-            )
-            self.llm.llm_engine.add_request(request.key, {"prompt_token_ids": request.prompt}, params)
-            self.running.add(request.key)
-        found: list[tuple[str, list[tuple[list[int], bool]]]] = []
-        deadline = time.monotonic() + patience_s
-        while self.running and len(found) < at_least and time.monotonic() < deadline:
-            for output in self.llm.llm_engine.step():
-                if output.finished:
-                    self.running.discard(output.request_id)
-                    pairs = [(list(one.token_ids), one.finish_reason == "length") for one in output.outputs]
-                    found.append((output.request_id, pairs))
-        return found
-
-
 class EngineBackend:
     """Answers by vLLM engines in Ray actors. Which engine answers, and beside what, does not change a greedy answer but
     for rounding; sampled ones have a seed of their own each."""
 
-    def __init__(self, settings: EngineSettings, device: str | None = None) -> None:
+    def __init__(self, settings: EngineSettings, device: str = "auto") -> None:
         """Start the engines on the Ray that this process is connected to, and wait until they are up.
 
         Raises:
@@ -160,27 +74,25 @@ class EngineBackend:
 
         require_model(settings.model)
         self.settings = settings
-        self.device = device or ("cuda" if ray.cluster_resources().get("GPU", 0) >= 1 else "cpu")
+        self.device = chosen(device, ray.cluster_resources().get("GPU", 0))
         self.chat = Chat(settings.model, settings.trust_remote_code, settings.chat_template_kwargs, settings.date)
         self.stops = self.chat.stops()
         self.max_length = longest(settings.model, settings.trust_remote_code, settings.max_length)
-        spec = RolloutSpec(
+        spec = EngineSpec(
             ModelConfig(path=settings.model, max_length=self.max_length, trust_remote_code=settings.trust_remote_code),
             RolloutConfig(
                 threads=settings.threads,
                 max_num_seqs=settings.max_num_seqs,
                 kv_cache_gb=settings.kv_cache_gb,
                 gpu_memory_utilization=settings.gpu_memory_utilization,
-                enforce_eager=settings.enforce_eager or self.device == "cpu",
+                enforce_eager=settings.enforce_eager or not self.device.compiles,
             ),
             settings.model,
-            self.device,
+            self.device.name,
             0,
-            "",
         )
         count, width = settings.data_parallel, settings.tensor_parallel
-        bundle = {"GPU": float(width), "CPU": 1.0} if self.device == "cuda" else {"CPU": 1.0}
-        self.placement = reserve([bundle] * count, 120)
+        self.placement = reserve([self.device.bundle(width)] * count, 120)
         self.actors: list[Supervised] = []
         try:
             self.actors = [self._actor(number, spec, width) for number in range(count)]
@@ -193,18 +105,19 @@ class EngineBackend:
             self.close()
             raise
 
-    def _actor(self, number: int, spec: RolloutSpec, width: int) -> Supervised:
+    def _actor(self, number: int, spec: EngineSpec, width: int) -> Supervised:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         options = {
-            "num_cpus": 1,
-            "num_gpus": float(width) if self.device == "cuda" else 0,
+            **self.device.request(1, width),
             "scheduling_strategy": PlacementGroupSchedulingStrategy(
                 self.placement, placement_group_bundle_index=number
             ),
-            "runtime_env": {"env_vars": rollout.environment(spec)},
+            "runtime_env": {"env_vars": environment(spec)},
         }
-        return Supervised(f"engine/{uuid.uuid4().hex[:8]}/{number}", EngineActor, (spec, width), options, MAX_RESTARTS)
+        return Supervised(
+            f"engine/{uuid.uuid4().hex[:8]}/{number}", InferenceActor, (spec, width), options, MAX_RESTARTS
+        )
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
         """Complete all, longest prompts first; each engine takes its next requests from one queue as it has room."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from rl.device import CPU, here
 from rl.driver.stream import stable_seed
 from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Messages
@@ -38,19 +39,19 @@ class TransformersBackend:
         self.chat = Chat(model, trust_remote_code, chat_template_kwargs, date)
         self.max_length = longest(model, trust_remote_code, max_length)
         self.batch_size = batch_size
-        on_gpu = torch.cuda.is_available()
-        if not on_gpu:
+        device = here()
+        if device is CPU:  # beside a GPU torch keeps its own number, since they only load the model
             torch.set_num_threads(threads)
         try:
             loaded = AutoModelForCausalLM.from_pretrained(
                 model,
-                dtype=torch.bfloat16 if on_gpu else torch.float32,
+                dtype=getattr(torch, device.dtype),
                 trust_remote_code=trust_remote_code,
                 use_safetensors=True,
             )
         except (OSError, ValueError) as error:
             raise UserError(f"transformers can't load {model}: {str(error).splitlines()[0]}") from None
-        self.model: Any = loaded.to("cuda" if on_gpu else "cpu").eval()
+        self.model: Any = loaded.to(device.name).eval()
         # What the folder's generation_config.json sets would else apply to whatever a call does not name: penalties,
         # n-grams that may not come again, a forced token.
         tokenizer, self.stops = self.chat.tokenizer, self.chat.stops()
