@@ -35,9 +35,14 @@ class Device:
         """Whether trainer and vLLM compute in fp32, so that their log-probs agree up to rounding."""
         return self.dtype == "float32"
 
+    @property
+    def sleeps(self) -> bool:
+        """Whether vLLM can free its memory for a trainer and take it back (sleep mode)."""
+        return self.gpus > 0
+
     def takes_turns(self, split: bool) -> bool:
         """Whether trainer and rollout share a GPU, so that vLLM sleeps while the trainer works."""
-        return self.gpus > 0 and not split
+        return self.sleeps and not split
 
     def transfer(self, choice: str, split: bool) -> str:
         """Backend of the weight transfer: the configured one, or for ``auto`` the one that fits the placement."""

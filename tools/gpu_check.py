@@ -23,7 +23,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from rl.device import CUDA
+from rl.device import CPU, CUDA
 
 PEAK_BF16 = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}
 """Dense bf16 operations per second, by a part of the GPU's name. The MFU is the share of them that is used."""
@@ -59,8 +59,8 @@ class Scale:
 
 
 SCALES = {
-    "cuda": Scale(1024, 16, True, 16_384, loss_gap=1e-2, log_prob_gap=2e-2),
-    "cpu": Scale(64, 8, False, 256, 0.0, 1e-5, skipped=("handles", "training-0.6b", "training-1.7b")),
+    CUDA.name: Scale(1024, 16, True, 16_384, loss_gap=1e-2, log_prob_gap=2e-2),
+    CPU.name: Scale(64, 8, False, 256, 0.0, 1e-5, skipped=("handles", "training-0.6b", "training-1.7b")),
 }
 
 
@@ -74,10 +74,7 @@ def packages(device: str) -> dict[str, Any]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = None
-    if device == CUDA.name:
-        memory = torch.cuda.get_device_properties(0).total_memory
-        found |= {"device": torch.cuda.get_device_name(), "memory_gib": round(memory / 2**30, 1)}
-    return found
+    return found | _card(device)
 
 
 def run(device: str) -> dict[str, Any]:
@@ -207,7 +204,7 @@ def training(shape: str) -> Callable[[str], dict[str, Any]]:
         rate = len(batch.input_ids) / sorted(seconds[1:])[len(seconds[1:]) // 2]
         weights = sum(parameter.numel() for parameter in actor.engine.module.parameters())
         found = {"weights_m": round(weights / 1e6), "tokens_per_s": round(rate)}
-        return found | _peak_memory(device) | _mfu(device, 6 * weights * rate)
+        return found | _use(device, 6 * weights * rate)
 
     return check
 
@@ -226,7 +223,7 @@ def log_probs(device: str) -> dict[str, Any]:
     log_probs_and_entropy(hidden, weight, targets)[0].sum().backward()
     torch.get_device_module(device).synchronize()
     seconds = round(time.perf_counter() - started, 2)
-    return {"whole_logits_gib": round(tokens * 150_000 * 4 / 2**30, 2), "seconds": seconds} | _peak_memory(device)
+    return {"whole_logits_gib": round(tokens * 150_000 * 4 / 2**30, 2), "seconds": seconds} | _use(device)
 
 
 CHECKS: dict[str, Callable[[str], dict[str, Any]]] = {
@@ -242,22 +239,28 @@ CHECKS: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 
 
-def _peak_memory(device: str) -> dict[str, Any]:
+def _card(device: str) -> dict[str, Any]:
+    """Name and memory of the GPU; nothing on the CPU."""
     import torch
 
     if device != CUDA.name:
         return {}
-    return {"peak_memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2)}
+    memory = torch.cuda.get_device_properties(0).total_memory
+    return {"device": torch.cuda.get_device_name(), "memory_gib": round(memory / 2**30, 1)}
 
 
-def _mfu(device: str, operations_per_s: float) -> dict[str, Any]:
+def _use(device: str, operations_per_s: float | None = None) -> dict[str, Any]:
+    """Peak memory of the GPU and, from the operations per second, the MFU; nothing on the CPU."""
     import torch
 
     if device != CUDA.name:
         return {}
-    name = torch.cuda.get_device_name()
-    peak = next((flops for part, flops in PEAK_BF16.items() if part in name), None)
-    return {"mfu": round(operations_per_s / peak, 3) if peak else "unknown device"}
+    found: dict[str, Any] = {"peak_memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2)}
+    if operations_per_s is not None:
+        name = torch.cuda.get_device_name()
+        peak = next((flops for part, flops in PEAK_BF16.items() if part in name), None)
+        found["mfu"] = round(operations_per_s / peak, 3) if peak else "unknown device"
+    return found
 
 
 def _engine(shape: str, device: str, sequences: int, length: int, **trainer: Any) -> tuple[Any, Path, Any]:

@@ -46,22 +46,22 @@ class RolloutActor:
         self.exact = device.exact
         self.tokenizer = AutoTokenizer.from_pretrained(spec.path, trust_remote_code=spec.model.trust_remote_code)
         if spec.backend != "adapter":
-            # Before vLLM, which rewrites the classes of transformers where it has no model of its own.
+            # Before vLLM starts, which changes classes of transformers where it has no implementation of the model.
             self._format = self._checkpoint_format()
         self.llm = build(
             spec,
-            enable_sleep_mode=device.gpus > 0,
-            # Log-probs of the distribution that tokens were drawn from: temperature applied.
+            enable_sleep_mode=device.sleeps,
+            # Log-probs of the distribution that tokens are drawn from, temperature applied.
             logprobs_mode="processed_logprobs",
             load_format="auto" if spec.load_weights else "dummy",
             **self._transfer_options(),
         )
-        if spec.backend in ("shm", "ipc"):  # over NCCL both sides join later, at once
+        if spec.backend in ("shm", "ipc"):  # over NCCL both sides join later, together
             self.llm.init_weight_transfer_engine({"init_info": {}})
         self.version = 0
         self.adapter: Any = None
         self.probed = 0
-        """Syncs that were probed."""
+        """Number of syncs after which log-probs were compared."""
         self.running: dict[str, int] = {}
         """Weight version at which each unfinished request began."""
 
@@ -71,11 +71,11 @@ class RolloutActor:
         if self.spec.backend != "adapter":
             return {"weight_transfer_config": WeightTransferConfig(backend=self.spec.backend)}
         rank = next(size for size in (8, 16, 32, 64, 128, 256, 512) if size >= self.spec.model.lora_rank)
-        # Requests that are running when a new adapter arrives end with the old one, so two are held.
+        # Requests that run when a new adapter arrives finish with the old one, so two are kept.
         return {"enable_lora": True, "max_lora_rank": rank, "max_loras": 2}
 
     def ready(self) -> float:
-        """Seconds that the engine took to come up."""
+        """Seconds that the engine took to start."""
         return time.time() - self.started
 
     def pid(self) -> int:
@@ -163,11 +163,11 @@ class RolloutActor:
         self.llm.init_weight_transfer_engine({"init_info": info})
 
     def sync(self, update: WeightUpdate) -> float:
-        """Take over published weights; returns seconds.
+        """Load published weights; returns seconds.
 
-        What the old weights left in the key-value cache is dropped. Unfinished requests keep their tokens, and go on
-        from them under the new weights. What arrived is checked; so are log-probs after the first syncs, or after
-        each with ``rollout.verify_sync``, unless requests are running.
+        The key-value cache of the old weights is dropped. Unfinished requests keep their tokens and continue under the
+        new weights. The weights that arrived are checked. Unless requests are running, log-probs are compared too:
+        after the first syncs, or after every sync with ``rollout.verify_sync``.
 
         Raises:
             SyncError: if the engine does not run the weights that were published.
@@ -213,7 +213,7 @@ class RolloutActor:
         return CheckpointFormat(AutoConfig.from_pretrained(self.spec.path, trust_remote_code=trust), trust)
 
     def prompt_log_probs(self, token_ids: list[int]) -> np.ndarray:
-        """Log-probs (float32) of every token after the first. The generator that samples is left as it was."""
+        """Log-probs (float32) of every token after the first. The state of the sampling generator does not change."""
         import torch
         from vllm import SamplingParams, TokensPrompt
 
@@ -225,9 +225,9 @@ class RolloutActor:
         return np.asarray([step[token].logprob for step, token in steps], np.float32)
 
     def sleep(self) -> None:
-        """Free the GPU for the trainer. The weights come back with the next :meth:`sync`; a base model stays in RAM."""
+        """Free the GPU for the trainer. The next :meth:`sync` brings weights; a base model is kept in CPU memory."""
         self.llm.sleep(level=1 if self.spec.backend == "adapter" else 2)
 
     def wake(self) -> None:
-        """Take the GPU again."""
+        """Take the GPU back."""
         self.llm.wake_up()

@@ -110,13 +110,13 @@ class Fleet:
             load_weights=self.backend == "adapter",
         )
         where = config.trainer.world_size + number if self.split else number if self.takes_turns else 0
-        share = {"cpus": 1.0, "gpus": 1.0} if self.split else {"cpus": 0.0, "gpus": 0.5}
+        share = (1.0, 1.0) if self.split else (0.0, 0.5)
         return Supervised(
             f"rollout/{number}",
             RolloutActor,
             (spec,),
             {
-                **self._placed(where, share["cpus"], share["gpus"]),
+                **self._placed(where, *share),
                 "runtime_env": {"env_vars": rollout_actor.environment(spec)},
             },
             config.rollout.max_restarts,

@@ -1,4 +1,4 @@
-"""vLLM engines on Ray: data parallel (several engines) and tensor parallel (several devices an engine)."""
+"""vLLM engines on Ray: data parallel (several engines) and tensor parallel (several devices per engine)."""
 
 from __future__ import annotations
 
@@ -23,52 +23,52 @@ from rl.inference.backend import Answer, Ask, Messages
 from rl.inference.backends.conversation import Chat, longest, require_model
 
 CALL_S = 1.0
-"""An engine hands over what it has finished at least so often."""
+"""Longest time between two hand-overs of finished requests (seconds)."""
 MAX_RESTARTS = 3
 
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """How engines are built."""
+    """How the engines are built."""
 
     model: str
     """Folder or hub name."""
     max_length: int | None = None
     """Longest prompt and completion together (tokens); None takes the model's own."""
     data_parallel: int = 1
-    """Engines."""
+    """Number of engines."""
     tensor_parallel: int = 1
-    """Devices of one engine."""
+    """Devices of each engine."""
     threads: int = 1
-    """Threads of one engine on a CPU."""
+    """Threads of each engine on a CPU."""
     max_num_seqs: int = 256
-    """Sequences that one engine works on at once."""
+    """Sequences that each engine decodes together."""
     kv_cache_gb: int = 1
-    """Key-value cache of one engine on a CPU (GiB)."""
+    """Key-value cache of each engine on a CPU (GiB)."""
     gpu_memory_utilization: float = 0.9
-    """Share of a GPU's memory that one engine may take."""
+    """Share of a GPU's memory that each engine may take."""
     enforce_eager: bool = False
-    """Do without compiled graphs; always so on a CPU."""
+    """Skip compilation; on a CPU it is always skipped."""
     trust_remote_code: bool = False
     chat_template_kwargs: Mapping[str, Any] | None = None
     """Variables of the chat template."""
     date: datetime.date | None = None
-    """What the chat template takes for today; None is today."""
+    """The chat template's date of today; None is the real one."""
     start_timeout_s: float = 1800.0
     timeout_s: float = 600.0
-    """Longest time without any answer of an engine."""
+    """Longest time that an engine may be silent (seconds)."""
 
 
 class EngineBackend:
-    """Answers by vLLM engines in Ray actors. Which engine answers, and beside what, does not change a greedy answer but
-    for rounding; sampled ones have a seed of their own each."""
+    """Answers with vLLM engines in Ray actors. A greedy answer depends on the engine and on the rest of its batch only
+    by rounding. Each sampled request has its own seed."""
 
     def __init__(self, settings: EngineSettings, device: str = "auto") -> None:
-        """Start the engines on the Ray that this process is connected to, and wait until they are up.
+        """Start the engines on the Ray that this process is connected to, and wait until they are ready.
 
         Raises:
             UserError: if the model can't be loaded.
-            ClusterError: if the devices can't be had.
+            ClusterError: if the devices are not available.
         """
         import ray
 
@@ -120,7 +120,7 @@ class EngineBackend:
         )
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
-        """Complete all, longest prompts first; each engine takes its next requests from one queue as it has room."""
+        """Complete all, longest prompts first. Each engine takes requests from one common queue when it has room."""
         by_key = {ask.key: ask for ask in asks}
         waiting = deque(sorted((self._request(ask) for ask in asks), key=lambda r: len(r.prompt), reverse=True))
         prompts = {request.key: request.prompt for request in waiting}
@@ -156,17 +156,17 @@ class EngineBackend:
         if room < 1:
             raise UserError(
                 f"{ask.key} has {len(prompt)} tokens, and the model takes {self.max_length} with the answer; raise "
-                f"--max-length or leave it out"
+                f"--max-length or omit it"
             )
         seed = stable_seed(ask.seed, ask.key)
         limit = min(ask.max_tokens, room)
         return Request(ask.key, prompt, ask.samples, ask.temperature, ask.top_p, limit, seed, self.stops)
 
     def _drive(self, actor: Supervised, waiting: deque[Request], arrived: Any, stop: threading.Event) -> None:
-        """Keep one engine full until nothing waits. A lost engine is replaced and given again what it was doing."""
+        """Keep one engine busy until nothing waits. A lost engine is replaced and gets its requests again."""
         running: dict[str, Request] = {}
         restarts = actor.restarts
-        # Enough waits within the engine to keep it full while it hands over, and enough here for the other engines.
+        # Enough requests wait in the engine to keep it busy during a hand-over, and enough here for the other engines.
         width = self.settings.max_num_seqs
         room = max(width, min(4 * width, len(waiting) // (2 * len(self.actors))))
         try:
@@ -184,13 +184,13 @@ class EngineBackend:
                 at_least = max(1, min(len(running), width // 2))
                 timeout_s = self.settings.timeout_s
                 found = actor.call("advance", new, at_least, CALL_S, timeout_s=timeout_s)
-                if actor.restarts != restarts:  # the new one knows of the last requests alone
+                if actor.restarts != restarts:  # the new engine got only the last requests
                     restarts = actor.restarts
                     actor.call("advance", list(running.values()), 0, 0.0, timeout_s=timeout_s)
                 found = [(key, pairs) for key, pairs in found if running.pop(key, None) is not None]
                 if found:
                     arrived.put(found)
-        except BaseException as error:  # told by the calling thread
+        except BaseException as error:  # raised by the calling thread
             arrived.put(error)
         finally:
             arrived.put(None)
@@ -200,7 +200,7 @@ class EngineBackend:
         return len(self.chat.encode(messages))
 
     def close(self) -> None:
-        """End the engines."""
+        """Stop the engines."""
         import ray
 
         for actor in self.actors:

@@ -1,4 +1,4 @@
-"""Transformers in this process: for models that vLLM does not know, and for checking it."""
+"""Transformers in this process: for models that vLLM does not support, and for checks of vLLM."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rl.inference.backends.conversation import Chat, longest, require_model
 
 
 class TransformersBackend:
-    """Answers by ``generate`` of transformers, in batches of prompts of about one length.
+    """Answers with ``generate`` of transformers, in batches of prompts of similar length.
 
-    Greedy answers do not depend on the batch but for rounding. Sampled ones do: a run that was interrupted goes on with
-    others than an unbroken one would have drawn.
+    Greedy answers depend on the batch only by rounding. Sampled answers do depend on it: after an interruption a run
+    draws other answers than a run without one.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class TransformersBackend:
         chat_template_kwargs: Mapping[str, Any] | None = None,
         date: datetime.date | None = None,
     ) -> None:
-        """Load the model, on a GPU if there is one. Raises UserError if it can't be loaded."""
+        """Load the model, on a GPU if there is one. Raises UserError if that fails."""
         import torch
         from transformers import AutoModelForCausalLM, GenerationConfig
 
@@ -40,7 +40,7 @@ class TransformersBackend:
         self.max_length = longest(model, trust_remote_code, max_length)
         self.batch_size = batch_size
         device = here()
-        if device is CPU:  # beside a GPU torch keeps its own number, since they only load the model
+        if device is CPU:  # with a GPU they only load the model: torch keeps its own number
             torch.set_num_threads(threads)
         try:
             loaded = AutoModelForCausalLM.from_pretrained(
@@ -52,14 +52,14 @@ class TransformersBackend:
         except (OSError, ValueError) as error:
             raise UserError(f"transformers can't load {model}: {str(error).splitlines()[0]}") from None
         self.model: Any = loaded.to(device.name).eval()
-        # What the folder's generation_config.json sets would else apply to whatever a call does not name: penalties,
-        # n-grams that may not come again, a forced token.
+        # Else the folder's generation_config.json would decide what a call leaves open: penalties, forbidden n-grams,
+        # forced tokens.
         tokenizer, self.stops = self.chat.tokenizer, self.chat.stops()
         self.pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         self.model.generation_config = GenerationConfig(eos_token_id=self.stops, pad_token_id=self.pad)
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
-        """Complete all, in batches of equal sampling and of prompts of about one length, longest first."""
+        """Complete all, in batches of equal sampling and similar prompt length, longest first."""
         prompts = {ask.key: self._prompt(ask) for ask in asks}
 
         def sampling(ask: Ask) -> tuple[float, ...]:
@@ -78,7 +78,7 @@ class TransformersBackend:
         if len(ids) >= self.max_length:
             raise UserError(
                 f"{ask.key} has {len(ids)} tokens, and the model takes {self.max_length} with the answer; raise "
-                f"--max-length or leave it out"
+                f"--max-length or omit it"
             )
         return ids
 
@@ -118,5 +118,5 @@ class TransformersBackend:
         return len(self.chat.encode(messages))
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Release the model."""
         self.model = None
