@@ -28,7 +28,7 @@ class Device:
     gpus: int
     """GPUs of one place in the cluster: 0 or 1."""
     compiles: bool
-    """Whether an inference engine is compiled when nothing is said of it."""
+    """Whether inference engines compile the model; on a CPU they never do."""
 
     @property
     def exact(self) -> bool:
@@ -45,7 +45,7 @@ class Device:
         return self.sleeps and not split
 
     def transfer(self, choice: str, split: bool) -> str:
-        """Backend of the weight transfer: the configured one, or for ``auto`` the one that fits the placement."""
+        """Backend of the weight transfer: the configured one; for ``auto`` the one that fits the placement."""
         if choice != "auto":
             return choice
         if self.gpus == 0:
@@ -53,11 +53,11 @@ class Device:
         return "nccl" if split else "ipc"
 
     def bundle(self, gpus: int = 1) -> dict[str, float]:
-        """One bundle of a placement group, with so many GPUs where there are any."""
+        """A bundle of a placement group: one CPU, and on CUDA ``gpus`` GPUs."""
         return {"CPU": 1.0} | ({"GPU": float(gpus)} if self.gpus else {})
 
     def request(self, cpus: float, gpus: float) -> dict[str, float]:
-        """Ray options of an actor: so many CPUs, and so many GPUs where there are any."""
+        """Ray options of an actor: ``cpus`` CPUs, and on CUDA ``gpus`` GPUs."""
         return {"num_cpus": cpus, "num_gpus": gpus * self.gpus}
 
     def trainer_environment(self, threads: int) -> dict[str, str]:
@@ -87,7 +87,7 @@ class Device:
         return env
 
     def vllm_memory(self, share: float) -> dict[str, Any]:
-        """vLLM option for the share of a GPU's memory; on the CPU the environment sets the size of the cache."""
+        """vLLM option for its share of a GPU's memory; on the CPU the environment sets the size of the cache."""
         return {"gpu_memory_utilization": share} if self.gpus else {}
 
     def vllm_seeded_requests(self, max_length: int) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def named(name: str) -> Device:
 
 
 def chosen(choice: str, gpus: float) -> Device:
-    """The device of this name; ``auto`` is CUDA where there is at least one of ``gpus``.
+    """The device of this name; ``auto`` is CUDA if there is at least one GPU, else CPU.
 
     Raises:
         UserError: if there is no such device.
