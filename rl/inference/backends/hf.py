@@ -40,7 +40,7 @@ class TransformersBackend:
         self.max_length = longest(model, trust_remote_code, max_length)
         self.batch_size = batch_size
         device = here()
-        if device is CPU:  # with a GPU they only load the model: torch keeps its own number
+        if device is CPU:  # on a GPU, threads only load the model and keep torch's own number
             torch.set_num_threads(threads)
         try:
             loaded = AutoModelForCausalLM.from_pretrained(
