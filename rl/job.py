@@ -14,6 +14,7 @@ from curricula.statutes import law_read
 from rl.config.derive import check, derive
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage
+from rl.device import CPU, here, named
 from rl.plan import batch_table, print_plan
 from rl.records.manifest import Manifest, read_law
 
@@ -128,8 +129,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
 
 def _on_cpu(config: RunConfig) -> bool:
     """Whether the run will have no GPU, as far as this is known before Ray starts."""
-    import torch
-
-    if config.trainer.device != "auto" or config.cluster.address:
-        return config.trainer.device == "cpu"
-    return not torch.cuda.is_available()
+    choice = config.trainer.device
+    if choice == "auto" and config.cluster.address:  # that cluster's GPUs are counted when Ray is up
+        return False
+    return (here() if choice == "auto" else named(choice)) is CPU

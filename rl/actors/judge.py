@@ -1,4 +1,4 @@
-"""The judge actor: the rewards that a judge decides, in a process of its own, since a judge may be slow or far away."""
+"""The judge actor: scores the rewards that a judge decides. It has its own process, since a judge may be slow."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from curricula.statutes import Setting, use_law
 from rewards.judge.client import JudgeSettings
@@ -21,19 +22,23 @@ from rewards.pool import WorkerPool
 from rewards.registry import Weights
 from rewards.total import expand
 from rewards.verdict import Sample, Verdict
+from rl.actors.vllm_engine import flags, shared_options
 from rl.config.schema import JudgeConfig, RewardConfig
+from rl.device import named
 
 LOOPBACK = "127.0.0.1"
+KV_CACHE_GB = 1
+"""Key-value cache of a judge that is served on the CPU (GiB)."""
 
 
 class JudgeActor:
-    """Scores by the statute judge's rules, or by a language model: one that is served somewhere, or one that this actor
-    serves itself with vLLM on loopback. Either way it is asked through the same client."""
+    """Scores by the rules of the statute judge, or by a language model. The model is served elsewhere, or by this actor
+    with vLLM on loopback; both are asked through the same client."""
 
     def __init__(
         self, config: JudgeConfig, reward: RewardConfig, cache: Path | None, device: str, law: Setting | None = None
     ) -> None:
-        """``law`` is the law that judges read; None leaves it as this process has it."""
+        """``law`` is the law that judges read; None keeps the setting of this process."""
         if law is not None:
             use_law(law.as_of, law.folder)
         self.config = config
@@ -63,7 +68,7 @@ class JudgeActor:
         self.service = JudgeService(settings, cache, config.language, config.fallback, config.batch_timeout_s)
 
     def check(self, sums: Sequence[Weights]) -> None:
-        """Set up every sum.
+        """Set up every weighted sum of rewards.
 
         Raises:
             ValueError: if a reward is unknown.
@@ -76,43 +81,37 @@ class JudgeActor:
     def score(
         self, samples: Sequence[Sample], weights: Weights, patience_s: float | None = None
     ) -> Sequence[Verdict | None]:
-        """One verdict a sample, in order; None for those that rules did not begin within ``patience_s``."""
+        """One verdict per sample, in order; None where the rules did not start within ``patience_s`` seconds."""
         if self.pool is not None:
             return self.pool.score_some(samples, weights, patience_s)
         assert self.service is not None
         return self.service.score(samples, expand(weights))
 
     def metrics(self) -> dict[str, float]:
-        """Requests, hit rate, errors, latency and cost since the start; nothing for the statute judge."""
+        """Requests, hit rate, errors, latency and cost since the start; empty for the statute judge."""
         return {} if self.service is None else self.service.metrics()
 
     def _serve(self, config: JudgeConfig, device: str) -> str:
-        """Start ``vllm serve`` beside this actor and wait until it answers.
+        """Start vLLM's server as a child process and wait until it answers; returns its address.
 
         Raises:
-            RuntimeError: if it ends or does not answer in time.
+            RuntimeError: if it exits or does not answer in time.
         """
         with socket.socket() as probe:
             probe.bind((LOOPBACK, 0))
             port = probe.getsockname()[1]
         command = [
-            sys.executable, "-m", "rewards.lifetime",
-            sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(config.model),
+            sys.executable, "-m", "rewards.lifetime", sys.executable, "-m", "vllm.entrypoints.openai.api_server",
+            *flags(server_options(config, device)),
             "--host", LOOPBACK, "--port", str(port), "--disable-log-stats", "--no-enable-log-requests",
-            "--max-model-len", str(config.max_model_len), "--enforce-eager",
-            "--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}',
-            "--generation-config", "vllm",  # else what a request leaves open is as the model's folder says
         ]  # fmt: skip
-        if device == "cuda":
-            command += ["--gpu-memory-utilization", str(config.gpu_memory_utilization)]
-        on_cpu = {"VLLM_CPU_KVCACHE_SPACE": "1", "TORCHDYNAMO_DISABLE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-        environment = os.environ | (on_cpu if device == "cpu" else {})
+        environment = os.environ | named(device).vllm_environment(KV_CACHE_GB, eager=True)
         self._server = subprocess.Popen(command, env=environment, start_new_session=True)
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy of the environment's
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # without the environment's proxies
         deadline = time.monotonic() + config.start_timeout_s
         while time.monotonic() < deadline:
             if self._server.poll() is not None:
-                raise RuntimeError(f"the judge's vLLM server ended with status {self._server.returncode}: see its log")
+                raise RuntimeError(f"the judge's vLLM server exited with status {self._server.returncode}: see its log")
             with contextlib.suppress(OSError, urllib.error.URLError):
                 direct.open(f"http://{LOOPBACK}:{port}/health", timeout=2).close()
                 return f"http://{LOOPBACK}:{port}/v1"
@@ -121,7 +120,7 @@ class JudgeActor:
         raise RuntimeError(f"the judge's vLLM server did not answer within {config.start_timeout_s:.0f} s")
 
     def close(self) -> None:
-        """End the server and the workers."""
+        """Stop the server and the workers."""
         if self._server is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._server.pid, signal.SIGTERM)
@@ -131,3 +130,14 @@ class JudgeActor:
                 os.killpg(self._server.pid, signal.SIGKILL)
         if self.pool is not None:
             self.pool.close()
+
+
+def server_options(config: JudgeConfig, device: str) -> dict[str, Any]:
+    """vLLM's options of a judge that the actor serves itself."""
+    memory = config.gpu_memory_utilization
+    return {
+        **shared_options(str(config.model), named(device), config.max_model_len, memory, eager=True),
+        "structured_outputs_config": '{"backend": "xgrammar", "disable_any_whitespace": true}',
+        # Else the model's folder decides about sampling where a request says nothing.
+        "generation_config": "vllm",
+    }

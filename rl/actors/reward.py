@@ -16,13 +16,13 @@ class RewardActor:
     """
 
     def __init__(self, config: RewardConfig, law: Setting | None = None) -> None:
-        """``law`` is the law that the rewards read; None leaves it as this process has it."""
+        """``law`` is the law that the rewards read; None keeps the setting of this process."""
         if law is not None:
             use_law(law.as_of, law.folder)
         self.pool = WorkerPool(config.processes, config.verdict_timeout_s, config.memory_mb)
 
     def check(self, sums: Sequence[Weights]) -> None:
-        """Set up every sum in every worker and try the rewards given as module:function.
+        """Set up every weighted sum in every worker, and try the rewards given as module:function.
 
         Raises:
             ValueError: if one can't be imported or fails on a small sample.
@@ -31,11 +31,11 @@ class RewardActor:
             self.pool.check(weights)
 
     def close(self) -> None:
-        """End the workers."""
+        """Stop the workers."""
         self.pool.close()
 
     def score(
         self, samples: Sequence[Sample], weights: Weights, patience_s: float | None = None
     ) -> Sequence[Verdict | None]:
-        """One verdict a sample, in order; None for those that were not begun within ``patience_s``."""
+        """One verdict per sample, in order; None for samples that were not started within ``patience_s`` seconds."""
         return self.pool.score_some(samples, weights, patience_s)

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from rl.config.schema import ModelConfig, RolloutConfig
+from rl.actors.vllm_engine import EngineSpec, build, environment
 from rl.config.stages import SamplingConfig
+from rl.device import named
 from rl.models.checkpoint_format import CheckpointFormat
 from rl.models.stops import completion_text, stop_ids
 from rl.samples import Completion
@@ -21,36 +22,14 @@ from rl.weights.transfer import WeightUpdate, count_layers, register
 
 
 @dataclass(frozen=True)
-class RolloutSpec:
+class RolloutSpec(EngineSpec):
     """What one rollout actor is built from."""
 
-    model: ModelConfig
-    rollout: RolloutConfig
-    path: str
-    device: str
-    seed: int
     backend: str
     """Weight-transfer backend: shm, ipc, nccl or adapter."""
     load_weights: bool = True
-    """Whether the engine reads the model's weights. In a run the first sync brings them, unless it hands over an
-    adapter alone: what a sync left out would then be noise, which the check after it hears."""
-
-
-def environment(spec: RolloutSpec) -> dict[str, str]:
-    """Environment of the actor's process. It must stand before torch and vLLM are imported."""
-    env = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"}
-    if spec.device == "cpu":
-        env |= {
-            "VLLM_CPU_KVCACHE_SPACE": str(spec.rollout.kv_cache_gb),
-            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-            "OMP_NUM_THREADS": str(spec.rollout.threads),
-            # Trainer and rollout take turns on the same cores; a spinning thread pool would starve the other.
-            "OMP_WAIT_POLICY": "PASSIVE",
-            "KMP_BLOCKTIME": "0",
-        }
-        if spec.rollout.enforce_eager:
-            env["TORCHDYNAMO_DISABLE"] = "1"  # else vLLM's sampler compiles C++ for 15 s at the first token
-    return env
+    """Whether the engine reads the model's weights. In a run it starts from noise, unless syncs hand over an adapter
+    alone: weights that the first sync left out then fail the check after it."""
 
 
 class RolloutActor:
@@ -60,36 +39,29 @@ class RolloutActor:
         os.environ.update(environment(spec))
         self.started = time.time()
         from transformers import AutoTokenizer
-        from vllm import LLM
 
         register()
         self.spec = spec
-        on_gpu = spec.device != "cpu"
+        device = named(spec.device)
+        self.exact = device.exact
         self.tokenizer = AutoTokenizer.from_pretrained(spec.path, trust_remote_code=spec.model.trust_remote_code)
         if spec.backend != "adapter":
-            # Before vLLM, which rewrites the classes of transformers where it has no model of its own.
+            # Before vLLM starts, which changes classes of transformers where it has no implementation of the model.
             self._format = self._checkpoint_format()
-        self.llm = LLM(
-            model=spec.path,
-            dtype="bfloat16" if on_gpu else "float32",
-            seed=spec.seed,
-            max_model_len=spec.model.max_length,
-            max_num_seqs=spec.rollout.max_num_seqs,
-            gpu_memory_utilization=spec.rollout.gpu_memory_utilization,
-            enforce_eager=spec.rollout.enforce_eager,
-            enable_sleep_mode=on_gpu,
-            trust_remote_code=spec.model.trust_remote_code,
-            # Log-probs of the distribution that tokens were drawn from: temperature applied.
+        self.llm = build(
+            spec,
+            enable_sleep_mode=device.sleeps,
+            # Log-probs of the distribution that tokens are drawn from, temperature applied.
             logprobs_mode="processed_logprobs",
             load_format="auto" if spec.load_weights else "dummy",
             **self._transfer_options(),
         )
-        if spec.backend in ("shm", "ipc"):  # over NCCL both sides join later, at once
+        if spec.backend in ("shm", "ipc"):  # over NCCL both sides join later, together
             self.llm.init_weight_transfer_engine({"init_info": {}})
         self.version = 0
         self.adapter: Any = None
         self.probed = 0
-        """Syncs that were probed."""
+        """Number of syncs after which log-probs were compared."""
         self.running: dict[str, int] = {}
         """Weight version at which each unfinished request began."""
 
@@ -99,11 +71,11 @@ class RolloutActor:
         if self.spec.backend != "adapter":
             return {"weight_transfer_config": WeightTransferConfig(backend=self.spec.backend)}
         rank = next(size for size in (8, 16, 32, 64, 128, 256, 512) if size >= self.spec.model.lora_rank)
-        # Requests that are running when a new adapter arrives end with the old one, so two are held.
+        # Requests that run when a new adapter arrives finish with the old one, so two are kept.
         return {"enable_lora": True, "max_lora_rank": rank, "max_loras": 2}
 
     def ready(self) -> float:
-        """Seconds that the engine took to come up."""
+        """Seconds that the engine took to start."""
         return time.time() - self.started
 
     def pid(self) -> int:
@@ -191,11 +163,11 @@ class RolloutActor:
         self.llm.init_weight_transfer_engine({"init_info": info})
 
     def sync(self, update: WeightUpdate) -> float:
-        """Take over published weights; returns seconds.
+        """Load published weights; returns seconds.
 
-        What the old weights left in the key-value cache is dropped. Unfinished requests keep their tokens, and go on
-        from them under the new weights. What arrived is checked; so are log-probs after the first syncs, or after
-        each with ``rollout.verify_sync``, unless requests are running.
+        The key-value cache of the old weights is dropped. Unfinished requests keep their tokens and continue under the
+        new weights. The weights that arrived are checked. Unless requests are running, log-probs are compared too:
+        after the first syncs, or after every sync with ``rollout.verify_sync``.
 
         Raises:
             SyncError: if the engine does not run the weights that were published.
@@ -211,7 +183,7 @@ class RolloutActor:
             self.llm.reset_prefix_cache(reset_running_requests=bool(self.running))
         wanted = self.probed < PROBED_SYNCS or self.spec.rollout.verify_sync
         if update.probe is not None and wanted and not self.running:
-            update.probe.compare(self.prompt_log_probs(update.probe.token_ids), exact=self.spec.device == "cpu")
+            update.probe.compare(self.prompt_log_probs(update.probe.token_ids), exact=self.exact)
             self.probed += 1
         return time.time() - started
 
@@ -241,7 +213,7 @@ class RolloutActor:
         return CheckpointFormat(AutoConfig.from_pretrained(self.spec.path, trust_remote_code=trust), trust)
 
     def prompt_log_probs(self, token_ids: list[int]) -> np.ndarray:
-        """Log-probs (float32) of every token after the first. The generator that samples is left as it was."""
+        """Log-probs (float32) of every token after the first. The state of the sampling generator does not change."""
         import torch
         from vllm import SamplingParams, TokensPrompt
 
@@ -253,9 +225,9 @@ class RolloutActor:
         return np.asarray([step[token].logprob for step, token in steps], np.float32)
 
     def sleep(self) -> None:
-        """Free the GPU for the trainer. The weights come back with the next :meth:`sync`; a base model stays in RAM."""
+        """Free the GPU for the trainer. The next :meth:`sync` brings weights; a base model is kept in CPU memory."""
         self.llm.sleep(level=1 if self.spec.backend == "adapter" else 2)
 
     def wake(self) -> None:
-        """Take the GPU again."""
+        """Take the GPU back."""
         self.llm.wake_up()

@@ -14,6 +14,7 @@ import numpy as np
 from rl.config.algorithm import AlgorithmConfig
 from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import OptimConfig
+from rl.device import named
 from rl.samples import TokenBatch, supervised_batch
 from rl.weights.checks import PROBE_TEXT, PROBE_TOKENS, Probe, WeightLedger
 from rl.weights.transfer import (
@@ -51,17 +52,8 @@ class TrainerSpec:
 
 
 def environment(spec: TrainerSpec) -> dict[str, str]:
-    """Environment of the actor's process, to be set before torch and verl are imported."""
-    env = {"TOKENIZERS_PARALLELISM": "false", "HYDRA_FULL_ERROR": "1"}
-    if spec.device == "cpu":
-        env |= {
-            "VERL_PLATFORM": "cpu",
-            "VERL_USE_EXTERNAL_MODULES": "rl.engines.cpu_platform",
-            "OMP_NUM_THREADS": str(spec.trainer.threads),
-            "OMP_WAIT_POLICY": "PASSIVE",
-            "KMP_BLOCKTIME": "0",
-        }
-    return env
+    """Environment of the actor's process. Set it before torch and verl are imported."""
+    return named(spec.device).trainer_environment(spec.trainer.threads)
 
 
 class TrainerActor:
@@ -109,7 +101,7 @@ class TrainerActor:
 
         torch.set_num_threads(spec.trainer.threads)
         torch.manual_seed(spec.seed)
-        backend = "cpu:gloo" if spec.device == "cpu" else "cpu:gloo,cuda:nccl"
+        backend = named(spec.device).process_group
         torch.distributed.init_process_group(backend, rank=spec.rank, world_size=spec.trainer.world_size)
         from rl.engines.fsdp import build
 

@@ -23,9 +23,10 @@ from rl.actors.trainer import TrainerSpec
 from rl.config.derive import reward_sum, wants_judge, wants_reference
 from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage
+from rl.device import chosen
 from rl.errors import UserError
 from rl.weights.sync import WeightSync
-from rl.weights.transfer import backend_for, remove_shared, shared_file
+from rl.weights.transfer import remove_shared, shared_file
 
 ENGINE_START_S = 600.0
 """An engine that reads its model is given at least so long, however soon one at work must answer."""
@@ -37,18 +38,17 @@ class Fleet:
     def __init__(self, config: RunConfig, model_path: str, sampling: bool = True) -> None:
         """Start everything and wait until all of it is up; without ``sampling`` trainer and reference alone."""
         self.config, self.model_path = config, model_path
-        self.device = _device(config)
+        self.device = chosen(config.trainer.device, ray.cluster_resources().get("GPU", 0))
         self.split = config.cluster.placement == "split"
-        self.takes_turns = self.device == "cuda" and not self.split
+        self.takes_turns = self.device.takes_turns(self.split)
         """Whether trainer and rollout share a GPU, so that vLLM sleeps while the trainer works."""
-        self.backend = backend_for(config.rollout.weight_transfer, self.device, self.split)
+        self.backend = self.device.transfer(config.rollout.weight_transfer, self.split)
         run_id = hashlib.sha256(str(Path(config.run_dir).resolve()).encode()).hexdigest()[:12]
         self.shared_file = shared_file(f"{run_id}-{os.getpid()}")
-        bundle = {"CPU": 1.0} | ({"GPU": 1.0} if self.device == "cuda" else {})
         ranks, replicas = config.trainer.world_size, config.rollout.replicas if sampling else 0
         together = max(ranks, replicas) if self.takes_turns else ranks
         self.placement = reserve(
-            [bundle] * (ranks + replicas if self.split else together), config.cluster.placement_timeout_s
+            [self.device.bundle()] * (ranks + replicas if self.split else together), config.cluster.placement_timeout_s
         )
         self.weights = WeightSync(self)
         self.rollouts: list[Supervised] = []
@@ -104,20 +104,19 @@ class Fleet:
             config.model,
             config.rollout,
             self.model_path,
-            self.device,
+            self.device.name,
             config.seed,
             self.backend,
             load_weights=self.backend == "adapter",
         )
-        on_gpu = self.device == "cuda"
-        where = config.trainer.world_size + number if self.split else number if on_gpu else 0
-        share = {"cpus": 1.0, "gpus": 1.0} if self.split else {"cpus": 0.0, "gpus": 0.5}
+        where = config.trainer.world_size + number if self.split else number if self.takes_turns else 0
+        share = (1.0, 1.0) if self.split else (0.0, 0.5)
         return Supervised(
             f"rollout/{number}",
             RolloutActor,
             (spec,),
             {
-                **self._placed(where, share["cpus"], share["gpus"] if on_gpu else 0),
+                **self._placed(where, *share),
                 "runtime_env": {"env_vars": rollout_actor.environment(spec)},
             },
             config.rollout.max_restarts,
@@ -128,8 +127,8 @@ class Fleet:
         config = self.config
         cache = None if config.judge.cache is None else Path(config.run_dir).resolve() / config.judge.cache
         serves = config.judge.kind == "llm" and config.judge.base_url is None
-        share = {"num_cpus": 0, "num_gpus": float(serves and self.device == "cuda")}  # outside the placement group
-        arguments = (config.judge, config.reward, cache, self.device, law_setting())
+        share = self.device.request(0, float(serves))  # outside the placement group
+        arguments = (config.judge, config.reward, cache, self.device.name, law_setting())
         return Supervised(f"judge/{number}", JudgeActor, arguments, share, config.reward.max_restarts)
 
     def _check_rewards(self, actors: list[Supervised], judged: bool) -> None:
@@ -150,7 +149,7 @@ class Fleet:
             model=model,
             trainer=config.trainer,
             path=self.model_path,
-            device=self.device,
+            device=self.device.name,
             seed=config.seed,
             rank=0,
             backend=self.backend,
@@ -159,7 +158,7 @@ class Fleet:
         share = 0.5 if role == "trainer" else 0.25
 
         def options(rank: int) -> dict[str, Any]:
-            return self._placed(rank, share, share / 2 if self.device == "cuda" else 0)
+            return self._placed(rank, share, share / 2)
 
         return TrainerGroup(spec, role, options, config.trainer.timeout_s)
 
@@ -167,7 +166,7 @@ class Fleet:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         strategy = PlacementGroupSchedulingStrategy(self.placement, placement_group_bundle_index=bundle)
-        return {"num_cpus": cpus, "num_gpus": gpus, "scheduling_strategy": strategy}
+        return {**self.device.request(cpus, gpus), "scheduling_strategy": strategy}
 
     def restart_trainer(self) -> None:
         """Replace the trainer group after a rank was lost; the stage then loads its last checkpoint."""
@@ -211,9 +210,3 @@ def bring_up(rollouts_ready: Callable[[], None], start_trainers: Callable[[], No
     """
     for step in (rollouts_ready, start_trainers) if takes_turns else (start_trainers, rollouts_ready):
         step()
-
-
-def _device(config: RunConfig) -> str:
-    if config.trainer.device != "auto":
-        return config.trainer.device
-    return "cuda" if ray.cluster_resources().get("GPU", 0) >= 1 else "cpu"

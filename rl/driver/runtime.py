@@ -110,7 +110,7 @@ class Runtime:
     def verify_parity(self, metrics: dict[str, float]) -> None:
         """With ``rollout.verify_sync``: stop when trainer and rollout disagree about the tokens that were sampled."""
         difference = metrics.get("log_prob_difference", 0.0)
-        exact = self.fleet.device == "cpu" and self.config.rollout.overlap != "async"
+        exact = self.fleet.device.exact and self.config.rollout.overlap != "async"
         if self.config.rollout.verify_sync and exact and difference > PARITY_TOLERANCE:
             raise SyncError(
                 f"trainer and rollout log-probs of the sampled tokens differ by {difference:.2e} (allowed "

@@ -25,6 +25,7 @@ from rl.algorithms.losses import Loss
 from rl.algorithms.schedules import lr_factor
 from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import OptimConfig
+from rl.device import named
 from rl.engines import attention, head, layout, state
 from rl.engines.layout import MicroBatch
 from rl.engines.muon import Muon
@@ -251,7 +252,7 @@ def build(model: ModelConfig, path: str, trainer: TrainerConfig, device: str) ->
 
     fp32 throughout on CPU. On CUDA, fp32 master weights with bf16 compute and fp32 reduction.
     """
-    compute = "fp32" if device == "cpu" else "bf16"
+    compute = named(device).dtype
     model_config = HFModelConfig(
         path=path,
         trust_remote_code=model.trust_remote_code,

@@ -1,9 +1,10 @@
 """How the policy's weights reach the rollout engine, through vLLM's weight-transfer API.
 
-Backends are chosen by :func:`backend_for`. ``shm`` is ours: the trainer writes one safetensors file to the shared
-memory of the machine and vLLM maps it. ``ipc`` and ``nccl`` are vLLM's: CUDA memory handles for an engine on the same
-GPU, and a broadcast to engines on GPUs of their own. ``adapter`` hands over a LoRA adapter alone, as files in shared
-memory, which vLLM applies beside the base model that it keeps. vLLM is imported only inside the functions that need it.
+The backend is chosen by :meth:`rl.device.Device.transfer`. ``shm`` is ours: the trainer writes one safetensors file to
+the machine's shared memory and vLLM maps it. ``ipc`` and ``nccl`` are vLLM's: CUDA memory handles for an engine on the
+same GPU, and a broadcast to engines on GPUs of their own. ``adapter`` hands over a LoRA adapter alone, as files in
+shared memory, which vLLM applies beside the base model that it keeps. vLLM is imported only inside the functions that
+need it.
 """
 
 from __future__ import annotations
@@ -40,15 +41,6 @@ class WeightUpdate:
     """What was published, by which the engine checks what it got; None where an adapter is handed over."""
     probe: Probe | None = None
     """Log-probs that the engine must have too."""
-
-
-def backend_for(choice: str, device: str, split: bool) -> str:
-    """The transfer backend: the configured one, or when it is ``auto`` by device and by who shares a GPU."""
-    if choice != "auto":
-        return choice
-    if device == "cpu":
-        return "shm"
-    return "nccl" if split else "ipc"
 
 
 SHARED_MEMORY = Path("/dev/shm")

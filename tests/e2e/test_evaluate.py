@@ -79,7 +79,7 @@ def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(nano, tmp_path, reques
         assert process.poll() is None and time.monotonic() < deadline, process.stdout.read()[-4000:]
         time.sleep(0.02)
     family = psutil.Process(process.pid).children(recursive=True)
-    engines = [one for one in family if "EngineActor" in one.name()]
+    engines = [one for one in family if "InferenceActor" in one.name()]
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
     assert engines and not left_over(engines, 60), "engines end with the process that started them"

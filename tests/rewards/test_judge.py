@@ -20,7 +20,7 @@ FAULTS = ["429", "500", "hang", "drip", "garbage", "prose", "cut"]
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory):
-    """(address, model) of a judge that the judge actor's own code serves: a nano model with random weights."""
+    """(address, model) of a judge that the judge actor serves itself: a nano model with random weights."""
     from rl.actors.judge import JudgeActor
     from rl.config.schema import JudgeConfig, NanoConfig, RewardConfig
     from rl.models.nano import ensure_nano
@@ -88,7 +88,7 @@ def test_a_dead_server_and_a_wrong_model_are_reported_at_once(served):
     assert "APIConnectionError" in found[0].error and "2 attempts" in found[0].error
     judge = service(served[0], "no-such-model")
     found = judge.verdicts("legal_validity", [sample()])
-    assert "HTTP 404" in found[0].error and judge.counts["requests"] == 1, "trying again can't fix it"
+    assert "HTTP 404" in found[0].error and judge.counts["requests"] == 1, "a retry can't fix it"
 
 
 def test_a_run_asks_for_its_judge_before_anything_starts(served):

@@ -128,7 +128,7 @@ def test_the_pages_have_what_they_promise():
 
 
 def test_the_gpu_check_works_at_the_smallest_shapes(tmp_path):
-    """On a GPU it measures more; its script must not rot where there is none."""
+    """On a GPU it measures more; here the test shows that the script itself works."""
     command = [sys.executable, "-m", "tools.gpu_check", "--device", "cpu", "--json", str(tmp_path / "found.json")]
     subprocess.run([*command, "--only", "packages", "--only", "precision"], check=True, capture_output=True)
     found = json.loads((tmp_path / "found.json").read_text())

@@ -23,8 +23,7 @@ import psutil
 import ray
 
 from cluster.ray_cluster import connect
-from rl.actors import rollout
-from rl.actors.rollout import RolloutSpec
+from rl.actors.vllm_engine import EngineSpec, build, environment
 from rl.config.schema import ModelConfig, NanoConfig, RolloutConfig
 from rl.evaluation import own
 from rl.inference.backend import Answer, Ask
@@ -37,21 +36,11 @@ from rl.models.nano import ensure_nano
 class BareEngine:
     """vLLM as its documentation uses it."""
 
-    def __init__(self, spec: RolloutSpec) -> None:
+    def __init__(self, spec: EngineSpec) -> None:
         import os
 
-        os.environ.update(rollout.environment(spec))
-        from vllm import LLM
-
-        on_gpu = spec.device != "cpu"
-        self.llm = LLM(
-            model=spec.path,
-            dtype="bfloat16" if on_gpu else "float32",
-            max_model_len=spec.model.max_length,
-            max_num_seqs=spec.rollout.max_num_seqs,
-            enforce_eager=spec.rollout.enforce_eager,
-            **({"gpu_memory_utilization": spec.rollout.gpu_memory_utilization} if on_gpu else {}),
-        )
+        os.environ.update(environment(spec))
+        self.llm = build(spec)
 
     def pid(self) -> int:
         """Process id."""
@@ -106,20 +95,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(path: str, chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Medians over rounds in which both take turns, after one that warms up."""
     backend = EngineBackend(EngineSettings(path, max_num_seqs=chosen.max_num_seqs, gpu_memory_utilization=0.4))
-    spec = RolloutSpec(
+    spec = EngineSpec(
         ModelConfig(path=path, max_length=backend.max_length),
         RolloutConfig(
             threads=1,
             max_num_seqs=chosen.max_num_seqs,
             gpu_memory_utilization=0.4,
-            enforce_eager=backend.device == "cpu",
+            enforce_eager=not backend.device.compiles,
         ),
         path,
-        backend.device,
+        backend.device.name,
         0,
-        "",
     )
-    share = {"num_cpus": 0, "num_gpus": 0, "runtime_env": {"env_vars": rollout.environment(spec)}}
+    share = {"num_cpus": 0, "num_gpus": 0, "runtime_env": {"env_vars": environment(spec)}}
     bare = ray.remote(BareEngine).options(**share).remote(spec)
     pids = {
         "ours": backend.actors[0].call("ready", timeout_s=600),

@@ -30,6 +30,7 @@ from curricula.tasks import make_prompts
 from rewards.verdict import Verdict
 from rl.config.compose import load
 from rl.config.stages import GRPOStage
+from rl.device import CPU
 from rl.driver.runtime import PARTS, Runtime
 from rl.models.chat import load_tokenizer
 from rl.records.checkpoint import Checkpoints
@@ -144,7 +145,7 @@ def measure(mode: str, folder: Path) -> dict[str, Any]:
     rewards = [Supervised("reward/0", SleepingReward, (), {"num_cpus": 0, "max_concurrency": 8}, 0)]
     fleet: Any = SimpleNamespace(
         trainer=SleepingTrainer(), reference=None, rollouts=rollouts, rewards=rewards, judges=[], takes_turns=False,
-        weights=SleepingWeights(rollouts), device="cpu",
+        weights=SleepingWeights(rollouts), device=CPU,
     )  # fmt: skip
     tracker = Tracker(folder / mode, config.tracker, console)
     manifest = Manifest.open(folder / mode, config)

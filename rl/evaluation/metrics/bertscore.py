@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rl.device import here
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, TaskScore
 from rl.evaluation.scoring import mean
@@ -58,7 +59,7 @@ class BertScore:
             logging.set_verbosity(told)
         if None in (self._tokenizer.cls_token_id, self._tokenizer.sep_token_id, self._tokenizer.pad_token_id):
             raise UserError(f"{folder} has no tokens [CLS], [SEP] and [PAD]; BERTScore needs an encoder's folder")
-        self._model.to("cuda" if torch.cuda.is_available() else "cpu")
+        self._model.to(here().name)
         self._longest = min(self._tokenizer.model_max_length, config.max_position_embeddings)
         self._batch = batch
 

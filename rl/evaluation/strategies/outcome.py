@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from rewards.judge.service import JudgeService
 from rewards.total import find, score
 from rewards.verdict import Sample
+from rl.device import here
 from rl.errors import UserError
 from rl.evaluation.benchmark import Question
 from rl.inference.backend import Answer
@@ -91,7 +92,6 @@ class ClassifierOutcome:
 
     def __init__(self, folder: str, batch_size: int = 16, trust_remote_code: bool = False) -> None:
         """Load the model, on a GPU if there is one. Raises UserError if there is none in the folder."""
-        import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
         try:
@@ -101,7 +101,7 @@ class ClassifierOutcome:
             )
         except (OSError, ValueError) as error:
             raise UserError(f"no sequence-classification model in {folder}: {str(error).splitlines()[0]}") from None
-        self.model: Any = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self.model: Any = model.to(here().name).eval()
         self.batch_size = batch_size
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token

@@ -1,4 +1,4 @@
-"""What backends that hold a tokenizer have in common: conversations as token ids, completions as answers."""
+"""Common parts of the backends that have a tokenizer: conversations as token ids, completions as answers."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class Chat:
         arguments: Mapping[str, Any] | None = None,
         date: datetime.date | None = None,
     ) -> None:
-        """Load them.
+        """Load both.
 
         Args:
             path: folder or hub name.
             trust_remote_code: whether code beside the tokenizer may run.
             arguments: variables of the chat template.
-            date: what the template takes for today.
+            date: the template's date of today.
 
         Raises:
-            UserError: if the tokenizer is missing, has no chat template, or one that does not use an argument.
+            UserError: if the tokenizer is missing or has no chat template, or the template does not use an argument.
         """
         self.tokenizer = bind(load_tokenizer(path, trust_remote_code), arguments, date)
 
     def encode(self, messages: Messages) -> list[int]:
-        """Token ids of a conversation up to where the assistant begins to write."""
+        """Token ids of a conversation, up to the start of the assistant's answer."""
         return render_prompt(self.tokenizer, [{"role": role, "content": content} for role, content in messages])
 
     def stops(self) -> list[int]:
@@ -47,33 +47,33 @@ class Chat:
         return sorted(stop_ids(self.tokenizer))
 
     def answer(self, prompt: Sequence[int], completion: Sequence[int], truncated: bool) -> Answer:
-        """The answer that completion ids hold, its stop token left out."""
+        """The answer in the ids of a completion, without its stop token."""
         text = completion_text(self.tokenizer, completion)
         thinking, answer = parted(text, opens_thinking(self.tokenizer, prompt))
         return Answer(answer, thinking, len(completion), len(prompt), truncated)
 
 
 def longest(path: str, trust_remote_code: bool, asked: int | None) -> int:
-    """Longest prompt and completion together (tokens): what is asked for, else what the model was made for.
+    """Longest prompt and completion together (tokens): ``asked``, else the model's own limit.
 
     Raises:
-        UserError: if more is asked for than that.
+        UserError: if ``asked`` is more than that limit.
     """
     from transformers import AutoConfig
 
     config: Any = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code).get_text_config()
-    made_for = getattr(config, "max_position_embeddings", None)
+    limit = getattr(config, "max_position_embeddings", None)
     if asked is None:
-        return int(made_for or 4096)
-    if made_for is not None and asked > made_for:
-        raise UserError(f"--max-length {asked} is more than the {made_for} positions of {path}; give less")
+        return int(limit or 4096)
+    if limit is not None and asked > limit:
+        raise UserError(f"--max-length {asked} is more than the {limit} positions of {path}; lower it")
     return asked
 
 
 def require_model(path: str) -> None:
-    """Raise UserError if ``path`` is a folder that holds no model; names of the hub pass."""
+    """Raise UserError if ``path`` is a folder without a model; hub names pass."""
     folder = Path(path).expanduser()
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise UserError(f"--model {path} has no config.json; give the folder of a Hugging Face model")
     if not folder.is_dir() and (path.startswith(("/", ".", "~")) or path.count("/") > 1):
-        raise UserError(f"--model {path} is no folder; give the folder of a Hugging Face model, or its hub name")
+        raise UserError(f"--model {path} is not a folder; give the folder of a Hugging Face model, or its hub name")

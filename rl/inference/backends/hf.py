@@ -1,4 +1,4 @@
-"""Transformers in this process: for models that vLLM does not know, and for checking it."""
+"""Transformers in this process: for models that vLLM does not support, and for checks of vLLM."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from rl.device import CPU, here
 from rl.driver.stream import stable_seed
 from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Messages
@@ -14,10 +15,10 @@ from rl.inference.backends.conversation import Chat, longest, require_model
 
 
 class TransformersBackend:
-    """Answers by ``generate`` of transformers, in batches of prompts of about one length.
+    """Answers with ``generate`` of transformers, in batches of prompts of similar length.
 
-    Greedy answers do not depend on the batch but for rounding. Sampled ones do: a run that was interrupted goes on with
-    others than an unbroken one would have drawn.
+    Greedy answers depend on the batch only by rounding. Sampled answers do depend on it: after an interruption a run
+    draws other answers than a run without one.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class TransformersBackend:
         chat_template_kwargs: Mapping[str, Any] | None = None,
         date: datetime.date | None = None,
     ) -> None:
-        """Load the model, on a GPU if there is one. Raises UserError if it can't be loaded."""
+        """Load the model, on a GPU if there is one. Raises UserError if that fails."""
         import torch
         from transformers import AutoModelForCausalLM, GenerationConfig
 
@@ -38,27 +39,27 @@ class TransformersBackend:
         self.chat = Chat(model, trust_remote_code, chat_template_kwargs, date)
         self.max_length = longest(model, trust_remote_code, max_length)
         self.batch_size = batch_size
-        on_gpu = torch.cuda.is_available()
-        if not on_gpu:
+        device = here()
+        if device is CPU:  # on a GPU, threads only load the model and keep torch's own number
             torch.set_num_threads(threads)
         try:
             loaded = AutoModelForCausalLM.from_pretrained(
                 model,
-                dtype=torch.bfloat16 if on_gpu else torch.float32,
+                dtype=getattr(torch, device.dtype),
                 trust_remote_code=trust_remote_code,
                 use_safetensors=True,
             )
         except (OSError, ValueError) as error:
             raise UserError(f"transformers can't load {model}: {str(error).splitlines()[0]}") from None
-        self.model: Any = loaded.to("cuda" if on_gpu else "cpu").eval()
-        # What the folder's generation_config.json sets would else apply to whatever a call does not name: penalties,
-        # n-grams that may not come again, a forced token.
+        self.model: Any = loaded.to(device.name).eval()
+        # Else the folder's generation_config.json would decide what a call leaves open: penalties, forbidden n-grams,
+        # forced tokens.
         tokenizer, self.stops = self.chat.tokenizer, self.chat.stops()
         self.pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         self.model.generation_config = GenerationConfig(eos_token_id=self.stops, pad_token_id=self.pad)
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
-        """Complete all, in batches of equal sampling and of prompts of about one length, longest first."""
+        """Complete all, in batches of equal sampling and similar prompt length, longest first."""
         prompts = {ask.key: self._prompt(ask) for ask in asks}
 
         def sampling(ask: Ask) -> tuple[float, ...]:
@@ -77,7 +78,7 @@ class TransformersBackend:
         if len(ids) >= self.max_length:
             raise UserError(
                 f"{ask.key} has {len(ids)} tokens, and the model takes {self.max_length} with the answer; raise "
-                f"--max-length or leave it out"
+                f"--max-length or omit it"
             )
         return ids
 
@@ -117,5 +118,5 @@ class TransformersBackend:
         return len(self.chat.encode(messages))
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Release the model."""
         self.model = None

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server, asked many questions at once, each until it is answered or given up."""
+"""An OpenAI-compatible server. Many questions are asked at once; each is retried until it is answered or given up."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from rl.inference.backend import KEY_ENV, Answer, Ask, Messages
 from rl.inference.thinking import parted
 
 MOST_FAILED = 8
-"""After so many questions that had to be given up no further is begun: the fault is not with the questions."""
+"""After so many failed questions no further one is asked: the questions are not the cause."""
 PER_MESSAGE = 8
-"""Tokens of a chat template around a message, by estimate."""
+"""Estimated tokens that a chat template adds to a message."""
 NEUTRAL = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
-"""Fields that switch off what is not asked for, which the model's generation_config.json may switch on."""
+"""Fields that switch off what the model's generation_config.json may switch on."""
 TAKES_NEUTRAL = ("vllm", "sglang")
-"""Servers that take these fields, as they call themselves."""
+"""Names that servers which accept these fields give themselves."""
 
 _WORD = regex.compile(r"[\p{Latin}\d]+")
 
 
 class ServedBackend:
-    """Answers by a model that is served somewhere."""
+    """Answers with a model on a server."""
 
     def __init__(
         self,
@@ -43,10 +43,10 @@ class ServedBackend:
         """Ask the server for its models.
 
         Args:
-            settings: where it is and how it is asked; temperature and lengths come from each ask instead.
-            tokenizer: folder of the served model's tokenizer, for exact counts of tokens.
+            settings: the server's address and limits; temperature and lengths come from each ask instead.
+            tokenizer: folder of the served model's tokenizer, for exact token counts.
             max_length: longest prompt and completion together (tokens); None asks the server.
-            chat_template_kwargs: variables of the chat template; vLLM and SGLang take them.
+            chat_template_kwargs: variables of the chat template; vLLM and SGLang accept them.
 
         Raises:
             UserError: if it does not answer, refuses the key or does not serve the model.
@@ -63,7 +63,7 @@ class ServedBackend:
         if chat_template_kwargs:
             self.extra["chat_template_kwargs"] = dict(chat_template_kwargs)
         self.max_length: int | None = max_length or getattr(served, "max_model_len", None)
-        """Longest prompt and completion together (tokens); None where the server doesn't tell."""
+        """Longest prompt and completion together (tokens); None where the server doesn't say."""
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
         """Complete all, ``settings.concurrency`` at a time."""
@@ -72,7 +72,7 @@ class ServedBackend:
             key, problem = failed[0]
             raise UserError(
                 f"{len(failed)} of {len(asks)} questions have no answer from {self.settings.base_url}; {key}: "
-                f"{problem}. Mend that and run the same command again, which asks for what is missing"
+                f"{problem}. Fix that and run the same command again; it asks only what is missing"
             )
 
     async def _all(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> list[tuple[str, str]]:
@@ -121,7 +121,7 @@ class ServedBackend:
     def _answer(self, choice: Any, opened: bool, prompt: int, used: Any, samples: int) -> Answer:
         message = choice.message
         text = message.content or ""
-        # Servers that part thinking and answer themselves call the thinking by either name.
+        # Servers that separate thinking and answer use one of these names for the thinking.
         apart = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
         thinking, answer = (str(apart).strip(), text.strip()) if apart else parted(text, opened)
         # The server counts the tokens of all samples together.
@@ -135,7 +135,7 @@ class ServedBackend:
         return opens_thinking(self.chat.tokenizer, self.chat.encode(messages))
 
     def count_tokens(self, messages: Messages) -> int:
-        """Tokens of the prompt: exact with a tokenizer, else an estimate that is rather too high."""
+        """Tokens of the prompt: exact with a tokenizer, else an estimate that tends to be too high."""
         if self.chat is not None:
             return len(self.chat.encode(messages))
         return sum(estimate(content) + PER_MESSAGE for _, content in messages)
@@ -145,7 +145,7 @@ class ServedBackend:
 
 
 def estimate(text: str) -> int:
-    """About how many tokens a text has: one a Chinese character or mark, one for three Latin letters or digits."""
+    """Estimated tokens of a text: one per Chinese character or mark, one per three Latin letters or digits."""
     words = _WORD.findall(text)
     letters = sum(map(len, words))
     return len(text) - letters + sum(-(-len(word) // 3) for word in words)
@@ -154,7 +154,7 @@ def estimate(text: str) -> int:
 def settings_of(
     url: str, model: str, key_env: str = KEY_ENV, concurrency: int = 16, timeout_s: float = 600.0, retries: int = 4
 ) -> JudgeSettings:
-    """How a server is asked, with its key from the environment."""
+    """Settings of a server, with its key from the environment."""
     return JudgeSettings(
         base_url=url.rstrip("/"),
         model=model,
@@ -166,7 +166,7 @@ def settings_of(
 
 
 def served_model(settings: JudgeSettings) -> Any:
-    """What the server says of ``settings.model``. Raises as :func:`served_models` does."""
+    """What the server reports about ``settings.model``. Raises like :func:`served_models`."""
     return _asked(settings)[settings.model]
 
 
@@ -184,8 +184,10 @@ def _asked(settings: JudgeSettings) -> dict[str, Any]:
 
 
 def asked_models(settings: JudgeSettings, server: str, key_env: str, otherwise: str, key: str = "") -> dict[str, Any]:
-    """What a server says of each of its models, by name. Messages call it ``server``; ``otherwise`` is what else a user
-    can do, ``key`` what the model is set with. Raises as :func:`served_models` does."""
+    """What a server reports about each of its models, by name. Raises like :func:`served_models`.
+
+    In error messages ``server`` is its name, ``otherwise`` what else the user can do, ``key`` the model's setting.
+    """
     import openai
 
     try:

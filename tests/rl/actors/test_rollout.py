@@ -1,4 +1,4 @@
-"""Trainer and rollout on real Ray, real vLLM and the real engine: the same weights must give the same log-probs."""
+"""Trainer and rollout on real Ray, real vLLM and the real engine: equal weights must give equal log-probs."""
 
 import json
 import shutil
@@ -67,9 +67,9 @@ def _tokens(answers):
 
 
 def test_requests_go_on_across_a_weight_update(ray_cluster, models, tmp_path):
-    """Tokens sampled before an update stay, those after it come from the new weights, and log-probs say so.
+    """Tokens sampled before an update stay, later ones come from the new weights, and the log-probs show it.
 
-    What the model's folder wishes of sampling changes none of it.
+    The sampling settings in the model's folder change nothing.
     """
     path = str(shutil.copytree(models["tied"], tmp_path / "m"))
     wishes = {"eos_token_id": 2, "repetition_penalty": 3.0, "top_k": 5, "top_p": 0.5, "min_p": 0.2, "temperature": 0.3}

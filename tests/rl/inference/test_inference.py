@@ -128,7 +128,7 @@ def nano(models):
     return TransformersBackend(str(models["tied"]), batch_size=4)
 
 
-def test_transformers_answers_as_a_bare_generate_does(nano):
+def test_transformers_answers_like_a_bare_generate(nano):
     import torch
 
     given = [Ask(f"t/{n}", (("user", "盗窃" * (1 + 3 * n)),), max_tokens=12) for n in range(6)]
@@ -178,7 +178,7 @@ def opinionated(models, tmp_path_factory):
     return folder
 
 
-def test_a_folder_s_wishes_for_sampling_do_not_apply(nano, opinionated):
+def test_a_folder_s_sampling_settings_do_not_apply(nano, opinionated):
     backend = TransformersBackend(str(opinionated), batch_size=4)
     for sampling in ({}, {"temperature": 1.0, "samples": 2, "seed": 5}):
         given = [Ask(f"t/{n}", (("user", f"盗窃{n}"),), max_tokens=12, **sampling) for n in range(3)]
@@ -240,7 +240,7 @@ def test_a_server_is_asked_until_it_answers(monkeypatch):
     )
 
 
-def test_a_server_that_has_defaults_of_the_model_is_told_outright():
+def test_a_server_with_defaults_of_the_model_gets_neutral_fields():
     with Server(lambda body: "答", owner="vllm") as server:
         arguments = {"enable_thinking": False}
         backend = ServedBackend(settings_of(server.url, "m"), chat_template_kwargs=arguments)
@@ -250,7 +250,7 @@ def test_a_server_that_has_defaults_of_the_model_is_told_outright():
     assert body["chat_template_kwargs"] == arguments
 
 
-def test_what_a_server_can_t_answer_is_told_after_the_rest(capfd):
+def test_questions_that_a_server_can_t_answer_are_reported_after_the_rest(capfd):
     with Server(lambda body: 400 if "问题2" in str(body) else "答") as server:
         backend = ServedBackend(settings_of(server.url, "m", concurrency=2))
         found = {}
@@ -391,7 +391,7 @@ def test_questions_that_are_too_long_count_as_not_answered(models, tmp_path, cap
         (["--benchmark", "held_out", "--server", "http://127.0.0.1:9/v1"], "--served-model"),
         (
             ["--benchmark", "held_out", "--tasks", "age", "--model", "./nowhere", "--backend", "transformers"],
-            "no folder",
+            "is not a folder",
         ),
         (["--benchmark", "held_out", "--model", "m", "--judge", "http://127.0.0.1:9/v1"], "--judge-model"),
     ],
