@@ -14,7 +14,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,10 @@ from curricula.statutes import law_read
 from curricula.statutes.options import add_law
 from rl.errors import UserError
 from rl.evaluation import judging, own
-from rl.evaluation.asking import TooLong, fitted
-from rl.evaluation.benchmark import Benchmark, Question
+from rl.evaluation.asking import TaskRun, answer
+from rl.evaluation.benchmark import Benchmark
 from rl.evaluation.task_scores import as_json, predictions, save_answers, score, table, unscored
 from rl.files import read_json, write_json
-from rl.inference.backend import Answer, Ask
 from rl.inference.journal import BATCH, Journal, OpenFolder
 from rl.inference.options import (
     Sampling,
@@ -48,20 +47,6 @@ from rl.inference.progress import Metered
 
 ROOT_ENV = "THEMIS_BENCHMARKS"
 """Environment variable that names the folder of the benchmarks' data, where --root is not given."""
-
-
-@dataclass
-class TaskRun:
-    """A task on its way: its questions, and what became of them."""
-
-    name: str
-    questions: list[Question]
-    answers: dict[str, list[Answer]] = field(default_factory=dict)
-    """By the question's id."""
-    too_long: int = 0
-    """Questions that can't be asked."""
-    shots_left_out: int = 0
-    """Questions asked with fewer worked examples."""
 
 
 def find_benchmark(name: str) -> Benchmark:
@@ -129,34 +114,6 @@ def _folder(benchmark: Benchmark, root: Path | None) -> Path:
     from rl.evaluation.benchmarks import folder_of
 
     return folder_of(root, benchmark)
-
-
-def answer(tasks: Sequence[TaskRun], backend: Journal, max_length: int | None, sampling: Sampling) -> None:
-    """Ask every question, of all tasks at once so that engines stay full, and put the answers into the tasks."""
-    asks: list[Ask] = []
-    place: dict[str, tuple[TaskRun, Question]] = {}
-    for task in tasks:
-        for question in task.questions:
-            key = f"{task.name}/{question.id}"
-            try:
-                messages, shots = fitted(question, backend.count_tokens, max_length, sampling.max_tokens)
-            except TooLong:
-                task.too_long += 1
-                continue
-            task.shots_left_out += shots < len(question.shots)
-            place[key] = task, question
-            asks.append(
-                Ask(
-                    key, messages, sampling.samples, sampling.temperature, sampling.max_tokens, sampling.top_p,
-                    sampling.seed,
-                )
-            )  # fmt: skip
-
-    def keep(ask: Ask, answers: list[Answer]) -> None:
-        task, question = place[ask.key]
-        task.answers[question.id] = answers
-
-    backend.generate(asks, keep)
 
 
 def assess(
@@ -277,7 +234,7 @@ def _answer_all(
     meter = Metered(backend, console)
     meter.title = chosen.benchmark
     journal = Journal(meter, chosen.out / "answers", chosen.batch, notice)
-    answer(tasks, journal, backend.max_length, sampling)
+    answer({task.name: task for task in tasks}, journal, backend.max_length, sampling)
     return meter
 
 

@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
-from curricula.prompts import Prompt
 from rl.config.stages import EvaluateStage
+from rl.evaluation.asking import TaskRun, answer
 from rl.files import read_json, write_json
-from rl.models.chat import opens_thinking, render_prompt
-from rl.models.template import for_stage
+from rl.inference.backend import Backend
+from rl.inference.options import Sampling
 
 if TYPE_CHECKING:
-    from rl.driver.runtime import Runtime
     from rl.evaluation.benchmark import Benchmark
-    from rl.evaluation.run_command import TaskRun
-    from rl.inference.backend import Messages
 
 SETTINGS = ("root", "shots", "limit")
 """Keys of ``benchmarks`` that name no benchmark."""
-Tasks = list[tuple["Benchmark", list["TaskRun"]]]
+Tasks = list[tuple["Benchmark", list[TaskRun]]]
 
 
 def read_benchmarks(stage: EvaluateStage) -> Tasks:
@@ -47,40 +44,22 @@ def read_benchmarks(stage: EvaluateStage) -> Tasks:
     return found
 
 
-def answer_benchmarks(stage: EvaluateStage, runtime: Runtime) -> Tasks:
-    """The benchmarks of a stage with the policy's answers; a question that is too long has none."""
+def answer_benchmarks(stage: EvaluateStage, backend: Backend, max_length: int, seed: int) -> Tasks:
+    """The benchmarks of a stage with a backend's answers; a question that is too long has none.
+
+    All benchmarks are asked at once. Keys are ``<benchmark>.<task>/<question>``.
+    """
     found = read_benchmarks(stage)
-    if not found:
-        return []
-    from rl.evaluation.asking import TooLong, fitted
-    from rl.inference.backend import Answer
-    from rl.inference.thinking import parted
-
-    tokenizer = for_stage(runtime.tokenizer, runtime.config, stage)
-
-    def count(messages: Messages) -> int:
-        return len(render_prompt(tokenizer, _turns(messages)))
-
-    asked: list[tuple[TaskRun, str, Prompt]] = []
-    for benchmark, tasks in found:
-        for task in tasks:
-            for question in task.questions:
-                try:
-                    room = runtime.config.model.max_length
-                    messages, shots = fitted(question, count, room, stage.sampling.max_tokens)
-                except TooLong:
-                    task.too_long += 1
-                    continue
-                task.shots_left_out += shots < len(question.shots)
-                prompt = Prompt(f"{benchmark.name}/{task.name}", tuple(_turns(messages)), question.id)
-                asked.append((task, question.id, prompt))
-    groups = runtime.answer(stage, [prompt for _, _, prompt in asked]) if asked else []
-    for (task, name, _), group in zip(asked, groups, strict=True):
-        completion = group.completions[0]
-        thinking, text = parted(completion.text, opens_thinking(tokenizer, group.prompt_ids))
-        cut = completion.finish_reason == "length"
-        task.answers[name] = [Answer(text, thinking, len(completion.token_ids), len(group.prompt_ids), cut)]
+    runs = {f"{benchmark.name}.{task.name}": task for benchmark, tasks in found for task in tasks}
+    if runs:
+        answer(runs, backend, max_length, sampling_of(stage, seed))
     return found
+
+
+def sampling_of(stage: EvaluateStage, seed: int) -> Sampling:
+    """How a stage's answers are drawn: one for each question."""
+    given = stage.sampling
+    return Sampling(given.temperature, given.top_p, given.max_tokens, seed=seed)
 
 
 def score_benchmarks(stage: EvaluateStage, found: Tasks, run_dir: Path, after: str) -> dict[str, float]:
@@ -140,7 +119,3 @@ def stage_table(run_dir: Path) -> Table | None:
         figures = percent(one["score"]), between(one["interval"]), percent(one["fixed"])
         shown.add_row(one["after"], one["benchmark"], one["task"], str(one["n"]), *figures, "; ".join(notes(one)))
     return shown
-
-
-def _turns(messages: Messages) -> list[dict[str, str]]:
-    return [{"role": role, "content": content} for role, content in messages]

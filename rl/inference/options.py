@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from curricula.statutes.options import use_options
 from rl.errors import UserError
 from rl.files import read_json
-from rl.inference.backend import KEY_ENV, Backend
+from rl.inference.backend import KEY_ENV, Ask, Backend, Messages
 
 MIB = 2**20
 
@@ -38,6 +38,10 @@ class Sampling:
     """Of one answer, thinking included."""
     samples: int = 1
     seed: int = 0
+
+    def ask(self, key: str, messages: Messages) -> Ask:
+        """A conversation to complete by this sampling."""
+        return Ask(key, messages, self.samples, self.temperature, self.max_tokens, self.top_p, self.seed)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
