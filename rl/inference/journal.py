@@ -131,6 +131,7 @@ class Journal:
         """Asks that the folder had an answer to."""
         self._known: dict[str, dict[str, dict[str, Any]]] = {}
         self._files: dict[str, JsonLines] = {}
+        self._unwritten = 0
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
         """As a backend's; known answers come first. In the end every file is in the order of the asks.
@@ -157,9 +158,7 @@ class Journal:
                 "prompt": ask.messages[-1][1],
                 "answers": [asdict(answer) for answer in answers],
             }
-            name = _file_of(ask.key)
-            self._known[name][ask.key] = record
-            self._file(name).append(record)
+            self._add(_file_of(ask.key), record)
             done(ask, answers)
 
         missing = [ask for ask in asks if ask.key not in known]
@@ -167,8 +166,7 @@ class Journal:
             if missing:
                 self.backend.generate(missing, keep)
         finally:
-            for file in self._files.values():
-                file.flush()
+            self._flush()
         for name in names:
             self._settle(name, [ask.key for ask in asks if ask.key.startswith(f"{name}/")])
 
@@ -205,8 +203,18 @@ class Journal:
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.jsonl"
 
-    def _file(self, name: str) -> JsonLines:
-        return self._files.setdefault(name, JsonLines(self._path(name), self.batch))
+    def _add(self, name: str, record: dict[str, Any]) -> None:
+        """Note a record. A batch is counted over all files, so that a kill costs one batch and not one of each file."""
+        self._known[name][record["key"]] = record
+        self._files.setdefault(name, JsonLines(self._path(name), self.batch)).append(record)
+        self._unwritten += 1
+        if self._unwritten >= self.batch:
+            self._flush()
+
+    def _flush(self) -> None:
+        for file in self._files.values():
+            file.flush()
+        self._unwritten = 0
 
     def _keep(self, name: str, wanted: Container[str]) -> None:
         """Remove all other records from a file."""
