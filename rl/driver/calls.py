@@ -33,11 +33,12 @@ def complete(
     seed: int,
     timeout_s: float,
     samples: int = 1,
-) -> Iterator[tuple[int, list[Completion]]]:
-    """(place of the prompt, its completions) of each prompt (token ids) by a rollout actor, as they are finished.
+) -> Iterator[list[tuple[int, list[Completion]]]]:
+    """Completions of prompts (token ids) by a rollout actor, in parts as they are finished.
 
-    Equal weights, prompts and seed give equal completions, whether the actor is replaced meanwhile or not: the new one
-    is asked again from the seed, or only for what is missing where sampling is greedy.
+    A part holds (place of a prompt, its ``samples`` completions), or nothing while none is finished. Equal weights,
+    prompts and seed give equal completions, whether the actor is replaced meanwhile or not: the new one is asked again
+    from the seed, or only for what is missing where sampling is greedy.
 
     Raises:
         RuntimeError: if the actor was silent for ``timeout_s`` or died, more often than it may be replaced.
@@ -53,10 +54,10 @@ def complete(
             for start in range(0, len(asked), SUBMIT):
                 some, begin = asked[start : start + SUBMIT], seed if start == 0 else None
                 actor.call("submit", some, samples, sampling, begin, timeout_s=timeout_s)
-        for uid, completions in actor.call("collect", len(requests), patience(timeout_s), timeout_s=timeout_s):
-            if uid not in found:
-                found.add(uid)
-                yield int(uid), completions
+        part = actor.call("collect", len(requests), patience(timeout_s), timeout_s=timeout_s)
+        new = [(uid, completions) for uid, completions in part if uid not in found]
+        found |= {uid for uid, _ in new}
+        yield [(int(uid), completions) for uid, completions in new]
 
 
 @dataclass(frozen=True)

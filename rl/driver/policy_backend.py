@@ -20,8 +20,8 @@ from rl.inference.thinking import parted
 from rl.models.chat import opens_thinking, render_prompt
 from rl.samples import Completion
 
-Arrived = tuple[Ask, list[Completion]] | BaseException | None
-"""What the thread of an actor hands over: completions, an error, or None at its end."""
+Arrived = list[tuple[Ask, list[Completion]]] | BaseException | None
+"""What the thread of an actor hands over: completed asks, an error, or None at its end."""
 
 
 class PolicyBackend:
@@ -108,8 +108,8 @@ class PolicyBackend:
                     problem = problem or found
                     stop.set()
                 else:
-                    ask, completions = found
-                    done(ask, [self._answer(prompts[ask.key], one) for one in completions])
+                    for ask, completions in found:
+                        done(ask, [self._answer(prompts[ask.key], one) for one in completions])
         finally:
             stop.set()
         if isinstance(problem, RuntimeError | TimeoutError):
@@ -134,8 +134,8 @@ class PolicyBackend:
         seed = stable_seed(first.seed, self.name, place)
         ids = [prompts[ask.key] for ask in share]
         try:
-            for number, found in complete(self.actors[place], ids, sampling, seed, self.timeout_s, first.samples):
-                arrived.put((share[number], found))
+            for part in complete(self.actors[place], ids, sampling, seed, self.timeout_s, first.samples):
+                arrived.put([(share[number], completions) for number, completions in part])
                 if stop.is_set():
                     break
         except BaseException as error:  # raised by the calling thread

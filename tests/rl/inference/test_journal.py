@@ -3,6 +3,7 @@
 import pytest
 
 from rl.errors import UserError
+from rl.inference.backend import Ask, SampledAnswer
 from rl.inference.journal import Journal, OpenFolder, read_lines
 from tests.rl.scripted import Scripted, asks, collect
 
@@ -54,3 +55,77 @@ def test_a_folder_is_one_process_s_and_of_one_kind(tmp_path):
     first.close()
     with pytest.raises(UserError, match=r"holds answers with temperature=0, and now temperature=1 is asked for"):
         OpenFolder(tmp_path, {"model": "a", "temperature": 1})
+
+
+def keys(folder, name="t"):
+    return [record["key"] for record in read_lines(folder / f"{name}.jsonl", print)]
+
+
+def said(found):
+    return {key: answers[0].text for key, answers in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("bound", "sampling", "kept"),
+    [("weights 1", {}, 5), ("weights 2", {}, 0), ("weights 1", {"max_tokens": 7}, 0), (None, {}, None)],
+)
+def test_answers_of_other_weights_or_sampling_are_never_used(tmp_path, bound, sampling, kept):
+    with pytest.raises(UserError, match="the engine failed"):
+        collect(Journal(Scripted(lambda ask: "old", fail_after=5), tmp_path, bound="weights 1"), asks(9))
+    backend = Scripted(lambda ask: "new")
+    journal = Journal(backend, tmp_path, bound=bound)
+    if kept is None:  # a journal that is bound to nothing does not know what they depend on
+        with pytest.raises(UserError, match="asked with another prompt or other sampling"):
+            collect(journal, asks(9, **sampling))
+        return
+    found = collect(journal, asks(9, **sampling))
+    assert said(found) == {f"t/{n}": "old" if n < kept else "new" for n in range(9)}
+    assert (journal.reused, len(backend.asked)) == (kept, 9 - kept)
+    assert keys(tmp_path) == [f"t/{n}" for n in range(9)], "what was removed is not in the file any more"
+
+
+def test_a_changed_question_is_asked_again_and_one_that_is_gone_is_removed(tmp_path):
+    collect(Journal(Scripted(lambda ask: "old"), tmp_path, bound="w"), asks(4))
+    given = [asks(4)[0], Ask("t/1", (("user", "另一问题"),)), asks(4)[2]]
+    assert said(collect(Journal(Scripted(lambda ask: "new"), tmp_path, bound="w"), given)) == {
+        "t/0": "old",
+        "t/1": "new",
+        "t/2": "old",
+    }
+    assert keys(tmp_path) == ["t/0", "t/1", "t/2"]
+
+
+def test_answers_that_were_drawn_together_are_used_together(tmp_path):
+    given = asks(9, temperature=1.0)
+    for _ in range(3):  # killed again and again, the file does not grow
+        with pytest.raises(UserError, match="the engine failed"):
+            collect(Journal(Scripted(lambda ask: "old", fail_after=5), tmp_path, bound="w", together=True), given)
+        assert keys(tmp_path) == [f"t/{n}" for n in range(5)]
+    whole = Scripted(lambda ask: "new")
+    assert set(said(collect(Journal(whole, tmp_path, bound="w", together=True), given)).values()) == {"new"}
+    assert len(whole.asked) == 9
+    again = Scripted(lambda ask: "newer")
+    assert set(said(collect(Journal(again, tmp_path, bound="w", together=True), given)).values()) == {"new"}
+    assert not again.asked
+
+
+def test_a_batch_is_counted_over_all_files(tmp_path):
+    given = [Ask(f"file{n % 4}/{n}", (("user", str(n)),)) for n in range(12)]
+    written = []
+
+    def reply(ask):
+        written.append(sum(len(path.read_text().splitlines()) for path in tmp_path.glob("*.jsonl")))
+        return "答"
+
+    collect(Journal(Scripted(reply), tmp_path, batch=5), given)
+    assert written == [0] * 5 + [5] * 5 + [10] * 2
+
+
+def test_tokens_come_back_as_they_were_kept(tmp_path):
+    class Sampling(Scripted):
+        def generate(self, given, done):
+            for ask in given:
+                done(ask, [SampledAnswer("答", "想", 2, 1, True, [5, 6], [-0.10000000149011612, -3.5])])
+
+    first = collect(Journal(Sampling(None), tmp_path), asks(2))
+    assert collect(Journal(Scripted(None), tmp_path), asks(2)) == first
