@@ -5,7 +5,7 @@ python -m rl.evaluate run --benchmark lexeval --root DIR --server URL --served-m
     --judge-model NAME
 python -m rl.evaluate run --benchmark held_out --tasks age exam_single --model FOLDER --out DIR
 
-The same command goes on where it was interrupted.
+After an interruption the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ROOT_ENV = "THEMIS_BENCHMARKS"
 
 
 def find_benchmark(name: str) -> Benchmark:
-    """A benchmark by name, by the path of a YAML file that describes one, or our own held-out questions.
+    """A benchmark by its name or by the path of its YAML file; also our own held-out questions.
 
     Raises:
         UserError: if there is none.
@@ -70,11 +70,13 @@ def read_tasks(
     limit: int | None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> list[TaskRun]:
-    """The questions of tasks. Where none are named: of the task ``all``, or else of every task; those whose data are
-    missing are left out and told.
+    """The questions of tasks.
+
+    Without names these are those of the task ``all``, or else of every task; tasks without data are then left out, with
+    a notice.
 
     Raises:
-        UserError: for an unknown task, or data that are missing (of all of them, where none are named) or damaged.
+        UserError: for an unknown task, damaged data, or missing data (without names: if no task has data).
     """
     unknown = [task for task in tasks if task not in benchmark.tasks]
     if unknown:
@@ -98,7 +100,7 @@ def read_tasks(
         raise next(iter(missing.values()))
     if missing:
         first = next(iter(missing.values()))
-        notice(f"left out, since their data are missing: tasks {', '.join(missing)}; {first}")
+        notice(f"left out because their data are missing: tasks {', '.join(missing)}; {first}")
     return found
 
 
@@ -119,9 +121,9 @@ def _folder(benchmark: Benchmark, root: Path | None) -> Path:
 def assess(
     benchmark: Benchmark, tasks: Sequence[TaskRun], out: Path, head: Mapping[str, Any], judge: Any | None
 ) -> dict[str, Any]:
-    """Score the tasks, have a judge mark those that need one, write scores.json and the lines of ``scored/``.
+    """Score the tasks, have a judge mark those that need one, and write scores.json and the files of ``scored/``.
 
-    Tasks that an earlier call with the same folder scored stay in scores.json.
+    scores.json keeps the tasks that an earlier call with the same folder has scored.
     """
     path = out / "scores.json"
     found: dict[str, dict[str, Any]] = read_json(path)["tasks"] if path.is_file() else {}
@@ -129,7 +131,7 @@ def assess(
         counts = {"n": len(task.questions), "too_long": task.too_long, "shots_left_out": task.shots_left_out}
         try:
             scored = score(benchmark, task.name, task.questions, task.answers)
-        except UserError as error:  # the answers are kept, and the other tasks have their scores
+        except UserError as error:  # the answers stay on the disk, and the other tasks are scored
             found[task.name] = unscored(benchmark, task.name, task.answers, str(error)) | counts
             continue
         marks = None
@@ -153,7 +155,7 @@ def assess(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0, or 2 with a sentence when something is missing or does not fit."""
+    """0, or 2 after a message when something is missing or does not fit."""
     chosen = _parser().parse_args(argv)
     console = Console() if sys.stdout.isatty() else Console(width=120)
     try:
@@ -162,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
-        console.print(f"interrupted; the same command goes on from what {chosen.out} holds")
+        console.print(f"interrupted; the same command goes on from the answers in {chosen.out}")
         return 130
     return 0
 
@@ -172,10 +174,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--benchmark", required=True, help=f"name, a YAML file, or {own.NAME} for our own questions")
     parser.add_argument("--tasks", nargs="+", default=[], help="default: all of the benchmark")
     parser.add_argument("--root", type=Path, help=f"folder of the benchmarks' data (default: {ROOT_ENV})")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results; the same folder goes on")
-    parser.add_argument("--shots", type=int, default=0, help="worked examples, as many of them as fit (%(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results; an earlier one is continued")
+    parser.add_argument("--shots", type=int, default=0, help="worked examples, fewer if they don't fit (%(default)s)")
     parser.add_argument("--limit", type=positive, help="only the first questions of each task")
-    parser.add_argument("--batch", type=positive, default=BATCH, help="answers written at once (%(default)s)")
+    parser.add_argument(
+        "--batch", type=positive, default=BATCH, help="answers written to the disk at once (%(default)s)"
+    )
     add_law(parser)
     add_model(parser)
     add_sampling(parser)

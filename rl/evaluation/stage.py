@@ -1,33 +1,31 @@
-"""Benchmarks within a run: asked of the rollout engines that it has, at an evaluation stage of its curriculum."""
+"""Benchmarks of an evaluation stage, which the policy of the run answers."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich import box
 from rich.table import Table
 
 from rl.config.stages import EvaluateStage
 from rl.evaluation.asking import TaskRun, answer
+from rl.evaluation.benchmark import Benchmark
 from rl.files import read_json, write_json
 from rl.inference.backend import Backend
 from rl.inference.options import Sampling
 
-if TYPE_CHECKING:
-    from rl.evaluation.benchmark import Benchmark
-
 SETTINGS = ("root", "shots", "limit")
-"""Keys of ``benchmarks`` that name no benchmark."""
-Tasks = list[tuple["Benchmark", list[TaskRun]]]
+"""Keys of ``benchmarks`` that are not names of benchmarks."""
+Tasks = list[tuple[Benchmark, list[TaskRun]]]
 
 
 def read_benchmarks(stage: EvaluateStage) -> Tasks:
     """The benchmarks of a stage with the questions of their tasks.
 
     Raises:
-        UserError: for an unknown benchmark or task, or data that are missing or damaged.
+        UserError: for an unknown benchmark or task, or missing or damaged data.
     """
     if not stage.benchmarks:
         return []
@@ -63,10 +61,10 @@ def sampling_of(stage: EvaluateStage, seed: int) -> Sampling:
 
 
 def score_benchmarks(stage: EvaluateStage, found: Tasks, run_dir: Path, after: str) -> dict[str, float]:
-    """Score the answers; metrics ``benchmark/<name>/<task>``.
+    """Score the answers; returns metrics ``benchmark/<name>/<task>``.
 
-    A summary goes to ``benchmarks.json`` of the run, in place of an earlier one of the same stage; answers and scores
-    to ``benchmarks/<stage>/<benchmark>``, as ``python -m rl.evaluate run`` leaves them.
+    A summary goes to ``benchmarks.json`` of the run, where it replaces an earlier one of the same stage. Answers and
+    scores go to ``benchmarks/<stage>/<benchmark>``, in the form of ``python -m rl.evaluate run``.
     """
     if not found:
         return {}

@@ -1,4 +1,4 @@
-"""Answers kept as they come: append-only files from which an interrupted run goes on, record by record."""
+"""Answers on the disk as they arrive: append-only files from which an interrupted run goes on, record by record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rl.files import read_json, write_json
 from rl.inference.backend import Answer, Ask, Backend, Messages, SampledAnswer
 
 BATCH = 32
-"""Answers written at once: what is lost at most when the process is killed, beside what was being generated."""
+"""Answers written at once. A process that is killed loses no more than these and those being generated."""
 
 
 def digest_of(ask: Ask, bound: str | None = None) -> str:
@@ -28,7 +28,7 @@ def digest_of(ask: Ask, bound: str | None = None) -> str:
 
 
 def read_lines(path: Path, notice: Callable[[str], None]) -> list[dict[str, Any]]:
-    """The records of a file of JSON lines. A last line that was half written is cut off, and told.
+    """The records of a file of JSON lines. A half-written last line is cut off, with a notice.
 
     Raises:
         UserError: naming file and line, if another line is damaged.
@@ -48,14 +48,14 @@ def read_lines(path: Path, notice: Callable[[str], None]) -> list[dict[str, Any]
                 raise ValueError(f"found {type(record).__name__}")
         except ValueError as error:
             raise UserError(
-                f"{path}, line {number} is no JSON object ({error}); remove the line, and what it held is done again"
+                f"{path}, line {number} is no JSON object ({error}); remove the line, and its content is made again"
             ) from None
         records.append(record)
     return records
 
 
 class JsonLines:
-    """A file to which JSON lines are appended, a batch at a time, each batch synced to the disk before going on."""
+    """A file to which JSON lines are appended in batches; each batch is synced to the disk."""
 
     def __init__(self, path: Path, batch: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,13 +63,13 @@ class JsonLines:
         self._pending: list[str] = []
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add a record; it is on the disk once its batch is full, or after :meth:`flush`."""
+        """Add a record; it is on the disk when its batch is full, or after :meth:`flush`."""
         self._pending.append(json.dumps(record, ensure_ascii=False))
         if len(self._pending) >= self.batch:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is pending."""
+        """Write the pending records."""
         if not self._pending:
             return
         with self.path.open("a", encoding="utf-8", errors="replace") as file:
@@ -79,7 +79,7 @@ class JsonLines:
         self._pending.clear()
 
     def close(self) -> None:
-        """Write what is pending; for ``contextlib.closing``."""
+        """Write the pending records; for ``contextlib.closing``."""
         self.flush()
 
 
@@ -243,13 +243,13 @@ def _read_answer(fields: dict[str, Any]) -> Answer:
 
 
 class OpenFolder:
-    """A results folder in use by this process alone, with a manifest of what was asked for and of the day it began."""
+    """A results folder that only this process uses; its manifest holds the settings and the day on which it began."""
 
     def __init__(self, folder: Path, asked: dict[str, Any]) -> None:
-        """Open a new folder, or an earlier one that was asked for the same.
+        """Open a new folder, or continue an earlier one with the same settings.
 
         Raises:
-            UserError: if another process uses it, or it holds answers of other settings.
+            UserError: if another process uses it, or if it holds answers of other settings.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = (folder / ".lock").open("w")
@@ -271,10 +271,10 @@ class OpenFolder:
             before = before | {"date": datetime.date.today().isoformat()}
             write_json(path, before)
         self.date = datetime.date.fromisoformat(before["date"])
-        """What chat templates take for today in every call with the same folder."""
+        """The day that chat templates take for today, the same in every call with this folder."""
 
     def close(self) -> None:
-        """Let others use the folder."""
+        """Release the folder."""
         self._lock.close()
 
 
