@@ -160,7 +160,7 @@ def test_a_server_is_asked_until_it_answers(monkeypatch):
     )
 
 
-def test_a_server_that_has_defaults_of_the_model_is_told_outright():
+def test_a_server_with_defaults_of_the_model_gets_every_setting():
     with Server(lambda body: "答", owner="vllm") as server:
         arguments = {"enable_thinking": False}
         backend = ServedBackend(settings_of(server.url, "m"), chat_template_kwargs=arguments)
@@ -170,7 +170,7 @@ def test_a_server_that_has_defaults_of_the_model_is_told_outright():
     assert body["chat_template_kwargs"] == arguments
 
 
-def test_what_a_server_can_t_answer_is_told_after_the_rest(capfd):
+def test_what_a_server_can_t_answer_is_reported_after_the_rest(capfd):
     with Server(lambda body: 400 if "问题2" in str(body) else "答") as server:
         backend = ServedBackend(settings_of(server.url, "m", concurrency=2))
         found = {}

@@ -9,16 +9,16 @@ from tests.rl.scripted import Scripted, asks, collect
 
 
 def test_a_journal_goes_on_record_by_record(tmp_path):
-    told = []
+    notices = []
     with pytest.raises(UserError, match="the engine failed"):
         collect(Journal(Scripted(lambda ask: ask.key, fail_after=5), tmp_path, batch=2), asks(9))
     path = tmp_path / "t.jsonl"
     assert len(path.read_text().splitlines()) == 5, "a failure writes what is complete"
     path.write_text(path.read_text()[:-10])  # as a crash within a write leaves it
     second = Scripted(lambda ask: ask.key)
-    found = collect(Journal(second, tmp_path, notice=told.append), asks(9)[::-1])
+    found = collect(Journal(second, tmp_path, notice=notices.append), asks(9)[::-1])
     assert [ask.key for ask in second.asked] == ["t/8", "t/7", "t/6", "t/5", "t/4"]
-    assert len(told) == 1 and "half written" in told[0]
+    assert len(notices) == 1 and "half written" in notices[0]
     assert {key: answers[0].text for key, answers in found.items()} == {f"t/{n}": f"t/{n}" for n in range(9)}
     collect(Journal(Scripted(lambda ask: "again"), tmp_path), asks(9))
     whole = tmp_path / "whole"
