@@ -46,21 +46,21 @@ class PolicyBackend:
         """
         Args:
             actors: the rollout actors.
-            tokenizer: the policy's, with the arguments of its chat template.
-            sampling: what an ask leaves open: ``top_k`` and ``min_tokens``.
+            tokenizer: the policy's, bound to the arguments of its chat template.
+            sampling: sets what an ask does not: ``top_k`` and ``min_tokens``.
             name: the stage that asks; seeds depend on it.
             max_length: longest prompt and answer together (tokens).
-            timeout_s: longest time without any sign of life from an actor.
+            timeout_s: longest silence of an actor (seconds).
             tokens: whether answers are :class:`SampledAnswer`, with their tokens.
-            before: called before actors are asked, such as to bring them to the policy's weights.
-            after: called when all is answered.
+            before: called before the actors are asked; brings them to the policy's weights.
+            after: called when all asks are answered; frees a shared GPU.
         """
         self.actors, self.tokenizer, self.sampling, self.name = actors, tokenizer, sampling, name
         self.max_length, self.timeout_s, self.tokens = max_length, timeout_s, tokens
         self.before, self.after = before, after
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
-        """Complete all; asks of other sampling come one after the other.
+        """Complete all; asks with different sampling are completed one after the other.
 
         Raises:
             UserError: if a prompt leaves no room for an answer, or an actor was lost too often.
@@ -76,7 +76,7 @@ class PolicyBackend:
         return len(render_prompt(self.tokenizer, _turns(messages)))
 
     def close(self) -> None:
-        """Nothing: the actors are the run's."""
+        """Do nothing: the actors belong to the run."""
 
     def _encoded(self, asks: Sequence[Ask]) -> dict[str, list[int]]:
         given = [Prompt(self.name, _turns(ask.messages), "", where=ask.key) for ask in asks]
@@ -153,7 +153,7 @@ class PolicyBackend:
 
 
 def _drawn(ask: Ask) -> tuple[float, ...]:
-    """What asks that are drawn at once have in common."""
+    """What is equal in asks that are completed together."""
     return ask.temperature, ask.top_p, ask.max_tokens, ask.samples, ask.seed
 
 

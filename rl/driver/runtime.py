@@ -244,7 +244,7 @@ class Runtime:
             self.fleet.weights.changed()
 
     def policy(self, stage: EvaluateStage, tokens: bool = False) -> PolicyBackend:
-        """The policy as it stands, to be asked questions; ``tokens`` says whether answers come with their tokens."""
+        """A backend that answers with the current policy; with ``tokens`` its answers hold their tokens."""
         return PolicyBackend(
             self.fleet.rollouts,
             for_stage(self.tokenizer, self.config, stage),

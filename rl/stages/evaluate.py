@@ -61,7 +61,7 @@ def run(stage: EvaluateStage, runtime: Runtime) -> None:
             if prompts:
                 groups = runtime.score(groups, {"accuracy": 1.0, "format": 0.0})
     if reused := held_out.reused + benchmarks.reused:
-        runtime.tracker.console.print(f"stage {stage.name} went on from {reused} answers of the run before")
+        runtime.tracker.console.print(f"stage {stage.name} went on from {reused} answers on the disk")
     after = runtime.weights_from or "base"
     metrics = score_benchmarks(stage, found, runtime.run_dir, after)
     if prompts:
@@ -75,7 +75,7 @@ def run(stage: EvaluateStage, runtime: Runtime) -> None:
 
 
 def journals(stage: EvaluateStage, runtime: Runtime, folder: Path) -> tuple[Journal, Journal]:
-    """What answers held-out questions, with tokens for the rollout files, and what answers benchmarks.
+    """The backends of held-out questions, whose answers hold tokens for the rollout files, and of benchmarks.
 
     Both keep answers in ``folder``, bound to the policy's weights and to all else that decides a completion. Sampled
     answers are drawn from one seed and kept only as a whole: what a killed run leaves of them are the short ones, and
@@ -86,12 +86,14 @@ def journals(stage: EvaluateStage, runtime: Runtime, folder: Path) -> tuple[Jour
     weights = runtime.weights_id(), runtime.fleet.model_path, model.max_length
     bound = key_of(weights, stage.sampling.model_dump(), identity(tokenizer))
     together = stage.sampling.temperature > 0
-    notice = runtime.tracker.console.print
-    found = [
-        Journal(runtime.policy(stage, tokens), folder, notice=notice, bound=bound, together=together)
-        for tokens in (True, False)
-    ]
-    return found[0], found[1]
+
+    def notice(text: str) -> None:
+        runtime.tracker.console.print(text, markup=False, soft_wrap=True)
+
+    def journal(tokens: bool) -> Journal:
+        return Journal(runtime.policy(stage, tokens), folder, notice=notice, bound=bound, together=together)
+
+    return journal(tokens=True), journal(tokens=False)
 
 
 def answer(stage: EvaluateStage, prompts: Sequence[Prompt], journal: Journal, runtime: Runtime) -> list[Group]:
