@@ -58,7 +58,7 @@ def _encoded(tokenizer: Any, prompts: Sequence[Prompt], whole: bool, progress: P
         once.setdefault(digest, prompt)
     keep = len(once) >= KEPT_FROM and getattr(tokenizer, "backend_tokenizer", None) is not None
     order = sorted(once)  # so that every seed, which shuffles, finds the same set
-    path = FOLDER / f"{_digest([_identity(tokenizer), whole, order])}.npz" if keep else None
+    path = FOLDER / f"{_digest([identity(tokenizer), whole, order])}.npz" if keep else None
     kept = read(path, len(order)) if path else None
     if kept is not None:
         found = dict(zip(order, kept, strict=True))
@@ -138,11 +138,12 @@ class _Answers:
 # What a kept set is known by.
 
 
-def _identity(tokenizer: Any) -> list[Any]:
-    """All that decides which ids a tokenizer makes of a chat."""
+def identity(tokenizer: Any) -> list[Any]:
+    """All that decides which ids a tokenizer makes of a chat, as JSON values."""
     import tokenizers
     import transformers
 
+    backend = getattr(tokenizer, "backend_tokenizer", None)
     probes: list[Any] = []
     for roles in PROBES:
         messages = tuple({"role": role, "content": PROBE} for role in roles)
@@ -158,7 +159,7 @@ def _identity(tokenizer: Any) -> list[Any]:
         tokenizers.__version__,
         transformers.__version__,
         type(tokenizer).__name__,
-        tokenizer.backend_tokenizer.to_str(),
+        backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items(), key=repr)),
         tokenizer.chat_template,
         sorted(stop_ids(tokenizer)),
         bool(tokenizer.split_special_tokens),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -27,19 +27,25 @@ def patience(timeout_s: float, longest_s: float = CALL_S) -> float:
 
 
 def complete(
-    actor: Supervised, prompts: Sequence[list[int]], sampling: SamplingConfig, seed: int, timeout_s: float
-) -> list[Completion]:
-    """One completion of each prompt (token ids) by a rollout actor, in the order of the prompts.
+    actor: Supervised,
+    prompts: Sequence[list[int]],
+    sampling: SamplingConfig,
+    seed: int,
+    timeout_s: float,
+    samples: int = 1,
+) -> Iterator[list[tuple[int, list[Completion]]]]:
+    """Completions of prompts (token ids) by a rollout actor, in parts as they are finished.
 
-    Equal weights, prompts and seed give equal completions, whether the actor is replaced on the way or not: it is asked
-    again from the seed, or for what is missing alone where sampling is greedy.
+    A part holds (place of a prompt, its ``samples`` completions), or nothing while none is finished. Equal weights,
+    prompts and seed give equal completions, whether the actor is replaced meanwhile or not: the new one is asked again
+    from the seed, or only for what is missing where sampling is greedy.
 
     Raises:
         RuntimeError: if the actor was silent for ``timeout_s`` or died, more often than it may be replaced.
         TimeoutError: if a freshly made one was silent, too.
     """
     requests = [(str(number), ids) for number, ids in enumerate(prompts)]
-    found: dict[str, Completion] = {}
+    found: set[str] = set()
     restarts = None
     while len(found) < len(requests):
         if actor.restarts != restarts:
@@ -47,10 +53,11 @@ def complete(
             asked = [one for one in requests if one[0] not in found] if sampling.temperature == 0 else requests
             for start in range(0, len(asked), SUBMIT):
                 some, begin = asked[start : start + SUBMIT], seed if start == 0 else None
-                actor.call("submit", some, 1, sampling, begin, timeout_s=timeout_s)
-        answer = actor.call("collect", len(requests), patience(timeout_s), timeout_s=timeout_s)
-        found |= {uid: completions[0] for uid, completions in answer}
-    return [found[uid] for uid, _ in requests]
+                actor.call("submit", some, samples, sampling, begin, timeout_s=timeout_s)
+        part = actor.call("collect", len(requests), patience(timeout_s), timeout_s=timeout_s)
+        new = [(uid, completions) for uid, completions in part if uid not in found]
+        found |= {uid for uid, _ in new}
+        yield [(int(uid), completions) for uid, completions in new]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from cluster.health import Supervised
 from curricula.prompts import Prompt
 from curricula.records import is_file, read_prompts
 from curricula.sampler import Sampler
@@ -24,9 +23,9 @@ from rl.actors.group import TrainerGroup
 from rl.config.derive import BatchNumbers, batch_numbers, reward_sum, task_weights
 from rl.config.schema import JudgeConfig, RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage, PerplexityStage
-from rl.data.tokens import encode_prompts
-from rl.driver.calls import Limits, Panel, complete, patience
+from rl.driver.calls import Limits, Panel, patience
 from rl.driver.fleet import Fleet
+from rl.driver.policy_backend import PolicyBackend
 from rl.driver.stream import GroupStream, IssuedPrompt, StreamPlan, stable_seed
 from rl.driver.updates import StepUpdate, shaped
 from rl.errors import UserError
@@ -37,7 +36,7 @@ from rl.models.template import for_stage
 from rl.records.checkpoint import Checkpoints
 from rl.records.manifest import Manifest
 from rl.records.tracking import Tracker
-from rl.samples import Completion, Group, TokenBatch
+from rl.samples import Group, TokenBatch
 from rl.weights.checks import PARITY_TOLERANCE, SyncError
 
 PARTS = 4
@@ -244,31 +243,19 @@ class Runtime:
             self.fleet.sleep()
             self.fleet.weights.changed()
 
-    def answer(self, stage: EvaluateStage, prompts: Sequence[Prompt]) -> list[Group]:
-        """One completion of each prompt, in the order of the prompts, by the policy as it stands."""
-        self.sync_weights()
-        tokenizer = for_stage(self.tokenizer, self.config, stage)
-        rendered = [ids.tolist() for ids in encode_prompts(tokenizer, prompts)]
-        actors = self.fleet.rollouts
-        shares = [list(range(len(prompts)))[i :: len(actors)] for i in range(len(actors))]
-
-        def ask(actor: Supervised, share: list[int]) -> list[Completion]:
-            if not share:
-                return []
-            seed = stable_seed(self.config.seed, stage.name, share[0])
-            asked = [rendered[i] for i in share]
-            return complete(actor, asked, stage.sampling, seed, self.config.rollout.timeout_s)
-
-        with ThreadPoolExecutor(len(actors)) as pool:
-            answers = list(pool.map(ask, actors, shares))
-        self.sampling_done()
-        completions = {
-            i: c for share, found in zip(shares, answers, strict=True) for i, c in zip(share, found, strict=True)
-        }
-        return [
-            Group(f"{stage.name}-{i:07d}-{prompt.uid}", prompt, rendered[i], [completions[i]], index=i)
-            for i, prompt in enumerate(prompts)
-        ]
+    def policy(self, stage: EvaluateStage, tokens: bool = False) -> PolicyBackend:
+        """A backend that answers with the current policy; with ``tokens`` its answers hold their tokens."""
+        return PolicyBackend(
+            self.fleet.rollouts,
+            for_stage(self.tokenizer, self.config, stage),
+            stage.sampling,
+            stage.name,
+            self.config.model.max_length,
+            self.config.rollout.timeout_s,
+            tokens,
+            before=self.sync_weights,
+            after=self.sampling_done,
+        )
 
     def score(self, groups: Sequence[Group], weights: Weights) -> list[Group]:
         """The groups with rewards. One with an errored verdict is tried once more, then marked with its error."""

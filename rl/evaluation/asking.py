@@ -1,11 +1,27 @@
-"""Questions of a benchmark as conversations, with as many worked examples as fit."""
+"""Questions of benchmarks asked of a backend: as conversations, with as many worked examples as fit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from rl.evaluation.benchmark import Question
-from rl.inference.backend import Messages
+from rl.inference.backend import Answer, Ask, Backend, Messages
+from rl.inference.options import Sampling
+
+
+@dataclass
+class TaskRun:
+    """A task in progress: its questions and their answers."""
+
+    name: str
+    questions: list[Question]
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
+    """By the question's id."""
+    too_long: int = 0
+    """Questions that can't be asked."""
+    shots_left_out: int = 0
+    """Questions asked with fewer worked examples."""
 
 
 class TooLong(ValueError):
@@ -26,11 +42,11 @@ def fitted(
 ) -> tuple[Messages, int]:
     """(conversation, number of worked examples in it).
 
-    The last examples are left out until prompt and answer fit into ``max_length``. Without any, the answer has what the
-    question leaves of it.
+    The last examples are left out until prompt and answer fit into ``max_length``. A question that doesn't fit without
+    examples either is asked all the same: its answer has the tokens that are left.
 
     Raises:
-        TooLong: if that is nothing.
+        TooLong: if no token is left.
     """
     shots = len(question.shots)
     messages = conversation(question, shots)
@@ -44,3 +60,32 @@ def fitted(
     if length >= max_length:
         raise TooLong(f"question {question.id} has {length} tokens of {max_length}")
     return messages, shots
+
+
+def answer(tasks: Mapping[str, TaskRun], backend: Backend, max_length: int | None, sampling: Sampling) -> None:
+    """Ask every question and put the answers into the tasks. All tasks are asked at once, so that engines stay full.
+
+    Args:
+        tasks: tasks by the first part of their questions' keys, which names their file in a journal.
+        backend: what answers.
+        max_length: longest prompt and answer together (tokens); None where it is not known.
+        sampling: how answers are drawn.
+    """
+    asks: list[Ask] = []
+    place: dict[str, tuple[TaskRun, Question]] = {}
+    for name, task in tasks.items():
+        for question in task.questions:
+            try:
+                messages, shots = fitted(question, backend.count_tokens, max_length, sampling.max_tokens)
+            except TooLong:
+                task.too_long += 1
+                continue
+            task.shots_left_out += shots < len(question.shots)
+            asks.append(sampling.ask(f"{name}/{question.id}", messages))
+            place[asks[-1].key] = task, question
+
+    def keep(ask: Ask, answers: list[Answer]) -> None:
+        task, question = place[ask.key]
+        task.answers[question.id] = answers
+
+    backend.generate(asks, keep)

@@ -5,7 +5,7 @@ python -m rl.evaluate run --benchmark lexeval --root DIR --server URL --served-m
     --judge-model NAME
 python -m rl.evaluate run --benchmark held_out --tasks age exam_single --model FOLDER --out DIR
 
-The same command goes on where it was interrupted.
+After an interruption the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,10 @@ from curricula.statutes import law_read
 from curricula.statutes.options import add_law
 from rl.errors import UserError
 from rl.evaluation import judging, own
-from rl.evaluation.asking import TooLong, fitted
-from rl.evaluation.benchmark import Benchmark, Question
+from rl.evaluation.asking import TaskRun, answer
+from rl.evaluation.benchmark import Benchmark
 from rl.evaluation.task_scores import as_json, predictions, save_answers, score, table, unscored
 from rl.files import read_json, write_json
-from rl.inference.backend import Answer, Ask
 from rl.inference.journal import BATCH, Journal, OpenFolder
 from rl.inference.options import (
     Sampling,
@@ -50,22 +49,8 @@ ROOT_ENV = "THEMIS_BENCHMARKS"
 """Environment variable that names the folder of the benchmarks' data, where --root is not given."""
 
 
-@dataclass
-class TaskRun:
-    """A task on its way: its questions, and what became of them."""
-
-    name: str
-    questions: list[Question]
-    answers: dict[str, list[Answer]] = field(default_factory=dict)
-    """By the question's id."""
-    too_long: int = 0
-    """Questions that can't be asked."""
-    shots_left_out: int = 0
-    """Questions asked with fewer worked examples."""
-
-
 def find_benchmark(name: str) -> Benchmark:
-    """A benchmark by name, by the path of a YAML file that describes one, or our own held-out questions.
+    """A benchmark by its name or by the path of its YAML file; also our own held-out questions.
 
     Raises:
         UserError: if there is none.
@@ -85,11 +70,13 @@ def read_tasks(
     limit: int | None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> list[TaskRun]:
-    """The questions of tasks. Where none are named: of the task ``all``, or else of every task; those whose data are
-    missing are left out and told.
+    """The questions of tasks.
+
+    Without names these are those of the task ``all``, or else of every task; tasks without data are then left out, with
+    a notice.
 
     Raises:
-        UserError: for an unknown task, or data that are missing (of all of them, where none are named) or damaged.
+        UserError: for an unknown task, damaged data, or missing data (without names: if no task has data).
     """
     unknown = [task for task in tasks if task not in benchmark.tasks]
     if unknown:
@@ -113,7 +100,7 @@ def read_tasks(
         raise next(iter(missing.values()))
     if missing:
         first = next(iter(missing.values()))
-        notice(f"left out, since their data are missing: tasks {', '.join(missing)}; {first}")
+        notice(f"left out because their data are missing: tasks {', '.join(missing)}; {first}")
     return found
 
 
@@ -131,40 +118,12 @@ def _folder(benchmark: Benchmark, root: Path | None) -> Path:
     return folder_of(root, benchmark)
 
 
-def answer(tasks: Sequence[TaskRun], backend: Journal, max_length: int | None, sampling: Sampling) -> None:
-    """Ask every question, of all tasks at once so that engines stay full, and put the answers into the tasks."""
-    asks: list[Ask] = []
-    place: dict[str, tuple[TaskRun, Question]] = {}
-    for task in tasks:
-        for question in task.questions:
-            key = f"{task.name}/{question.id}"
-            try:
-                messages, shots = fitted(question, backend.count_tokens, max_length, sampling.max_tokens)
-            except TooLong:
-                task.too_long += 1
-                continue
-            task.shots_left_out += shots < len(question.shots)
-            place[key] = task, question
-            asks.append(
-                Ask(
-                    key, messages, sampling.samples, sampling.temperature, sampling.max_tokens, sampling.top_p,
-                    sampling.seed,
-                )
-            )  # fmt: skip
-
-    def keep(ask: Ask, answers: list[Answer]) -> None:
-        task, question = place[ask.key]
-        task.answers[question.id] = answers
-
-    backend.generate(asks, keep)
-
-
 def assess(
     benchmark: Benchmark, tasks: Sequence[TaskRun], out: Path, head: Mapping[str, Any], judge: Any | None
 ) -> dict[str, Any]:
-    """Score the tasks, have a judge mark those that need one, write scores.json and the lines of ``scored/``.
+    """Score the tasks, have a judge mark those that need one, and write scores.json and the files of ``scored/``.
 
-    Tasks that an earlier call with the same folder scored stay in scores.json.
+    scores.json keeps the tasks that an earlier call with the same folder has scored.
     """
     path = out / "scores.json"
     found: dict[str, dict[str, Any]] = read_json(path)["tasks"] if path.is_file() else {}
@@ -172,7 +131,7 @@ def assess(
         counts = {"n": len(task.questions), "too_long": task.too_long, "shots_left_out": task.shots_left_out}
         try:
             scored = score(benchmark, task.name, task.questions, task.answers)
-        except UserError as error:  # the answers are kept, and the other tasks have their scores
+        except UserError as error:  # the answers stay on the disk, and the other tasks are scored
             found[task.name] = unscored(benchmark, task.name, task.answers, str(error)) | counts
             continue
         marks = None
@@ -196,7 +155,7 @@ def assess(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0, or 2 with a sentence when something is missing or does not fit."""
+    """0, or 2 after a message when something is missing or does not fit."""
     chosen = _parser().parse_args(argv)
     console = Console() if sys.stdout.isatty() else Console(width=120)
     try:
@@ -205,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
-        console.print(f"interrupted; the same command goes on from what {chosen.out} holds")
+        console.print(f"interrupted; the same command goes on from the answers in {chosen.out}")
         return 130
     return 0
 
@@ -215,10 +174,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--benchmark", required=True, help=f"name, a YAML file, or {own.NAME} for our own questions")
     parser.add_argument("--tasks", nargs="+", default=[], help="default: all of the benchmark")
     parser.add_argument("--root", type=Path, help=f"folder of the benchmarks' data (default: {ROOT_ENV})")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results; the same folder goes on")
-    parser.add_argument("--shots", type=int, default=0, help="worked examples, as many of them as fit (%(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results; an earlier one is continued")
+    parser.add_argument("--shots", type=int, default=0, help="worked examples, fewer if they don't fit (%(default)s)")
     parser.add_argument("--limit", type=positive, help="only the first questions of each task")
-    parser.add_argument("--batch", type=positive, default=BATCH, help="answers written at once (%(default)s)")
+    parser.add_argument(
+        "--batch", type=positive, default=BATCH, help="answers written to the disk at once (%(default)s)"
+    )
     add_law(parser)
     add_model(parser)
     add_sampling(parser)
@@ -277,7 +238,7 @@ def _answer_all(
     meter = Metered(backend, console)
     meter.title = chosen.benchmark
     journal = Journal(meter, chosen.out / "answers", chosen.batch, notice)
-    answer(tasks, journal, backend.max_length, sampling)
+    answer({task.name: task for task in tasks}, journal, backend.max_length, sampling)
     return meter
 
 

@@ -1,37 +1,32 @@
-"""Benchmarks within a run: asked of the rollout engines that it has, at an evaluation stage of its curriculum."""
+"""Benchmarks of an evaluation stage, which the policy of the run answers."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich import box
 from rich.table import Table
 
-from curricula.prompts import Prompt
 from rl.config.stages import EvaluateStage
+from rl.evaluation.asking import TaskRun, answer
+from rl.evaluation.benchmark import Benchmark
 from rl.files import read_json, write_json
-from rl.models.chat import opens_thinking, render_prompt
-from rl.models.template import for_stage
+from rl.inference.backend import Backend
+from rl.inference.options import Sampling
 from rl.records.task_figures import between, notes, percent
 
-if TYPE_CHECKING:
-    from rl.driver.runtime import Runtime
-    from rl.evaluation.benchmark import Benchmark
-    from rl.evaluation.run_command import TaskRun
-    from rl.inference.backend import Messages
-
 SETTINGS = ("root", "shots", "limit")
-"""Keys of ``benchmarks`` that name no benchmark."""
-Tasks = list[tuple["Benchmark", list["TaskRun"]]]
+"""Keys of ``benchmarks`` that are not names of benchmarks."""
+Tasks = list[tuple[Benchmark, list[TaskRun]]]
 
 
 def read_benchmarks(stage: EvaluateStage) -> Tasks:
     """The benchmarks of a stage with the questions of their tasks.
 
     Raises:
-        UserError: for an unknown benchmark or task, or data that are missing or damaged.
+        UserError: for an unknown benchmark or task, or missing or damaged data.
     """
     if not stage.benchmarks:
         return []
@@ -48,47 +43,29 @@ def read_benchmarks(stage: EvaluateStage) -> Tasks:
     return found
 
 
-def answer_benchmarks(stage: EvaluateStage, runtime: Runtime) -> Tasks:
-    """The benchmarks of a stage with the policy's answers; a question that is too long has none."""
+def answer_benchmarks(stage: EvaluateStage, backend: Backend, max_length: int, seed: int) -> Tasks:
+    """The benchmarks of a stage with a backend's answers; a question that is too long has none.
+
+    All benchmarks are asked at once. Keys are ``<benchmark>.<task>/<question>``.
+    """
     found = read_benchmarks(stage)
-    if not found:
-        return []
-    from rl.evaluation.asking import TooLong, fitted
-    from rl.inference.backend import Answer
-    from rl.inference.thinking import parted
-
-    tokenizer = for_stage(runtime.tokenizer, runtime.config, stage)
-
-    def count(messages: Messages) -> int:
-        return len(render_prompt(tokenizer, _turns(messages)))
-
-    asked: list[tuple[TaskRun, str, Prompt]] = []
-    for benchmark, tasks in found:
-        for task in tasks:
-            for question in task.questions:
-                try:
-                    room = runtime.config.model.max_length
-                    messages, shots = fitted(question, count, room, stage.sampling.max_tokens)
-                except TooLong:
-                    task.too_long += 1
-                    continue
-                task.shots_left_out += shots < len(question.shots)
-                prompt = Prompt(f"{benchmark.name}/{task.name}", tuple(_turns(messages)), question.id)
-                asked.append((task, question.id, prompt))
-    groups = runtime.answer(stage, [prompt for _, _, prompt in asked]) if asked else []
-    for (task, name, _), group in zip(asked, groups, strict=True):
-        completion = group.completions[0]
-        thinking, text = parted(completion.text, opens_thinking(tokenizer, group.prompt_ids))
-        cut = completion.finish_reason == "length"
-        task.answers[name] = [Answer(text, thinking, len(completion.token_ids), len(group.prompt_ids), cut)]
+    runs = {f"{benchmark.name}.{task.name}": task for benchmark, tasks in found for task in tasks}
+    if runs:
+        answer(runs, backend, max_length, sampling_of(stage, seed))
     return found
 
 
-def score_benchmarks(stage: EvaluateStage, found: Tasks, run_dir: Path, after: str) -> dict[str, float]:
-    """Score the answers; metrics ``benchmark/<name>/<task>``.
+def sampling_of(stage: EvaluateStage, seed: int) -> Sampling:
+    """How a stage's answers are drawn: one for each question."""
+    given = stage.sampling
+    return Sampling(given.temperature, given.top_p, given.max_tokens, seed=seed)
 
-    A summary goes to ``benchmarks.json`` of the run, in place of an earlier one of the same stage; answers and scores
-    to ``benchmarks/<stage>/<benchmark>``, as ``python -m rl.evaluate run`` leaves them.
+
+def score_benchmarks(stage: EvaluateStage, found: Tasks, run_dir: Path, after: str) -> dict[str, float]:
+    """Score the answers; returns metrics ``benchmark/<name>/<task>``.
+
+    A summary goes to ``benchmarks.json`` of the run, where it replaces an earlier one of the same stage. Answers and
+    scores go to ``benchmarks/<stage>/<benchmark>``, in the form of ``python -m rl.evaluate run``.
     """
     if not found:
         return {}
@@ -139,7 +116,3 @@ def stage_table(run_dir: Path) -> Table | None:
         figures = percent(one["score"]), between(one["interval"]), percent(one["fixed"])
         shown.add_row(one["after"], one["benchmark"], one["task"], str(one["n"]), *figures, "; ".join(notes(one)))
     return shown
-
-
-def _turns(messages: Messages) -> list[dict[str, str]]:
-    return [{"role": role, "content": content} for role, content in messages]

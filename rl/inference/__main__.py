@@ -1,4 +1,4 @@
-"""``python -m rl.inference NAME …``: commands that answer, look up and read without a training run."""
+"""``python -m rl.inference NAME …``: commands that need no training run: answer, retrieve, read judgments."""
 
 import importlib
 import sys
@@ -14,11 +14,11 @@ COMMANDS = {
     "structure": "rl.inference.structuring.structure_command",
     "strategies": "rl.evaluation.strategies.strategies_command",
 }
-"""Name of a command to the module whose ``main`` runs it."""
+"""Module of each command, whose ``main`` runs it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """What the command returns; 2 without one."""
+    """The exit code of the command; 2 without a known command."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in COMMANDS:
         print(f"usage: python -m rl.inference {{{','.join(COMMANDS)}}} …", file=sys.stderr)

@@ -1,15 +1,15 @@
-"""What answers questions: an engine on this machine or a served model."""
+"""What answers questions: an engine on this machine, a served model, or the policy of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 KEY_ENV = "OPENAI_API_KEY"
-"""Environment variable of the key that a server is given, unless another is named."""
+"""Environment variable that holds the key of a server, unless another is named."""
 Messages = tuple[tuple[str, str], ...]
-"""A conversation: (role, content), role being ``system``, ``user`` or ``assistant``."""
+"""A conversation: (role, content), the role being ``system``, ``user`` or ``assistant``."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Ask:
     """One conversation to complete."""
 
     key: str
-    """Unique among what is asked at once."""
+    """Unique among the asks of one call."""
     messages: Messages
     samples: int = 1
     """Answers wanted."""
@@ -41,18 +41,28 @@ class Answer:
     """Whether it ended at ``max_tokens``."""
 
 
+@dataclass(frozen=True)
+class SampledAnswer(Answer):
+    """An answer with its tokens, as training needs it."""
+
+    token_ids: list[int] = field(default_factory=list)
+    """[T], the stop token included when it was sampled."""
+    log_probs: list[float] = field(default_factory=list)
+    """[T], under the policy and temperature that sampled the tokens."""
+
+
 class Backend(Protocol):
-    """Completes conversations; batches, shards and orders them as suits it."""
+    """Completes conversations; it may put them into batches, spread them and reorder them."""
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
-        """Complete all; ``done`` is called once for each as it completes, in any order, from the calling thread.
+        """Complete all. ``done`` is called once for each as it completes, in any order, from the calling thread.
 
         Raises:
-            UserError: naming what failed and the mend, after every ask that did complete has been handed to ``done``.
+            UserError: naming what failed and the fix, after ``done`` was called for every ask that did complete.
         """
 
     def count_tokens(self, messages: Messages) -> int:
-        """Tokens of the prompt that the conversation makes (an estimate where the tokenizer can't be had)."""
+        """Tokens of the prompt that the conversation makes (an estimate where the tokenizer is not known)."""
 
     def close(self) -> None:
-        """Let go of engines and connections."""
+        """Release engines and connections."""

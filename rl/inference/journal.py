@@ -1,4 +1,4 @@
-"""Answers kept as they come: append-only files from which an interrupted run goes on, record by record."""
+"""Answers on the disk as they arrive: append-only files from which an interrupted run goes on, record by record."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rl.errors import UserError
 from rl.files import read_json, write_json
-from rl.inference.backend import Answer, Ask, Backend
+from rl.inference.backend import Answer, Ask, Backend, Messages, SampledAnswer
 
 BATCH = 32
-"""Answers written at once: what is lost at most when the process is killed, beside what was being generated."""
+"""Answers written at once. A process that is killed loses no more than these and those being generated."""
 
 
-def digest_of(ask: Ask) -> str:
-    """16 hexadecimal digits of what is asked: messages and sampling."""
+def digest_of(ask: Ask, bound: str | None = None) -> str:
+    """16 hexadecimal digits of what is asked: messages and sampling, and what else the answer is ``bound`` to."""
     content = {name: value for name, value in asdict(ask).items() if name != "key"}
+    content |= {} if bound is None else {"bound": bound}
     return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_lines(path: Path, notice: Callable[[str], None]) -> list[dict[str, Any]]:
-    """The records of a file of JSON lines. A last line that was half written is cut off, and told.
+    """The records of a file of JSON lines. A half-written last line is cut off, with a notice.
 
     Raises:
         UserError: naming file and line, if another line is damaged.
@@ -47,14 +48,14 @@ def read_lines(path: Path, notice: Callable[[str], None]) -> list[dict[str, Any]
                 raise ValueError(f"found {type(record).__name__}")
         except ValueError as error:
             raise UserError(
-                f"{path}, line {number} is no JSON object ({error}); remove the line, and what it held is done again"
+                f"{path}, line {number} is no JSON object ({error}); remove the line, and its content is made again"
             ) from None
         records.append(record)
     return records
 
 
 class JsonLines:
-    """A file to which JSON lines are appended, a batch at a time, each batch synced to the disk before going on."""
+    """A file to which JSON lines are appended in batches; each batch is synced to the disk."""
 
     def __init__(self, path: Path, batch: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,13 +63,13 @@ class JsonLines:
         self._pending: list[str] = []
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add a record; it is on the disk once its batch is full, or after :meth:`flush`."""
+        """Add a record; it is on the disk when its batch is full, or after :meth:`flush`."""
         self._pending.append(json.dumps(record, ensure_ascii=False))
         if len(self._pending) >= self.batch:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is pending."""
+        """Write the pending records."""
         if not self._pending:
             return
         with self.path.open("a", encoding="utf-8", errors="replace") as file:
@@ -78,7 +79,7 @@ class JsonLines:
         self._pending.clear()
 
     def close(self) -> None:
-        """Write what is pending; for ``contextlib.closing``."""
+        """Write the pending records; for ``contextlib.closing``."""
         self.flush()
 
 
@@ -99,67 +100,99 @@ def write_texts(path: Path, lines: Iterable[str]) -> None:
 
 
 class Journal:
-    """A backend whose answers are kept in a folder: what has been answered is not asked again.
+    """A backend that keeps its answers in a folder: what has been answered is not asked again.
 
-    Keys are ``file/question``; each file is ``<folder>/<file>.jsonl``, with a line for each ask: ``key``, ``asked``
-    (the digest of messages and sampling), ``prompt`` (the user's last message) and ``answers``.
+    The key of an ask is ``file/question``. Each file is ``<folder>/<file>.jsonl``, with a line for each ask: ``key``,
+    ``asked`` (the digest of messages and sampling), ``prompt`` (the user's last message) and ``answers``.
     """
 
     def __init__(
-        self, backend: Backend, folder: Path, batch: int = BATCH, notice: Callable[[str], None] = lambda text: None
+        self,
+        backend: Backend,
+        folder: Path,
+        batch: int = BATCH,
+        notice: Callable[[str], None] = lambda text: None,
+        bound: str | None = None,
+        together: bool = False,
     ) -> None:
+        """
+        Args:
+            backend: what is asked.
+            folder: where the answers are kept.
+            batch: answers written at once.
+            notice: shows a sentence to the user.
+            bound: a digest of what else the answers depend on, such as the weights. With it, answers that were asked
+                otherwise are removed and asked again. Without it the folder is the user's, and they are refused.
+            together: the answers of one call were drawn from one seed, so that they are used only if all are there.
+        """
         self.backend, self.folder, self.batch, self.notice = backend, folder, batch, notice
+        self.bound, self.together = bound, together
+        self.reused = 0
+        """Asks that the folder had an answer to."""
         self._known: dict[str, dict[str, dict[str, Any]]] = {}
         self._files: dict[str, JsonLines] = {}
+        self._unwritten = 0
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
-        """As a backend's; known answers come first. In the end every file lies in the order of the asks.
+        """As a backend's; known answers come first. In the end every file is in the order of the asks.
 
         Raises:
             UserError: if a file holds another question or other sampling under the same key, or from the backend.
         """
-        names = list(dict.fromkeys(ask.key.partition("/")[0] for ask in asks))
-        missing = []
+        names = list(dict.fromkeys(_file_of(ask.key) for ask in asks))
+        known = self._answered(asks)
+        if self.together and len(known) < len(asks):
+            known = {}
+        if self.bound is not None:
+            for name in names:
+                self._keep(name, known)
         for ask in asks:
-            record = self._records(ask.key.partition("/")[0]).get(ask.key)
-            if record is None:
-                missing.append(ask)
-                continue
-            if record["asked"] != digest_of(ask):
-                raise UserError(
-                    f"{self.folder} holds an answer to {ask.key} that was asked with another prompt or other sampling "
-                    f"(seed, samples, temperature, top_p, max_tokens); ask as before, or give another --out"
-                )
-            done(ask, [Answer(**answer) for answer in record["answers"]])
+            if ask.key in known:
+                done(ask, [_read_answer(answer) for answer in known[ask.key]["answers"]])
+        self.reused += len(known)
 
         def keep(ask: Ask, answers: list[Answer]) -> None:
-            name = ask.key.partition("/")[0]
             record = {
                 "key": ask.key,
-                "asked": digest_of(ask),
+                "asked": digest_of(ask, self.bound),
                 "prompt": ask.messages[-1][1],
                 "answers": [asdict(answer) for answer in answers],
             }
-            self._known[name][ask.key] = record
-            self._file(name).append(record)
+            self._add(_file_of(ask.key), record)
             done(ask, answers)
 
+        missing = [ask for ask in asks if ask.key not in known]
         try:
             if missing:
                 self.backend.generate(missing, keep)
         finally:
-            for file in self._files.values():
-                file.flush()
+            self._flush()
         for name in names:
             self._settle(name, [ask.key for ask in asks if ask.key.startswith(f"{name}/")])
 
-    def count_tokens(self, messages: Any) -> int:
+    def count_tokens(self, messages: Messages) -> int:
         """As the backend's."""
         return self.backend.count_tokens(messages)
 
     def close(self) -> None:
         """Close the backend."""
         self.backend.close()
+
+    def _answered(self, asks: Sequence[Ask]) -> dict[str, dict[str, Any]]:
+        """The records that answer the asks, by key. Raises UserError for one that was asked otherwise."""
+        found = {}
+        for ask in asks:
+            record = self._records(_file_of(ask.key)).get(ask.key)
+            if record is None:
+                continue
+            if record.get("asked") == digest_of(ask, self.bound):
+                found[ask.key] = record
+            elif self.bound is None:
+                raise UserError(
+                    f"{self.folder} holds an answer to {ask.key} that was asked with another prompt or other sampling "
+                    f"(seed, samples, temperature, top_p, max_tokens); ask as before, or give another --out"
+                )
+        return found
 
     def _records(self, name: str) -> dict[str, dict[str, Any]]:
         if name not in self._known:
@@ -170,11 +203,29 @@ class Journal:
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.jsonl"
 
-    def _file(self, name: str) -> JsonLines:
-        return self._files.setdefault(name, JsonLines(self._path(name), self.batch))
+    def _add(self, name: str, record: dict[str, Any]) -> None:
+        """Note a record. A batch is counted over all files, so that a kill costs one batch and not one of each file."""
+        self._known[name][record["key"]] = record
+        self._files.setdefault(name, JsonLines(self._path(name), self.batch)).append(record)
+        self._unwritten += 1
+        if self._unwritten >= self.batch:
+            self._flush()
+
+    def _flush(self) -> None:
+        for file in self._files.values():
+            file.flush()
+        self._unwritten = 0
+
+    def _keep(self, name: str, wanted: Container[str]) -> None:
+        """Remove all other records from a file."""
+        records = self._records(name)
+        kept = {key: record for key, record in records.items() if key in wanted}
+        if len(kept) < len(records):
+            write_lines(self._path(name), kept.values())
+            self._known[name] = kept
 
     def _settle(self, name: str, keys: Sequence[str]) -> None:
-        """Put a complete file in order, so that it does not tell how it came about. What was not asked stays behind."""
+        """Put a complete file in the order of the asks, however its answers arrived; other records follow."""
         records = self._known[name]
         asked = set(keys)
         order = [*keys, *(key for key in records if key not in asked)]
@@ -183,14 +234,22 @@ class Journal:
             self._known[name] = {key: records[key] for key in order}
 
 
+def _file_of(key: str) -> str:
+    return key.partition("/")[0]
+
+
+def _read_answer(fields: dict[str, Any]) -> Answer:
+    return SampledAnswer(**fields) if "token_ids" in fields else Answer(**fields)
+
+
 class OpenFolder:
-    """A results folder in use by this process alone, with a manifest of what was asked for and of the day it began."""
+    """A results folder that only this process uses; its manifest holds the settings and the day on which it began."""
 
     def __init__(self, folder: Path, asked: dict[str, Any]) -> None:
-        """Open a new folder, or an earlier one that was asked for the same.
+        """Open a new folder, or continue an earlier one with the same settings.
 
         Raises:
-            UserError: if another process uses it, or it holds answers of other settings.
+            UserError: if another process uses it, or if it holds answers of other settings.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = (folder / ".lock").open("w")
@@ -212,10 +271,10 @@ class OpenFolder:
             before = before | {"date": datetime.date.today().isoformat()}
             write_json(path, before)
         self.date = datetime.date.fromisoformat(before["date"])
-        """What chat templates take for today in every call with the same folder."""
+        """The day that chat templates take for today, the same in every call with this folder."""
 
     def close(self) -> None:
-        """Let others use the folder."""
+        """Release the folder."""
         self._lock.close()
 
 

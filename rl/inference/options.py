@@ -1,4 +1,4 @@
-"""Command-line options of everything that asks a model, and the backend that they choose."""
+"""Command-line options of all commands that ask a model, and the backend that they choose."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from typing import Any, Protocol
 from curricula.statutes.options import use_options
 from rl.errors import UserError
 from rl.files import read_json
-from rl.inference.backend import KEY_ENV, Backend
+from rl.inference.backend import KEY_ENV, Ask, Backend, Messages
 
 MIB = 2**20
 
 
 class Sized(Backend, Protocol):
-    """A backend that knows how much fits."""
+    """A backend with a known length."""
 
     max_length: int | None
-    """Longest prompt and completion together (tokens); None where it can't be known."""
+    """Longest prompt and completion together (tokens); None where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,10 @@ class Sampling:
     """Of one answer, thinking included."""
     samples: int = 1
     seed: int = 0
+
+    def ask(self, key: str, messages: Messages) -> Ask:
+        """A conversation to complete by this sampling."""
+        return Ask(key, messages, self.samples, self.temperature, self.max_tokens, self.top_p, self.seed)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -55,18 +59,18 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--threads", type=positive, default=1, help="threads of one engine on a CPU (%(default)s)")
     group.add_argument("--concurrency", type=positive, default=16, help="requests in flight at a server (%(default)s)")
     group.add_argument("--max-num-seqs", type=positive, default=256, help="sequences at once (%(default)s)")
-    group.add_argument("--ray-address", help="a running Ray cluster; default: one on this machine for the time")
+    group.add_argument("--ray-address", help="a running Ray cluster; default: one on this machine, for this command")
     group.add_argument(
         "--chat-template-kwargs",
         type=json_object,
         metavar="JSON",
         help="variables of the chat template, such as '{\"enable_thinking\": false}'",
     )
-    group.add_argument("--trust-remote-code", action="store_true", help="let the model's folder bring code of its own")
+    group.add_argument("--trust-remote-code", action="store_true", help="run code from the model's folder")
 
 
 def add_sampling(parser: argparse.ArgumentParser, several: bool = True) -> None:
-    """Add the options of sampling; without ``several`` one answer a question is drawn."""
+    """Add the options of sampling; without ``several`` each question gets one answer."""
     group = parser.add_argument_group("sampling")
     group.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (%(default)s)")
     group.add_argument("--top-p", type=float, default=1.0, help="nucleus mass (%(default)s)")
@@ -81,10 +85,10 @@ def add_sampling(parser: argparse.ArgumentParser, several: bool = True) -> None:
 
 
 def use_law_of(chosen: argparse.Namespace) -> None:
-    """Read the law that ``--as-of`` and ``--laws`` name; a folder that is gone on with keeps the day it began with.
+    """Read the law that ``--as-of`` and ``--laws`` name. A folder that is continued keeps the day of its start.
 
     Raises:
-        DataError: if the day is none.
+        DataError: if the day is not a date.
     """
     path = None if chosen.out is None else chosen.out / "manifest.json"
     if chosen.as_of is None and path is not None and path.is_file():
@@ -93,7 +97,7 @@ def use_law_of(chosen: argparse.Namespace) -> None:
 
 
 def positive(text: str) -> int:
-    """A number of at least 1."""
+    """A number that is at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is less than 1")
@@ -107,15 +111,15 @@ def json_object(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text} is not JSON: {error}") from None
     if not isinstance(found, dict):
-        raise argparse.ArgumentTypeError(f"{text} is no JSON object; write it as in '{{\"enable_thinking\": false}}'")
+        raise argparse.ArgumentTypeError(f"{text} is not a JSON object; write it like '{{\"enable_thinking\": false}}'")
     return found
 
 
 def sampling_of(chosen: argparse.Namespace) -> Sampling:
-    """The sampling that was asked for.
+    """The sampling that the options choose.
 
     Raises:
-        UserError: if it makes no sense.
+        UserError: if its values are impossible or contradict each other.
     """
     if chosen.temperature < 0 or not 0 < chosen.top_p <= 1:
         raise UserError(f"--temperature {chosen.temperature} --top-p {chosen.top_p}: at least 0, and in (0, 1]")
@@ -125,7 +129,7 @@ def sampling_of(chosen: argparse.Namespace) -> Sampling:
 
 
 def kind_of(chosen: argparse.Namespace) -> str:
-    """Which backend is meant.
+    """Which backend the options choose.
 
     Raises:
         UserError: if the options contradict each other.
@@ -139,7 +143,7 @@ def kind_of(chosen: argparse.Namespace) -> str:
 
 
 def identity(chosen: argparse.Namespace) -> str:
-    """What is asked: the served model's name, or the model's name and a digest of its weights."""
+    """The name of the model: of a served one as it is, else with a digest of its weights."""
     if kind_of(chosen) == "server":
         return str(chosen.served_model)
     folder = Path(chosen.model).expanduser()
@@ -147,8 +151,9 @@ def identity(chosen: argparse.Namespace) -> str:
 
 
 def weights_digest(folder: Path) -> str:
-    """12 hexadecimal digits of a model's folder: its small files whole, and of its weights size, first and last MiB,
-    since the largest models take minutes to read."""
+    """12 hexadecimal digits that identify a model's folder.
+
+    They depend on the size, the first and the last MiB of each file, because large weights take minutes to read."""
     found = hashlib.sha256()
     for path in sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.jinja")):
         size = path.stat().st_size
@@ -161,23 +166,23 @@ def weights_digest(folder: Path) -> str:
 
 
 def prompt_room(backend: Sized, max_tokens: int) -> int | None:
-    """Tokens that a prompt may have beside an answer of ``max_tokens``, which is given half of the model's length where
-    it would take more; None where the length is not known."""
+    """Most tokens of a prompt that leaves room for an answer of ``max_tokens``, or of half the model's length if that
+    is less. None where the length is not known."""
     length = backend.max_length
     return None if length is None else length - min(max_tokens, length // 2)
 
 
 @contextmanager
 def open_backend(chosen: argparse.Namespace, date: datetime.date | None = None) -> Iterator[Sized]:
-    """The backend that the options choose, for the time of a ``with`` block.
+    """The backend that the options choose, open inside a ``with`` block.
 
     Args:
         chosen: the options.
-        date: what the chat template takes for today; None is today.
+        date: the day that the chat template takes for today; None is today.
 
     Raises:
-        UserError: if the model can't be loaded or the server can't be asked.
-        ClusterError: if Ray or its devices can't be had.
+        UserError: if the model can't be loaded or the server can't be reached.
+        ClusterError: if Ray can't be started or reached, or has too few devices.
     """
     kind = kind_of(chosen)
     backend: Any

@@ -1,4 +1,4 @@
-"""A progress bar of generation: asks, tokens per second and time left."""
+"""A progress bar of generation: answered questions, tokens per second, time left."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rl.inference.backend import Answer, Ask, Backend, Messages
 
 
 class Metered:
-    """A backend that counts what it generates, and shows it at a terminal."""
+    """A backend that counts what it generates, and shows it if the output is a terminal."""
 
     def __init__(self, backend: Backend, console: Console) -> None:
         self.backend, self.console = backend, console
         self.title = "generating"
-        """What the bar says."""
+        """Title of the bar."""
         self.answered = self.tokens = 0
         """Asks answered, and tokens of their completions."""
         self.seconds = 0.0

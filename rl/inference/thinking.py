@@ -1,4 +1,4 @@
-"""Thinking and answer of a completion kept apart."""
+"""A completion split into thinking and answer."""
 
 from rl.inference.backend import Answer
 from rl.models.chat import THINK, THOUGHT
@@ -7,8 +7,8 @@ from rl.models.chat import THINK, THOUGHT
 def parted(completion: str, opened: bool = False) -> tuple[str, str]:
     """(thinking, answer) of a completion; ``opened`` says that the chat template wrote ``<think>`` into the prompt.
 
-    What a completion thinks without coming to an end is thinking, and its answer is empty. A completion that closes
-    what it never opened was opened by its prompt, whether that is known or not.
+    Thinking that does not end leaves an empty answer. A completion with ``</think>`` alone was opened by its prompt,
+    even where ``opened`` doesn't say so.
     """
     before, closed, after = completion.rpartition(THOUGHT)
     if closed:
@@ -20,12 +20,12 @@ def parted(completion: str, opened: bool = False) -> tuple[str, str]:
 
 
 def whole(answer: Answer) -> str:
-    """A completion as a model that marks its thinking writes it."""
+    """The completion again, with its thinking between marks."""
     return f"{THINK}{answer.thinking}{THOUGHT}{answer.text}" if answer.thinking else answer.text
 
 
 def prediction(text: str) -> str:
-    """What an answer gives to be scored: the content of its last ``<answer>…</answer>``, or all of it without one."""
+    """The part of an answer that is scored: the content of its last ``<answer>…</answer>``, or all without one."""
     end = text.rfind("</answer>")
     start = text.rfind("<answer>", 0, end) if end >= 0 else -1
     return text if start < 0 else text[start + len("<answer>") : end].strip()

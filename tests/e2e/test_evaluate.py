@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -18,6 +19,7 @@ from rl.inference.__main__ import main as inference
 from rl.inference.backend import Ask
 from rl.inference.backends.engine import EngineBackend, EngineSettings
 from rl.inference.backends.hf import TransformersBackend
+from rl.inference.journal import BATCH as BATCH_OF_A_STAGE
 from rl.inference.journal import read_lines
 from tests.e2e.catalogue import hold_to_catalogue
 from tests.e2e.runs import ROOT, left_over
@@ -125,39 +127,66 @@ def test_every_strategy_runs_on_a_nano_model(ray_cluster, nano, tmp_path, capsys
     assert (tmp_path / "strategies.svg").is_file()
 
 
+RUN = """
+import sys
+from rl.config.schema import RunConfig
+from rl.job import run
+run(RunConfig.model_validate_json(sys.argv[1]))
+"""
+
+
+def kill_while_it_evaluates(given, stage, least):
+    """Start a run in a process of its own, and kill it once so many answers are on the disk; gives their number."""
+    import psutil
+
+    log = given.run_dir + ".log"
+    with open(log, "w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", RUN, given.model_dump_json()], cwd=ROOT, stdout=file, stderr=file
+        )
+    folder, deadline = Path(given.run_dir) / "answers" / stage, time.monotonic() + 600
+
+    def written():
+        return sum(path.read_bytes().count(b"\n") for path in folder.glob("*.jsonl"))
+
+    while written() < least:
+        assert process.poll() is None and time.monotonic() < deadline, Path(log).read_text()[-4000:]
+        time.sleep(0.01)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait(60)
+    assert not left_over([one for one in family if "RolloutActor" in one.name()], 60)
+    return written()
+
+
 @pytest.mark.timeout(1200)
-def test_a_stage_asks_the_engines_of_its_run(ray_cluster, models, tmp_path, capsys):
-    tasks, sampling = ["age", "exam_single"], {"temperature": 0, "max_tokens": 16}
-    stage = {"name": "look", "kind": "evaluate", "sampling": sampling}
-    benchmarks = {"held_out": tasks, "limit": 5, "shots": 1}
-    job.run(config(tmp_path, models, [stage | {"benchmarks": benchmarks}]))
-    assert "held_out" in capsys.readouterr().out
-    records = json.loads((tmp_path / "benchmarks.json").read_text())
+def test_a_stage_asks_the_engines_of_its_run_and_goes_on_after_a_kill(ray_cluster, models, tmp_path, capsys):
+    tasks, sampling = ["age", "exam_single"], {"temperature": 0, "max_tokens": 40}
+    stage = {"name": "look", "kind": "evaluate", "tasks": ["limitation"], "questions": 8, "sampling": sampling}
+    stage |= {"benchmarks": {"held_out": tasks, "limit": 30, "shots": 1}}
+    # One sequence at a time, handed over every two seconds, so that it can be killed in the middle.
+    given = config(tmp_path / "run", models, [stage], rollout={"max_num_seqs": 1, "timeout_s": 8.0})
+    kept = kill_while_it_evaluates(given, "look", least=8 + BATCH_OF_A_STAGE)
+    assert 8 < kept < 8 + 60
+    job.run(given)
+    printed, folder = capsys.readouterr().out, tmp_path / "run"
+    assert "held_out" in printed and f"stage look went on from {kept} answers" in printed
+    assert not (folder / "answers").exists(), "what is done is kept elsewhere"
+    records = json.loads((folder / "benchmarks.json").read_text())
     assert [(one["task"], one["n"], one["after"]) for one in records] == [
-        ("age", 5, "base"),
-        ("exam_single", 5, "base"),
+        ("age", 30, "base"),
+        ("exam_single", 30, "base"),
     ]
-    assert {"benchmark/held_out/age", "benchmark/held_out/exam_single"} <= hold_to_catalogue(tmp_path)
-    assert (
-        evaluate(["report", str(tmp_path / "benchmarks" / "look" / "held_out"), "--out", str(tmp_path / "p.html")]) == 0
-    )
-    same = [
-        "run",
-        "--benchmark",
-        "held_out",
-        "--tasks",
-        "age",
-        "exam_single",
-        "--model",
-        str(models["untied"]),
-        "--shots",
-    ]
-    same += ["1", "--limit", "5", "--max-tokens", "16", "--backend", "transformers", "--out", str(tmp_path / "alone")]
+    logged = hold_to_catalogue(folder)
+    assert {"benchmark/held_out/age", "benchmark/held_out/exam_single", "accuracy/limitation"} <= logged
+    results = folder / "benchmarks" / "look" / "held_out"
+    assert evaluate(["report", str(results), "--out", str(tmp_path / "p.html")]) == 0
+    same = ["run", "--benchmark", "held_out", "--tasks", *tasks, "--model", str(models["untied"]), "--shots", "1"]
+    same += ["--limit", "30", "--max-tokens", "40", "--backend", "transformers", "--out", str(tmp_path / "alone")]
     assert evaluate(same) == 0
-    for task in ("age", "exam_single"):
-        stage_answers = read_lines(tmp_path / "benchmarks" / "look" / "held_out" / "answers" / f"{task}.jsonl", print)
-        alone = read_lines(tmp_path / "alone" / "answers" / f"{task}.jsonl", print)
-        assert [one["answers"] for one in stage_answers] == [one["answers"] for one in alone]
+    for task in tasks:
+        found, alone = (read_lines(one / "answers" / f"{task}.jsonl", print) for one in (results, tmp_path / "alone"))
+        assert [(one["key"], one["answers"]) for one in found] == [(one["key"], one["answers"]) for one in alone]
 
 
 @pytest.mark.timeout(1200)

@@ -1,7 +1,7 @@
-"""A backend whose answers a test decides."""
+"""A backend whose answers a test decides, and what is asked of it."""
 
 from rl.errors import UserError
-from rl.inference.backend import Answer
+from rl.inference.backend import Answer, Ask
 from rl.inference.thinking import parted
 
 
@@ -27,3 +27,15 @@ class Scripted:
 
     def close(self):
         pass
+
+
+def asks(count, **sampling):
+    """Questions ``t/0``, ``t/1``, …"""
+    return [Ask(f"t/{number}", (("user", f"问题{number}"),), **sampling) for number in range(count)]
+
+
+def collect(backend, given):
+    """The answers to asks, by key."""
+    found = {}
+    backend.generate(given, lambda ask, answers: found.update({ask.key: answers}))
+    return found

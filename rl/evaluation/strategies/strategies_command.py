@@ -22,7 +22,8 @@ from cluster.errors import ClusterError
 from curricula.errors import DataError
 from rl.errors import UserError
 from rl.evaluation import judging, own
-from rl.evaluation.run_command import ROOT_ENV, TaskRun, find_benchmark, read_tasks
+from rl.evaluation.asking import TaskRun
+from rl.evaluation.run_command import ROOT_ENV, find_benchmark, read_tasks
 from rl.evaluation.strategies.majority import KINDS
 from rl.evaluation.strategies.methods import Model, Result, Strategies, StrategySettings
 from rl.evaluation.strategies.outcome import outcome_model

@@ -1,7 +1,6 @@
 """Work that takes longer than a time limit in all, and never than a part of it between two answers."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,10 +8,8 @@ import ray
 
 from cluster.health import Supervised
 from rewards.verdict import Sample, Verdict
-from rl.actors import rollout as rollout_module
 from rl.actors.reward import RewardActor
-from rl.actors.rollout import RolloutActor, RolloutSpec
-from rl.config.schema import ModelConfig, RewardConfig, RolloutConfig
+from rl.config.schema import RewardConfig
 from rl.config.stages import SamplingConfig
 from rl.driver.calls import Limits, Panel, complete, patience
 from tests.rewards import misbehaving
@@ -21,65 +18,35 @@ PROMPTS = [[20 + i, 300 + 7 * i, 40, 50 + i] for i in range(12)]
 SLOW = f"{misbehaving.__name__}:slow"
 
 
-class SlowActor(RolloutActor):
-    """The real engine, with a pause before every step."""
-
-    def __init__(self, spec: RolloutSpec) -> None:
-        super().__init__(spec)
-        self.pause_s = 0.0
-        step = self.llm.llm_engine.step
-
-        def slowed():
-            time.sleep(self.pause_s)
-            return step()
-
-        self.llm.llm_engine.step = slowed
-
-    def slow_down(self, pause_s: float) -> None:
-        self.pause_s = pause_s
+def _plain(completions):
+    return [(c.token_ids.tolist(), c.text, c.finish_reason) for c in completions]
 
 
-@pytest.fixture(scope="module")
-def actor(ray_cluster, models):
-    path = str(models["tied"])
-    spec = RolloutSpec(ModelConfig(path=path, max_length=128), RolloutConfig(threads=1), path, "cpu", 0, "shm")
-    options = {"num_cpus": 0, "runtime_env": {"env_vars": rollout_module.environment(spec)}}
-
-    def up(handle):
-        ray.get(handle.ready.remote(), timeout=300)
-
-    found = Supervised("rollout/slow", SlowActor, (spec,), options, 5, up)
-    up(found.handle)
-    yield found
-    found.stop()
+def _complete(actor, sampling, timeout_s):
+    found = dict(one for part in complete(actor, PROMPTS, sampling, 7, timeout_s) for one in part)
+    return _plain(found[place][0] for place in range(len(PROMPTS)))
 
 
-def _same(found, expected):
-    return [(c.token_ids.tolist(), c.text, c.finish_reason) for c in found] == [
-        (c.token_ids.tolist(), c.text, c.finish_reason) for c in expected
-    ]
+def _expected(actor, sampling):
+    return _plain(group[0] for group in actor.call("generate", PROMPTS, 1, sampling, 7, timeout_s=300))
 
 
-def test_an_evaluation_may_take_longer_than_the_limit_and_answers_the_same(actor):
+def test_sampling_may_take_longer_than_the_limit_and_answers_the_same(actor, request):
     """Fifty steps of a tenth of a second and more, under a limit of three seconds."""
     sampling = SamplingConfig(temperature=1.0, max_tokens=50, min_tokens=50)
-    expected = [group[0] for group in actor.call("generate", PROMPTS, 1, sampling, 7, timeout_s=300)]
-    actor.call("slow_down", 0.1, timeout_s=60)
-    before = actor.restarts
-    assert _same(complete(actor, PROMPTS, sampling, 7, timeout_s=3.0), expected)
+    expected, before = _expected(actor, sampling), actor.restarts
+    assert _complete(request.getfixturevalue("slow_actor"), sampling, 3.0) == expected
     assert actor.restarts == before
-    actor.call("slow_down", 0.0, timeout_s=60)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_an_engine_lost_on_the_way_answers_the_same(actor, temperature):
+def test_an_engine_lost_on_the_way_answers_the_same(actor, request, temperature):
     sampling = SamplingConfig(temperature=temperature, max_tokens=40)
-    expected = [group[0] for group in actor.call("generate", PROMPTS, 1, sampling, 7, timeout_s=300)]
-    actor.call("slow_down", 0.1, timeout_s=60)
-    before = actor.restarts
+    expected, before = _expected(actor, sampling), actor.restarts
+    request.getfixturevalue("slow_actor")
     killer = threading.Timer(1.5, lambda: ray.kill(actor.handle))
     killer.start()
-    assert _same(complete(actor, PROMPTS, sampling, 7, timeout_s=60.0), expected)
+    assert _complete(actor, sampling, 60.0) == expected
     killer.join()
     assert actor.restarts == before + 1
 

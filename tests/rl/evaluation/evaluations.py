@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rl.evaluation.asking import answer
 from rl.evaluation.own import BENCHMARK
-from rl.evaluation.run_command import answer, assess, read_tasks
+from rl.evaluation.run_command import assess, read_tasks
 from rl.inference.backend import Answer
 from rl.inference.journal import Journal, OpenFolder
 from rl.inference.options import Sampling
@@ -49,7 +50,7 @@ def evaluation(folder: Path, model: str, right, limit: int = 6, tasks=TASKS) -> 
         thinking = f"想一想。{CITED}{HOSTILE}{TEMPLATES}" if place % 2 == 0 else ""
         return thinking, f"{HOSTILE}{TEMPLATES}<answer>{said}</answer>"
 
-    answer(runs, Journal(Scripted(say), folder / "answers"), None, sampling)
+    answer({run.name: run for run in runs}, Journal(Scripted(say), folder / "answers"), None, sampling)
     assess(BENCHMARK, runs, folder, head, None)
     opened.close()
     return folder

@@ -24,9 +24,9 @@ from rl.config.derive import BatchNumbers
 from rl.config.schema import RunConfig, TrackerConfig
 from rl.driver.steps import rows
 from rl.driver.updates import StepUpdate
+from rl.evaluation.asking import TaskRun
 from rl.evaluation.benchmark import Benchmark, Question
 from rl.evaluation.benchmarks.lexeval import BENCHMARK as LEXEVAL
-from rl.evaluation.run_command import TaskRun
 from rl.evaluation.stage import score_benchmarks
 from rl.files import write_json
 from rl.inference.backend import Answer

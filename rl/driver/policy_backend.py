@@ -1,0 +1,161 @@
+"""The policy in training as a backend: its rollout actors complete conversations."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from cluster.health import Supervised
+from curricula.prompts import Prompt
+from rl.config.stages import SamplingConfig
+from rl.data.tokens import encode_prompts
+from rl.driver.calls import complete
+from rl.driver.stream import stable_seed
+from rl.errors import UserError
+from rl.inference.backend import Answer, Ask, Messages, SampledAnswer
+from rl.inference.thinking import parted
+from rl.models.chat import opens_thinking, render_prompt
+from rl.samples import Completion
+
+Arrived = list[tuple[Ask, list[Completion]]] | BaseException | None
+"""What the thread of an actor hands over: completed asks, an error, or None at its end."""
+
+
+class PolicyBackend:
+    """Answers by the rollout actors of a run, with the policy's current weights.
+
+    The actors take the asks in turn. An actor draws all of its sampled answers from one seed, so a sampled answer
+    depends on what else is asked; a greedy one doesn't, except for rounding.
+    """
+
+    def __init__(
+        self,
+        actors: Sequence[Supervised],
+        tokenizer: Any,
+        sampling: SamplingConfig,
+        name: str,
+        max_length: int,
+        timeout_s: float,
+        tokens: bool = False,
+        before: Callable[[], None] = lambda: None,
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            actors: the rollout actors.
+            tokenizer: the policy's, bound to the arguments of its chat template.
+            sampling: sets what an ask does not: ``top_k`` and ``min_tokens``.
+            name: the stage that asks; seeds depend on it.
+            max_length: longest prompt and answer together (tokens).
+            timeout_s: longest silence of an actor (seconds).
+            tokens: whether answers are :class:`SampledAnswer`, with their tokens.
+            before: called before the actors are asked; brings them to the policy's weights.
+            after: called when all asks are answered; frees a shared GPU.
+        """
+        self.actors, self.tokenizer, self.sampling, self.name = actors, tokenizer, sampling, name
+        self.max_length, self.timeout_s, self.tokens = max_length, timeout_s, tokens
+        self.before, self.after = before, after
+
+    def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
+        """Complete all; asks with different sampling are completed one after the other.
+
+        Raises:
+            UserError: if a prompt leaves no room for an answer, or an actor was lost too often.
+        """
+        prompts = self._encoded(asks)
+        self.before()
+        for _, alike in groupby(sorted(asks, key=_drawn), _drawn):
+            self._complete(list(alike), prompts, done)
+        self.after()
+
+    def count_tokens(self, messages: Messages) -> int:
+        """Tokens of the prompt."""
+        return len(render_prompt(self.tokenizer, _turns(messages)))
+
+    def close(self) -> None:
+        """Do nothing: the actors belong to the run."""
+
+    def _encoded(self, asks: Sequence[Ask]) -> dict[str, list[int]]:
+        given = [Prompt(self.name, _turns(ask.messages), "", where=ask.key) for ask in asks]
+        prompts = {ask.key: ids.tolist() for ask, ids in zip(asks, encode_prompts(self.tokenizer, given), strict=True)}
+        for key, ids in prompts.items():
+            if len(ids) >= self.max_length:
+                raise UserError(
+                    f"stage {self.name}: {key} has {len(ids)} tokens, and the model takes {self.max_length} with the "
+                    f"answer; raise model.max_length or leave the question out"
+                )
+        return prompts
+
+    def _complete(
+        self, asks: Sequence[Ask], prompts: Mapping[str, list[int]], done: Callable[[Ask, list[Answer]], None]
+    ) -> None:
+        """Complete asks of the same sampling, each actor driven by a thread."""
+        arrived: queue.Queue[Arrived] = queue.Queue()
+        stop = threading.Event()
+        shares = [asks[place :: len(self.actors)] for place in range(min(len(self.actors), len(asks)))]
+        for place, share in enumerate(shares):
+            threading.Thread(target=self._drive, args=(place, share, prompts, arrived, stop), daemon=True).start()
+        working, problem = len(shares), None
+        try:
+            while working:
+                found = arrived.get()
+                if found is None:
+                    working -= 1
+                elif isinstance(found, BaseException):
+                    problem = problem or found
+                    stop.set()
+                else:
+                    for ask, completions in found:
+                        done(ask, [self._answer(prompts[ask.key], one) for one in completions])
+        finally:
+            stop.set()
+        if isinstance(problem, RuntimeError | TimeoutError):
+            raise UserError(
+                f"stage {self.name}: {problem}. The answers so far are kept: run the same command again to go on"
+            ) from problem
+        if problem is not None:
+            raise problem
+
+    def _drive(
+        self,
+        place: int,
+        share: Sequence[Ask],
+        prompts: Mapping[str, list[int]],
+        arrived: queue.Queue[Arrived],
+        stop: threading.Event,
+    ) -> None:
+        """Have one actor complete its share."""
+        first = share[0]
+        asked = {"temperature": first.temperature, "top_p": first.top_p, "max_tokens": first.max_tokens}
+        sampling = self.sampling.model_copy(update=asked)
+        seed = stable_seed(first.seed, self.name, place)
+        ids = [prompts[ask.key] for ask in share]
+        try:
+            for part in complete(self.actors[place], ids, sampling, seed, self.timeout_s, first.samples):
+                arrived.put([(share[number], completions) for number, completions in part])
+                if stop.is_set():
+                    break
+        except BaseException as error:  # raised by the calling thread
+            arrived.put(error)
+        finally:
+            arrived.put(None)
+
+    def _answer(self, prompt: Sequence[int], completion: Completion) -> Answer:
+        thinking, text = parted(completion.text, opens_thinking(self.tokenizer, prompt))
+        ids = completion.token_ids.tolist()
+        cut = completion.finish_reason == "length"
+        if self.tokens:
+            return SampledAnswer(text, thinking, len(ids), len(prompt), cut, ids, completion.log_probs.tolist())
+        return Answer(text, thinking, len(ids), len(prompt), cut)
+
+
+def _drawn(ask: Ask) -> tuple[float, ...]:
+    """What is equal in asks that are completed together."""
+    return ask.temperature, ask.top_p, ask.max_tokens, ask.samples, ask.seed
+
+
+def _turns(messages: Messages) -> tuple[dict[str, str], ...]:
+    return tuple({"role": role, "content": content} for role, content in messages)

@@ -1,0 +1,28 @@
+"""Benchmarks of an evaluation stage."""
+
+import pytest
+
+from rl.config.stages import EvaluateStage
+from rl.errors import UserError
+from rl.evaluation.stage import read_benchmarks
+
+
+@pytest.mark.parametrize(
+    ("benchmarks", "message"),
+    [
+        ({"lexeval": [11]}, r"task 11 was read as a number; put its name in quotes"),
+        ({"root": "x"}, r"give tasks, data or benchmarks; all are empty"),
+        ({"held_out": "age"}, r"benchmarks.held_out='age': root is text, shots and limit numbers, the rest lists"),
+    ],
+)
+def test_benchmarks_of_a_stage_are_checked_by_form(benchmarks, message):
+    with pytest.raises(ValueError, match=message):
+        EvaluateStage(name="look", kind="evaluate", benchmarks=benchmarks)
+
+
+def test_benchmarks_of_a_stage_are_read_before_anything_starts():
+    stage = EvaluateStage(name="look", kind="evaluate", benchmarks={"held_out": ["age"], "limit": 3, "shots": 2})
+    ((benchmark, (task,)),) = read_benchmarks(stage)
+    assert benchmark.name == "held_out" and len(task.questions) == 3 and len(task.questions[0].shots) == 2
+    with pytest.raises(UserError, match="has no task agee"):
+        read_benchmarks(EvaluateStage(name="look", kind="evaluate", benchmarks={"held_out": ["agee"]}))
