@@ -26,7 +26,7 @@ from rewards.judge.service import JudgeService
 from rewards.pool import WorkerPool
 from rewards.published import PUBLISHED
 from rewards.registry import JUDGED, REWARDS, Part, Weights
-from rewards.total import expand, find, split
+from rewards.total import expand, find, score_apart
 from rewards.verdict import Sample, Verdict
 
 BATCH = 512
@@ -84,15 +84,11 @@ class Scorer:
     def __init__(self, pool: WorkerPool, judge: JudgeService | None) -> None:
         self.pool, self.judge = pool, judge
 
-    def score(self, samples: Sequence[Sample], weights: Weights) -> list[Verdict]:
+    def score(self, samples: Sequence[Sample], weights: Weights) -> Sequence[Verdict]:
         """One verdict a sample, in order."""
-        rules, judged = split(weights)
-        if self.judge is None or not judged:
+        if self.judge is None:
             return self.pool.score(samples, weights)
-        decided = self.judge.score(samples, judged)
-        if not rules:
-            return decided
-        return [a + b for a, b in zip(self.pool.score(samples, rules), decided, strict=True)]
+        return score_apart(samples, weights, self.pool.score, self.judge.score)
 
     def close(self) -> None:
         """End the workers and close the cache."""

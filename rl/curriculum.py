@@ -42,7 +42,7 @@ def run_curriculum(runtime: Runtime) -> None:
                 if lost > TRAINER_RESTARTS:
                     raise
                 runtime.tracker.console.print(f"[yellow]{error}; starting the trainer again[/yellow]")
-                runtime.restart_trainer()
+                runtime.lineage.restart_trainer()
 
 
 def may_begin(stage: GRPOStage, runtime: Runtime) -> bool:
@@ -72,12 +72,12 @@ def may_begin(stage: GRPOStage, runtime: Runtime) -> bool:
 def run_stage(stage: Stage, runtime: Runtime) -> None:
     """Run one stage and record that it is done; a training stage leaves a Hugging Face export."""
     if isinstance(stage, EvaluateStage | PerplexityStage):
-        runtime.load_weights_before(stage.name)
+        runtime.lineage.load_before(stage.name)
         STAGES[stage.kind](stage, runtime)
         runtime.manifest.record(stage.name, done=True, tracker=runtime.tracker.state_dict())
         return
     STAGES[stage.kind](stage, runtime)
     export = Path("exports") / stage.name
     runtime.trainer.call("export", str((runtime.run_dir / export).resolve()))
-    runtime.weights_from = runtime.trained_up_to(stage.name)
+    runtime.lineage.end_training(stage.name)
     runtime.manifest.record(stage.name, done=True, export=str(export))

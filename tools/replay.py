@@ -110,7 +110,7 @@ def replay(config: RunConfig, stage: GRPOStage, step: int) -> dict[str, float]:
         )
         try:
             if stage.algorithm.kl_coef > 0:
-                runtime.load_reference_before(stage.name)
+                runtime.lineage.load_reference_before(stage.name)
             checkpoint = runtime.checkpoints.latest(stage.name, at_most=step)
             updates = stage.steps * batch.updates_per_step
             prepare_trainer(runtime, stage.name, stage.optim, updates, checkpoint)

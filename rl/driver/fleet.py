@@ -50,7 +50,8 @@ class Fleet:
         self.placement = reserve(
             [bundle] * (ranks + replicas if self.split else together), config.cluster.placement_timeout_s
         )
-        self.weights = WeightSync(self)
+        sync_s = config.rollout.timeout_s
+        self.weights = WeightSync(self, self.backend, self.shared_file, sync_s, self.engine_start_s)
         self.rollouts: list[Supervised] = []
         self.rewards: list[Supervised] = []
         self.judges: list[Supervised] = []

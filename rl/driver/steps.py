@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from rl.config.stages import GRPOStage, MidTrainingStage, OptimConfig, SFTStage
-from rl.driver.runtime import IN_TRAINING, Runtime
+from rl.driver.runtime import Runtime
 from rl.errors import UserError
 from rl.records.checkpoint import Checkpoint
+from rl.records.rollouts import rows
 from rl.samples import Group
 
 TrainingStage = MidTrainingStage | SFTStage | GRPOStage
@@ -97,7 +98,7 @@ class StepLoop:
         name, after = self.stage.name, ending["weights_after"]
         self.runtime.manifest.record(name, ended=ending)
         if after is not None:
-            self.runtime.load_weights_of(name)
+            self.runtime.lineage.load_after(name)
         if ending["kind"] != "best":
             step = f"after step {ending['step']} of {self.stage.steps}"
             self.runtime.tracker.console.print(f"stage {name} ends {step} ({ending['kind']}): {ending['why']}")
@@ -169,43 +170,18 @@ def prepare_trainer(
 ) -> dict[str, Any] | None:
     """Bring the trainer to a checkpoint of a stage and return the driver's part of it; or to the start of the stage."""
     if checkpoint is None:
-        runtime.load_weights_before(name)
+        runtime.lineage.load_before(name)
         runtime.trainer.begin_stage(optim, updates)
-        runtime.weights_from = IN_TRAINING
+        runtime.lineage.begin_training()
         return None
     driver = runtime.checkpoints.driver(checkpoint)
     runtime.trainer.begin_stage(optim, updates)
     runtime.trainer.call("load", str(checkpoint.engine.resolve()), weights_only=False)
     runtime.weights_changed()
-    runtime.weights_from = IN_TRAINING
+    runtime.lineage.begin_training()
     return driver
 
 
 def finite(metrics: dict[str, float]) -> bool:
     """Whether a step's update was made from finite numbers."""
     return all(math.isfinite(metrics.get(name, 0.0)) for name in ("grad_norm", "loss"))
-
-
-def rows(group: Group, part: int) -> list[dict[str, Any]]:
-    """A group as rows of a rollout file, one a completion; ``part`` of its step says with which it was trained on."""
-    scored = group.error is None
-    return [
-        {
-            "uid": group.uid,
-            "part": part,
-            "task": group.prompt.task,
-            "prompt": group.prompt.messages[-1]["content"],
-            "completion": completion.text,
-            "reference": group.prompt.reference,
-            "reward": group.rewards[i] if scored else None,
-            "parts": group.parts[i] if scored else {},
-            "prompt_ids": group.prompt_ids,
-            "token_ids": completion.token_ids.tolist(),
-            "log_probs": completion.log_probs.tolist(),
-            "weight_version": completion.weight_version,
-            "finish_reason": completion.finish_reason,
-            "error": group.error,
-            "reason": group.reasons[i] if scored and group.reasons else "",
-        }
-        for i, completion in enumerate(group.completions)
-    ]

@@ -7,10 +7,10 @@ from curricula.records import read_prompts
 from curricula.tasks import make_prompts
 from rl.config.stages import EvaluateStage
 from rl.driver.runtime import Runtime
-from rl.driver.steps import rows
 from rl.evaluation.own import EVALUATION_SEED
 from rl.evaluation.stage import answer_benchmarks, score_benchmarks
 from rl.records.results import EvalResult, save
+from rl.records.rollouts import rows
 from rl.samples import Group
 
 
@@ -36,8 +36,8 @@ def run(stage: EvaluateStage, runtime: Runtime) -> None:
             found = answer_benchmarks(stage, runtime)
         with runtime.tracker.phase("reward"):
             if prompts:
-                groups = runtime.score(groups, {"accuracy": 1.0, "format": 0.0})
-    after = runtime.weights_from or "base"
+                groups = runtime.scorer.score(groups, {"accuracy": 1.0, "format": 0.0})
+    after = runtime.lineage.weights_from or "base"
     metrics = score_benchmarks(stage, found, runtime.run_dir, after)
     if prompts:
         result = summarise(stage, groups, after)

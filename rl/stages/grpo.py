@@ -16,7 +16,7 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
     batch = batch_numbers(runtime.config, stage)
     sampler = runtime.sampler(stage)
     if stage.algorithm.kl_coef > 0:
-        runtime.load_reference_before(stage.name)
+        runtime.lineage.load_reference_before(stage.name)
     updates = stage.steps * batch.updates_per_step
     gates = GateWatch(conditions(stage.gates.leave), conditions(stage.gates.fall_back))
     with runtime.stream(stage, sampler) as stream:
@@ -30,7 +30,7 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
                 sampler.observe(group.index, group.rewards, solved(group))
             runtime.sampling_done()
             metrics = group_metrics(update, runtime.fleet.weights.version) | sampler.metrics() | update.finish()
-            metrics |= runtime.judge_metrics()
+            metrics |= runtime.scorer.judge_metrics()
             runtime.verify_parity(metrics)
             opened = gates.observe(metrics)
             if opened is not None:

@@ -70,7 +70,7 @@ def test_groups_come_as_they_complete_and_every_prompt_once():
     with stream_of([ScriptedEngine()], TICKS) as stream:
         assert step(stream, 0) == [["u001", "u003"], ["u002", "u000"]]
         assert [uid for part in step(stream, 1) for uid in part] == ["u005", "u007", "u006", "u004"]
-        assert not stream.requests and stream.drawn == 8
+        assert not stream.pending and stream.drawn == 8
 
 
 @pytest.mark.parametrize("repeat", range(3))
@@ -99,11 +99,11 @@ def test_staleness_is_bounded_and_the_ledger_exact(staleness, engines):
     with stream_of([ScriptedEngine(0.001) for _ in range(engines)], ticks, staleness) as stream:
         for version in range(6):
             stream.fill(version)
-            born |= {uid: request.version for uid, request in stream.requests.items() if uid not in born}
+            born |= {uid: prompt.version for uid, prompt in stream.pending.items() if uid not in born}
             assert stream.drawn <= (version + 1 + staleness) * 4
             for part in stream.take(4, version, lambda name: nullcontext()):
                 taken += [(group.uid, version - born[group.uid]) for group in part]
-        assert not stream.requests, "nothing is left over at the end of a stage"
+        assert not stream.pending, "nothing is left over at the end of a stage"
     assert sorted(uid for uid, _ in taken) == [f"u{i:03d}" for i in range(24)], "none twice, none lost"
     assert 0 < max(age for _, age in taken) <= staleness
 
