@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rewards.judge.client import JudgeSettings
+from rewards.judge.options import judge_settings
 from rewards.judge.prompts import DIMENSIONS
 from rewards.judge.service import JudgeService
 from rewards.verdict import Sample, Verdict
 from rl.evaluation.benchmark import Benchmark, Question
 from rl.inference.journal import write_lines
 
-KEY_ENV = "JUDGE_API_KEY"
 CRITERIA = {
     "lexeval/5_1": "summary",
     "lexeval/5_2": "judicial_analysis",
@@ -58,18 +57,12 @@ class Marks:
         return found | ({"first_error": errors[0]} if errors else {})
 
 
-def service(url: str, model: str, cache: Path, concurrency: int = 16, guided: Any = "json") -> JudgeService:
-    """The judge that is served at an address, with its key from the environment and its answers kept in ``cache``."""
-    settings = JudgeSettings(
-        base_url=url.rstrip("/"),
-        model=model,
-        api_key=os.environ.get(KEY_ENV),
-        concurrency=concurrency,
-        guided=guided,
-        max_tokens=1024,
-        timeout_s=120.0,
-    )
-    return JudgeService(settings, cache, batch_timeout_s=24 * 3600.0)
+def service(chosen: argparse.Namespace) -> JudgeService | None:
+    """The judge that the options name, with its answers kept in the folder of the results; None if they name none."""
+    settings = judge_settings(chosen, concurrency=chosen.concurrency, max_tokens=1024, timeout_s=120.0)
+    if settings is None:
+        return None
+    return JudgeService(settings, chosen.out / "judge.sqlite", batch_timeout_s=24 * 3600.0)
 
 
 def judge(
