@@ -69,17 +69,17 @@ def dispatch(
 
     Args:
         program: how the command is started, such as ``python -m rl.evaluate``.
-        modules: module of each name; it is imported only when its name is given.
+        modules: module of each name, which may be given as ``--name`` too; it is imported only then.
         argv: the arguments; None for those of this process.
         prepare: called before the module is imported.
     """
     if argv is None:
         require_utf8()
-    name, *rest = [*(sys.argv[1:] if argv is None else argv), ""]
+    first, *rest = [*(sys.argv[1:] if argv is None else argv), ""]
+    name = first.removeprefix("--")
     if name not in modules:
-        helps = name in ("-h", "--help")
-        names = ",".join(name for name in modules if not name.startswith("-"))
-        print(f"usage: {program} {{{names}}} …", file=sys.stdout if helps else sys.stderr)
+        helps = first in ("-h", "--help")
+        print(f"usage: {program} {{{','.join(modules)}}} …", file=sys.stdout if helps else sys.stderr)
         return 0 if helps else 2
     prepare()
     return int(importlib.import_module(modules[name]).main(rest[:-1]))

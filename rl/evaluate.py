@@ -12,7 +12,6 @@ COMMANDS = {
     "run": "rl.evaluation.run_command",
     "score": "rl.evaluation.score_command",
     "serve": "rl.evaluation.web.serve",
-    "--report": "rl.evaluation.report_command",  # accepted as well
 }
 
 

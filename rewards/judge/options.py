@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
 
 from rewards.judge.client import JudgeSettings
 
@@ -27,14 +26,8 @@ def add_judge(parser: argparse._ActionsContainer, use: str, model: str | None = 
     )
 
 
-def judge_settings(chosen: argparse.Namespace, **further: Any) -> JudgeSettings | None:
+def judge_settings(chosen: argparse.Namespace) -> JudgeSettings | None:
     """Settings of the judge that the options name, with its key from the environment; None if they name none."""
     if not chosen.judge or not chosen.judge_model:
         return None
-    return JudgeSettings(
-        base_url=chosen.judge.rstrip("/"),
-        model=chosen.judge_model,
-        api_key=os.environ.get(KEY_ENV),
-        guided=chosen.judge_guided,
-        **further,
-    )
+    return JudgeSettings(chosen.judge, chosen.judge_model, os.environ.get(KEY_ENV), guided=chosen.judge_guided)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rewards.judge.options import judge_settings
+from rewards.judge.client import JudgeSettings
+from rewards.judge.options import KEY_ENV
 from rewards.judge.prompts import DIMENSIONS
 from rewards.judge.service import JudgeService
 from rewards.verdict import Sample, Verdict
@@ -57,12 +59,26 @@ class Marks:
         return found | ({"first_error": errors[0]} if errors else {})
 
 
-def service(chosen: argparse.Namespace) -> JudgeService | None:
+def service(url: str, model: str, cache: Path | None, concurrency: int = 16, guided: Any = "json") -> JudgeService:
+    """The judge that is served at an address, with its key from the environment and its answers kept in ``cache``."""
+    settings = JudgeSettings(
+        base_url=url.rstrip("/"),
+        model=model,
+        api_key=os.environ.get(KEY_ENV),
+        concurrency=concurrency,
+        guided=guided,
+        max_tokens=1024,
+        timeout_s=120.0,
+    )
+    return JudgeService(settings, cache, batch_timeout_s=24 * 3600.0)
+
+
+def service_of(chosen: argparse.Namespace) -> JudgeService | None:
     """The judge that the options name, with its answers kept in the folder of the results; None if they name none."""
-    settings = judge_settings(chosen, concurrency=chosen.concurrency, max_tokens=1024, timeout_s=120.0)
-    if settings is None:
+    if not (chosen.judge and chosen.judge_model):
         return None
-    return JudgeService(settings, chosen.out / "judge.sqlite", batch_timeout_s=24 * 3600.0)
+    cache = chosen.out / "judge.sqlite"
+    return service(chosen.judge, chosen.judge_model, cache, chosen.concurrency, chosen.judge_guided)
 
 
 def judge(

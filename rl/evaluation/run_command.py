@@ -246,7 +246,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
         if meter.answered:
             speed = meter.tokens / max(1e-9, meter.seconds)
             console.print(f"{meter.answered} answers, {meter.tokens:,} tokens, {speed:,.0f} tokens/s")
-        scores = assess(benchmark, tasks, chosen.out, head, judging.service(chosen))
+        scores = assess(benchmark, tasks, chosen.out, head, judging.service_of(chosen))
         console.print(table(scores))
         console.print(f"{chosen.out}/scores.json · answers/ · scored/", soft_wrap=True, highlight=False)
     finally:

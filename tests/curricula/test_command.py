@@ -48,7 +48,8 @@ def test_a_name_chooses_the_module_whose_main_runs(monkeypatch, tmp_path, capsys
     monkeypatch.syspath_prepend(tmp_path)
     modules, prepared = {"named": "named_command", "other": "missing_module"}, []
     assert dispatch("python -m x", modules, ["named", "--a", "b"], lambda: prepared.append(1)) == 5
-    assert prepared == [1] and capsys.readouterr().out == "['--a', 'b']\n" and "missing_module" not in sys.modules
+    assert dispatch("python -m x", modules, ["--named"], lambda: None) == 5
+    assert prepared == [1] and capsys.readouterr().out == "['--a', 'b']\n[]\n" and "missing_module" not in sys.modules
     assert dispatch("python -m x", modules, ["unknown"]) == dispatch("python -m x", modules, []) == 2
     assert capsys.readouterr().err == "usage: python -m x {named,other} …\n" * 2
     assert dispatch("python -m x", modules, ["--help"]) == 0 and "usage" in capsys.readouterr().out

@@ -112,7 +112,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
     }
     folder = OpenFolder(chosen.out, head)
     try:
-        outcome = outcome_model(chosen.outcome, judging.service(chosen))
+        outcome = outcome_model(chosen.outcome, judging.service_of(chosen))
         questions = [(f"{task.name}/{question.id}", question) for task in tasks for question in task.questions]
         kinds = [chosen.answers or question.facets.get("answer_kind", "choice") for _, question in questions]
         with ExitStack() as stack:

@@ -1,7 +1,6 @@
 """Inference strategies by hand on a scripted backend; outcome models and the command line on real ones."""
 
 import json
-from argparse import Namespace
 
 import pytest
 
@@ -128,8 +127,7 @@ def test_outcome_models_see_no_reference(tmp_path, models):
     with pytest.raises(UserError, match="accuracy can't judge an answer without its reference"):
         outcome_model("reward:accuracy", None).scores([(question, good)])
     with Server(lambda body: json.dumps({"reason": "", "points": 10 if "264" in str(body) else 1})) as server:
-        chosen = Namespace(judge=server.url, judge_model="m", judge_guided="json", concurrency=16, out=tmp_path)
-        judged = outcome_model("judge", service(chosen))
+        judged = outcome_model("judge", service(server.url, "m", tmp_path / "j.sqlite"))
         assert judged.scores([(question, bad), (question, good)]) == [0.0, 1.0]
         assert all("盗窃罪" in str(body) and "参考答案\n" not in str(body) for body in server.asked)
     for written in ("judge", "reward:nothing", "oracle", "classifier:/nowhere"):
