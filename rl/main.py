@@ -41,7 +41,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that Ray is stopped on the way out
     require_utf8()
     require_home()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to here, such as that of a folder it can't make
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # then Hydra raises its errors here, such as that of a folder it can't make
     try:
         sys.argv[1:] = accept_overrides(sys.argv[1:])
         with open_cluster:
@@ -51,7 +51,7 @@ def main() -> None:
     except HydraException as error:
         _exit(f"{error}: {error.__cause__}" if error.__cause__ else error)
     except OSError as error:
-        problem = disk_problem(error, (*UNUSABLE, errno.ENOENT))  # a folder that can't be made there
+        problem = disk_problem(error, (*UNUSABLE, errno.ENOENT))  # ENOENT: a folder that can't be made
         if not problem:
             raise
         _exit(problem)

@@ -37,8 +37,8 @@ from rl.seeds import stable_seed
 from rl.weights.checks import PARITY_TOLERANCE, SyncError
 
 PARTS = 4
-"""With periodic overlap a step's groups come in about so many parts from each engine; training on the last is all that
-is not overlapped."""
+"""With periodic overlap a step's groups come in about so many parts from each engine; only training on the last part is
+not overlapped."""
 
 
 class Runtime:
@@ -78,15 +78,15 @@ class Runtime:
     # --- weights --------------------------------------------------------------------------------------------------
 
     def weights_changed(self) -> None:
-        """Say that the trainer's weights are newer than the rollout's."""
+        """Note that the trainer's weights are newer than the rollout's."""
         self.fleet.weights.changed()
 
     def sync_weights(self) -> None:
-        """Hand the trainer's weights to every rollout engine, if they have moved since the last time."""
+        """Hand the trainer's weights to every rollout engine, if they have changed since the last time."""
         self.fleet.weights.push()
 
     def verify_parity(self, metrics: dict[str, float]) -> None:
-        """With ``rollout.verify_sync``: stop when trainer and rollout disagree about the tokens that were sampled."""
+        """With ``rollout.verify_sync``: stop the run if trainer and rollout disagree about the sampled tokens."""
         difference = metrics.get("log_prob_difference", 0.0)
         exact = self.fleet.device == "cpu" and self.config.rollout.overlap != "async"
         if self.config.rollout.verify_sync and exact and difference > PARITY_TOLERANCE:
@@ -98,7 +98,7 @@ class Runtime:
     # --- verbs ----------------------------------------------------------------------------------------------------
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of plain text, without special tokens around it or control tokens in it."""
+        """Token ids of plain text, with no special tokens around it and no control tokens in it."""
         return encode(self.tokenizer, text)
 
     def sampler(self, stage: GRPOStage) -> Sampler:
@@ -141,7 +141,7 @@ class Runtime:
         return GroupStream(self.fleet.rollouts, draw, score, plan)
 
     def update(self, stage: GRPOStage, phase: Callable[[str], AbstractContextManager[None]]) -> StepUpdate:
-        """The updates of one step; they wait for the last group where trainer and rollout share a GPU."""
+        """The updates of one step; if trainer and rollout share a GPU, they wait for the last group."""
         batch = batch_numbers(self.config, stage)
         eager = self.config.rollout.overlap != "none" and not self.fleet.takes_turns
         return StepUpdate(
@@ -181,7 +181,7 @@ class Runtime:
         ]
 
     def reference_log_probs(self, samples: TokenBatch, batch: BatchNumbers) -> np.ndarray:
-        """Log-probs under the reference: the frozen engine, or with LoRA the policy with its adapter off."""
+        """Log-probs under the reference: the frozen engine, or with LoRA the policy without its adapter."""
         reference = self.fleet.reference
         if reference is None:
             return self.trainer.log_probs(samples, batch.max_tokens_per_microbatch, adapter=False)

@@ -1,4 +1,4 @@
-"""The bookkeeping around a training loop: where it resumes, what it logs, when it saves, and when it ends."""
+"""The bookkeeping of a training loop: where it resumes, what it logs, when it saves, and when it ends."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ class Step:
         return self.loop.runtime.tracker.phase(name)
 
     def dump(self, parts: list[list[Group]], metrics: dict[str, float]) -> None:
-        """Write the step's groups to the rollout files, for tools.rollouts and tools.replay; always if it went bad."""
+        """Write the step's groups to the rollout files, for tools.rollouts and tools.replay. A step with non-finite
+        metrics is always written."""
         tracker = self.loop.runtime.tracker
         if tracker.config.dump_rollouts or not finite(metrics):
             found = [row for number, part in enumerate(parts) for group in part for row in rows(group, number)]
             tracker.dump_groups(self.loop.stage.name, self.number, found)
 
     def end_stage(self, kind: str, why: str, weights_after: int | None = None) -> None:
-        """Make this the last step of its stage, whose weights are then those after ``weights_after`` steps.
-
-        0 stands for the weights that the stage began with, None for those of this step.
+        """Make this the last step of its stage. The stage then leaves the weights after ``weights_after`` steps: 0 for
+        those that it started from, None for those of this step.
         """
         self.loop.ending = {"step": self.number + 1, "kind": kind, "why": why, "weights_after": weights_after}
 
@@ -63,16 +63,19 @@ class Step:
         sampler_busy_s: float | None = None,
         save: bool = False,
     ) -> None:
-        """Log the step, and save a checkpoint when one is due; the one with the highest ``score`` is kept as best.
+        """Log the step and save a checkpoint if one is due.
 
-        ``sampler_busy_s``: seconds that the rollout engines have worked since the stage began. With ``save`` a
-        checkpoint is due.
+        Args:
+            metrics: what is logged.
+            score: of the checkpoint; the one with the highest is kept as best.
+            sampler_busy_s: seconds that the rollout engines have been busy since the stage began.
+            save: save a checkpoint now.
         """
         self.loop.finish(self.number, metrics, score, sampler_busy_s, save)
 
 
 class StepLoop:
-    """Iterates over the steps of a stage, from the last checkpoint on, until the stage has done its steps or ends."""
+    """Iterates over the steps of a stage from its last checkpoint on, until all are done or the stage ends."""
 
     def __init__(
         self, stage: TrainingStage, runtime: Runtime, optim: OptimConfig, updates: int, state: dict[str, Stateful]
@@ -104,7 +107,7 @@ class StepLoop:
             self.runtime.tracker.console.print(f"stage {name} ends {step} ({ending['kind']}): {ending['why']}")
 
     def _restore(self, optim: OptimConfig, updates: int) -> int:
-        """Bring trainer, state and tracker to where the stage stands; returns the first step to do."""
+        """Bring trainer, state and tracker to the last checkpoint of the stage; returns the next step."""
         runtime, name = self.runtime, self.stage.name
         checkpoint = runtime.checkpoints.latest(name)
         driver = prepare_trainer(runtime, name, optim, updates, checkpoint)
@@ -130,7 +133,7 @@ class StepLoop:
     def finish(
         self, number: int, metrics: dict[str, float], score: float | None, sampler_busy_s: float | None, save: bool
     ) -> None:
-        """Log, guard against non-finite updates, save when due."""
+        """Log the step, stop after too many non-finite updates, save if due."""
         runtime = self.runtime
         runtime.weights_changed()
         good = finite(metrics)
@@ -168,7 +171,8 @@ class StepLoop:
 def prepare_trainer(
     runtime: Runtime, name: str, optim: OptimConfig, updates: int, checkpoint: Checkpoint | None
 ) -> dict[str, Any] | None:
-    """Bring the trainer to a checkpoint of a stage and return the driver's part of it; or to the start of the stage."""
+    """Bring the trainer to a checkpoint of a stage and return the driver's part of it; without a checkpoint bring it to
+    the start of the stage and return None."""
     if checkpoint is None:
         runtime.lineage.load_before(name)
         runtime.trainer.begin_stage(optim, updates)
@@ -183,5 +187,5 @@ def prepare_trainer(
 
 
 def finite(metrics: dict[str, float]) -> bool:
-    """Whether a step's update was made from finite numbers."""
+    """Whether loss and gradient of a step are finite."""
     return all(math.isfinite(metrics.get(name, 0.0)) for name in ("grad_norm", "loss"))

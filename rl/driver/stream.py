@@ -1,9 +1,9 @@
-"""The stream of groups: prompts go in as capacity allows, scored groups come out as they complete.
+"""The stream of groups: prompts go in as capacity allows, scored groups come out when they are complete.
 
 One rule covers every mode. When ``v`` updates have been made, at most ``(v + 1 + staleness) * prompts_per_step``
 prompts have been issued. With staleness 0 that is one step's prompts after every weight update: groups are scored and
-trained on as they complete, all of them sampled by the weights they train. With a higher bound the engines go on across
-updates, and a group is trained on at most so many updates after its first token.
+trained on as they complete, and all of them come from the current weights. With a higher bound the engines sample on
+during updates, and a group is trained on at most so many updates after its first token.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ PATIENCE_S = 0.2
 
 @dataclass(frozen=True)
 class IssuedPrompt:
-    """A prompt on its way."""
+    """A prompt that is being sampled."""
 
     index: int
-    """Its number in the stage's stream of prompts."""
+    """Its number in the prompts of the stage."""
     uid: str
     prompt: Prompt
     prompt_ids: list[int]
     version: int
-    """Updates that had been made when it was issued."""
+    """Number of updates made before it was issued."""
 
 
 Draw = Callable[[int, int], IssuedPrompt]

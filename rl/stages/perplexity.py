@@ -13,7 +13,7 @@ from rl.driver.runtime import Runtime
 
 
 def run(stage: PerplexityStage, runtime: Runtime) -> None:
-    """Score what is not in the cache, and leave a file of all scores."""
+    """Score the documents that are not in the cache, and write a file of all scores."""
     tracker, tokens = runtime.tracker, batch_numbers(runtime.config, stage).max_tokens_per_microbatch
     documents = [doc for part in load_corpus(stage.corpus, stage.clean).kept for doc in part]
     cache = Cache(runtime.run_dir / stage.cache)

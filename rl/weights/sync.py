@@ -76,7 +76,7 @@ class WeightSync:
         self.connect()
 
     def push(self) -> None:
-        """Hand the trainer's weights to every rollout engine, if they have moved since the last time."""
+        """Hand the trainer's weights to every rollout engine, if they have changed since the last time."""
         if not self._stale:
             return
         with self._lock, _as_sentence():

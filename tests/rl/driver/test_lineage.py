@@ -20,7 +20,7 @@ STAGES = [
 
 
 class Actors:
-    """Stands where the fleet stands, with trainer, reference and weight sync in one."""
+    """In place of the fleet, with trainer, reference and weight sync in one."""
 
     def __init__(self, model_path=""):
         self.model_path, self.seen = str(model_path), []

@@ -17,7 +17,7 @@ RIGHT = "<think>依《刑法》第264条</think><answer>盗窃罪</answer>"
 
 
 class Actor:
-    """Stands where a reward actor or a judge stands: the real rewards, in this process; some calls fail."""
+    """In place of a reward actor or a judge: the real rewards, in this process; some calls fail."""
 
     def __init__(self, name, failing=()):
         self.name, self.failing, self.asked = name, list(failing), []

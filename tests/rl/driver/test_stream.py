@@ -14,7 +14,7 @@ from rl.samples import Completion
 
 
 class ScriptedEngine:
-    """Stands where a supervised rollout actor stands; a request takes as many ticks as its prompt says."""
+    """In place of a supervised rollout actor; a request takes as many ticks as its prompt says."""
 
     def __init__(self, tick_s=0.0):
         self.tick_s, self.restarts = tick_s, 0
@@ -122,7 +122,7 @@ def test_what_was_on_its_way_is_issued_again_after_a_resume():
 
 @pytest.mark.parametrize("dies_at", [None, 0, 1, 3])
 def test_an_engine_answers_well_within_its_time_limit_and_parts_stay_the_same(dies_at):
-    """Six of its ticks are longer than the limit, so that one call for a whole part would break it."""
+    """Six of its ticks are longer than the limit, so one call for a whole part would break it."""
     engine = ScriptedEngine(tick_s=0.05)
     engine.dies_at = dies_at
     with stream_of([engine], TICKS, timeout_s=0.2) as stream:
@@ -151,7 +151,7 @@ def test_an_error_in_scoring_reaches_the_driver():
 
 
 def test_scoring_overlaps_with_sampling():
-    """The first part's scores come only after the engine has finished the second: nothing but overlap ends this."""
+    """The first part's scores come only after the engine has finished the second: without overlap this never ends."""
     engine, second_done = ScriptedEngine(), threading.Event()
 
     def score(groups):
