@@ -86,7 +86,7 @@ class WeightLedger:
             yield name, tensor
 
     def compare(self, received: WeightLedger) -> None:
-        """Compare what was sent, which this is, with what arrived.
+        """Compare this ledger, of what was sent, with that of what arrived.
 
         Raises:
             SyncError: if a tensor is missing, was not sent, or differs.
