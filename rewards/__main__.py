@@ -9,35 +9,61 @@ import argparse
 import inspect
 import io
 import json
-import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import yaml
 
+from curricula.command import command, tolerate_encoding
 from curricula.errors import DataError
 from curricula.rows import decoded
 from curricula.statutes.options import add_law, use_options
 from curricula.strict_json import parse
-from rewards.judge.client import JudgeSettings
+from rewards.judge.options import add_judge, judge_settings
 from rewards.judge.service import JudgeService
 from rewards.pool import WorkerPool
 from rewards.published import PUBLISHED
 from rewards.registry import JUDGED, REWARDS, Part, Weights
-from rewards.total import expand, find, split
+from rewards.total import expand, find, score_apart
 from rewards.verdict import Sample, Verdict
 
 BATCH = 512
 """Lines that are scored together."""
+Score = Callable[[Sequence[Sample], Weights], Sequence[Verdict]]
+"""(samples, weights) -> one verdict a sample, in order."""
 
 
+@command(ValueError, OSError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0 when every line got a verdict (errors included), 2 when nothing could be scored."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal's encoding may lack Chinese
+    tolerate_encoding()
+    chosen = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a reason may quote what a terminal's encoding can't show
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    if chosen.command == "list":
+        return _list()
+    use_options(chosen)
+    weights = _weights(chosen)
+    expand(weights)
+    if chosen.processes < 1:
+        raise ValueError(f"--processes={chosen.processes} must be at least 1")
+    with ExitStack() as stack:
+        lines = sys.stdin.buffer if chosen.input == "-" else stack.enter_context(Path(chosen.input).open("rb"))
+        pool = stack.enter_context(closing(WorkerPool(chosen.processes, chosen.timeout, chosen.memory_mb)))
+        score: Score = pool.score
+        settings = judge_settings(chosen)
+        if settings:
+            judge = stack.enter_context(closing(JudgeService(settings, chosen.judge_cache)))
+            score = partial(score_apart, rules=pool.score, judge=judge.score)
+        _score(lines, weights, score, chosen.input)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m rewards", description="Rewards without a run.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="names of the rewards and what they measure")
@@ -49,56 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     score.add_argument("--options", default="{}", help="options of the reward, as JSON")
     score.add_argument("--processes", type=int, default=1, help="worker processes")
     score.add_argument("--timeout", type=float, default=10.0, help="seconds for one verdict")
-    score.add_argument("--judge-url", help="OpenAI-compatible server that decides the judged rewards, instead of rules")
-    score.add_argument("--judge-model", default="default", help="name of the model served there")
+    add_judge(score, "decides the judged rewards, instead of rules", model="default")
     score.add_argument("--judge-cache", type=Path, help="SQLite file of the judge's answers")
     add_law(score)
     score.add_argument("--memory-mb", type=int, default=2048, help="address space of a worker (MB)")
-    chosen = parser.parse_args(argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a reason may quote what a terminal's encoding can't show
-        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-    if chosen.command == "list":
-        return _list()
-    try:
-        use_options(chosen)
-        weights = _weights(chosen)
-        expand(weights)
-        lines = sys.stdin.buffer if chosen.input == "-" else Path(chosen.input).open("rb")  # noqa: SIM115
-    except (ValueError, OSError, DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if chosen.processes < 1:
-        print(f"error: --processes={chosen.processes} must be at least 1", file=sys.stderr)
-        return 2
-    pool = WorkerPool(chosen.processes, chosen.timeout, chosen.memory_mb)
-    judge = None
-    if chosen.judge_url:
-        settings = JudgeSettings(chosen.judge_url, chosen.judge_model, os.environ.get("JUDGE_API_KEY"))
-        judge = JudgeService(settings, chosen.judge_cache)
-    return _score(lines, weights, Scorer(pool, judge), chosen.input)
-
-
-class Scorer:
-    """Rules in worker processes and, where there is one, a served judge for the judged rewards."""
-
-    def __init__(self, pool: WorkerPool, judge: JudgeService | None) -> None:
-        self.pool, self.judge = pool, judge
-
-    def score(self, samples: Sequence[Sample], weights: Weights) -> list[Verdict]:
-        """One verdict a sample, in order."""
-        rules, judged = split(weights)
-        if self.judge is None or not judged:
-            return self.pool.score(samples, weights)
-        decided = self.judge.score(samples, judged)
-        if not rules:
-            return decided
-        return [a + b for a, b in zip(self.pool.score(samples, rules), decided, strict=True)]
-
-    def close(self) -> None:
-        """End the workers and close the cache."""
-        self.pool.close()
-        if self.judge is not None:
-            self.judge.close()
+    return parser
 
 
 def _weights(chosen: argparse.Namespace) -> Weights:
@@ -129,26 +110,17 @@ def _list() -> int:
     return 0
 
 
-def _score(lines: BinaryIO, weights: Weights, scorer: Scorer, where: str) -> int:
+def _score(lines: BinaryIO, weights: Weights, score: Score, where: str) -> None:
     alone = next(iter(weights)) if len(weights) == 1 else None
-    try:
-        for batch in _batches(lines, where):
-            samples = [entry for entry in batch if isinstance(entry, Sample)]
-            verdicts = iter(scorer.score(samples, weights))
-            for entry in batch:
-                record = (next(verdicts) if isinstance(entry, Sample) else entry).to_json()
-                if list(record.get("parts", {})) == [alone]:
-                    del record["parts"]
-                    record["reason"] = record["reason"].removeprefix(f"{alone}: ")
-                print(json.dumps(record, ensure_ascii=False))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    finally:
-        scorer.close()
-        if lines is not sys.stdin.buffer:
-            lines.close()
-    return 0
+    for batch in _batches(lines, where):
+        samples = [entry for entry in batch if isinstance(entry, Sample)]
+        verdicts = iter(score(samples, weights))
+        for entry in batch:
+            record = (next(verdicts) if isinstance(entry, Sample) else entry).to_json()
+            if list(record.get("parts", {})) == [alone]:
+                del record["parts"]
+                record["reason"] = record["reason"].removeprefix(f"{alone}: ")
+            print(json.dumps(record, ensure_ascii=False))
 
 
 def _batches(lines: BinaryIO, where: str) -> Iterator[list[Sample | Verdict]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
@@ -111,6 +112,27 @@ def split(weights: Weights) -> tuple[dict[str, Part], dict[str, Part]]:
     parts = expand(weights)
     judged = {name: part for name, part in parts.items() if name in JUDGED}
     return {name: part for name, part in parts.items() if name not in judged}, judged
+
+
+Ask = Callable[[Sequence[Sample], Mapping[str, Part]], Sequence[Verdict]]
+"""(samples, parts) -> one verdict a sample, in order."""
+
+
+def score_apart(samples: Sequence[Sample], weights: Weights, rules: Ask, judge: Ask) -> Sequence[Verdict]:
+    """Verdicts of a sum whose judged parts ``judge`` decides and all others ``rules``, both at the same time.
+
+    Raises:
+        ValueError: as :func:`expand`.
+    """
+    by_rules, judged = split(weights)
+    if not judged:
+        return rules(samples, by_rules)
+    if not by_rules:
+        return judge(samples, judged)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(judge, samples, judged)
+        found = rules(samples, by_rules)
+        return [a + b for a, b in zip(found, other.result(), strict=True)]
 
 
 def score(name: str, sample: Sample, options: Mapping[str, Any] | None = None) -> Verdict:

@@ -22,14 +22,14 @@ STAGES: dict[str, Callable[[Any, Runtime], None]] = {
     "grpo": grpo.run,
     "evaluate": evaluate.run,
 }
-"""How each kind of stage is run."""
+"""The function that runs each kind of stage."""
 
 TRAINER_RESTARTS = 3
-"""How often a run may lose its trainer group."""
+"""How many times a run may lose its trainer group."""
 
 
 def run_curriculum(runtime: Runtime) -> None:
-    """Run every stage not done yet. A lost trainer is replaced, and its stage goes on from its last checkpoint."""
+    """Run every stage that is not done. A lost trainer is replaced, and the stage goes on from its last checkpoint."""
     lost = 0
     for stage in runtime.config.curriculum.stages:
         while not runtime.manifest.stage(stage.name).get("done"):
@@ -42,14 +42,14 @@ def run_curriculum(runtime: Runtime) -> None:
                 if lost > TRAINER_RESTARTS:
                     raise
                 runtime.tracker.console.print(f"[yellow]{error}; starting the trainer again[/yellow]")
-                runtime.restart_trainer()
+                runtime.lineage.restart_trainer()
 
 
 def may_begin(stage: GRPOStage, runtime: Runtime) -> bool:
-    """Whether the gates let a stage begin that has not begun yet; one that is to be left out is recorded as such.
+    """Whether the gates let a stage begin; one that has begun goes on. A stage that is left out is recorded as skipped.
 
     Raises:
-        UserError: if they don't, and the run is to stop then.
+        UserError: if the stage may not begin and the gates say that the run stops then.
     """
     before = last_evaluation(runtime.config.curriculum.stages, stage.name)
     if before is None or runtime.checkpoints.latest(stage.name) is not None:
@@ -62,7 +62,7 @@ def may_begin(stage: GRPOStage, runtime: Runtime) -> bool:
     if stage.gates.otherwise == "stop":
         raise UserError(
             f"stage {stage.name} may not begin: {reason}. What came before it is kept: change gates.enter and go on "
-            f"with resume=force, or change the stages before it and start anew"
+            f"with resume=force, or change the stages before it and start from scratch with resume=restart"
         )
     runtime.tracker.console.print(f"[yellow]stage {stage.name} is left out: {reason}[/yellow]")
     runtime.manifest.record(stage.name, done=True, skipped=reason)
@@ -72,12 +72,12 @@ def may_begin(stage: GRPOStage, runtime: Runtime) -> bool:
 def run_stage(stage: Stage, runtime: Runtime) -> None:
     """Run one stage and record that it is done; a training stage leaves a Hugging Face export."""
     if isinstance(stage, EvaluateStage | PerplexityStage):
-        runtime.load_weights_before(stage.name)
+        runtime.lineage.load_before(stage.name)
         STAGES[stage.kind](stage, runtime)
         runtime.manifest.record(stage.name, done=True, tracker=runtime.tracker.state_dict())
         return
     STAGES[stage.kind](stage, runtime)
     export = Path("exports") / stage.name
     runtime.trainer.call("export", str((runtime.run_dir / export).resolve()))
-    runtime.weights_from = runtime.trained_up_to(stage.name)
+    runtime.lineage.end_training(stage.name)
     runtime.manifest.record(stage.name, done=True, export=str(export))

@@ -1,4 +1,4 @@
-"""Small files written so that a crash leaves the old one or the new one, never half of one."""
+"""Small files, written so that a crash leaves the old or the new one, never half of one."""
 
 import errno
 import hashlib
@@ -11,11 +11,11 @@ from typing import Any
 from rl.errors import UserError
 
 UNUSABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
-"""Errors of paths that can't be written to, or hold a file in place of a folder or the other way round."""
+"""Errors of paths that can't be written to, or that hold a file instead of a folder, or a folder instead of a file."""
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as JSON to ``path`` in one move; the folder is made where it is missing."""
+    """Write ``value`` as JSON to ``path`` in one move; a missing folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8") as file:
@@ -34,7 +34,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} is missing; the folder it should lie in is incomplete") from None
+        raise UserError(f"{path} is missing; the folder it belongs to is incomplete") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged ({error}); restore it from a copy or remove it") from None
 
@@ -46,7 +46,7 @@ def digest(path: Path) -> str:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error, or one that it was raised from or wraps, says that no space is left."""
+    """Whether an error, or one of its causes, says that no space is left."""
     return any(
         (isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT))
         or "No space left on device" in str(one)
@@ -55,8 +55,8 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def disk_problem(error: BaseException, numbers: Collection[int] = UNUSABLE) -> str:
-    """What a user can do about an error, or one it was raised from or wraps, that a full disk has raised, or a file or
-    folder that can't be used (by the ``numbers`` of such errors); empty for any other error."""
+    """What a user can do about an error that a full disk has caused, or a file or folder that can't be used (by the
+    ``numbers`` of such errors); empty for any other error. The causes of the error are looked at, too."""
     if is_disk_full(error):
         return "the disk is full; free some space and run the same command again, which resumes"
     for one in _causes(error):

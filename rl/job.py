@@ -20,7 +20,7 @@ from rl.records.manifest import Manifest, read_law
 
 console = Console() if sys.stdout.isatty() else Console(width=120)
 open_cluster = ExitStack()
-"""Holds the connection to Ray from the first job of a process to the last, so that a multirun stays on one Ray."""
+"""Keeps the connection to Ray from the first to the last job of a process, so that a multirun stays on one Ray."""
 
 
 def run(config: RunConfig) -> None:
@@ -43,7 +43,7 @@ def run(config: RunConfig) -> None:
         try:
             _run_stages(config, manifest)
         except Exception:
-            _report(run_dir)  # what was done is worth reading most when it did not end well
+            _report(run_dir)  # the report matters most when a run fails
             raise
         _report(run_dir)
     results, benchmarks = read(run_dir / "results.json"), stage_table(run_dir)
@@ -57,7 +57,7 @@ def run(config: RunConfig) -> None:
 
 
 def _report(run_dir: Path) -> None:
-    """Write the page of a run that has made a step, and that of the sweep it belongs to. A failure is told, no more."""
+    """Write the page of a run that has made a step, and that of its sweep. A failure is only reported."""
     if not (run_dir / "metrics.jsonl").is_file():
         return
     try:
@@ -72,7 +72,7 @@ def _report(run_dir: Path) -> None:
 
 
 def _run_stages(config: RunConfig, manifest: Manifest) -> None:
-    """Everything that needs data, a tokenizer and Ray, in that order, so that bad input is found before Ray starts."""
+    """Run the stages. Data and tokenizer are checked first, so that bad input is found before Ray starts."""
     from cluster.ray_cluster import connect
     from rl.curriculum import run_curriculum
     from rl.driver.fleet import Fleet

@@ -9,20 +9,13 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
-from rich.markup import escape
 
-from cluster.errors import ClusterError
 from cluster.home import require_home
-from cluster.output import require_utf8
-from curricula.errors import DataError
+from curricula.command import print_error, require_utf8
 from rl.config.compose import CONF, accept_overrides, load
-from rl.errors import UserError
+from rl.errors import USER_ERRORS
 from rl.files import UNUSABLE, disk_problem
 from rl.job import open_cluster, run
-
-USER_ERRORS = (UserError, DataError, ClusterError)
-"""What a user can mend: shown as a sentence, exit code 2."""
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
@@ -35,11 +28,11 @@ def _job(composed: DictConfig) -> None:
         problem = disk_problem(error)
         if not problem:
             raise
-        _exit(UserError(problem))
+        _exit(problem)
 
 
-def _exit(error: BaseException) -> None:
-    Console(stderr=True).print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
+def _exit(error: BaseException | str) -> None:
+    print_error(error)
     sys.exit(2)
 
 
@@ -48,7 +41,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that Ray is stopped on the way out
     require_utf8()
     require_home()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra lets errors through to here, such as that of a folder it can't make
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # then Hydra raises its errors here, such as that of a folder it can't make
     try:
         sys.argv[1:] = accept_overrides(sys.argv[1:])
         with open_cluster:
@@ -56,12 +49,12 @@ def main() -> None:
     except (*USER_ERRORS, OmegaConfBaseException) as error:
         _exit(error)
     except HydraException as error:
-        _exit(UserError(f"{error}: {error.__cause__}") if error.__cause__ else error)
+        _exit(f"{error}: {error.__cause__}" if error.__cause__ else error)
     except OSError as error:
-        problem = disk_problem(error, (*UNUSABLE, errno.ENOENT))  # a folder that can't be made there
+        problem = disk_problem(error, (*UNUSABLE, errno.ENOENT))  # ENOENT: a folder that can't be made
         if not problem:
             raise
-        _exit(UserError(problem))
+        _exit(problem)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from rl.config.schema import RunConfig
 
 
 def batch_table(plan: Plan) -> Table:
-    """The batch numbers of every stage, those set and those that follow."""
+    """The batch numbers of every stage: those set and those derived from them."""
     table = Table(title="Stages and batch numbers", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("stage", "kind"):
         table.add_column(column, no_wrap=True)

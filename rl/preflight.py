@@ -28,11 +28,11 @@ from rl.inference.backends.served import asked_models
 from rl.models.template import for_stage
 
 PROBED = 100
-"""Generated questions of each task that are looked at."""
+"""Number of generated questions of each task that are checked."""
 
 
 def require_prompts_fit(config: RunConfig, tokenizer: Any, console: Console | None = None) -> None:
-    """Read every data file and measure prompts and demonstrations; the console shows how far that is.
+    """Read every data file and measure prompts and demonstrations; the console shows the progress.
 
     Raises:
         UserError: if a prompt or a demonstration is longer than its stage allows or can't be rendered, or a benchmark
@@ -68,7 +68,7 @@ class _Measure:
     stage: str
     tokenizer: Any
     update: Callable[..., None]
-    """Of the stage's progress bar."""
+    """Updates the progress bar of the stage."""
 
     def __call__(self, prompts: list[Prompt], limit: int, key: str, *, demonstrations: bool = False) -> None:
         self.update(description=f"measuring the data of stage {self.stage}", total=len(prompts), completed=0)
@@ -86,8 +86,8 @@ class _Measure:
             if length > limit
         ]
         if problems:
-            told = together(problems[:SHOWN], len(problems), len(prompts), "are too long")
-            raise UserError(f"{told}; raise the limit or take {'them' if problems[1:] else 'it'} out")
+            listed = together(problems[:SHOWN], len(problems), len(prompts), "are too long")
+            raise UserError(f"{listed}; raise the limit or take {'them' if problems[1:] else 'it'} out")
 
     def _show(self, done: int) -> None:
         self.update(completed=done)
@@ -98,7 +98,7 @@ def _questions(source: str, seed: int) -> list[Prompt]:
 
 
 def require_judge(config: RunConfig) -> None:
-    """Ask the judge's server for its models, where a stage needs one.
+    """Ask the judge's server for its models if a stage needs a judge.
 
     Raises:
         UserError: if it does not answer, refuses the key, or does not serve ``judge.model``.

@@ -1,5 +1,5 @@
 """Commands beside the run: ``python -m tools.NAME``."""
 
-from cluster.output import tolerate_encoding
+from curricula.command import tolerate_encoding
 
 tolerate_encoding()

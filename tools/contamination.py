@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from curricula.cleaning import PERMUTATIONS, banding, jaccard, shingles
+from curricula.command import command
 from curricula.errors import DataError
 from curricula.records import corpus_files, read_demonstrations, read_prompts, read_texts
 from rl.errors import UserError
@@ -203,6 +204,7 @@ def similar(found: Found, training: Sequence[Record], threshold: float) -> None:
                     item.similarity, item.similar_to = alike, record.where
 
 
+@command(UserError, DataError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0 without hits, 1 with hits, 2 if something can't be read."""
     parser = argparse.ArgumentParser("python -m tools.contamination", description="Test questions in training data.")
@@ -217,12 +219,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen.n < 1 or not 0 < chosen.share <= 1 or not 0 < chosen.similarity <= 1:
         parser.error("--n must be at least 1, --share and --similarity in (0, 1]")
     console = Console(soft_wrap=True)
-    try:
-        found = questions(chosen.benchmarks, chosen.root)
-        training = [record for path in chosen.training for record in records(path)]
-    except (UserError, DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    found = questions(chosen.benchmarks, chosen.root)
+    training = [record for path in chosen.training for record in records(path)]
     overlap(found.items, training, chosen.n)
     similar(found, training, chosen.similarity)
     _print(console, found, len(training), chosen)

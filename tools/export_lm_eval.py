@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from curricula.command import command
 from curricula.errors import DataError
 from curricula.splits import SPLITS, Split
 from curricula.tasks import TASKS, find_task, make_prompts
@@ -179,6 +180,7 @@ def _write(path: Path, config: dict[str, Any]) -> None:
     path.write_text(yaml.dump(config, Dumper=_Block, allow_unicode=True, sort_keys=False, width=120), encoding="utf-8")
 
 
+@command(DataError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 with a sentence when the tasks can't be exported."""
     parser = argparse.ArgumentParser(prog="python -m tools.export_lm_eval", description="Tasks for lm_eval.")
@@ -191,12 +193,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if chosen.questions < 1:
             raise DataError(f"--questions {chosen.questions}: at least 1")
         counts = export(chosen.out, list(dict.fromkeys(chosen.tasks)), chosen.split, chosen.questions)
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except OSError as error:
-        print(f"error: {chosen.out} can't be written ({error.strerror}); give another --out", file=sys.stderr)
-        return 2
+        raise DataError(f"{chosen.out} can't be written ({error.strerror}); give another --out") from None
     print(f"{chosen.out}: {len(counts)} tasks, {sum(counts.values())} questions")
     return 0
 

@@ -1,14 +1,13 @@
 """``python -m tools.judge_agreement``: how well a judge agrees with labelled verdicts.
 
     python -m tools.judge_agreement                                   the statute judge on the 200 cases shipped
-    python -m tools.judge_agreement --judge-url http://127.0.0.1:8000/v1 --judge-model NAME [--cases FILE.jsonl]
+    python -m tools.judge_agreement --judge http://127.0.0.1:8000/v1 --judge-model NAME [--cases FILE.jsonl]
 
 A case is a line {"prompt", "completion", "reference", "points": 0, 1 or 2, "kind"}.
 """
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -20,7 +19,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from rewards.judge.client import JudgeSettings
+from curricula.command import command
+from curricula.errors import DataError
+from rewards.judge.options import add_judge, judge_settings
 from rewards.judge.service import JudgeService
 from rewards.statute_judge import judge
 from rewards.verdict import Sample, Verdict
@@ -33,7 +34,7 @@ def read_cases(path: Path) -> list[dict[str, Any]]:
     """Labelled cases.
 
     Raises:
-        ValueError: naming file and line of a malformed case.
+        DataError: naming file and line of a malformed case.
     """
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -42,16 +43,16 @@ def read_cases(path: Path) -> list[dict[str, Any]]:
         try:
             case = json.loads(line)
         except ValueError as error:
-            raise ValueError(f"{path}:{number}: not valid JSON: {error}") from None
+            raise DataError(f"{path}:{number}: not valid JSON: {error}") from None
         if (
             not isinstance(case, dict)
             or case.get("points") not in POINTS
             or not isinstance(case.get("completion"), str)
         ):
-            raise ValueError(f"{path}:{number}: a case needs completion (text) and points (0, 1 or 2)")
+            raise DataError(f"{path}:{number}: a case needs completion (text) and points (0, 1 or 2)")
         found.append(case)
     if not found:
-        raise ValueError(f"{path}: the file holds no case")
+        raise DataError(f"{path}: the file holds no case")
     return found
 
 
@@ -118,27 +119,20 @@ def _plain(case: dict[str, Any]) -> dict[str, Any]:
     return {key: case[key] for key in ("prompt", "completion", "reference") if key in case}
 
 
+@command(DataError, OSError)
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(prog="python -m tools.judge_agreement", description="How good is a judge?")
     parser.add_argument("--cases", type=Path, default=CASES, help="JSONL file of labelled cases")
-    parser.add_argument("--judge-url", help="OpenAI-compatible server; without it the statute judge is measured")
-    parser.add_argument("--judge-model", default="default", help="name of the served model")
-    parser.add_argument("--guided", choices=("json", "choice", "off"), default="json")
+    add_judge(parser, "is measured; without it the statute judge is", model="default")
     parser.add_argument("--language", choices=("zh", "en"), default="zh")
     parser.add_argument("--pairs", type=int, default=20, help="pairs for the position bias of a served judge")
     parser.add_argument("--json", type=Path, help="also write the figures to a file")
     chosen = parser.parse_args(argv)
-    try:
-        cases = read_cases(chosen.cases)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    cases = read_cases(chosen.cases)
     samples = [Sample.from_json(_plain(case)) for case in cases]
-    if chosen.judge_url:
-        settings = JudgeSettings(
-            chosen.judge_url, chosen.judge_model, os.environ.get("JUDGE_API_KEY"), guided=chosen.guided
-        )
+    settings = judge_settings(chosen)
+    if settings:
         service = JudgeService(settings, language=chosen.language)
         figures = agreement(cases, service.verdicts("legal_validity", samples))
         figures |= {"position": position_bias(service, cases, chosen.pairs)} | service.metrics()

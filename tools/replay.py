@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.errors import ClusterError
+from curricula.command import command
 from curricula.prompts import ask
 from rl.config.compose import load
 from rl.config.derive import batch_numbers
@@ -111,7 +112,7 @@ def replay(config: RunConfig, stage: GRPOStage, step: int) -> dict[str, float]:
         )
         try:
             if stage.algorithm.kl_coef > 0:
-                runtime.load_reference_before(stage.name)
+                runtime.lineage.load_reference_before(stage.name)
             checkpoint = runtime.checkpoints.latest(stage.name, at_most=step)
             updates = stage.steps * batch.updates_per_step
             prepare_trainer(runtime, stage.name, stage.optim, updates, checkpoint)
@@ -141,6 +142,7 @@ def compare(run_dir: Path, stage: str, step: int, again: dict[str, float]) -> tu
     return table, all(then.get(name) == value for name, value in now.items())
 
 
+@command(UserError, ClusterError)
 def main(argv: Sequence[str] | None = None) -> int:
     """Replay a step; 1 if a number differs."""
     parser = argparse.ArgumentParser(prog="python -m tools.replay", description="Train on dumped rollouts again.")
@@ -148,17 +150,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--stage", help="stage (default: the last GRPO stage)")
     parser.add_argument("--step", type=int, required=True, help="step (0-based)")
     chosen = parser.parse_args(argv)
-    try:
-        config = run_config(chosen.run)
-        stages = {stage.name: stage for stage in config.curriculum.stages if isinstance(stage, GRPOStage)}
-        name = chosen.stage or next(reversed(stages), "")
-        if name not in stages:
-            raise UserError(f"{chosen.run} has no GRPO stage {name!r}; it has {', '.join(stages) or 'none'}")
-        read_rows(chosen.run, name, chosen.step)
-        table, equal = compare(chosen.run, name, chosen.step, replay(config, stages[name], chosen.step))
-    except (UserError, ClusterError) as error:
-        Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", soft_wrap=True)
-        return 2
+    config = run_config(chosen.run)
+    stages = {stage.name: stage for stage in config.curriculum.stages if isinstance(stage, GRPOStage)}
+    name = chosen.stage or next(reversed(stages), "")
+    if name not in stages:
+        raise UserError(f"{chosen.run} has no GRPO stage {name!r}; it has {', '.join(stages) or 'none'}")
+    read_rows(chosen.run, name, chosen.step)
+    table, equal = compare(chosen.run, name, chosen.step, replay(config, stages[name], chosen.step))
     console.print(table)
     console.print("bit-identical" if equal else "[red]the replay differs from the run[/red]")
     return int(not equal)

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
+from curricula.command import command
 from rl.errors import UserError
 
 
+@command(UserError)
 def main(argv: Sequence[str] | None = None) -> int:
     """Write a page and print its path; 2 if the folder holds no run."""
     parser = argparse.ArgumentParser(prog="python -m tools.report", description="Write the HTML page of a run.")
@@ -22,12 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rl.report.page import write_report
     from rl.report.read import runs_in
 
-    try:
-        several = not (chosen.run / "manifest.json").is_file() and runs_in(chosen.run)
-        path = (write_comparison if several else write_report)(chosen.run, chosen.out)
-    except UserError as error:
-        Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", soft_wrap=True)
-        return 2
+    several = not (chosen.run / "manifest.json").is_file() and runs_in(chosen.run)
+    path = (write_comparison if several else write_report)(chosen.run, chosen.out)
     print(path)
     return 0
 

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from curricula.command import command
 from curricula.numerals import ARTICLE, article_key
 from rewards.parsing import normalised
 from rewards.statute_check import law_in_force
@@ -167,6 +168,7 @@ def measure(chosen: argparse.Namespace, console: Console) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@command(UserError, OSError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 with a sentence when the benchmark or the model can't be read."""
     parser = argparse.ArgumentParser(prog="python -m tools.retrieval", description=__doc__.split("\n")[0])
@@ -180,11 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of indexes and vectors")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     chosen = parser.parse_args(argv)
-    try:
-        figures = measure(chosen, Console(stderr=True))
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    figures = measure(chosen, Console(stderr=True))
     if chosen.json:
         print(json.dumps(figures, ensure_ascii=False))
         return 0

@@ -15,6 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from curricula.command import command
 from rl.errors import UserError
 from rl.records.rollouts import read_rows
 
@@ -61,6 +62,7 @@ def panel(row: dict[str, Any]) -> Panel:
     return Panel(text, title=f"{row['stage']} step {row['step']} · {row['task']} · {row['uid']}", title_align="left")
 
 
+@command(UserError)
 def main(argv: Sequence[str] | None = None) -> int:
     """Print completions, or a summary, of a run."""
     parser = argparse.ArgumentParser(prog="python -m tools.rollouts", description="Look at the completions of a run.")
@@ -74,11 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, default=8, help="completions to print (default 8)")
     parser.add_argument("--summary", action="store_true", help="a table of all steps instead of completions")
     chosen = parser.parse_args(argv)
-    try:
-        rows = [r for r in read_rows(chosen.run, chosen.stage, chosen.step) if chosen.task in (None, r["task"])]
-    except UserError as error:
-        Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", soft_wrap=True)
-        return 2
+    rows = [r for r in read_rows(chosen.run, chosen.stage, chosen.step) if chosen.task in (None, r["task"])]
     console = Console()
     if chosen.summary:
         console.print(summary(rows))

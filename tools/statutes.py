@@ -18,6 +18,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from curricula.command import command
 from curricula.errors import DataError
 from curricula.statutes import Statutes, law_read, load_statutes
 from curricula.statutes.amendments import Change, named_articles, quoted, read_item
@@ -106,6 +107,7 @@ def _bare(text: str) -> str:
     return "".join(character for character in text if character.isalnum())
 
 
+@command(DataError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, 1 when an amendment is missing from the law in force, or 2 with a sentence."""
     parser = argparse.ArgumentParser(prog="python -m tools.statutes", description="Which law is read.")
@@ -115,18 +117,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     showing = commands.add_parser("show", help="how a law stands, or an article as it is in force")
     showing.add_argument("law", help="title, such as 刑法")
     showing.add_argument("article", nargs="?", help="number, such as 390 or 第十七条之一")
-    for command in (checking, showing):
-        add_law(command)
+    for one in (checking, showing):
+        add_law(one)
     chosen = parser.parse_args(argv)
-    try:
-        use_options(chosen)
-        statutes = load_statutes()
-        return (
-            _show(statutes, chosen.law, chosen.article) if chosen.command == "show" else _check(statutes, chosen.json)
-        )
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    use_options(chosen)
+    statutes = load_statutes()
+    return _show(statutes, chosen.law, chosen.article) if chosen.command == "show" else _check(statutes, chosen.json)
 
 
 def _check(statutes: Statutes, as_json: bool) -> int:

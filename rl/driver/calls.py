@@ -1,4 +1,4 @@
-"""Long work asked of an actor in short calls, so that a time limit is on its silence and not on all of its work."""
+"""Long work of an actor in short calls, so that a time limit bounds its silence and not its whole work."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rl.config.stages import SamplingConfig
 from rl.samples import Completion
 
 CALL_S = 5.0
-"""An actor at work answers at least so often, with what it has finished."""
+"""A busy actor answers at least so often (seconds), with what it has finished."""
 SUBMIT = 256
-"""Most prompts that an engine is given in one call."""
+"""Most prompts that an actor is given in one call."""
 
 
 def patience(timeout_s: float, longest_s: float = CALL_S) -> float:
-    """For how long an actor may work before it answers, well within its time limit (seconds)."""
+    """The longest time that an actor may work before it answers (seconds), well within its time limit."""
     return min(longest_s, timeout_s / 4)
 
 
@@ -67,7 +67,8 @@ class Limits:
     piece: int
     """Most samples of one call."""
     patience_s: float | None
-    """For how long an actor may work before it answers with the verdicts that it has; None for all of its piece."""
+    """The longest time that an actor may work before it answers with the verdicts that it has; None: until all are
+    there."""
     timeout_s: float
     """Longest wait for an answer."""
 
@@ -77,11 +78,11 @@ class Panel:
 
     def __init__(self, actors: Sequence[Supervised], limits: Limits) -> None:
         self.actors, self.limits = actors, limits
-        # Parts are scored from several threads. An actor is asked one thing at a time, so that no limit counts a queue.
+        # Parts are scored from several threads. An actor gets one call at a time, so that no limit includes a queue.
         self._turns = [threading.Lock() for _ in actors]
 
     def verdicts(self, samples: Sequence[Sample], weights: Weights) -> list[Verdict]:
-        """Verdicts in the order of the samples, which are dealt to the actors in equal runs."""
+        """Verdicts in the order of the samples; each actor gets an equal share."""
         size = max(1, math.ceil(len(samples) / len(self.actors)))
         shares = [samples[start : start + size] for start in range(0, len(samples), size)]
         with ThreadPoolExecutor(len(self.actors)) as pool:

@@ -1,4 +1,4 @@
-"""Perplexity of documents under the policy as it stands, through the trainer's engine."""
+"""Perplexity of documents under the current policy, computed by the trainer."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from rl.driver.runtime import Runtime
 
 TOKENS_PER_CALL = 32_768
-"""Tokens scored by one call of the trainer, so that progress shows and a crash costs little."""
+"""Tokens scored by one call of the trainer: few enough that progress shows and a crash costs little."""
 
 
 @dataclass(frozen=True)
 class DocumentScore:
-    """How well a document was predicted."""
+    """How well the policy predicts a document."""
 
     nll: float
-    """Negative log-likelihood of all its predicted tokens (nats)."""
+    """Negative log-likelihood of all predicted tokens (nats)."""
     tokens: int
     """Predicted tokens: all but the first of every window."""
 
@@ -41,7 +41,7 @@ class DocumentScore:
 
 
 def content_key(text: str) -> str:
-    """What a document's score is kept under."""
+    """The key under which the score of a document is kept."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -56,7 +56,7 @@ def score(
 ) -> Iterator[tuple[list[int], list[DocumentScore]]]:
     """Scores of texts, shortest first, in parts: (places in ``texts``, their scores).
 
-    Texts are tokenized twice, first for their lengths alone, so that the token ids of one part are all that is held.
+    Texts are tokenized twice, first only for their lengths, so that no more than one part's token ids are in memory.
 
     Args:
         runtime: the run, whose trainer holds the policy.
@@ -102,7 +102,7 @@ def corpus_perplexity(runtime: Runtime, texts: Sequence[str], window: int, *, ma
 
 
 def scores_file(run_dir: Path, stage: str) -> Path:
-    """Where the scores of a perplexity stage lie."""
+    """The file with the scores of a perplexity stage."""
     return run_dir / "perplexity" / f"{stage}.parquet"
 
 
@@ -128,5 +128,5 @@ def read_scores(path: Path) -> dict[str, float]:
     try:
         rows = pq.read_table(path).to_pylist()
     except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise UserError(f"the scores {path} can't be read ({error}); use resume=restart to score anew") from None
+        raise UserError(f"the scores {path} can't be read ({error}); use resume=restart to score again") from None
     return {row["key"]: DocumentScore(row["nll"], row["tokens"]).perplexity for row in rows}

@@ -1,4 +1,4 @@
-"""The actors of a run: where they stand, how they start, and how they are replaced."""
+"""The actors of a run: where they are placed, how they start, and how they are replaced."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from rl.weights.sync import WeightSync
 from rl.weights.transfer import remove_shared, shared_file
 
 ENGINE_START_S = 600.0
-"""An engine that reads its model is given at least so long, however soon one at work must answer."""
+"""An engine gets at least so long (seconds) to read its model, even if a running one must answer sooner."""
 
 
 class Fleet:
     """Trainer, reference, rollout, reward and judge actors of one run, in one placement group."""
 
     def __init__(self, config: RunConfig, model_path: str, sampling: bool = True) -> None:
-        """Start everything and wait until all of it is up; without ``sampling`` trainer and reference alone."""
+        """Start everything and wait until it is up; without ``sampling`` only trainer and reference."""
         self.config, self.model_path = config, model_path
         self.device = chosen(config.trainer.device, ray.cluster_resources().get("GPU", 0))
         self.split = config.cluster.placement == "split"
@@ -50,7 +50,8 @@ class Fleet:
         self.placement = reserve(
             [self.device.bundle()] * (ranks + replicas if self.split else together), config.cluster.placement_timeout_s
         )
-        self.weights = WeightSync(self)
+        sync_s = config.rollout.timeout_s
+        self.weights = WeightSync(self, self.backend, self.shared_file, sync_s, self.engine_start_s)
         self.rollouts: list[Supervised] = []
         self.rewards: list[Supervised] = []
         self.judges: list[Supervised] = []
@@ -89,7 +90,7 @@ class Fleet:
 
     @property
     def engine_start_s(self) -> float:
-        """Longest start of a rollout engine (seconds), which does not answer before it is up."""
+        """Longest start of a rollout engine (seconds); it answers only when it is up."""
         return max(ENGINE_START_S, self.config.rollout.timeout_s)
 
     @property
@@ -204,9 +205,9 @@ class Fleet:
 def bring_up(rollouts_ready: Callable[[], None], start_trainers: Callable[[], None], takes_turns: bool) -> None:
     """Start the trainers, and wait for the rollout engines that are starting.
 
-    On a shared GPU one after the other: vLLM sizes its key-value cache by the memory that is gone from the GPU when its
-    profiling ends, so what a trainer loads meanwhile would be taken from that cache. The engines therefore come up
-    alone and sleep before a trainer starts. Elsewhere all come up at once.
+    On a shared GPU they start one after the other: vLLM sizes its key-value cache by the memory that is in use on the
+    GPU when its profiling ends, so memory that a trainer takes meanwhile would make that cache smaller. The engines
+    therefore start alone and sleep before a trainer starts. Elsewhere all start at once.
     """
     for step in (rollouts_ready, start_trainers) if takes_turns else (start_trainers, rollouts_ready):
         step()

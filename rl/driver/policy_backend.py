@@ -13,12 +13,12 @@ from curricula.prompts import Prompt
 from rl.config.stages import SamplingConfig
 from rl.data.tokens import encode_prompts
 from rl.driver.calls import complete
-from rl.driver.stream import stable_seed
 from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Messages, SampledAnswer
 from rl.inference.thinking import parted
 from rl.models.chat import opens_thinking, render_prompt
 from rl.samples import Completion
+from rl.seeds import stable_seed
 
 Arrived = list[tuple[Ask, list[Completion]]] | BaseException | None
 """What the thread of an actor hands over: completed asks, an error, or None at its end."""

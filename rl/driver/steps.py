@@ -1,4 +1,4 @@
-"""The bookkeeping around a training loop: where it resumes, what it logs, when it saves, and when it ends."""
+"""The bookkeeping of a training loop: where it resumes, what it logs, when it saves, and when it ends."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from rl.config.stages import GRPOStage, MidTrainingStage, OptimConfig, SFTStage
-from rl.driver.runtime import IN_TRAINING, Runtime
+from rl.driver.runtime import Runtime
 from rl.errors import UserError
 from rl.records.checkpoint import Checkpoint
+from rl.records.rollouts import rows
 from rl.samples import Group
 
 TrainingStage = MidTrainingStage | SFTStage | GRPOStage
@@ -42,7 +43,8 @@ class Step:
         return self.loop.runtime.tracker.phase(name)
 
     def dump(self, parts: list[list[Group]], metrics: dict[str, float]) -> None:
-        """Write the step's groups to the rollout files, for tools.rollouts and tools.replay; always if it went bad."""
+        """Write the step's groups to the rollout files, for tools.rollouts and tools.replay. A step with non-finite
+        metrics is always written."""
         tracker = self.loop.runtime.tracker
         if tracker.config.dump_rollouts or not finite(metrics):
             found = [row for number, part in enumerate(parts) for group in part for row in rows(group, number)]
@@ -53,9 +55,8 @@ class Step:
         return self.loop.bad_after(metrics)
 
     def end_stage(self, kind: str, why: str, weights_after: int | None = None) -> None:
-        """Make this the last step of its stage, whose weights are then those after ``weights_after`` steps.
-
-        0 stands for the weights that the stage began with, None for those of this step.
+        """Make this the last step of its stage. The stage then leaves the weights after ``weights_after`` steps: 0 for
+        those that it started from, None for those of this step.
         """
         self.loop.ending = {"step": self.number + 1, "kind": kind, "why": why, "weights_after": weights_after}
 
@@ -66,16 +67,19 @@ class Step:
         sampler_busy_s: float | None = None,
         save: bool = False,
     ) -> None:
-        """Log the step, and save a checkpoint when one is due; the one with the highest ``score`` is kept as best.
+        """Log the step and save a checkpoint if one is due.
 
-        ``sampler_busy_s``: seconds that the rollout engines have worked since the stage began. With ``save`` a
-        checkpoint is due.
+        Args:
+            metrics: what is logged.
+            score: of the checkpoint; the one with the highest is kept as best.
+            sampler_busy_s: seconds that the rollout engines have been busy since the stage began.
+            save: save a checkpoint now.
         """
         self.loop.finish(self.number, metrics, score, sampler_busy_s, save)
 
 
 class StepLoop:
-    """Iterates over the steps of a stage, from the last checkpoint on, until the stage has done its steps or ends."""
+    """Iterates over the steps of a stage from its last checkpoint on, until all are done or the stage ends."""
 
     def __init__(
         self, stage: TrainingStage, runtime: Runtime, optim: OptimConfig, updates: int, state: dict[str, Stateful]
@@ -102,13 +106,13 @@ class StepLoop:
         name, after = self.stage.name, ending["weights_after"]
         self.runtime.manifest.record(name, ended=ending)
         if after is not None:
-            self.runtime.load_weights_of(name)
+            self.runtime.lineage.load_after(name)
         if ending["kind"] != "best":
             step = f"after step {ending['step']} of {self.stage.steps}"
             self.runtime.tracker.console.print(f"stage {name} ends {step} ({ending['kind']}): {ending['why']}")
 
     def _restore(self, optim: OptimConfig, updates: int) -> int:
-        """Bring trainer, state and tracker to where the stage stands; returns the first step to do."""
+        """Bring trainer, state and tracker to the last checkpoint of the stage; returns the next step."""
         runtime, name = self.runtime, self.stage.name
         checkpoint = runtime.checkpoints.latest(name)
         driver = prepare_trainer(runtime, name, optim, updates, checkpoint)
@@ -134,7 +138,7 @@ class StepLoop:
     def finish(
         self, number: int, metrics: dict[str, float], score: float | None, sampler_busy_s: float | None, save: bool
     ) -> None:
-        """Log, guard against non-finite updates, save when due."""
+        """Log the step, stop after too many non-finite updates, save if due."""
         runtime = self.runtime
         runtime.weights_changed()
         self.bad_updates = self.bad_after(metrics)
@@ -175,47 +179,21 @@ class StepLoop:
 def prepare_trainer(
     runtime: Runtime, name: str, optim: OptimConfig, updates: int, checkpoint: Checkpoint | None
 ) -> dict[str, Any] | None:
-    """Bring the trainer to a checkpoint of a stage and return the driver's part of it; or to the start of the stage."""
+    """Bring the trainer to a checkpoint of a stage and return the driver's part of it; without a checkpoint bring it to
+    the start of the stage and return None."""
     if checkpoint is None:
-        runtime.load_weights_before(name)
+        runtime.lineage.load_before(name)
         runtime.trainer.begin_stage(optim, updates)
-        runtime.weights_from = IN_TRAINING
+        runtime.lineage.begin_training()
         return None
     driver = runtime.checkpoints.driver(checkpoint)
     runtime.trainer.begin_stage(optim, updates)
     runtime.trainer.call("load", str(checkpoint.engine.resolve()), weights_only=False)
     runtime.weights_changed()
-    runtime.weights_from = IN_TRAINING
+    runtime.lineage.begin_training()
     return driver
 
 
 def finite(metrics: dict[str, float]) -> bool:
-    """Whether a step's update was made from finite numbers."""
+    """Whether loss and gradient of a step are finite."""
     return all(math.isfinite(metrics.get(name, 0.0)) for name in ("grad_norm", "loss"))
-
-
-def rows(group: Group, part: int) -> list[dict[str, Any]]:
-    """A group as rows of a rollout file, one a completion; ``part`` of its step says with which it was trained on."""
-    scored = group.error is None
-    return [
-        {
-            "uid": group.uid,
-            "part": part,
-            "task": group.prompt.task,
-            "prompt": group.prompt.messages[-1]["content"],
-            "completion": completion.text,
-            "reference": group.prompt.reference,
-            "meta": group.prompt.meta,
-            "reward": group.rewards[i] if scored else None,
-            "parts": group.parts[i] if scored else {},
-            "prompt_ids": group.prompt_ids,
-            "token_ids": completion.token_ids.tolist(),
-            "log_probs": completion.log_probs.tolist(),
-            "trained": None if completion.trained is None else completion.trained.tolist(),
-            "weight_version": completion.weight_version,
-            "finish_reason": completion.finish_reason,
-            "error": group.error,
-            "reason": group.reasons[i] if scored and group.reasons else "",
-        }
-        for i, completion in enumerate(group.completions)
-    ]

@@ -19,10 +19,10 @@ PARITY = ("log_prob_difference", "mismatch_kl", "token_mult_prob_error", "ratio_
 
 
 class StepUpdate:
-    """The updates made from the groups of one step, trained on as they come where the algorithm allows it.
+    """The updates of one step. Groups are trained on as they come if the algorithm allows it.
 
-    That needs one update a step and advantages that depend on nothing but their own group; gradients then add up part
-    by part and are divided in the end, to the same update as from all groups at once.
+    That needs one update per step and advantages that depend on their own group alone. Gradients then add up part by
+    part and are divided at the end, which gives the same update as all groups at once.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class StepUpdate:
         phase: Callable[[str], AbstractContextManager[None]],
         eager: bool,
     ) -> None:
-        """``reference`` gives reference log-probs; without ``eager`` training begins with :meth:`finish`."""
+        """``reference`` computes reference log-probs; without ``eager`` training starts in :meth:`finish`."""
         self.stage, self.batch, self.trainer = stage, batch, trainer
         self.reference, self.phase = reference, phase
         self.eager = eager and batch.updates_per_step == 1 and not stage.algorithm.whole_batch
@@ -105,8 +105,8 @@ class StepUpdate:
 
 
 def minibatches(groups: np.ndarray, updates: int) -> list[list[int]]:
-    """The rows of each update of a step, from the group of each row: whole groups are dealt, and with fewer groups than
-    updates there are fewer updates."""
+    """The rows of each update of a step, from the group of each row. Groups stay whole; with fewer groups than updates
+    there are fewer updates."""
     shares = [np.flatnonzero(groups % updates == number).tolist() for number in range(updates)]
     return [rows for rows in shares if rows]
 
@@ -114,7 +114,7 @@ def minibatches(groups: np.ndarray, updates: int) -> list[list[int]]:
 def update_metrics(updates: list[dict[str, float]]) -> dict[str, float]:
     """Means over the updates of a step (one NaN makes a NaN), and the last learning rate.
 
-    What compares trainer and sampler comes from the first update, the only one that meets the weights that sampled.
+    Metrics that compare trainer and sampler come from the first update, the only one with the weights that sampled.
     """
     if not updates:
         return {}
@@ -143,6 +143,6 @@ def overlong(length: int, longest: int, buffer: int) -> float:
 
 
 def mean(values: Iterable[float]) -> float:
-    """The mean; 0 of nothing."""
+    """The mean; 0 if there are no values."""
     found = list(values)
     return sum(found) / max(1, len(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from collections.abc import Sequence
@@ -10,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from rewards.judge.client import JudgeSettings
+from rewards.judge.options import KEY_ENV
 from rewards.judge.prompts import DIMENSIONS
 from rewards.judge.service import JudgeService
 from rewards.verdict import Sample, Verdict
 from rl.evaluation.benchmark import Benchmark, Question
 from rl.inference.journal import write_lines
 
-KEY_ENV = "JUDGE_API_KEY"
 CRITERIA = {
     "lexeval/5_1": "summary",
     "lexeval/5_2": "judicial_analysis",
@@ -58,7 +59,7 @@ class Marks:
         return found | ({"first_error": errors[0]} if errors else {})
 
 
-def service(url: str, model: str, cache: Path, concurrency: int = 16, guided: Any = "json") -> JudgeService:
+def service(url: str, model: str, cache: Path | None, concurrency: int = 16, guided: Any = "json") -> JudgeService:
     """The judge that is served at an address, with its key from the environment and its answers kept in ``cache``."""
     settings = JudgeSettings(
         base_url=url.rstrip("/"),
@@ -70,6 +71,14 @@ def service(url: str, model: str, cache: Path, concurrency: int = 16, guided: An
         timeout_s=120.0,
     )
     return JudgeService(settings, cache, batch_timeout_s=24 * 3600.0)
+
+
+def service_of(chosen: argparse.Namespace) -> JudgeService | None:
+    """The judge that the options name, with its answers kept in the folder of the results; None if they name none."""
+    if not (chosen.judge and chosen.judge_model):
+        return None
+    cache = chosen.out / "judge.sqlite"
+    return service(chosen.judge, chosen.judge_model, cache, chosen.concurrency, chosen.judge_guided)
 
 
 def judge(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from curricula.command import command
 from rl.errors import UserError
 from rl.evaluation import own
 from rl.evaluation.benchmark import Benchmark
@@ -19,6 +19,7 @@ from rl.evaluation.data import MissingData
 from rl.evaluation.score_command import notes
 
 
+@command(UserError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 for an unknown benchmark."""
     parser = argparse.ArgumentParser(prog="python -m rl.evaluate list", description="Benchmarks and their data.")
@@ -26,12 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--benchmark", action="append", help="only this one (several times for several)")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     chosen = parser.parse_args(argv)
-    try:
-        names = chosen.benchmark or [*BENCHMARKS, own.NAME]
-        benchmarks = [own.BENCHMARK if name == own.NAME else find(name) for name in names]
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    names = chosen.benchmark or [*BENCHMARKS, own.NAME]
+    benchmarks = [own.BENCHMARK if name == own.NAME else find(name) for name in names]
     found = {one.name: {task: state(one, task, chosen.root) for task in one.tasks} for one in benchmarks}
     if chosen.json:
         print(json.dumps(found, ensure_ascii=False))

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from curricula.command import command
 from rl.errors import UserError
 from rl.evaluation.judging import text_of
 from rl.files import read_json
@@ -38,17 +37,14 @@ class Evaluated:
         return found
 
 
+@command(UserError)
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the page and print its path; 2 with a sentence if a folder holds no scores."""
     parser = argparse.ArgumentParser(prog="python -m rl.evaluate report", description="Write the page of evaluations.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that rl.evaluate run wrote")
     parser.add_argument("--out", type=Path, help="file (default: evaluation.html in the first folder)")
     chosen = parser.parse_args(argv)
-    try:
-        path = write(chosen.runs, chosen.out or chosen.runs[0] / "evaluation.html")
-    except UserError as error:
-        Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
-        return 2
+    path = write(chosen.runs, chosen.out or chosen.runs[0] / "evaluation.html")
     print(path)
     return 0
 

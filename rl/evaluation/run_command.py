@@ -20,11 +20,11 @@ from typing import Any
 
 from rich.console import Console
 
-from cluster.errors import ClusterError
-from curricula.errors import DataError
+from curricula.command import command, resumable
 from curricula.statutes import law_read
 from curricula.statutes.options import add_law
-from rl.errors import UserError
+from rewards.judge.options import add_judge
+from rl.errors import USER_ERRORS, UserError
 from rl.evaluation import judging, own
 from rl.evaluation.asking import TaskRun, answer
 from rl.evaluation.benchmark import Benchmark
@@ -154,18 +154,13 @@ def assess(
     return scores
 
 
+@command(*USER_ERRORS)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 after a message when something is missing or does not fit."""
     chosen = _parser().parse_args(argv)
     console = Console() if sys.stdout.isatty() else Console(width=120)
-    try:
+    with resumable(chosen.out):
         _run(chosen, console)
-    except (UserError, DataError, ClusterError) as error:
-        Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
-        return 2
-    except KeyboardInterrupt:
-        console.print(f"interrupted; the same command goes on from the answers in {chosen.out}")
-        return 130
     return 0
 
 
@@ -183,10 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     add_law(parser)
     add_model(parser)
     add_sampling(parser)
-    group = parser.add_argument_group("judge")
-    group.add_argument("--judge", metavar="URL", help="OpenAI-compatible server that marks texts")
-    group.add_argument("--judge-model", metavar="NAME", help=f"its model (key: {judging.KEY_ENV})")
-    group.add_argument("--judge-guided", choices=("json", "choice", "off"), default="json", help="(%(default)s)")
+    add_judge(parser.add_argument_group("judge"), "marks texts")
     return parser
 
 
@@ -215,12 +207,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
         if meter.answered:
             speed = meter.tokens / max(1e-9, meter.seconds)
             console.print(f"{meter.answered} answers, {meter.tokens:,} tokens, {speed:,.0f} tokens/s")
-        judge = None
-        if chosen.judge:
-            judge = judging.service(
-                chosen.judge, chosen.judge_model, chosen.out / "judge.sqlite", chosen.concurrency, chosen.judge_guided
-            )
-        scores = assess(benchmark, tasks, chosen.out, head, judge)
+        scores = assess(benchmark, tasks, chosen.out, head, judging.service_of(chosen))
         console.print(table(scores))
         console.print(f"{chosen.out}/scores.json · answers/ · scored/", soft_wrap=True, highlight=False)
     finally:

@@ -19,6 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from curricula.command import command
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, TaskScore
 from rl.evaluation.benchmarks import ALIASES, find, folder_of
@@ -29,6 +30,7 @@ from rl.evaluation.scoring import Unscorable, mean
 from rl.evaluation.statistics import interval
 
 
+@command(UserError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 with a sentence when something can't be read or scored."""
     parser = argparse.ArgumentParser(prog="python -m rl.evaluate score", description="Score predictions.")
@@ -41,22 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--bertscore-layer", type=int, default=LAYER, metavar="N", help="its layer (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     chosen = parser.parse_args(argv)
-    try:
-        benchmark = find(chosen.benchmark)
-        if chosen.bertscore:
-            benchmark = adding(benchmark, BertScore(chosen.bertscore, chosen.bertscore_layer))
-        if chosen.data and not chosen.data.exists():
-            raise UserError(f"{chosen.data} does not exist; --data names the benchmark's own file or folder")
-        data = chosen.data or (folder_of(chosen.root, benchmark) if chosen.root else None)
-        if chosen.task is None:
-            scores = score_all(benchmark, chosen.predictions, data, lambda text: print(text, file=sys.stderr))
-            _print_all(benchmark, scores, chosen.json)
-        else:
-            score, questions = score_task(benchmark, chosen.task, chosen.predictions, data)
-            _print_one(benchmark, chosen.task, score, questions, chosen.json)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    benchmark = find(chosen.benchmark)
+    if chosen.bertscore:
+        benchmark = adding(benchmark, BertScore(chosen.bertscore, chosen.bertscore_layer))
+    if chosen.data and not chosen.data.exists():
+        raise UserError(f"{chosen.data} does not exist; --data names the benchmark's own file or folder")
+    data = chosen.data or (folder_of(chosen.root, benchmark) if chosen.root else None)
+    if chosen.task is None:
+        scores = score_all(benchmark, chosen.predictions, data, lambda text: print(text, file=sys.stderr))
+        _print_all(benchmark, scores, chosen.json)
+    else:
+        score, questions = score_task(benchmark, chosen.task, chosen.predictions, data)
+        _print_one(benchmark, chosen.task, score, questions, chosen.json)
     return 0
 
 

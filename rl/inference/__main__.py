@@ -1,11 +1,10 @@
-"""``python -m rl.inference NAME …``: commands that need no training run: answer, retrieve, read judgments."""
+"""``python -m rl.inference COMMAND``: commands that answer, look up and read without a training run."""
 
-import importlib
 import sys
 from collections.abc import Sequence
 
 from cluster.home import require_home
-from cluster.output import require_utf8
+from curricula.command import dispatch
 
 COMMANDS = {
     "answer": "rl.inference.grounding.answer_command",
@@ -14,20 +13,11 @@ COMMANDS = {
     "structure": "rl.inference.structuring.structure_command",
     "strategies": "rl.evaluation.strategies.strategies_command",
 }
-"""Module of each command, whose ``main`` runs it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code of the command; 2 without a known command."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] not in COMMANDS:
-        print(f"usage: python -m rl.inference {{{','.join(COMMANDS)}}} …", file=sys.stderr)
-        return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
-    if argv is None:
-        require_utf8()
-    require_home()
-    run: int = importlib.import_module(COMMANDS[arguments[0]]).main(arguments[1:])
-    return run
+    """The exit code of the command; 2 if none or an unknown one is given."""
+    return dispatch("python -m rl.inference", COMMANDS, argv, require_home)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reading the rollout files of a run, ``rollouts/<stage>/step-000012.parquet``, one row a completion."""
+"""The rollout files of a run, ``rollouts/<stage>/step-000012.parquet``, one row a completion: rows and reading."""
 
 from __future__ import annotations
 
@@ -9,6 +9,34 @@ from pathlib import Path
 from typing import Any
 
 from rl.errors import UserError
+from rl.samples import Group
+
+
+def rows(group: Group, part: int) -> list[dict[str, Any]]:
+    """A group as rows of a rollout file, one a completion; ``part`` of its step says with which it was trained on."""
+    scored = group.error is None
+    return [
+        {
+            "uid": group.uid,
+            "part": part,
+            "task": group.prompt.task,
+            "prompt": group.prompt.messages[-1]["content"],
+            "completion": completion.text,
+            "reference": group.prompt.reference,
+            "meta": group.prompt.meta,
+            "reward": group.rewards[i] if scored else None,
+            "parts": group.parts[i] if scored else {},
+            "prompt_ids": group.prompt_ids,
+            "token_ids": completion.token_ids.tolist(),
+            "log_probs": completion.log_probs.tolist(),
+            "trained": None if completion.trained is None else completion.trained.tolist(),
+            "weight_version": completion.weight_version,
+            "finish_reason": completion.finish_reason,
+            "error": group.error,
+            "reason": group.reasons[i] if scored and group.reasons else "",
+        }
+        for i, completion in enumerate(group.completions)
+    ]
 
 
 def rollout_files(run_dir: Path, stage: str | None, step: int | None) -> list[Path]:

@@ -21,7 +21,6 @@ from rewards.cache import key_of
 from rl.config.stages import EvaluateStage
 from rl.data.tokens import encode_prompts, identity
 from rl.driver.runtime import Runtime
-from rl.driver.steps import rows
 from rl.evaluation.own import EVALUATION_SEED
 from rl.evaluation.stage import answer_benchmarks, sampling_of, score_benchmarks
 from rl.inference.backend import Answer, Ask, SampledAnswer
@@ -29,6 +28,7 @@ from rl.inference.journal import Journal
 from rl.models.stops import completion_text
 from rl.models.template import for_stage
 from rl.records.results import EvalResult, save
+from rl.records.rollouts import rows
 from rl.samples import Completion, Group
 
 QUESTIONS = "questions"
@@ -59,10 +59,10 @@ def run(stage: EvaluateStage, runtime: Runtime) -> None:
             found = answer_benchmarks(stage, benchmarks, runtime.config.model.max_length, runtime.config.seed)
         with runtime.tracker.phase("reward"):
             if prompts:
-                groups = runtime.score(groups, {"accuracy": 1.0, "format": 0.0})
+                groups = runtime.scorer.score(groups, {"accuracy": 1.0, "format": 0.0})
     if reused := held_out.reused + benchmarks.reused:
         runtime.tracker.console.print(f"stage {stage.name} went on from {reused} answers on the disk")
-    after = runtime.weights_from or "base"
+    after = runtime.lineage.weights_from or "base"
     metrics = score_benchmarks(stage, found, runtime.run_dir, after)
     if prompts:
         result = summarise(stage, groups, after)
@@ -83,7 +83,7 @@ def journals(stage: EvaluateStage, runtime: Runtime, folder: Path) -> tuple[Jour
     """
     tokenizer = for_stage(runtime.tokenizer, runtime.config, stage)
     model = runtime.config.model
-    weights = runtime.weights_id(), runtime.fleet.model_path, model.max_length
+    weights = runtime.lineage.weights_id(), runtime.fleet.model_path, model.max_length
     bound = key_of(weights, stage.sampling.model_dump(), identity(tokenizer))
     together = stage.sampling.temperature > 0
 

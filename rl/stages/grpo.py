@@ -16,7 +16,7 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
     batch = batch_numbers(runtime.config, stage)
     sampler = runtime.sampler(stage)
     if stage.algorithm.kl_coef > 0:
-        runtime.load_reference_before(stage.name)
+        runtime.lineage.load_reference_before(stage.name)
     updates = stage.steps * batch.updates_per_step
     gates = GateWatch(conditions(stage.gates.leave), conditions(stage.gates.fall_back))
     with runtime.stream(stage, sampler) as stream:
@@ -30,8 +30,8 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
                 sampler.observe(group.index, group.rewards, solved(group))
             runtime.sampling_done()
             metrics = group_metrics(update, runtime.fleet.weights.version) | sampler.metrics() | update.finish()
-            metrics |= runtime.judge_metrics()
             metrics["bad_updates"] = float(step.bad_updates(metrics))  # a gate may watch it
+            metrics |= runtime.scorer.judge_metrics()
             runtime.verify_parity(metrics)
             opened = gates.observe(metrics)
             if opened is not None:
@@ -42,13 +42,13 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
 
 
 def solved(group: Group) -> list[float]:
-    """How far each completion of a group is right, in [0, 1]: its accuracy, or its reward where none is weighed."""
+    """How correct each completion of a group is, in [0, 1]: its accuracy, or its reward if accuracy has no weight."""
     scores = [part.get("accuracy", reward) for part, reward in zip(group.parts, group.rewards, strict=True)]
     return [min(1.0, max(0.0, score)) for score in scores]
 
 
 def weights_after(opened: GateDecision, name: str, done: int, runtime: Runtime) -> int | None:
-    """After how many steps the weights were those that a stage ends with: None for the last, 0 for its start."""
+    """The step after which the stage had the weights that it ends with: None for the last step, 0 for its start."""
     if opened.kind == "leave":
         return None
     checkpoint = runtime.checkpoints.latest(name, at_most=done - opened.steps)
@@ -56,7 +56,7 @@ def weights_after(opened: GateDecision, name: str, done: int, runtime: Runtime) 
 
 
 def sample(stage: GRPOStage, stream: GroupStream, update: StepUpdate, step: Step) -> None:
-    """Fill a step with groups. With dynamic sampling those of equal reward are replaced, at most so many times."""
+    """Fill a step with groups. Dynamic sampling replaces those of equal reward, at most ``refills`` times."""
     wanted = update.batch.prompts_per_step
     stream.fill(step.number)
     for last in [False] * stage.algorithm.refills + [True]:
@@ -69,7 +69,7 @@ def sample(stage: GRPOStage, stream: GroupStream, update: StepUpdate, step: Step
 
 
 def group_metrics(update: StepUpdate, version: int) -> dict[str, float]:
-    """What a step's groups say: mean reward and parts, lengths, staleness, and what became of the groups."""
+    """Metrics of a step's groups: mean reward and parts, lengths, staleness, and how many groups were trained on."""
     groups = update.groups
     scored: list[Group] = [group for group in groups if group.error is None]
     completions = [completion for group in scored for completion in group.completions]

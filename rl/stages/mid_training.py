@@ -1,4 +1,4 @@
-"""Mid-training: next-token prediction on packed documents, with plasticity-adjusted sampling where asked."""
+"""Mid-training: next-token prediction on packed documents, on request with plasticity-adjusted sampling."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Documents = Sequence[Document]
 
 
 def run(stage: MidTrainingStage, runtime: Runtime) -> None:
-    """Train on rows of ``sequence_length`` tokens, in which documents don't see each other."""
+    """Train on rows of ``sequence_length`` tokens, in which documents don't attend to each other."""
     batch = batch_numbers(runtime.config, stage)
     corpus = load_corpus(stage.corpus, stage.clean)
     kept, held_out = zip(*(hold_out(documents, stage.held_out) for documents in corpus.kept), strict=True)
@@ -83,7 +83,7 @@ def make_buckets(stage: MidTrainingStage, scores: list[list[float]]) -> list[lis
 
 
 def make_cells(sources: Sequence[Documents], buckets: list[list[Bucket | None]] | None) -> list[Cell]:
-    """The cells of the mixture: the sources, under PAS each cut into its buckets."""
+    """The cells of the mixture: the sources, with PAS the buckets of each source."""
     return [
         cell
         for number, documents in enumerate(sources)
@@ -92,7 +92,7 @@ def make_cells(sources: Sequence[Documents], buckets: list[list[Bucket | None]] 
 
 
 def facts(stage: MidTrainingStage, corpus: Corpus, buckets: list[list[Bucket | None]] | None) -> list[SourceFacts]:
-    """What the card says of every source."""
+    """What the card says about every source."""
     return [
         SourceFacts(
             ", ".join(source.laws) or source.path,
@@ -107,7 +107,7 @@ def facts(stage: MidTrainingStage, corpus: Corpus, buckets: list[list[Bucket | N
 
 
 def phase_at(stage: MidTrainingStage, step: int) -> Phase | None:
-    """The phase of the stage's schedule that a step belongs to; None where the schedule has none."""
+    """The phase of the schedule at a step; None if the schedule has no phases."""
     if stage.optim.schedule != "wsd":
         return None
     return phase_of(step, stage.steps, stage.optim.warmup_steps, stage.optim.decay_fraction)
@@ -123,7 +123,7 @@ def shares_at(stage: MidTrainingStage, cells: Sequence[Cell], step: int) -> list
 
 
 def bucket_shares(stage: MidTrainingStage, step: int) -> dict[Bucket, float] | None:
-    """Share of each bucket at a step under PAS; None without."""
+    """Share of each bucket at a step with PAS; None without."""
     if stage.pas is None:
         return None
     alpha = lr_factor(step, stage.steps, stage.optim)
@@ -132,7 +132,7 @@ def bucket_shares(stage: MidTrainingStage, step: int) -> dict[Bucket, float] | N
 
 
 def figures(stage: MidTrainingStage, cells: Sequence[Cell], mixture: Mixture, step: int) -> dict[str, float]:
-    """Under PAS the plasticity coefficient, and the asked and the drawn share of each bucket so far."""
+    """With PAS the plasticity coefficient, and the wanted and the drawn share of each bucket so far."""
     asked = bucket_shares(stage, step)
     if asked is None:
         return {}

@@ -13,11 +13,11 @@ from rl.driver.runtime import Runtime
 
 
 def run(stage: PerplexityStage, runtime: Runtime) -> None:
-    """Score what is not in the cache, and leave a file of all scores."""
+    """Score the documents that are not in the cache, and write a file of all scores."""
     tracker, tokens = runtime.tracker, batch_numbers(runtime.config, stage).max_tokens_per_microbatch
     documents = [doc for part in load_corpus(stage.corpus, stage.clean).kept for doc in part]
     cache = Cache(runtime.run_dir / stage.cache)
-    weights = runtime.weights_id()
+    weights = runtime.lineage.weights_id()
     keys = [key_of(weights, stage.window, document.text) for document in documents]
     known = cache.get(keys)
     missing = [place for place, key in enumerate(keys) if key not in known]

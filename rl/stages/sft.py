@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: the loss covers what follows the prompt."""
+"""Supervised fine-tuning: the loss covers the tokens after the prompt."""
 
 import random
 from functools import lru_cache
@@ -25,8 +25,8 @@ class Best:
         self.loss, self.step = float("inf"), 0
 
     def offer(self, loss: float, step: int) -> bool:
-        """Take note of a measurement; whether it is the lowest so far."""
-        if not loss < self.loss:  # which a loss that is no number is not
+        """Note a measurement; returns whether it is the lowest so far."""
+        if not loss < self.loss:  # NaN is not less either
             return False
         self.loss, self.step = loss, step
         return True
@@ -42,7 +42,7 @@ class Best:
 
 
 def run(stage: SFTStage, runtime: Runtime) -> None:
-    """Train on demonstrations, in an order that starts anew each epoch; end with the best weights by held-out loss."""
+    """Train on demonstrations, in a new order each epoch; end with the best weights by held-out loss."""
     batch, seed = batch_numbers(runtime.config, stage), runtime.config.seed
     given, aside = demonstrations(stage, seed)
     tokenizer = for_stage(runtime.tokenizer, runtime.config, stage)
@@ -70,7 +70,7 @@ def run(stage: SFTStage, runtime: Runtime) -> None:
 
 
 def conclude(step: Step, best: Best) -> None:
-    """In the last step, let the stage end with the weights of the lowest held-out loss."""
+    """At the last step, let the stage end with the weights of the lowest held-out loss."""
     if step.last and 0 < best.step <= step.number:
         step.end_stage("best", f"held-out loss {best.loss:.4f} after step {best.step}", weights_after=best.step)
 
@@ -83,7 +83,7 @@ def held_out_loss(examples: list[Example], runtime: Runtime, *, max_tokens_per_m
 
 
 def rows_at(position: int, n: int, total: int, seed: int) -> list[int]:
-    """Rows number ``position`` to ``position + n`` of an endless walk over ``total`` rows, shuffled anew each epoch."""
+    """Rows ``position`` to ``position + n`` of an endless sequence that repeats ``total`` rows, shuffled each epoch."""
     found = []
     for index in range(position, position + n):
         epoch, place = divmod(index, total)

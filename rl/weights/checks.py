@@ -1,7 +1,7 @@
-"""What is checked of weights on their way from the trainer to a rollout engine: a sync must never fail in silence.
+"""Checks of weights on their way from the trainer to a rollout engine: a sync must never fail silently.
 
-:class:`WeightLedger` compares what arrived with what was sent, :class:`Delivery` what vLLM's model took of it, and
-:class:`Probe` what trainer and engine make of a short text once the engine holds the weights.
+:class:`WeightLedger` compares what arrived with what was sent, :class:`Delivery` checks how much of it vLLM's model
+took, and :class:`Probe` compares log-probs of trainer and engine on a short text after the sync.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from rl.models.checkpoint_format import CheckpointFormat
 
 PROBE_TEXT = "盗窃公私财物,数额较大的,处三年以下有期徒刑、拘役或者管制,并处或者单处罚金。"
-"""A text of legal language; log-probs of what a model knows are compared more sharply than those of noise."""
+"""A legal text: log-probs of a text that a model knows show differences better than those of noise."""
 PROBE_TOKENS = 64
 """Most tokens of a probe."""
 PROBED_SYNCS = 2
-"""How many syncs of each engine are probed: the second is the first whose weights have been trained."""
+"""How many syncs of each engine are probed; the second is the first with trained weights."""
 SUMMED = 8
-"""One in so many tensors is summed in each sync, others the next time."""
+"""One in so many tensors is summed in each sync, and others in the next."""
 PARITY_TOLERANCE = 1e-4
 """Largest difference of trainer and rollout log-probs in fp32 (nats)."""
 PARITY_TOLERANCE_BF16 = 0.1
-"""Largest mean difference in bf16 (nats): rounding moves single log-probs by as much, and their mean by a tenth of it;
-weights that did not arrive move it by more than 1."""
+"""Largest mean difference in bf16 (nats). Rounding changes single log-probs by as much and their mean by a tenth of it;
+weights that did not arrive change it by more than 1."""
 ADVICE = (
     "nothing was trained on it. The installed vLLM can't take over the weights of this model; use another vLLM or "
     "another model.path, and another rollout.weight_transfer where the model works without it"
@@ -52,7 +52,7 @@ class Probe:
     """Float32, of every token after the first."""
 
     def compare(self, found: np.ndarray, exact: bool) -> None:
-        """Compare with the engine's log-probs; ``exact`` where both compute in fp32.
+        """Compare with the engine's log-probs; ``exact`` if both compute in fp32.
 
         Raises:
             SyncError: if they differ by more than rounding explains.
@@ -70,15 +70,15 @@ class Probe:
 
 @dataclass
 class WeightLedger:
-    """Names, shapes and sums of tensors that pass."""
+    """Names, shapes and sums of the tensors that pass through."""
 
     version: int
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     sums: dict[str, int] = field(default_factory=dict)
-    """Sums over the bits of a sample of tensors, which is another one for every version."""
+    """Sums over the bits of a sample of the tensors; every version has another sample."""
 
     def watch(self, weights: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
-        """The weights as they come, noted."""
+        """Pass the weights on and note each."""
         for name, tensor in weights:
             self.shapes[name] = tuple(tensor.shape)
             if zlib.crc32(name.encode()) % SUMMED == self.version % SUMMED:
@@ -86,10 +86,10 @@ class WeightLedger:
             yield name, tensor
 
     def compare(self, received: WeightLedger) -> None:
-        """Compare what was sent, which this is, with what arrived.
+        """Compare this ledger, of what was sent, with that of what arrived.
 
         Raises:
-            SyncError: if a tensor is missing, was not sent, or is another.
+            SyncError: if a tensor is missing, was not sent, or differs.
         """
         compared: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             ("shape", self.shapes, received.shapes),
@@ -105,7 +105,7 @@ class WeightLedger:
 
 
 def checksum(tensor: torch.Tensor) -> int:
-    """The sum over a tensor's bits, read as whole numbers: equal on every device, whatever the order of summation."""
+    """The sum over a tensor's bits, read as integers: equal on every device and for every order of summation."""
     import torch
 
     whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
@@ -113,13 +113,13 @@ def checksum(tensor: torch.Tensor) -> int:
 
 
 class Delivery:
-    """One update of a vLLM model: converts weights to the checkpoint's form on their way in and notes what came."""
+    """One update of a vLLM model: converts incoming weights to the checkpoint's form and notes them."""
 
     def __init__(self, model: Any, form: CheckpointFormat, version: int) -> None:
         self.model, self.form = model, form
         self.received = WeightLedger(version)
         self.elements = 0
-        """Elements that were handed to vLLM."""
+        """Number of elements handed to vLLM."""
         self._incoming = form.converter()
 
     def __enter__(self) -> Delivery:
@@ -140,7 +140,7 @@ class Delivery:
         """Compare with what each layer of vLLM's model took.
 
         Raises:
-            SyncError: if a layer took nothing or too little, or a weight found no place.
+            SyncError: if a layer took too few elements, or a weight belongs to no layer.
         """
         self._incoming.finish()
         empty = sorted(name for name, layer in taken.items() if layer.taken < layer.wanted)
@@ -158,7 +158,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class LayerCount:
-    """How many elements a layer of vLLM's model took, and how many it must have."""
+    """How many elements a layer of vLLM's model took, and how many it needs."""
 
     taken: int
     wanted: int

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import ray
 
@@ -15,15 +15,50 @@ from cluster.health import Supervised
 from rl.errors import UserError
 from rl.weights.transfer import WeightUpdate
 
-if TYPE_CHECKING:
-    from rl.driver.fleet import Fleet
+
+class Sender(Protocol):
+    """The ranks of the trainer."""
+
+    actors: list[Any]
+    """Ray handles, one a rank."""
+
+    def publish(self, version: int) -> WeightUpdate:
+        """Make the current weights available to the rollout engines."""
+        ...
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> list[Any]:
+        """Call a method on every rank and wait for all of them."""
+        ...
+
+
+class Ends(Protocol):
+    """Where weights come from and go to; both ends may be replaced during a run."""
+
+    @property
+    def trainer(self) -> Sender: ...
+
+    @property
+    def rollouts(self) -> Sequence[Supervised]: ...
+
+    def wake(self) -> None:
+        """Give a shared GPU to the rollout engines."""
+        ...
 
 
 class WeightSync:
     """Keeps the rollout engines at the trainer's weights."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self.fleet = fleet
+    def __init__(self, ends: Ends, backend: str, shared_file: Path, sync_s: float, restart_s: float) -> None:
+        """
+        Args:
+            ends: trainer and rollout engines.
+            backend: how weights move (:func:`rl.weights.transfer.backend_for`).
+            shared_file: where they lie on the way, for the backends that go through a file.
+            sync_s: longest time that an engine may take to load them (seconds).
+            restart_s: the same for an engine that has just been started again.
+        """
+        self.ends, self.backend, self.shared_file = ends, backend, shared_file
+        self.sync_s, self.restart_s = sync_s, restart_s
         self.version = 0
         """Version that was published last."""
         self._latest: WeightUpdate | None = None
@@ -32,27 +67,27 @@ class WeightSync:
         self._here = threading.local()
 
     def changed(self) -> None:
-        """Say that the trainer's weights are newer than the rollout's."""
+        """Note that the trainer's weights are newer than the rollout's."""
         self._stale = True
 
     def new_trainer(self) -> None:
-        """Say that the trainer group was replaced."""
+        """Note that the trainer group was replaced."""
         self._stale, self._latest = True, None
         self.connect()
 
     def push(self) -> None:
-        """Hand the trainer's weights to every rollout engine, if they have moved since the last time."""
+        """Hand the trainer's weights to every rollout engine, if they have changed since the last time."""
         if not self._stale:
             return
-        fleet = self.fleet
         with self._lock, _as_sentence():
+            trainer, rollouts = self.ends.trainer, self.ends.rollouts
             self.version += 1
-            update = fleet.trainer.publish(self.version)
-            fleet.wake()
-            with ThreadPoolExecutor(len(fleet.rollouts) + 1) as pool:
+            update = trainer.publish(self.version)
+            self.ends.wake()
+            with ThreadPoolExecutor(len(rollouts) + 1) as pool:
                 # Over NCCL sender and receivers meet inside one collective, so both sides run at once.
-                sent = pool.submit(fleet.trainer.call, "send") if fleet.backend == "nccl" else None
-                list(pool.map(lambda actor: self._hand_over(actor, update), fleet.rollouts))
+                sent = pool.submit(trainer.call, "send") if self.backend == "nccl" else None
+                list(pool.map(lambda actor: self._hand_over(actor, update), rollouts))
                 if sent is not None:
                     sent.result()
             self._latest, self._stale = update, False
@@ -60,35 +95,35 @@ class WeightSync:
                 self._say_place(Path(update.info["path"]))
 
     def _say_place(self, place: Path) -> None:
-        if place != self.fleet.shared_file:
-            print(f"{self.fleet.shared_file.parent} is too small for the weights; they go through {place.parent}")
+        if place != self.shared_file:
+            print(f"{self.shared_file.parent} is too small for the weights; they go through {place.parent}")
 
     def _hand_over(self, actor: Supervised, update: WeightUpdate) -> None:
         self._here.pushing = True
-        actor.call("sync", update, timeout_s=self.fleet.config.rollout.timeout_s)
+        actor.call("sync", update, timeout_s=self.sync_s)
 
     def restore(self, handle: Any) -> None:
-        """Bring a rollout engine that was made anew to the weights that were published last."""
+        """Bring a rollout engine that was started again to the weights that were published last."""
         if getattr(self._here, "pushing", False):  # lost in the middle of a push, which is then tried again
             return
         with self._lock, _as_sentence():
-            if self.fleet.backend == "nccl":
+            if self.backend == "nccl":
                 self.connect()
                 self._stale = True
                 self.push()
             elif self._latest is not None:
-                ray.get(handle.sync.remote(self._latest), timeout=self.fleet.engine_start_s)
+                ray.get(handle.sync.remote(self._latest), timeout=self.restart_s)
 
     def connect(self) -> None:
         """Where weights go over NCCL: join the first trainer rank and every rollout engine in one group."""
-        fleet = self.fleet
-        if fleet.backend != "nccl" or not fleet.rollouts:
+        trainer, rollouts = self.ends.trainer, self.ends.rollouts
+        if self.backend != "nccl" or not rollouts:
             return
-        address, port = ray.get(fleet.trainer.actors[0].rendezvous.remote())
-        size = 1 + len(fleet.rollouts)
-        joining = [actor.join_transfer.remote(address, port, size) for actor in fleet.trainer.actors]
-        joining += [a.handle.join_transfer.remote(address, port, 1 + i, size) for i, a in enumerate(fleet.rollouts)]
-        ray.get(joining, timeout=fleet.config.rollout.timeout_s)
+        address, port = ray.get(trainer.actors[0].rendezvous.remote())
+        size = 1 + len(rollouts)
+        joining = [actor.join_transfer.remote(address, port, size) for actor in trainer.actors]
+        joining += [a.handle.join_transfer.remote(address, port, 1 + i, size) for i, a in enumerate(rollouts)]
+        ray.get(joining, timeout=self.sync_s)
 
 
 @contextmanager

@@ -36,29 +36,29 @@ class WeightUpdate:
     version: int
     """Grows by one with every publication."""
     info: dict[str, Any]
-    """What vLLM's ``update_weights`` is given."""
+    """Argument of vLLM's ``update_weights``."""
     sent: WeightLedger | None = None
-    """What was published, by which the engine checks what it got; None where an adapter is handed over."""
+    """What was published; the engine compares what it got with it. None if an adapter is handed over."""
     probe: Probe | None = None
-    """Log-probs that the engine must have too."""
+    """Log-probs that the engine must give, too."""
 
 
 SHARED_MEMORY = Path("/dev/shm")
 
 
 def shared_file(run_id: str) -> Path:
-    """Where a run's weights lie between trainer and rollout: in shared memory where the machine has it."""
+    """The file through which a run's weights go from trainer to rollout, in shared memory if the machine has it."""
     base = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
     return base / f"themis-{run_id}.safetensors"
 
 
 def places(shared: Path) -> list[Path]:
-    """Where a shared file may lie: where it should, and in the temporary folder when that place is too small."""
+    """Where a shared file may be: at its own path, or in the temporary folder if there is too little room."""
     return list(dict.fromkeys((shared, Path(tempfile.gettempdir()) / shared.name)))
 
 
 def roomy(shared: Path, need: int) -> Path:
-    """The first of the places of a shared file with room for ``need`` bytes beside the file that they replace.
+    """The first place of a shared file that has room for ``need`` bytes beside the file that they replace.
 
     Raises:
         UserError: if there is none.
@@ -104,7 +104,7 @@ def write_shared(weights: Iterable[tuple[str, torch.Tensor]], path: Path) -> Non
 
 @contextmanager
 def _room_in(folder: Path, need: int) -> Iterator[None]:
-    """Say of a write that found no room which folder was full: it is seldom the disk of the run folder."""
+    """Name the folder that was full when a write fails: it is seldom the disk of the run folder."""
     try:
         yield
     except Exception as error:
@@ -119,7 +119,7 @@ def _room_in(folder: Path, need: int) -> Iterator[None]:
 
 
 def write_adapter(weights: dict[str, torch.Tensor], folder: Path, rank: int, alpha: int) -> None:
-    """Write a LoRA adapter as a folder in peft's format, from which vLLM loads it; the one before it is removed."""
+    """Write a LoRA adapter as a folder in peft's format, from which vLLM loads it, and remove older ones."""
     from safetensors.torch import save_file
 
     tensors = {name: tensor.cpu().contiguous() for name, tensor in weights.items()}
@@ -129,26 +129,30 @@ def write_adapter(weights: dict[str, torch.Tensor], folder: Path, rank: int, alp
     modules = sorted({name.split(".lora_")[0].rsplit(".", 1)[1] for name in weights})
     config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": alpha, "target_modules": modules}
     (folder / "adapter_config.json").write_text(json.dumps(config))
-    remove_adapters(folder.with_suffix(""), but=folder)
+    remove_adapters(folder.with_suffix(""), keep=KEPT_ADAPTERS)
 
 
 def remove_shared(shared: Path) -> None:
-    """Remove what a run left between trainer and rollout."""
+    """Remove the files through which a run's weights went."""
     for place in places(shared):
         place.unlink(missing_ok=True)
         place.with_suffix(".partial").unlink(missing_ok=True)
         remove_adapters(place)
 
 
-def remove_adapters(shared: Path, but: Path | None = None) -> None:
-    """Remove the adapter folders beside a run's shared file, but for the two newest versions that may be in use."""
+KEPT_ADAPTERS = 2
+"""Newest versions of an adapter that may still be in use."""
+
+
+def remove_adapters(shared: Path, keep: int = 0) -> None:
+    """Remove the adapter folders beside a run's shared file, except the ``keep`` newest."""
     found = sorted(shared.parent.glob(f"{shared.stem}.adapter-*"), key=lambda path: int(path.suffix.split("-")[1]))
-    for folder in found[: -2 if but else None]:
+    for folder in found[: max(0, len(found) - keep)]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def on_the_wire(weights: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Weights in the precision in which CUDA engines take them: parameters in bf16, buffers in their own."""
+    """Weights in the precision that CUDA engines take: parameters in bf16, buffers unchanged."""
     import torch
 
     for name, tensor in weights:
@@ -159,8 +163,8 @@ def on_the_wire(weights: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[s
 def ipc_info(weights: Iterable[tuple[str, torch.Tensor]]) -> tuple[dict[str, Any], list[torch.Tensor]]:
     """vLLM's ``ipc`` update info for CUDA tensors, and the tensors to keep alive until the update has finished.
 
-    A collective: every rank holds the whole weights on its own GPU and adds its handles, so that an engine on any of
-    these GPUs finds one.
+    A collective: every rank holds all weights on its own GPU and adds its handles, so that an engine on any of these
+    GPUs finds one.
     """
     import torch
     import torch.distributed as dist
@@ -184,7 +188,8 @@ def ipc_info(weights: Iterable[tuple[str, torch.Tensor]]) -> tuple[dict[str, Any
 
 
 def nccl_info(weights: Iterable[tuple[str, torch.Tensor]]) -> dict[str, Any]:
-    """vLLM's ``nccl`` update info: what will be broadcast, in which order. A collective, like every walk of weights."""
+    """vLLM's ``nccl`` update info: what will be broadcast, in which order. A collective, like every pass over the
+    weights."""
     found = [(name, _dtype(tensor), list(tensor.shape)) for name, tensor in weights]
     return {
         "names": [name for name, _, _ in found],
@@ -223,7 +228,7 @@ def register() -> None:
 
     @dataclass
     class InitInfo(WeightTransferInitInfo):
-        """Nothing to agree on."""
+        """Empty: this backend needs no set-up."""
 
     @dataclass
     class UpdateInfo(WeightTransferUpdateInfo):
@@ -260,8 +265,8 @@ def register() -> None:
 
 
 def _forget_packed_experts(model: Any) -> None:
-    """On CPU the kernel of fused experts wants its weights packed, which vLLM does only where there is no kernel yet.
-    A reload leaves them unpacked (log-probs off, in silence), so the kernel is forgotten and made again."""
+    """On CPU the kernel of fused experts needs packed weights, and vLLM packs them only if there is no kernel yet.
+    A reload silently leaves them unpacked, with wrong log-probs, so the kernel is dropped and made again."""
     for layer in model.modules():
         method: Any = getattr(layer, "quant_method", None)
         if getattr(method, "moe_kernel", None) is not None and layer.w13_weight.device.type == "cpu":
@@ -270,7 +275,7 @@ def _forget_packed_experts(model: Any) -> None:
 
 def _repack_tied_head(model: Any) -> None:
     """On CPU the output head multiplies with a packed copy of the embedding. With tied embeddings the reload leaves
-    that copy at the old weights (log-probs off by more than 1, in silence), so it is packed again."""
+    that copy silently at the old weights (log-probs off by more than 1), so it is packed again."""
     import torch
 
     head = getattr(model, "lm_head", None)
@@ -282,11 +287,11 @@ def _repack_tied_head(model: Any) -> None:
 
 
 ROUTER_BIAS = "e_score_correction_bias"
-"""A weight of routers that vLLM holds as a buffer where it takes the model's code from transformers."""
+"""A weight of routers that vLLM holds as a buffer if it runs the model's code of transformers."""
 
 
 def count_layers(model: Any) -> dict[str, LayerCount]:
-    """Each layer's count, from the books that vLLM keeps between start and finish of an update."""
+    """The count of each layer, from the records that vLLM keeps between start and finish of an update."""
     from vllm.model_executor.layers.attention import is_deferred_attention_layer
     from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
     from vllm.model_executor.model_loader.reload.meta import SKIP_LOAD_TENSORS, SKIP_TENSORS
@@ -310,12 +315,12 @@ def count_layers(model: Any) -> dict[str, LayerCount]:
 
 
 def _tied_copies(model: Any) -> set[str]:
-    """Layers that have the embedding's weight and get none of their own."""
+    """Layers that share the embedding's weight and get none of their own."""
     tied = getattr(model.config, "tie_word_embeddings", False)
     return {name for name, _ in model.named_modules() if tied and name.split(".")[-1] == "lm_head"}
 
 
 def _padding(layer: Any, parameters: dict[str, Any]) -> int:
-    """Elements that pad a vocabulary to a round size."""
+    """Number of elements that pad a vocabulary to a round size."""
     padded, rows = getattr(layer, "num_embeddings_padded", 0), getattr(layer, "org_vocab_size", 0)
     return sum((padded - rows) * math.prod(p.shape[1:]) for p in parameters.values() if p.shape[0] == padded)

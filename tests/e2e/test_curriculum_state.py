@@ -1,4 +1,4 @@
-"""What a curriculum keeps in mind across the borders between stages: gates, best weights, replay, difficulty."""
+"""What a curriculum keeps across the borders between stages: gates, best weights, replay, difficulty."""
 
 import json
 import math
@@ -159,7 +159,7 @@ def test_replay_brings_back_the_tasks_of_the_stages_before(unbroken):
 
 @pytest.mark.timeout(1200)
 def test_every_border_between_stages_can_be_crossed_by_another_process(unbroken, ray_cluster, models, tmp_path):
-    """Each time the run is stopped after a stage and everything starts anew: in the end all numbers are equal."""
+    """Each time the run is stopped after a stage and everything starts again: in the end all numbers are equal."""
     for count in range(1, len(STAGES) + 1):
         run(config(tmp_path, models, STAGES[:count], resume="force"))
     for stage in STAGES:

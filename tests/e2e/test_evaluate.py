@@ -1,4 +1,4 @@
-"""Evaluation end to end: real Ray and real vLLM in processes of their own; killed and gone on with."""
+"""Evaluation end to end: real Ray and real vLLM in separate processes; killed and resumed."""
 
 import json
 import os

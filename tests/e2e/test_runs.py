@@ -17,7 +17,7 @@ from tests.e2e.runs import ROOT, actor_pids, fail, finish, kill, left_over, metr
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
-    """An unbroken run, that others are held against."""
+    """An unbroken run that others are compared with."""
     run_dir = tmp_path_factory.mktemp("unbroken") / "run"
     printed = finish(run_dir, "rollout.verify_sync=true")
     return run_dir, printed
@@ -88,7 +88,7 @@ def test_the_same_command_again_does_nothing_and_shows_the_table(unbroken):
 
 
 def completions(run_dir):
-    """What the rollout files hold, but for the parts in which the groups of a step came, and the number of the weights,
+    """What the rollout files hold, except the parts in which the groups of a step came and the version of the weights,
     which a driver counts from its own start."""
     rows = [{**row, "part": None, "weight_version": None} for row in read_rows(run_dir, None, None)]
     assert any(row["reasons"] for row in rows)

@@ -1,4 +1,4 @@
-"""Whole runs in other shapes: algorithms, two ranks and two rollouts, LoRA on files of one's own, a served judge."""
+"""Whole runs in other shapes: algorithms, two ranks and two rollouts, LoRA on the user's files, a served judge."""
 
 import json
 from pathlib import Path
@@ -165,7 +165,7 @@ def test_lora_on_files_of_ones_own(ray_cluster, models, tmp_path, transfer):
 
 
 def test_a_language_model_as_judge_and_a_reward_of_ones_own(ray_cluster, models, tmp_path):
-    """The judge actor serves a nano model with vLLM; a reward of one's own crashes its worker on one prompt."""
+    """The judge actor serves a nano model with vLLM; a reward of the user's crashes its worker on one prompt."""
     import psutil
 
     from rl.config.schema import NanoConfig
@@ -204,7 +204,7 @@ def test_a_reward_that_cannot_be_used_is_told_before_the_first_step(ray_cluster,
 
 
 def test_a_run_that_only_trains_starts_no_rollout_engine(ray_cluster, models, tmp_path, monkeypatch):
-    monkeypatch.setattr("rl.driver.fleet.RolloutActor", None)  # whoever starts one fails
+    monkeypatch.setattr("rl.driver.fleet.RolloutActor", None)  # starting one fails
     sft, *rest = stages({"demonstrations": {"age": 8}, "steps": 2}, {"tasks": {"age": 1.0}})
     run(config(tmp_path / "run", models, [sft]))
     assert len(lines(tmp_path / "run", "sft")) == 2 and (tmp_path / "run" / "exports" / "sft").is_dir()

@@ -13,6 +13,7 @@ from rewards.registry import Part
 from rewards.total import compose
 from rewards.verdict import Sample
 from tests.rewards import misbehaving
+from tests.rl.server import Server
 
 OWN = f"{misbehaving.__name__}:badly"
 MIX = {"accuracy": 1.0, "format": 0.1, "option_partial": 0.1, "rouge_l": 0.1, "citation": 0.1, "repetition": 0.1}
@@ -142,6 +143,19 @@ def test_scoring_a_file_from_the_command_line(tmp_path):
 def test_a_slip_on_the_command_line_is_a_sentence(arguments, message):
     answer = run("score", *arguments, text="")
     assert answer.returncode == 2 and message in answer.stderr and "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("option", ["--judge", "--judge-url"])
+def test_a_served_judge_decides_its_part_of_a_sum(tmp_path, monkeypatch, option):
+    monkeypatch.setenv("JUDGE_API_KEY", "k")
+    mix = tmp_path / "mix.yaml"
+    mix.write_text("accuracy: 1.0\nlegal_validity: 0.5\n")
+    line = json.dumps({"prompt": "何罪？", "completion": "<think>理</think><answer>甲</answer>", "reference": "甲"})
+    with Server(lambda body: json.dumps({"reason": "半对", "points": 1})) as server:
+        answer = run("score", "--weights", mix, "--input", "-", option, server.url, "--judge-model", "m", text=line)
+    found = json.loads(answer.stdout)
+    assert found["score"] == 1.25 and found["parts"] == {"accuracy": 1.0, "legal_validity": 0.5}, "1 of 2 points"
+    assert len(server.asked) == 1 and server.keys == {"Bearer k"}
 
 
 def test_the_list_names_every_reward():

@@ -9,8 +9,7 @@ from dataclasses import replace
 import pytest
 
 from rl.config.schema import TrackerConfig
-from rl.driver.steps import rows
-from rl.records.rollouts import read_rows
+from rl.records.rollouts import read_rows, rows
 from rl.records.tracking import Tracker
 from tools import doctor, reference, rollouts
 

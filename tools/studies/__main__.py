@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
-from rl.main import USER_ERRORS
+from curricula.command import command
+from rl.errors import USER_ERRORS
 from tools.studies import gain, pas
 from tools.studies.runs import on_one_ray
 
 
+@command(*USER_ERRORS)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a study."""
     parser = argparse.ArgumentParser(prog="python -m tools.studies", description="Studies of a curriculum over seeds.")
@@ -25,15 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", help="further configuration, such as trainer.threads=1")
     chosen = parser.parse_intermixed_args(argv)
     out = chosen.out or Path("runs") / chosen.study
-    try:
-        if chosen.study == "gain":
-            curriculum = chosen.curriculum or "legal"
-            on_one_ray(lambda: gain.study(curriculum, chosen.overrides, chosen.seeds, chosen.controls, out))
-        else:
-            on_one_ray(lambda: pas.study(chosen.curriculum or "pas", chosen.overrides, chosen.seeds, out))
-    except USER_ERRORS as error:
-        Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", soft_wrap=True)
-        return 2
+    if chosen.study == "gain":
+        curriculum = chosen.curriculum or "legal"
+        on_one_ray(lambda: gain.study(curriculum, chosen.overrides, chosen.seeds, chosen.controls, out))
+    else:
+        on_one_ray(lambda: pas.study(chosen.curriculum or "pas", chosen.overrides, chosen.seeds, out))
     return 0
 
 

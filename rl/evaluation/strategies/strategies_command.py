@@ -18,9 +18,9 @@ from typing import Any
 
 from rich.console import Console
 
-from cluster.errors import ClusterError
-from curricula.errors import DataError
-from rl.errors import UserError
+from curricula.command import command, resumable
+from rewards.judge.options import add_judge
+from rl.errors import USER_ERRORS, UserError
 from rl.evaluation import judging, own
 from rl.evaluation.asking import TaskRun
 from rl.evaluation.run_command import ROOT_ENV, find_benchmark, read_tasks
@@ -36,18 +36,13 @@ from rl.inference.progress import Metered
 METHODS = ("cot", "best-of-n", "majority", "iterative")
 
 
+@command(*USER_ERRORS)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 with a sentence when something is missing or does not fit."""
     chosen = _parser().parse_args(argv)
     console = Console() if sys.stdout.isatty() else Console(width=120)
-    try:
+    with resumable(chosen.out):
         _run(chosen, console)
-    except (UserError, DataError, ClusterError) as error:
-        Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
-        return 2
-    except KeyboardInterrupt:
-        console.print(f"interrupted; the same command goes on from what {chosen.out} holds")
-        return 130
     return 0
 
 
@@ -81,9 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--helper-model", metavar="FOLDER", help="Assessor and Reviser (default: the policy itself)")
     group.add_argument("--helper-server", metavar="URL", help="the same, served")
     group.add_argument("--helper-served-model", metavar="NAME")
-    group.add_argument("--judge", metavar="URL", help="server of --outcome judge")
-    group.add_argument("--judge-model", metavar="NAME", help=f"its model (key: {judging.KEY_ENV})")
-    group.add_argument("--judge-guided", choices=("json", "choice", "off"), default="json", help="(%(default)s)")
+    add_judge(group, "is asked with --outcome judge")
     return parser
 
 
@@ -120,12 +113,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
     }
     folder = OpenFolder(chosen.out, head)
     try:
-        judge = None
-        if chosen.judge and chosen.judge_model:
-            judge = judging.service(
-                chosen.judge, chosen.judge_model, chosen.out / "judge.sqlite", chosen.concurrency, chosen.judge_guided
-            )
-        outcome = outcome_model(chosen.outcome, judge)
+        outcome = outcome_model(chosen.outcome, judging.service_of(chosen))
         questions = [(f"{task.name}/{question.id}", question) for task in tasks for question in task.questions]
         kinds = [chosen.answers or question.facets.get("answer_kind", "choice") for _, question in questions]
         with ExitStack() as stack:

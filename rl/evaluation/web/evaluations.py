@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 import gradio as gr
 
+from rewards.judge.options import KEY_ENV as JUDGE_KEY_ENV
 from rl.errors import UserError
-from rl.evaluation import judging, own
+from rl.evaluation import own
 from rl.evaluation.benchmarks import BENCHMARKS
 from rl.evaluation.run_command import find_benchmark, read_tasks
 from rl.evaluation.web.jobs import LOG, Jobs, answers_kept, tail
@@ -106,7 +107,7 @@ def _number(name: str, value: Any) -> float:
 def environment_for(settings: PageSettings, server: str, judge: str = "") -> dict[str, str]:
     """The environment of an evaluation: the key of a server only for those that the command line trusts with it."""
     trusted = {address.rstrip("/") for address in settings.servers}
-    sent = {KEY_ENV: server, judging.KEY_ENV: judge}
+    sent = {KEY_ENV: server, JUDGE_KEY_ENV: judge}
     kept = {name for name, address in sent.items() if (address or "").strip().rstrip("/") in trusted}
     return {name: value for name, value in os.environ.items() if name not in sent or name in kept}
 
@@ -173,7 +174,7 @@ def tab(settings: PageSettings, jobs: Jobs) -> list[gr.Dropdown]:
                 )
                 served = gr.Textbox(label="Served model", max_lines=1, elem_id="served")
             with gr.Accordion("Judge", open=False, visible=False, elem_id="judging") as judging_fold:
-                gr.HTML(show("judge", key=judging.KEY_ENV))
+                gr.HTML(show("judge", key=JUDGE_KEY_ENV))
                 with gr.Row():
                     judge = gr.Textbox(
                         label="Judge's server", placeholder="http://127.0.0.1:8001/v1", max_lines=1, elem_id="judge"

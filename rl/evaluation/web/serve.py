@@ -12,11 +12,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from curricula.command import command
 from rl.errors import UserError
 from rl.evaluation.run_command import ROOT_ENV
 from rl.evaluation.web.settings import PageSettings
 
 
+@command(UserError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0 once it is interrupted, or 2 with a sentence if it can't be started."""
     parser = argparse.ArgumentParser(prog="python -m rl.evaluate serve", description="A web page of evaluations.")
@@ -29,11 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine alone)")
     parser.add_argument("--port", type=int, default=7860, help="(%(default)s)")
     chosen = parser.parse_args(argv)
-    try:
-        _serve(settings_of(chosen), chosen.host, chosen.port)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    _serve(settings_of(chosen), chosen.host, chosen.port)
     return 0
 
 

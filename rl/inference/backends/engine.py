@@ -17,10 +17,10 @@ from rl.actors.inference import InferenceActor, Request
 from rl.actors.vllm_engine import EngineSpec, environment
 from rl.config.schema import ModelConfig, RolloutConfig
 from rl.device import chosen
-from rl.driver.stream import stable_seed
 from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Messages
 from rl.inference.backends.conversation import Chat, longest, require_model
+from rl.seeds import stable_seed
 
 CALL_S = 1.0
 """Longest time between two hand-overs of finished requests (seconds)."""

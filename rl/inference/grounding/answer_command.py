@@ -21,11 +21,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cluster.errors import ClusterError
-from curricula.errors import DataError
+from curricula.command import command, resumable
 from curricula.statutes import law_read
 from curricula.statutes.options import add_law
-from rl.errors import UserError
+from rl.errors import USER_ERRORS, UserError
 from rl.inference.backend import Backend
 from rl.inference.grounding.grounded import answer
 from rl.inference.grounding.questions import read_records
@@ -51,21 +50,14 @@ KNOWN = {True: "yes", False: "no", None: ""}
 """What a table says of a check; nothing where it can't be known."""
 
 
+@command(*USER_ERRORS, OSError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, 1 when some questions are too long to be asked, or 2 with a sentence when something is missing or fails."""
     chosen = _parser().parse_args(argv)
     stream = sys.stderr if chosen.json else sys.stdout
     console = Console(file=stream, width=None if stream.isatty() else 120)
-    try:
+    with resumable(chosen.out):
         records = _run(chosen, console)
-    except (UserError, DataError, ClusterError, OSError) as error:
-        Console(stderr=True).print(f"[bold red]error:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return 2
-    except KeyboardInterrupt:
-        console.print(
-            "interrupted" + (f"; the same command goes on from what {chosen.out} holds" if chosen.out else "")
-        )
-        return 130
     for record in records:
         if chosen.json:
             print(json.dumps(record, ensure_ascii=False))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
+from curricula.command import command
 from curricula.errors import DataError
 from curricula.statutes import law_read
 from curricula.statutes.options import add_law, use_options
@@ -32,6 +32,7 @@ BUDGET = 3_000
 """Tokens of a prompt, unless another number is asked for."""
 
 
+@command(UserError, DataError, OSError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 with a sentence when something can't be read or found."""
     parser = argparse.ArgumentParser(prog="python -m rl.inference retrieve", description="Statutes for questions.")
@@ -46,18 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON alone, one line a question")
     add_law(parser)
     chosen = parser.parse_args(argv)
-    try:
-        use_options(chosen)
-        if (chosen.question is None) == (chosen.input is None):
-            raise UserError("give either a question or --input FILE")
-        asked = [{"question": chosen.question}] if chosen.input is None else read_records(chosen.input, ("question",))
-        found = open_retriever(chosen)
-        hits = [found.search(record["question"], chosen.k, chosen.law) for record in asked]
-        if chosen.prompts is not None:
-            _write_prompts(chosen, asked, hits)
-    except (UserError, DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    use_options(chosen)
+    if (chosen.question is None) == (chosen.input is None):
+        raise UserError("give either a question or --input FILE")
+    asked = [{"question": chosen.question}] if chosen.input is None else read_records(chosen.input, ("question",))
+    found = open_retriever(chosen)
+    hits = [found.search(record["question"], chosen.k, chosen.law) for record in asked]
+    if chosen.prompts is not None:
+        _write_prompts(chosen, asked, hits)
     for record, own in zip(asked, hits, strict=True):
         _show(record["question"], own, chosen.json)
     if not chosen.json:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from curricula.command import command
 from curricula.errors import DataError
 from curricula.statutes import law_read
 from curricula.statutes.options import add_law, use_options
@@ -24,21 +24,18 @@ from rl.inference.grounding.questions import read_records
 from rl.retrieval.passages import Passage
 
 
+@command(UserError, DataError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 with a sentence when the file can't be read."""
     parser = argparse.ArgumentParser(prog="python -m rl.inference verify", description="Citations of answers, checked.")
     parser.add_argument("answers", type=Path, help='JSONL file of lines {"answer": …, "articles": […]}')
     add_law(parser)
     chosen = parser.parse_args(argv)
-    try:
-        use_options(chosen)
-        records = read_records(chosen.answers, ("answer",))
-        for record in records:
-            found = [asdict(c) | {"holds": c.holds} for c in verify(record["answer"], _given(record))]
-            print(json.dumps(record | law_read() | {"citations": found}, ensure_ascii=False))
-    except (UserError, DataError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    use_options(chosen)
+    records = read_records(chosen.answers, ("answer",))
+    for record in records:
+        found = [asdict(c) | {"holds": c.holds} for c in verify(record["answer"], _given(record))]
+        print(json.dumps(record | law_read() | {"citations": found}, ensure_ascii=False))
     return 0
 
 

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cluster.errors import ClusterError
+from curricula.command import command, resumable
 from rl.errors import UserError
 from rl.files import digest
 from rl.inference.journal import BATCH, JsonLines, write_texts
@@ -49,21 +50,16 @@ class Earlier:
     """The model that completed it."""
 
 
+@command(UserError, ClusterError, OSError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0 when every file is structured, 1 when some could not be, 2 when nothing could be begun or the model fails."""
     chosen = _parser().parse_args(argv)
-    try:
+    with resumable(chosen.out):
         asks = chosen.model or chosen.server or chosen.served_model or chosen.backend
         model = identity(chosen) if asks else None
         files = _files(chosen.paths)
         earlier = _earlier(chosen.out, model)
         lines = _run(chosen, files, earlier, model)
-    except (UserError, ClusterError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"interrupted; the same command goes on from what {chosen.out} holds", file=sys.stderr)
-        return 130
     errors = [line["error"] for line in lines if "error" in line]
     faults = [f"{line['file']}: {fault}" for line in lines for fault in line.get("faults", ())]
     for kind, said in (("error", errors), ("note", faults)):

@@ -1,4 +1,4 @@
-"""Which groups have a part in the update, and what part: by hand, and by the gradient itself."""
+"""Which groups take part in the update, and with which weight: by hand, and by the gradient itself."""
 
 import json
 from contextlib import nullcontext
@@ -61,7 +61,7 @@ def test_reinforce_pp_whitens_over_groups_of_equal_reward_too():
 
 
 def test_its_baseline_variant_counts_their_zeros_in_the_deviation():
-    """Less their group's mean, rewards are ±0.75 twice, ±0.25 six times and 0 eight times: variance 1.5 * 5 / 79."""
+    """Minus their group's mean, rewards are ±0.75 twice, ±0.25 six times and 0 eight times: variance 1.5 * 5 / 79."""
     deviation = np.sqrt(1.5 * 5 / 79)
     centred = [0.0] * 8 + [0.75, -0.25, -0.25, -0.25, 0.25, 0.25, 0.25, -0.75]
     algorithm = AlgorithmConfig(preset="reinforce_pp_baseline")
@@ -98,7 +98,7 @@ def test_what_each_preset_trains_on(preset):
 @pytest.mark.parametrize("advantage", ["grpo", "rloo", "opo", "length_weighted", "gpg"])
 @pytest.mark.parametrize("reward", [1.0, 0.1, 1.1, -0.3, 7.7])
 def test_equal_rewards_have_no_advantage_at_all(advantage, reward):
-    """Not even that of a rounding: six times 1.1 have a mean that is not 1.1."""
+    """Not even by rounding: the mean of six times 1.1 is not 1.1."""
     groups = [group(0, [reward] * 6, tokens=[3, 9, 4, 4, 8, 1]), group(1, ONE_RIGHT)]
     found = first_advantages(groups, AlgorithmConfig(advantage=advantage))
     assert found[:6] == [0.0] * 6 and max(found[6:]) > 0.5
@@ -188,7 +188,7 @@ def _updates(actor, algorithm, batch, shares):
 
 @pytest.mark.parametrize("preset", ["reinforce_pp", "grpo"])
 def test_several_updates_share_the_advantages_of_the_whole_step(models, preset):
-    """All of it is whitened at once, before it is dealt out: the losses of the shares add up to that of the whole."""
+    """The whole step is whitened at once, before it is split: the losses of the parts add up to that of the whole."""
     algorithm = AlgorithmConfig(preset=preset, aggregation="token-mean", kl_coef=0.0, old_log_probs="recompute")
     batch = batch_of(MIXED)
     halves = [np.flatnonzero(batch.groups % 2 == half).tolist() for half in (0, 1)]

@@ -1,4 +1,4 @@
-"""Work that takes longer than a time limit in all, and never than a part of it between two answers."""
+"""Work that takes longer than a time limit in total, but answers well within it."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -72,7 +72,7 @@ def test_scoring_may_take_longer_than_the_limit(ray_cluster):
 
 
 class Hanging:
-    """Stands where a reward actor stands that does not come back with one of the pieces."""
+    """In place of a reward actor that never answers one of the pieces."""
 
     def __init__(self, bad):
         self.bad, self.name = bad, "reward/0"
@@ -80,7 +80,7 @@ class Hanging:
     def call(self, method, samples, weights, patience_s, timeout_s):
         if self.bad in {sample.completion for sample in samples}:
             raise TimeoutError("reward/0 did not finish score within 1 s, twice")
-        # As the actor: what it did not begin in time is left open.
+        # Like the actor: what it did not begin in time has no verdict.
         return [Verdict(1.0) if place < 2 else None for place in range(len(samples))]
 
 

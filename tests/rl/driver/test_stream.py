@@ -14,7 +14,7 @@ from rl.samples import Completion
 
 
 class ScriptedEngine:
-    """Stands where a supervised rollout actor stands; a request takes as many ticks as its prompt says."""
+    """In place of a supervised rollout actor; a request takes as many ticks as its prompt says."""
 
     def __init__(self, tick_s=0.0):
         self.tick_s, self.restarts = tick_s, 0
@@ -70,7 +70,7 @@ def test_groups_come_as_they_complete_and_every_prompt_once():
     with stream_of([ScriptedEngine()], TICKS) as stream:
         assert step(stream, 0) == [["u001", "u003"], ["u002", "u000"]]
         assert [uid for part in step(stream, 1) for uid in part] == ["u005", "u007", "u006", "u004"]
-        assert not stream.requests and stream.drawn == 8
+        assert not stream.pending and stream.drawn == 8
 
 
 @pytest.mark.parametrize("repeat", range(3))
@@ -99,11 +99,11 @@ def test_staleness_is_bounded_and_the_ledger_exact(staleness, engines):
     with stream_of([ScriptedEngine(0.001) for _ in range(engines)], ticks, staleness) as stream:
         for version in range(6):
             stream.fill(version)
-            born |= {uid: request.version for uid, request in stream.requests.items() if uid not in born}
+            born |= {uid: prompt.version for uid, prompt in stream.pending.items() if uid not in born}
             assert stream.drawn <= (version + 1 + staleness) * 4
             for part in stream.take(4, version, lambda name: nullcontext()):
                 taken += [(group.uid, version - born[group.uid]) for group in part]
-        assert not stream.requests, "nothing is left over at the end of a stage"
+        assert not stream.pending, "nothing is left over at the end of a stage"
     assert sorted(uid for uid, _ in taken) == [f"u{i:03d}" for i in range(24)], "none twice, none lost"
     assert 0 < max(age for _, age in taken) <= staleness
 
@@ -122,7 +122,7 @@ def test_what_was_on_its_way_is_issued_again_after_a_resume():
 
 @pytest.mark.parametrize("dies_at", [None, 0, 1, 3])
 def test_an_engine_answers_well_within_its_time_limit_and_parts_stay_the_same(dies_at):
-    """Six of its ticks are longer than the limit, so that one call for a whole part would break it."""
+    """Six of its ticks are longer than the limit, so one call for a whole part would break it."""
     engine = ScriptedEngine(tick_s=0.05)
     engine.dies_at = dies_at
     with stream_of([engine], TICKS, timeout_s=0.2) as stream:
@@ -151,7 +151,7 @@ def test_an_error_in_scoring_reaches_the_driver():
 
 
 def test_scoring_overlaps_with_sampling():
-    """The first part's scores come only after the engine has finished the second: nothing but overlap ends this."""
+    """The first part's scores come only after the engine has finished the second: without overlap this never ends."""
     engine, second_done = ScriptedEngine(), threading.Event()
 
     def score(groups):

@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from rewards.judge.options import KEY_ENV as JUDGE_KEY_ENV
 from rl.errors import UserError
 from rl.evaluate import main
-from rl.evaluation import judging
 from rl.evaluation.web import evaluations, review, side_by_side, single_answers
 from rl.evaluation.web.jobs import Jobs, tail
 from rl.evaluation.web.pairs import pairs
@@ -170,13 +170,13 @@ def test_options_are_those_of_the_command(settings, monkeypatch):
     chosen = _parser().parse_args([*options, "--out=x"])
     assert (chosen.judge, chosen.judge_model, chosen.root) == ("http://127.0.0.1:9/v1", "j", settings.root)
     monkeypatch.setenv(KEY_ENV, "secret")
-    monkeypatch.setenv(judging.KEY_ENV, "judge's")
+    monkeypatch.setenv(JUDGE_KEY_ENV, "judge's")
     trusting = PageSettings(settings.runs, servers=("https://api.example/v1/",))
     assert KEY_ENV not in evaluations.environment_for(trusting, SERVED["server"])
     found = evaluations.environment_for(trusting, "https://api.example/v1", SERVED["server"])
-    assert found[KEY_ENV] == "secret" and judging.KEY_ENV not in found
+    assert found[KEY_ENV] == "secret" and JUDGE_KEY_ENV not in found
     found = evaluations.environment_for(trusting, SERVED["server"], "https://api.example/v1")
-    assert KEY_ENV not in found and found[judging.KEY_ENV] == "judge's"
+    assert KEY_ENV not in found and found[JUDGE_KEY_ENV] == "judge's"
 
 
 def test_an_evaluation_is_started_watched_and_stopped(tmp_path):
@@ -224,7 +224,7 @@ def address(settings):
     """The page as it is served."""
     command = [sys.executable, "-m", "rl.evaluate", "serve", "--runs", str(settings.runs), "--port", "0"]
     command += ["--models", str(settings.models), "--root", str(settings.root)]
-    keys = {KEY_ENV: "secret", judging.KEY_ENV: "secret"}
+    keys = {KEY_ENV: "secret", JUDGE_KEY_ENV: "secret"}
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | keys)
     try:
         yield process.stdout.readline().strip()

@@ -5,7 +5,7 @@ import pytest
 from curricula.tasks import make_prompts
 from rewards.total import score
 from rl.config.schema import ModelConfig, NanoConfig
-from rl.driver.runtime import _samples
+from rl.driver.scoring import samples_of
 from rl.errors import UserError
 from rl.models.chat import load_tokenizer, opens_thinking, render_demonstration, render_prompt
 from rl.models.nano import SPECIAL_TOKENS, build_tokenizer, ensure_nano, resolve_model
@@ -57,7 +57,7 @@ def test_a_template_that_opens_the_reasoning_is_read_as_if_the_policy_had(models
     assert tokenizer.decode(ids[length:-1]) == written, "a demonstration does not open it twice"
     for ids, wanted in ((opened, 1.0), (plain, 0.0)):
         completion = Completion([1], [0.0], written, "stop", 0)
-        (sample,) = _samples(Group("uid", prompt, ids, [completion]), tokenizer)
+        (sample,) = samples_of(Group("uid", prompt, ids, [completion]), tokenizer)
         assert score("format", sample).score == wanted
 
 

@@ -22,7 +22,6 @@ from rewards.total import compose
 from rewards.verdict import Sample
 from rl.config.derive import BatchNumbers
 from rl.config.schema import RunConfig, TrackerConfig
-from rl.driver.steps import rows
 from rl.driver.updates import StepUpdate
 from rl.evaluation.asking import TaskRun
 from rl.evaluation.benchmark import Benchmark, Question
@@ -32,6 +31,7 @@ from rl.files import write_json
 from rl.inference.backend import Answer
 from rl.records.manifest import Manifest
 from rl.records.results import save
+from rl.records.rollouts import rows
 from rl.records.tracking import Tracker
 from rl.samples import Completion, Group
 from rl.stages.evaluate import summarise

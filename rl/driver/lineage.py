@@ -1,0 +1,110 @@
+"""Which weights come from where: what a stage starts from, and what it leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rewards.cache import key_of
+from rl.config.schema import RunConfig
+from rl.config.stages import EvaluateStage, PerplexityStage
+from rl.driver.fleet import Fleet
+from rl.errors import UserError
+from rl.files import digest, read_json
+from rl.records.checkpoint import Checkpoints
+from rl.records.manifest import Manifest
+
+IN_TRAINING = ""
+"""Where the trainer's weights come from while a stage trains them."""
+
+
+class Lineage:
+    """Brings trainer and reference to the weights of a stage, and knows whose weights the trainer holds."""
+
+    def __init__(self, config: RunConfig, manifest: Manifest, checkpoints: Checkpoints, fleet: Fleet) -> None:
+        self.config, self.manifest, self.checkpoints, self.fleet = config, manifest, checkpoints, fleet
+        self.weights_from: str | None = None
+        """Stage whose final weights the trainer holds; None for those of the base model."""
+        self._reference_from: str | None = None
+
+    def load_before(self, name: str) -> None:
+        """Bring the trainer to the weights that a stage starts from: those of the training stage before it."""
+        self._load(self._trained_before(name), name)
+
+    def load_after(self, name: str) -> None:
+        """Bring the trainer to the weights that a finished stage leaves; they may be earlier than its last step."""
+        self._load(self.trained_up_to(name), name)
+
+    def load_reference_before(self, name: str) -> None:
+        """Bring the reference to the policy at the start of a stage. With LoRA the reference is the base model."""
+        source = self._trained_before(name)
+        if self.fleet.reference is not None and source is not None and source != self._reference_from:
+            self.fleet.reference.call("load", str(self._final_engine(source, name)), weights_only=True)
+            self._reference_from = source
+
+    def begin_training(self) -> None:
+        """Note that a stage trains the weights from now on."""
+        self.weights_from = IN_TRAINING
+
+    def end_training(self, name: str) -> None:
+        """Note that a training stage is over and the trainer holds what it leaves."""
+        self.weights_from = self.trained_up_to(name)
+
+    def restart_trainer(self) -> None:
+        """Replace the trainer group, for instance after a rank was lost. The new one holds the base model."""
+        self.fleet.restart_trainer()
+        self.weights_from = None
+
+    def trained_up_to(self, name: str) -> str | None:
+        """The last stage up to ``name`` that left weights of its own: it trained, and did not fall back to its start.
+        None if there is none."""
+        stages = self.config.curriculum.stages
+        index = [stage.name for stage in stages].index(name)
+        for stage in reversed(stages[: index + 1]):
+            record = self.manifest.stage(stage.name)
+            fell_back = record.get("ended", {}).get("weights_after") == 0
+            if not isinstance(stage, EvaluateStage | PerplexityStage) and "skipped" not in record and not fell_back:
+                return stage.name
+        return None
+
+    def weights_id(self) -> str:
+        """A hash of the trainer's weights; equal weights of equal runs have equal ones."""
+        if self.weights_from is not None:
+            engine = self._final_engine(self.weights_from, self.weights_from)
+            files = read_json(engine.parent / "files.json")
+            return key_of(sorted(item for item in files.items() if item[0].startswith("engine/")))
+        folder = Path(self.fleet.model_path)
+        if folder.is_dir():
+            return key_of([(path.name, digest(path)) for path in sorted(folder.glob("*.safetensors"))])
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(
+            self.fleet.model_path, trust_remote_code=self.config.model.trust_remote_code
+        )
+        return key_of(self.fleet.model_path, config._commit_hash)
+
+    def _load(self, source: str | None, name: str) -> None:
+        if source == self.weights_from:
+            return
+        if source is None:
+            self.restart_trainer()  # which reads the base model
+        else:
+            self.fleet.trainer.call("load", str(self._final_engine(source, name)), weights_only=True)
+        self.fleet.weights.changed()
+        self.weights_from = source
+
+    def _trained_before(self, name: str) -> str | None:
+        """The last stage before a stage that left weights of its own; None if there is none."""
+        names = [stage.name for stage in self.config.curriculum.stages]
+        return self.trained_up_to(names[names.index(name) - 1]) if names.index(name) else None
+
+    def _final_engine(self, source: str, name: str) -> Path:
+        """The engine's part of the checkpoint with the weights that stage ``source`` left to stage ``name``."""
+        after = self.manifest.stage(source).get("ended", {}).get("weights_after")
+        checkpoint = self.checkpoints.latest(source) if after is None else self.checkpoints.at(source, after)
+        if checkpoint is None:
+            raise UserError(
+                f"stage {name} starts from the weights of {source}, but {self.checkpoints.root} holds no checkpoint of "
+                f"that stage; use resume=restart to start from scratch"
+            )
+        self.checkpoints.driver(checkpoint)  # verifies its files
+        return checkpoint.engine.resolve()

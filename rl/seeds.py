@@ -1,0 +1,8 @@
+"""Seeds of random draws, derived from what they are for."""
+
+import hashlib
+
+
+def stable_seed(*parts: object) -> int:
+    """A 31-bit seed that depends on the parts alone."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") >> 1
