@@ -23,8 +23,8 @@ from curricula.cleaning import PERMUTATIONS, banding, jaccard, shingles
 from curricula.errors import DataError
 from curricula.records import corpus_files, read_demonstrations, read_prompts, read_texts
 from rl.errors import UserError
+from rl.evaluation.benchmark_files import MissingData
 from rl.evaluation.benchmarks import find, folder_of
-from rl.evaluation.data import MissingData
 
 SHORTEST = 8
 """Characters below which a question is too common to tell whether training data holds it."""

@@ -14,8 +14,8 @@ from rich.table import Table
 from rl.errors import UserError
 from rl.evaluation import own
 from rl.evaluation.benchmark import Benchmark
+from rl.evaluation.benchmark_files import MissingData
 from rl.evaluation.benchmarks import BENCHMARKS, find, folder_of
-from rl.evaluation.data import MissingData
 from rl.evaluation.score_command import notes
 
 

@@ -24,7 +24,7 @@ from curricula.strict_json import parse
 from rl.errors import UserError
 from rl.evaluation import matching
 from rl.evaluation.benchmark import Question
-from rl.evaluation.data import values
+from rl.evaluation.benchmark_files import values
 from rl.inference.thinking import prediction
 
 TEXTS = ("prediction", "output", "document", "response", "ranking")

@@ -21,8 +21,8 @@ from rich.table import Table
 
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, TaskScore
+from rl.evaluation.benchmark_files import MissingData
 from rl.evaluation.benchmarks import ALIASES, find, folder_of
-from rl.evaluation.data import MissingData
 from rl.evaluation.metrics.bertscore import LAYER, BertScore, adding
 from rl.evaluation.predictions import Prediction, in_order, own_questions, read_predictions, tasks_in
 from rl.evaluation.scoring import Unscorable, mean

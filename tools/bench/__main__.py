@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from curricula.statutes import load_statutes
-from tools.bench.cases import CASES, Workload, frozen
 from tools.bench.models import MAX_LENGTH, nano, stopping
 from tools.bench.protocol import MARK
+from tools.bench.workloads import CASES, Workload, frozen
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-5

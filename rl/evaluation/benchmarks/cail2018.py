@@ -17,7 +17,7 @@ from rewards.parsing import articles, charges
 from rewards.rules.term import STEPS, log_distance, read_term
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
-from rl.evaluation.data import Entry, entries, find_file
+from rl.evaluation.benchmark_files import Entry, entries, find_file
 from rl.evaluation.metrics.labels import (
     CAIL2018_ARTICLES,
     CAIL2018_CHARGES,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, TaskScore
-from rl.evaluation.data import Entry, MissingData, entries, find_file
-from rl.evaluation.metrics.overlap import bleu, plain
+from rl.evaluation.benchmark_files import Entry, MissingData, entries, find_file
+from rl.evaluation.metrics.text_overlap import bleu, plain
 from rl.evaluation.scoring import Scored, answered, mean, score_each
 
 SOURCE = "https://github.com/CSHaitao/CaseGen (data/CaseGen.json; Li et al. 2025, arXiv 2502.17943; CC BY-NC-SA 4.0)"

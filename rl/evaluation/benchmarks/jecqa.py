@@ -13,8 +13,8 @@ import regex
 
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
-from rl.evaluation.data import Entry, entries, find_file
-from rl.evaluation.metrics.choices import gold, letter_set
+from rl.evaluation.benchmark_files import Entry, entries, find_file
+from rl.evaluation.metrics.choice_letters import gold, letter_set
 from rl.evaluation.scoring import answered, mean, score_each
 
 SOURCE = "http://jecqa.thunlp.org (Zhong et al. 2020, arXiv 1911.12011; academic use only)"

@@ -13,9 +13,9 @@ from pathlib import Path
 from rewards.sets import f1
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
-from rl.evaluation.data import entries, find_file
-from rl.evaluation.metrics.judgment import NOTHING, Decision, decided, decided_fixed, ratio, sections
-from rl.evaluation.metrics.overlap import meteor, segmented
+from rl.evaluation.benchmark_files import entries, find_file
+from rl.evaluation.metrics.judgment_decisions import NOTHING, Decision, decided, decided_fixed, ratio, sections
+from rl.evaluation.metrics.text_overlap import meteor, segmented
 from rl.evaluation.scoring import answered, mean, tried
 
 SOURCE = "https://github.com/oneal2000/JuDGE (data/test.json; Su et al. 2025, arXiv 2503.14258)"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, TaskScore
-from rl.evaluation.data import entries, find_file
+from rl.evaluation.benchmark_files import entries, find_file
 from rl.evaluation.metrics import proofreading
-from rl.evaluation.metrics.lawbench import tasks
+from rl.evaluation.metrics.lawbench_rules import tasks
 from rl.evaluation.scoring import score_each
 
 SOURCE = "https://github.com/open-compass/LawBench (folder data; Fei et al. 2023, arXiv 2309.16289)"

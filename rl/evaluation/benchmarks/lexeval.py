@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, TaskScore
-from rl.evaluation.data import Entry, entries, find_file
-from rl.evaluation.metrics import choices, overlap
+from rl.evaluation.benchmark_files import Entry, entries, find_file
+from rl.evaluation.metrics import choice_letters, text_overlap
 from rl.evaluation.scoring import Metric, Scored, score_each
 
 SOURCE = "https://github.com/CSHaitao/LexEval (folder data; Li et al. 2024, arXiv 2409.20288)"
@@ -59,7 +59,7 @@ def _asked(entry: Entry, task: str) -> str:
 
 
 def _generation(upstream: bool) -> Metric:
-    measure = overlap.lexeval if upstream else overlap.plain
+    measure = text_overlap.lexeval if upstream else text_overlap.plain
 
     def metric(prediction: str, reference: str) -> Scored:
         return measure(prediction, reference), not prediction.strip()
@@ -76,7 +76,7 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
     """
     if task.startswith("5"):
         return score_each(questions, predictions, _generation(True), _generation(False))
-    return score_each(questions, predictions, choices.lexeval, choices.letter_set)
+    return score_each(questions, predictions, choice_letters.lexeval, choice_letters.letter_set)
 
 
 def texts(task: str, reference: str, prediction: str) -> dict[str, tuple[str, str]]:

@@ -15,7 +15,7 @@ from curricula.numerals import to_int
 from rewards.parsing import article_refs, folded
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
-from rl.evaluation.data import entries, find_file
+from rl.evaluation.benchmark_files import entries, find_file
 from rl.evaluation.metrics.ranking import recall_at, reciprocal_rank
 from rl.evaluation.scoring import answered, mean, tried
 

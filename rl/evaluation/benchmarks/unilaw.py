@@ -9,8 +9,8 @@ from zipfile import BadZipFile
 
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
-from rl.evaluation.data import find_file
-from rl.evaluation.metrics.choices import gold, letter_f1, letter_set
+from rl.evaluation.benchmark_files import find_file
+from rl.evaluation.metrics.choice_letters import gold, letter_f1, letter_set
 from rl.evaluation.scoring import answered, mean, score_each
 
 SOURCE = "https://github.com/Hanscal/Unilaw-R1 (dataset/UnilawR1Eval.xlsx; Cai et al. 2025, arXiv 2510.10072)"

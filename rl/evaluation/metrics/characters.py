@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from rl.errors import UserError
-from rl.evaluation.metrics.overlap import MARKS
+from rl.evaluation.metrics.text_overlap import MARKS
 from rl.evaluation.scoring import Unscorable
 
 PUNCTUATION = frozenset(MARKS) - {"。", "’"}

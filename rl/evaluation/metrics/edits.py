@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from rapidfuzz.distance import Levenshtein
 
 from rl.evaluation.metrics.alignment import EditStep, Grid
-from rl.evaluation.metrics.overlap import MARKS
+from rl.evaluation.metrics.text_overlap import MARKS
 
 Edit = tuple[int, int, str]
 """Characters ``start`` to ``end`` of the source become a text, which is empty where they are left out."""

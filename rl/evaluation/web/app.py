@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rl.evaluation.web import evaluations, review, side_by_side, single_answers
 from rl.evaluation.web.jobs import Jobs
-from rl.evaluation.web.runs import find_runs
-from rl.evaluation.web.settings import PageSettings
+from rl.evaluation.web.page_settings import PageSettings
+from rl.evaluation.web.run_folders import find_runs
 
 TITLE = "Themis: evaluations"
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")

@@ -16,8 +16,8 @@ from rl.evaluation.benchmarks import BENCHMARKS
 from rl.evaluation.run_command import find_benchmark, read_tasks
 from rl.evaluation.web.jobs import LOG, Jobs, answers_kept, tail
 from rl.evaluation.web.markup import notice, show, told
-from rl.evaluation.web.runs import find_runs, inside
-from rl.evaluation.web.settings import PageSettings
+from rl.evaluation.web.page_settings import PageSettings
+from rl.evaluation.web.run_folders import find_runs, inside
 from rl.inference.backend import KEY_ENV
 
 BACKENDS = ("vllm", "transformers", "server")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rl.errors import UserError
-from rl.evaluation.web.runs import NAME
+from rl.evaluation.web.run_folders import NAME
 
 LOG = "log.txt"
 PATIENCE_S = 30.0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rl.errors import UserError
 from rl.evaluation.run_command import ROOT_ENV
-from rl.evaluation.web.settings import PageSettings
+from rl.evaluation.web.page_settings import PageSettings
 
 
 def main(argv: Sequence[str] | None = None) -> int:

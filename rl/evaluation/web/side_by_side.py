@@ -11,8 +11,8 @@ from rl.errors import UserError
 from rl.evaluation.statistics import compare
 from rl.evaluation.task_scores import judged_cell, notes
 from rl.evaluation.web.markup import notice, show, told
-from rl.evaluation.web.runs import EvaluationRun, find_runs, question_scores, read_run
-from rl.evaluation.web.settings import PageSettings
+from rl.evaluation.web.page_settings import PageSettings
+from rl.evaluation.web.run_folders import EvaluationRun, find_runs, question_scores, read_run
 
 MOST = 8
 """Runs side by side."""
@@ -45,7 +45,7 @@ def side_by_side(runs: Sequence[EvaluationRun]) -> str:
             )
             told = notes({**figures, "contaminated": None})
             row["cells"][place] = {**figures, "judged": judged_cell(figures), "notes": told}
-    return show("compare", runs=runs, rows=sorted(rows.items(), key=lambda row: row[0]))
+    return show("side_by_side", runs=runs, rows=sorted(rows.items(), key=lambda row: row[0]))
 
 
 def paired(a: EvaluationRun, b: EvaluationRun) -> str:

@@ -12,8 +12,8 @@ from rl.errors import UserError
 from rl.evaluation.judging import text_of
 from rl.evaluation.scoring import tried
 from rl.evaluation.web.markup import show, told
-from rl.evaluation.web.runs import Answered, answered, find_runs, read_run
-from rl.evaluation.web.settings import PageSettings
+from rl.evaluation.web.page_settings import PageSettings
+from rl.evaluation.web.run_folders import Answered, answered, find_runs, read_run
 
 PER_PAGE = 10
 OUTCOMES = ("all", "right", "wrong", "in between", "abstained", "cut off")

@@ -27,11 +27,11 @@ from curricula.statutes import law_read
 from curricula.statutes.options import add_law
 from rl.errors import UserError
 from rl.inference.backend import Backend
-from rl.inference.grounding.grounded import answer
+from rl.inference.grounding.grounded_answer import answer
 from rl.inference.grounding.questions import read_records
 from rl.inference.grounding.retrieve_command import BUDGET, add_search, law_said, open_retriever
 from rl.inference.journal import BATCH, Journal, OpenFolder, write_lines
-from rl.inference.options import (
+from rl.inference.model_options import (
     Sampling,
     Sized,
     add_model,

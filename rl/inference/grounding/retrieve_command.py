@@ -22,9 +22,9 @@ from curricula.statutes import law_read
 from curricula.statutes.options import add_law, use_options
 from rl.errors import UserError
 from rl.inference.backend import Messages
-from rl.inference.grounding.grounded import ground
+from rl.inference.grounding.grounded_answer import ground
 from rl.inference.grounding.questions import read_records
-from rl.inference.options import positive
+from rl.inference.model_options import positive
 from rl.retrieval.passages import statute_passages
 from rl.retrieval.retriever import CACHE, METHODS, Hit, Retriever, retriever
 

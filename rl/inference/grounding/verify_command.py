@@ -19,7 +19,7 @@ from curricula.statutes.options import add_law, use_options
 from rewards.parsing import article_refs
 from rewards.statute_check import article_of
 from rl.errors import UserError
-from rl.inference.grounding.grounded import verify
+from rl.inference.grounding.grounded_answer import verify
 from rl.inference.grounding.questions import read_records
 from rl.retrieval.passages import Passage
 

@@ -9,8 +9,8 @@ from typing import Any
 import regex
 
 from rewards.parsing import fine, known_charges, term
-from rl.inference.structuring.elements import Element, number
-from rl.inference.structuring.text import steadily
+from rl.inference.structuring.element_schema import Element, number
+from rl.inference.structuring.judgment_text import steadily
 
 _WHO = (
     r"(?:上诉人\(原审被告人\)|原审被告人|被告单位|被告人|上诉人)[ \t]?"

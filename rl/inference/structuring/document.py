@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from rl.inference.structuring.claims_and_fees import claim_elements, fee_elements
 from rl.inference.structuring.criminal import (
     charge_elements,
     circumstance_elements,
     reduction_elements,
     sentence_elements,
 )
-from rl.inference.structuring.elements import Element
+from rl.inference.structuring.element_schema import Element
 from rl.inference.structuring.grounds import article_elements, outcome_element
 from rl.inference.structuring.header import (
     NUMBER,
@@ -20,11 +21,10 @@ from rl.inference.structuring.header import (
     instance_of,
     kind_of,
 )
-from rl.inference.structuring.money import claim_elements, fee_elements
+from rl.inference.structuring.judgment_text import aligned
 from rl.inference.structuring.payments import payment_elements
 from rl.inference.structuring.sections import split
 from rl.inference.structuring.signature import date_elements, signature_elements
-from rl.inference.structuring.text import aligned
 
 ACCUSED = ("被告人", "原审被告人", "被告单位", "原审被告单位")
 _SIDES = ("委托", "法定", "诉讼代理人", "辩护人", "负责人", "指定", "公诉机关", "原公诉机关", "抗诉机关", "被害人")

@@ -6,8 +6,8 @@ import regex
 
 from curricula.numerals import to_int
 from rewards.parsing import ArticleRef, article_refs
-from rl.inference.structuring.elements import Element
-from rl.inference.structuring.text import blocks, steadily
+from rl.inference.structuring.element_schema import Element
+from rl.inference.structuring.judgment_text import blocks, steadily
 
 _N = r"(?P<number>[一二三四五六七八九十]{1,3}|\d{1,2})"
 _PARAGRAPH = regex.compile(

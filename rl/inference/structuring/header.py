@@ -7,7 +7,7 @@ from typing import Literal
 
 import regex
 
-from rl.inference.structuring.elements import Element
+from rl.inference.structuring.element_schema import Element
 
 Kind = Literal["criminal", "civil", "administrative", "other"]
 Instance = Literal["first", "second", "retrial", "review", "commutation"]

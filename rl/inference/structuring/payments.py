@@ -8,8 +8,8 @@ from itertools import pairwise
 import regex
 
 from curricula.numerals import to_int
-from rl.inference.structuring.elements import Element
-from rl.inference.structuring.money import FEE, sums_in
+from rl.inference.structuring.claims_and_fees import FEE, sums_in
+from rl.inference.structuring.element_schema import Element
 
 _ITEM = regex.compile(r"(?:^|\n|(?<=[:;。]))[ \t]*(?:[一二三四五六七八九十]{1,3}|\d{1,2})[ \t]?[、.][ \t]?")
 _CLAUSE = regex.compile(r"[;。\n]")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import regex
 
 from rewards.parsing import dates
-from rl.inference.structuring.elements import Element
-from rl.inference.structuring.text import steadily
+from rl.inference.structuring.element_schema import Element
+from rl.inference.structuring.judgment_text import steadily
 
 MOST = 200
 """Elements of one name."""

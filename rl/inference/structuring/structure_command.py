@@ -26,11 +26,11 @@ from cluster.errors import ClusterError
 from rl.errors import UserError
 from rl.files import digest
 from rl.inference.journal import BATCH, JsonLines, write_texts
-from rl.inference.options import Sized, add_model, identity, open_backend, positive, prompt_room
+from rl.inference.model_options import Sized, add_model, identity, open_backend, positive, prompt_room
 from rl.inference.structuring.document import structure
-from rl.inference.structuring.elements import check_document
-from rl.inference.structuring.model import complete, missing
-from rl.inference.structuring.text import read_text
+from rl.inference.structuring.element_schema import check_document
+from rl.inference.structuring.judgment_text import read_text
+from rl.inference.structuring.model_elements import complete, missing
 
 SHOWN = 20
 """Errors, and faults of a model's answers, that are printed; all of them are in the file."""

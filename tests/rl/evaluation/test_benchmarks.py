@@ -10,10 +10,10 @@ from openpyxl import Workbook
 
 from rl.errors import UserError
 from rl.evaluation.benchmark import Question
+from rl.evaluation.benchmark_files import MissingData
 from rl.evaluation.benchmarks import BENCHMARKS, FOLDERS, find, folder_of
 from rl.evaluation.benchmarks.cail2019 import ELEMENTS
-from rl.evaluation.data import MissingData
-from rl.evaluation.metrics import choices
+from rl.evaluation.metrics import choice_letters
 from tests.rl.evaluation.test_metrics import DOCUMENT, scored
 
 ROOT = os.environ.get("THEMIS_BENCHMARKS")
@@ -287,7 +287,11 @@ def _right(name, task, reference):
     if name == "stard":
         return "\n".join(reference["names"])
     reference = reference.removeprefix("答案:")
-    return "".join(sorted(choices.gold(reference))) if name == "lexeval" and task[0] != "5" and reference else reference
+    return (
+        "".join(sorted(choice_letters.gold(reference)))
+        if name == "lexeval" and task[0] != "5" and reference
+        else reference
+    )
 
 
 @real
@@ -314,4 +318,4 @@ def test_the_authors_files_are_read_whole_and_right_answers_score_one(name, coun
 def test_examples_of_the_authors_files_are_read():
     for name, task, shots in (("lexeval", "2_1", 3), ("disc", "mult_pae", 4)):
         found = BENCHMARKS[name].read(folder_of(Path(ROOT), BENCHMARKS[name]), task, shots)
-        assert len(found[0].shots) == shots and all(choices.disc_letters(answer) for _, answer in found[0].shots)
+        assert len(found[0].shots) == shots and all(choice_letters.disc_letters(answer) for _, answer in found[0].shots)

@@ -11,9 +11,9 @@ import pytest
 from rl.errors import UserError
 from rl.evaluate import main
 from rl.evaluation.benchmark import Question
+from rl.evaluation.benchmark_files import entries
 from rl.evaluation.benchmarks.lawbench import BENCHMARK
-from rl.evaluation.data import entries
-from rl.evaluation.metrics.lawbench import NOT_ASKED
+from rl.evaluation.metrics.lawbench_rules import NOT_ASKED
 from rl.evaluation.score_command import score_task
 
 ROOT = os.environ.get("THEMIS_BENCHMARKS")

@@ -18,14 +18,14 @@ from rl.evaluate import main
 from rl.evaluation import judging
 from rl.evaluation.web import evaluations, review, side_by_side, single_answers
 from rl.evaluation.web.jobs import Jobs, tail
+from rl.evaluation.web.page_settings import PageSettings
 from rl.evaluation.web.pairs import pairs
-from rl.evaluation.web.runs import answered, find_runs, read_run
-from rl.evaluation.web.settings import PageSettings
+from rl.evaluation.web.run_folders import answered, find_runs, read_run
 from rl.evaluation.web.votes import Vote, Votes
 from rl.inference.backend import KEY_ENV
 from tests.conftest import ROOT
 from tests.rl.browser import chromium, needs_chinese_font
-from tests.rl.evaluation.evaluations import HOSTILE, evaluation
+from tests.rl.evaluation.scripted_evaluations import HOSTILE, evaluation
 from tests.rl.server import Server
 
 NUMBERS = {

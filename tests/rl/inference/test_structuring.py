@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from rl.inference.__main__ import main
 from rl.inference.structuring.document import structure
-from rl.inference.structuring.elements import check_document
-from rl.inference.structuring.model import complete, missing, read_answer
-from rl.inference.structuring.text import aligned
+from rl.inference.structuring.element_schema import check_document
+from rl.inference.structuring.judgment_text import aligned
+from rl.inference.structuring.model_elements import complete, missing, read_answer
 from tests.rl.inference import judgments
 from tests.rl.scripted import Scripted
 from tests.rl.server import Server

@@ -12,7 +12,7 @@ from rl.errors import UserError
 from rl.inference.__main__ import main
 from rl.inference.backend import Answer, Ask
 from rl.inference.backends.hf import TransformersBackend
-from rl.inference.grounding.grounded import answer, ground, verify
+from rl.inference.grounding.grounded_answer import answer, ground, verify
 from rl.retrieval import dense
 from rl.retrieval.bm25 import K1, B, Bm25Index
 from rl.retrieval.dense import Encoder

@@ -5,8 +5,8 @@ from __future__ import annotations
 import regex
 
 from rewards.parsing import amounts
-from rl.inference.structuring.elements import Element, number
-from rl.inference.structuring.text import blocks, steadily
+from rl.inference.structuring.element_schema import Element, number
+from rl.inference.structuring.judgment_text import blocks, steadily
 
 FEE = regex.compile(r"(?:案件)?(?:受理费|诉讼费用?)(?:人民币|为|共计|合计|:|,|减半收取(?:计|为)?)*[ \t]?")
 _ASKS = regex.compile(

@@ -8,7 +8,7 @@ from rl.evaluation.own import BENCHMARK
 from rl.evaluation.run_command import answer, assess, read_tasks
 from rl.inference.backend import Answer
 from rl.inference.journal import Journal, OpenFolder
-from rl.inference.options import Sampling
+from rl.inference.model_options import Sampling
 
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 TEMPLATES = "${document.title='taken'} {{constructor.name}} {% raw %}"

@@ -19,7 +19,7 @@ from rewards.parsing import articles, charges, find_choice, known_charges, prese
 from rewards.rules.amounts import single_amount
 from rewards.rules.term import read_term
 from rewards.sets import f1
-from rl.evaluation.metrics import overlap
+from rl.evaluation.metrics import text_overlap
 from rl.evaluation.metrics.labels import CAIL2018_CHARGES
 from rl.evaluation.scoring import Metric, Scored
 
@@ -110,7 +110,7 @@ def labelled(prediction: str, reference: str, metric: Metric) -> Scored:
 
 def rouge(prediction: str, reference: str, head: str = "") -> Scored:
     """ROUGE-L over jieba's words."""
-    return overlap.lawbench(prediction, reference.replace(head, "") if head else reference), False
+    return text_overlap.lawbench(prediction, reference.replace(head, "") if head else reference), False
 
 
 def characters_f1(prediction: str, reference: str) -> float:

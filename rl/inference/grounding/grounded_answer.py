@@ -13,7 +13,7 @@ from rewards.statute_check import MOST, article_of, check, distinct, quotes
 from rewards.statute_check import Answer as Outcome
 from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Backend, Messages
-from rl.inference.options import Sampling
+from rl.inference.model_options import Sampling
 from rl.retrieval.passages import Passage
 from rl.retrieval.retriever import Retriever
 

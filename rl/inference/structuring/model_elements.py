@@ -9,8 +9,8 @@ from typing import Any
 
 from rewards.rules.elements_f1 import read_elements
 from rl.inference.backend import Answer, Ask, Backend, Messages
-from rl.inference.structuring.elements import VALUES, Element, fault
-from rl.inference.structuring.text import aligned
+from rl.inference.structuring.element_schema import VALUES, Element, fault
+from rl.inference.structuring.judgment_text import aligned
 
 WANTED: dict[str, tuple[str, ...]] = {
     "criminal": ("court", "case_number", "party", "charge", "article", "sentence", "circumstance", "judgment_date"),
