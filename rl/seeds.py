@@ -1,4 +1,4 @@
-"""Seeds that are made from what they belong to."""
+"""Seeds derived from what they are for."""
 
 import hashlib
 

@@ -34,7 +34,7 @@ def values(document: dict[str, Any], name: str) -> list[Any]:
 
 
 def differences(record: dict[str, Any]) -> dict[str, str]:
-    """What is missing from a structured judgment, and what differs from the other reading: name and what was found."""
+    """What a structured judgment lacks, and what differs from the other reading: name and the values found."""
     document, other = structure(record["fd"]), decided_fixed(record["fd"])
     found = {name: "missing" for name in ALWAYS if not values(document, name)}
     sentences = values(document, "sentence")

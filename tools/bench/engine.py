@@ -31,7 +31,7 @@ OPTIM = OptimConfig(lr=1e-4)
 
 
 def ragged_batch(rows: int, longest: int, vocabulary: int) -> TokenBatch:
-    """Sequences with log-normal lengths between 16 and ``longest`` tokens, sorted by nothing."""
+    """Sequences with log-normal lengths between 16 and ``longest`` tokens, in random order."""
     rng = np.random.default_rng(0)
     lengths = np.clip(rng.lognormal(np.log(longest / 4), 0.6, size=rows), 16, longest).astype(int)
     return supervised_batch([(rng.integers(10, vocabulary, size=n).tolist(), 8) for n in lengths])

@@ -92,7 +92,7 @@ def tag(label: str, task: str) -> str:
         return f"{TAGS[task]}{ELEMENTS[task].index(plain) + 1}"
     number = plain.removeprefix(TAGS[task])
     if not plain.startswith(TAGS[task]) or not number.isdecimal() or not 1 <= int(number) <= len(ELEMENTS[task]):
-        raise ValueError(f"{label!r} is no element of {task}")
+        raise ValueError(f"{label!r} is not an element of {task}")
     return plain
 
 

@@ -1,6 +1,6 @@
 """DISC-Law-Eval (Yue et al. 2023, arXiv 2309.11325): examinations, and open questions.
 
-Published open answers are marked by a language model (accuracy, completeness, clarity); without one, ROUGE-L stands in.
+In the paper a language model marks open answers (accuracy, completeness, clarity). Without one, ROUGE-L is used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A benchmark of one's own: JSON, JSON Lines or CSV files described in a YAML file.
+"""A user's benchmark: JSON, JSON Lines or CSV files described in a YAML file.
 
 name: tax
 title: Tax questions

@@ -70,9 +70,9 @@ def _generation(upstream: bool) -> Metric:
 def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) -> TaskScore:
     """Accuracy, or ROUGE-L for tasks 5_x.
 
-    ``score`` compares ordered strings cut at 解析 or 分析, and takes ROUGE-L of different words on short texts alone;
-    ``fixed`` compares sets of letters, wherever they are chosen, leaves out questions whose answer is null (three of
-    3_5) and takes plain ROUGE-L.
+    ``score`` compares ordered strings cut at 解析 or 分析, and uses ROUGE-L of different words, on short texts only.
+    ``fixed`` compares sets of letters, chosen anywhere in the answer, leaves out questions whose answer is null (three
+    of 3_5), and uses plain ROUGE-L.
     """
     if task.startswith("5"):
         return score_each(questions, predictions, _generation(True), _generation(False))

@@ -59,7 +59,7 @@ def _rows(path: Path) -> list[tuple[Any, ...]]:
         book = load_workbook(path, read_only=True, data_only=True)
         rows = [row for row in book.worksheets[0].iter_rows(values_only=True) if any(cell is not None for cell in row)]
     except (InvalidFileException, BadZipFile, KeyError, OSError) as error:
-        raise UserError(f"{path} is no readable workbook ({error}); fetch it again from {SOURCE}") from None
+        raise UserError(f"{path} is not a readable workbook ({error}); fetch it again from {SOURCE}") from None
     if len(rows) < 2:
         raise UserError(f"{path} holds no question; fetch it again from {SOURCE}")
     return rows

@@ -3,7 +3,7 @@
 python -m rl.inference strategies --benchmark unilaw --root DIR --model FOLDER --out DIR --outcome classifier:FOLDER
 python -m rl.inference strategies --task exam_single exam_multi --model FOLDER --out DIR
 
-The same command goes on where it was interrupted.
+The same command resumes where it was interrupted.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
 
 
 def _helper(chosen: argparse.Namespace) -> argparse.Namespace | None:
-    """The options of Assessor and Reviser; None where the policy takes their part."""
+    """The options of Assessor and Reviser; None where the policy does their work."""
     if not (chosen.helper_model or chosen.helper_server):
         return None
     other = {

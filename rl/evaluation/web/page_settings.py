@@ -1,4 +1,4 @@
-"""What the page may use, as the command line says."""
+"""Folders and servers that the page may use, from the command line."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class PageSettings:
-    """Folders and servers of the page; nothing beyond them is read, written or asked with a key."""
+    """Folders and servers of the page. It reads and writes only there, and sends a key only to these servers."""
 
     runs: Path
-    """Holds the evaluations; new ones and the votes are written there."""
+    """Folder of the evaluations; new ones and the votes are written there."""
     models: Path | None = None
-    """Holds the models that may be evaluated."""
+    """Folder of the models that may be evaluated."""
     root: Path | None = None
-    """Holds the data of the benchmarks."""
+    """Folder of the benchmarks' data."""
     servers: tuple[str, ...] = ()
-    """Addresses of servers that are sent the key of the environment."""
+    """Addresses of servers that get the key from the environment."""
 
     @property
     def votes(self) -> Path:

@@ -60,7 +60,7 @@ def win_table(votes: Votes) -> str:
 
 
 def tab(settings: PageSettings) -> list[gr.Dropdown]:
-    """The tab's fields and what they do; returns those that list runs."""
+    """The tab's fields and their actions; returns the fields that list runs."""
     votes = Votes(settings.votes)
     names = [run.name for run in find_runs(settings.runs)]
     with gr.Row(equal_height=True):

@@ -41,12 +41,12 @@ def settings_of(chosen: argparse.Namespace) -> PageSettings:
     """The settings that the options give.
 
     Raises:
-        UserError: for a folder that is none.
+        UserError: for a folder that does not exist.
     """
     root = chosen.root or (Path(os.environ[ROOT_ENV]) if ROOT_ENV in os.environ else None)
     for name, folder in (("--models", chosen.models), ("--root", root)):
         if folder is not None and not folder.is_dir():
-            raise UserError(f"{name} {folder} is no folder; give one that exists")
+            raise UserError(f"{name} {folder} is not a folder; give one that exists")
     try:
         chosen.runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:

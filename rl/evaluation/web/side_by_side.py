@@ -1,4 +1,4 @@
-"""The tab that lays runs side by side, and tests two of them on the same questions."""
+"""The tab that shows runs side by side, and tests two of them on the same questions."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def paired(a: EvaluationRun, b: EvaluationRun) -> str:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """p-values of several tests, adjusted so that one chance find among them is as rare as each says (Holm 1979)."""
+    """p-values of several tests, adjusted to keep the probability of any false positive (Holm 1979)."""
     adjusted, most = [0.0] * len(values), 0.0
     for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
         most = max(most, min(1.0, (len(values) - rank) * values[place]))
@@ -77,7 +77,7 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def tab(settings: PageSettings) -> list[gr.Dropdown]:
-    """The tab's fields and what they do; returns those that list runs."""
+    """The tab's fields and their actions; returns the fields that list runs."""
     names = scored_runs(settings)
     chosen = gr.Dropdown(
         names, multiselect=True, label=f"Runs (up to {MOST})", allow_custom_value=True,

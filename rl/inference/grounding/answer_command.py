@@ -48,11 +48,11 @@ from rl.inference.progress import Metered
 from rl.retrieval.retriever import Retriever
 
 KNOWN = {True: "yes", False: "no", None: ""}
-"""What a table says of a check; nothing where it can't be known."""
+"""The text for a check in a table; empty where the result is unknown."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0, 1 when some questions are too long to be asked, or 2 with a sentence when something is missing or fails."""
+    """0; 1 when some questions are too long to be asked; 2 with a sentence when something is missing or fails."""
     chosen = _parser().parse_args(argv)
     stream = sys.stderr if chosen.json else sys.stdout
     console = Console(file=stream, width=None if stream.isatty() else 120)
@@ -114,7 +114,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         raise UserError("--input needs --out FOLDER, where answers are kept as they come")
     asked = [{"question": chosen.question}] if chosen.input is None else read_records(chosen.input, ("question",))
     retriever = open_retriever(chosen)
-    retriever.ranked([], chosen.k, chosen.law)  # a law that is none is told before a model is loaded
+    retriever.ranked([], chosen.k, chosen.law)  # an unknown law is reported before a model is loaded
     folder = OpenFolder(chosen.out, head) if chosen.out else None
     try:
         with open_backend(chosen, folder.date if folder else None) as backend:

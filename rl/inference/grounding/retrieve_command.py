@@ -1,4 +1,4 @@
-"""``python -m rl.inference retrieve "问题"``: the articles that may answer a question, or prompts that carry them.
+"""``python -m rl.inference retrieve "问题"``: the articles that may answer a question, or prompts with them.
 
 python -m rl.inference retrieve 酒后驾车怎么处罚 --k 5 --law 刑法
 python -m rl.inference retrieve --input questions.jsonl --method hybrid --model FOLDER --prompts prompts.jsonl
@@ -29,7 +29,7 @@ from rl.retrieval.passages import statute_passages
 from rl.retrieval.retriever import CACHE, METHODS, Hit, Retriever, retriever
 
 BUDGET = 3_000
-"""Tokens of a prompt, unless another number is asked for."""
+"""Default limit on the tokens of a prompt."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,7 +96,7 @@ def open_retriever(chosen: argparse.Namespace) -> Retriever:
 
 
 def law_said() -> str:
-    """Which law was read, for people."""
+    """A note on which law was read."""
     read = law_read()
     return f"law in force on {read['as_of']}; newest text of the package {read['snapshot']}"
 

@@ -1,6 +1,6 @@
 """``python -m rl.inference verify FILE.jsonl``: citations of answers checked against the law of a day.
 
-A line is {"answer": …}, with "articles" (as ``retrieve --prompts`` writes them) where the answer was given some.
+A line is {"answer": …}, with "articles" (as ``retrieve --prompts`` writes them) where the prompt had some.
 """
 
 from __future__ import annotations

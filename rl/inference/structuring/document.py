@@ -28,7 +28,7 @@ from rl.inference.structuring.signature import date_elements, signature_elements
 
 ACCUSED = ("被告人", "原审被告人", "被告单位", "原审被告单位")
 _SIDES = ("委托", "法定", "诉讼代理人", "辩护人", "负责人", "指定", "公诉机关", "原公诉机关", "抗诉机关", "被害人")
-"""How the roles begin of those who are not parties themselves."""
+"""First characters of the roles that are not parties themselves."""
 
 
 def structure(text: str) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _elements(text: str, places: dict[str, tuple[int, int]], kind: str, instance
         found += cause_element(text, 0, places.get("facts", places.get("reasoning", (size, size)))[0], names)
         found += claim_elements(text, *places["claims"]) if "claims" in places else []
         found += fee_elements(text, ruling[0], size) if ruling else []
-    basis = reasoning or ruling  # what a ruling cites besides are the rules on interest for delay
+    basis = reasoning or ruling  # the other articles in a ruling are the rules on interest for delay
     found += article_elements(text, *basis) if basis else []
     if ruling:
         found += payment_elements(text, *ruling, [(e.value["role"], e.value["name"]) for e in parties])

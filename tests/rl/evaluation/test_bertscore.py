@@ -94,4 +94,4 @@ def test_what_does_not_fit_is_told(folder, tmp_path, capsys):
     assert main([*command, "--bertscore", str(folder)]) == 2
     assert "JEC-QA has no texts to compare; leave out --bertscore" in capsys.readouterr().err
     assert main([*command, "--bertscore", str(tmp_path / "none")]) == 2
-    assert "is no folder; BERTScore needs one" in capsys.readouterr().err
+    assert "is not a folder; BERTScore needs" in capsys.readouterr().err

@@ -102,7 +102,7 @@ def test_cail2018s_terms(prediction, months, score):
 def test_cail2019_reads_the_longest_name():
     found = scored("cail2019", "labor", [("未签订劳动合同", ["未签订劳动合同"]), ("LB7 LB99", ["LB7"])])
     assert [one.score for one in found.per_question] == [1, 1]
-    with pytest.raises(UserError, match="no element of labor"):
+    with pytest.raises(UserError, match="not an element of labor"):
         scored("cail2019", "labor", [("无", ["返还借款"])])
 
 
