@@ -34,7 +34,7 @@ class Check:
     name: str
     status: Literal["ok", "warning", "error"]
     detail: str
-    mend: str = ""
+    fix: str = ""
 
 
 def python_version() -> Check:
@@ -229,11 +229,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps([asdict(check) for check in found], ensure_ascii=False, indent=1))
     else:
         table = Table(box=box.SIMPLE_HEAD)
-        for column in ("", "what", "found", "mend"):
+        for column in ("", "what", "found", "fix"):
             table.add_column(column)
         colours = {"ok": "green", "warning": "yellow", "error": "bold red"}
         for check in found:
-            table.add_row(f"[{colours[check.status]}]{check.status}[/]", check.name, check.detail, check.mend)
+            table.add_row(f"[{colours[check.status]}]{check.status}[/]", check.name, check.detail, check.fix)
         Console().print(table)
     return int(any(check.status == "error" for check in found))
 

@@ -1,8 +1,8 @@
 """``python -m tools.floors``: the rooms of the code by floor, and every import that breaks the rule.
 
 A room is a package (cluster, curricula, rewards, tools), a folder right under rl, or a file of rl's root. Imports point
-down: to a room on a lower floor. They count wherever they stand: at the top, in a function, under TYPE_CHECKING, and as
-the name of a module in a string, as in a table of commands.
+down: to a room on a lower floor. They count everywhere: at the top, in a function, under TYPE_CHECKING, and as the name
+of a module in a string, as in a table of commands.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ALLOWED = {
 
 @dataclass(frozen=True, order=True)
 class Import:
-    """One import: the module it stands in, with file and line, and what is imported."""
+    """One import: the importing module, with file and line, and the imported one."""
 
     source: str
     file: str
@@ -74,7 +74,7 @@ def imports(root: Path) -> list[Import]:
 
 
 def room(module: str) -> str:
-    """The room of a module. Only a ``__main__`` below rl is a room by itself: it may name what stands above."""
+    """The room of a module. A ``__main__`` below rl is its own room, because it may name modules of higher floors."""
     package, *rest = module.split(".")
     if package != "rl" or "__main__" in rest:
         return module if package == "rl" else package
@@ -86,7 +86,7 @@ def rooms(root: Path) -> dict[str, int]:
     found: dict[str, int] = {}
     for module in _modules(root):
         found[room(module)] = found.get(room(module), 0) + 1
-    found.pop("rl", None)  # rl/__init__.py alone
+    found.pop("rl", None)  # only rl/__init__.py
     return found
 
 

@@ -22,7 +22,7 @@ from rl.retrieval.passages import statute_passages
 
 VOCABULARY, DIMENSIONS = 10_000, 256
 UNKNOWN = "[UNK]"
-"""Stands for characters that the statutes do not have."""
+"""Replaces characters that the statutes do not have."""
 
 
 def tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:

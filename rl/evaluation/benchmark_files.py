@@ -50,7 +50,7 @@ def find_file(title: str, source: str, folder: Path, *names: str) -> Path:
 
 
 def entries(path: Path) -> list[Entry]:
-    """Entries of a JSON list, JSON Lines or CSV file, in order. Authors call JSON Lines ``.json``, too.
+    """Entries of a JSON list, JSON Lines or CSV file, in order. Some authors also call JSON Lines ``.json``.
 
     Raises:
         UserError: naming file and entry, for a missing, damaged or empty file.

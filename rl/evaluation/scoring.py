@@ -65,9 +65,9 @@ def score_each(
     scores, abstained = [], 0
     for question, prediction in zip(questions, predictions, strict=True):
         found = _scored(upstream, question, prediction)
-        mended = _scored(fixed or upstream, question, answered(prediction))
+        corrected = _scored(fixed or upstream, question, answered(prediction))
         if found is not None:
-            scores.append(QuestionScore(question.id, found[0], found[1], None if mended is None else mended[0]))
+            scores.append(QuestionScore(question.id, found[0], found[1], None if corrected is None else corrected[0]))
             abstained += found[1]
     return TaskScore(
         score=mean([one.score for one in scores]),

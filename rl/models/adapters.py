@@ -28,7 +28,7 @@ def require_portable_adapter(model: ModelConfig, architecture: Any) -> None:
     found = next((name for name, layer in adapted.named_modules() if isinstance(layer, ParamWrapper)), None)
     if found is not None:
         raise UserError(
-            f"the adapter of this model ({architecture.model_type}) can't be handed to vLLM by itself: its experts "
-            f"({found.removeprefix('base_model.model.')}) are one parameter to the trainer. Set "
+            f"the adapter of this model ({architecture.model_type}) can't be handed to vLLM without the weights: "
+            f"its experts ({found.removeprefix('base_model.model.')}) are one parameter to the trainer. Set "
             "rollout.weight_transfer=auto, which hands over the merged weights"
         )

@@ -1,4 +1,4 @@
-"""BM25 for the questions of lay people: their words in the language of the statutes, and the law beside the article.
+"""BM25 for the questions of lay people: everyday words become those of the statutes, and the law counts too.
 
 An article's score is the sum of three: BM25 of the question's words, without phrases that any question has; BM25 of the
 statutes' words for its everyday words, by ``glossary.tsv``; and the score of the article's law as a whole (the mean of

@@ -39,7 +39,7 @@ def test_the_doctor_looks_at_the_environment(monkeypatch):
     assert doctor.proxies().detail == "none"
     monkeypatch.setenv("ALL_PROXY", "socks5://somebody:secret@127.0.0.1:9")
     found = doctor.proxies()
-    assert "ALL_PROXY" in found.detail and "secret" not in found.detail + found.mend
+    assert "ALL_PROXY" in found.detail and "secret" not in found.detail + found.fix
 
 
 @pytest.mark.parametrize("encoding", ["ascii:strict"])
@@ -105,7 +105,7 @@ def test_the_reference_page_is_the_schemas():
 
 
 def test_the_gpu_check_works_at_the_smallest_shapes(tmp_path):
-    """On a GPU it measures more; its script must not rot where there is none."""
+    """It measures more on a GPU; this keeps its script working without one."""
     command = [sys.executable, "-m", "tools.gpu_check", "--device", "cpu", "--json", str(tmp_path / "found.json")]
     subprocess.run([*command, "--only", "packages", "--only", "precision"], check=True, capture_output=True)
     found = json.loads((tmp_path / "found.json").read_text())

@@ -1,7 +1,7 @@
 """``python -m tools.bench.engine``: the training engine against a bare PyTorch loop, in CPU-seconds.
 
-Both train the same model on the same batch of ragged sequences, in turns within one process and on one thread; losses
-are compared beside the times, and no ratio is printed when they differ.
+Both train the same model on the same batch of ragged sequences, in turns within one process and on one thread. Losses
+are compared too, and no ratio is printed when they differ.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def padded(batch: TokenBatch, rows: list[int]) -> tuple[Tensor, Tensor]:
 
 
 def bare_loop(path: Path, batch: TokenBatch, max_tokens: int) -> Callable[[], float]:
-    """One update with transformers and torch alone, on the same micro-batches; returns the loss."""
+    """One update with only transformers and torch, on the same micro-batches; returns the loss."""
     import torch
     from transformers import AutoModelForCausalLM
 

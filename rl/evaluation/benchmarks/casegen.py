@@ -35,7 +35,7 @@ TITLES = {
 
 def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
     """Cases of ``data/CaseGen.json``, with the authors' prompts of ``prompt/TASK.json`` if that file is there.
-    Prompts alone give questions to generate for, not to score."""
+    With prompts only, answers can be generated but not scored."""
     if shots:
         raise UserError("CaseGen has no worked examples; ask for 0")
     names = [f"prompt/{task}.json", f"data/prompt/{task}.json", f"generate/prompt/{task}_generate_prompt.json"]

@@ -47,12 +47,12 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
     upstream, each = _figures(
         [decided(text) for text in wanted], [tried(decided, text, NOTHING) for text in predictions]
     )
-    fixed, mended = _figures(
+    fixed, corrected = _figures(
         [decided_fixed(text) for text in wanted], [tried(decided_fixed, text, NOTHING) for text in given]
     )
     scores = tuple(
         QuestionScore(question.id, one, not text.strip(), other)
-        for question, one, other, text in zip(questions, each, mended, given, strict=True)
+        for question, one, other, text in zip(questions, each, corrected, given, strict=True)
     )
     legal = ("term", "fine", "charge_f1", "article_f1")
     return TaskScore(

@@ -40,7 +40,7 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
 
     Raises:
         UserError: for a reference that is not of the task's form.
-        Unscorable: for task 2-1, if ChERRANT's tables are not beside the data, or a package is missing.
+        Unscorable: for task 2-1, if ChERRANT's tables are not with the data, or a package is missing.
     """
     if task == "2-1":
         return proofreading.score(questions, predictions, proofreading.tables_of(questions))

@@ -29,7 +29,7 @@ MOST_SHOTS = 3
 
 def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
     """Questions of ``data/T.json``; examples of ``few_shot/T.jsonl`` or ``T_few_shot.json``, here or in a folder
-    ``LexEval-fewshot`` beside this one."""
+    ``LexEval-fewshot`` next to this one."""
     if shots > MOST_SHOTS:
         raise UserError(f"LexEval has {MOST_SHOTS} worked examples a task, not {shots}; ask for 0 to {MOST_SHOTS}")
     found = entries(find_file("LexEval", SOURCE, folder, f"data/{task}.json", f"{task}.json"))

@@ -1,7 +1,7 @@
 """LawBench (Fei et al. 2023, arXiv 2309.16289): its metrics as its own code computes them, and corrected.
 
-``upstream`` follows the published code bit for bit, defects included, so that scores can be set beside published ones;
-``fixed`` reads the same answers as a person would, without their reasoning. LawBenchTask 2-1 is in ``proofreading``.
+``upstream`` follows the published code bit for bit, defects included, so that scores compare with published ones.
+``fixed`` reads the same answers as a person would, without their reasoning. Task 2-1 is in ``proofreading``.
 """
 
 from __future__ import annotations

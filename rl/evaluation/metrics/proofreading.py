@@ -63,7 +63,7 @@ def score(questions: Sequence[Question], predictions: Sequence[str], tables: Tab
     Raises:
         UserError: if a prompt names no sentence.
     """
-    found, mended, each = Counts(), Counts(), []
+    found, corrected, each = Counts(), Counts(), []
     for question, prediction in zip(questions, predictions, strict=True):
         reference, given = str(question.reference), (prediction, answered(prediction))
         wanted, (cut, cut_answer) = _bare(reference), (_cut(text, reference) for text in given)
@@ -71,10 +71,10 @@ def score(questions: Sequence[Question], predictions: Sequence[str], tables: Tab
         one = compared(published(framed, cut, tables), published(framed, wanted, tables))
         plain = tables.simplified(_sentence(question.id, question.prompt))
         other = compared(single(plain, cut_answer, tables), single(plain, wanted, tables))
-        found, mended = found + one, mended + other
+        found, corrected = found + one, corrected + other
         each.append(QuestionScore(question.id, one.f, fixed=other.f))
     further = {"precision": found.precision, "recall": found.recall}
-    return TaskScore(round(found.f, 4), 0.0, mended.f, tuple(each), further)
+    return TaskScore(round(found.f, 4), 0.0, corrected.f, tuple(each), further)
 
 
 def compared(given: Mapping[Edit, int], wanted: Mapping[Edit, int]) -> Counts:

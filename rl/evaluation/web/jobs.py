@@ -106,7 +106,7 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # it leads a session of its own
+        os.killpg(process.pid, signal.SIGKILL)  # it leads its own session
 
 
 def tail(path: Path, lines: int = 40) -> str:

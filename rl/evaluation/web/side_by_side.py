@@ -93,7 +93,7 @@ def tab(settings: PageSettings) -> list[gr.Dropdown]:
     @told(lambda sentence: sentence)
     def lay(chosen: list[str] | None) -> str:
         if len(chosen or ()) > MOST:
-            raise UserError(f"{len(chosen or ())} runs do not fit beside each other; choose {MOST} at most")
+            raise UserError(f"{len(chosen or ())} runs do not fit side by side; choose {MOST} at most")
         return side_by_side([read_run(settings.runs, name) for name in chosen]) if chosen else ""
 
     @told(lambda sentence: sentence)

@@ -35,7 +35,7 @@ def structure(text: str) -> dict[str, Any]:
     """Sections and elements of a judgment, by rules, in the shape of ``elements.SCHEMA``. Never raises.
 
     Places are characters of ``text``. A text that is no judgment (fewer than two of title, case number, 本院认为 and
-    判决如下) has no elements; ``complete`` tells whether it has a ruling with a judge or a date after it.
+    判决如下) has no elements; ``complete`` is whether it has a ruling with a judge or a date after it.
     """
     plain = aligned(text)
     sections = split(plain)

@@ -13,7 +13,7 @@ from rl.errors import UserError
 LONGEST = 500_000
 """Characters of a document."""
 UNREADABLE = "□"
-"""Stands for a character that has no folded form of one character."""
+"""Replaces a character that has no folded form of one character."""
 _TRIES = 3
 BLOCK = 6_000
 """Characters that the parsers get at once."""

@@ -34,7 +34,7 @@ _ALIKE = str.maketrans(dict.fromkeys(_ZERO[1:], "〇"))
 
 
 def signature_elements(text: str, start: int) -> list[Element]:
-    """Judges and the date of the judgment, which stand at or after ``start``; the date may be missing."""
+    """Judges and the date of the judgment, at or after ``start``; the date may be missing."""
     first = _FIRST.search(text, start)
     if first is None:
         return date_elements(text, start, "judgment_date")[-1:]

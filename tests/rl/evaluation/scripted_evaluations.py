@@ -1,4 +1,4 @@
-"""Folders of evaluations as ``python -m rl.evaluate run`` leaves them, made by its own code without a model."""
+"""Folders of evaluations as ``python -m rl.evaluate run`` writes them, made by its own code without a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TASKS = ("age", "charge")
 
 
 class Scripted:
-    """A backend that says what it is told to, by the place of the question."""
+    """A backend with fixed answers, by the place of the question."""
 
     max_length = None
 

@@ -1,5 +1,5 @@
-"""Every benchmark on files in its authors' form with scores worked out by hand, and on the authors' own files where
-they are there (THEMIS_BENCHMARKS)."""
+"""Every benchmark on files in its authors' form with scores computed by hand, and on the authors' own files if they are
+there (THEMIS_BENCHMARKS)."""
 
 import json
 import os
@@ -149,7 +149,7 @@ def test_unilaw_reads_the_workbook_and_scores_options(tmp_path):
         {"f1": (1 + 4 / 5) / 2, "single": 1, "multiple": 0, "knowledge": 1, "case": 0}
     )
     (tmp_path / "dataset" / "UnilawR1Eval.xlsx").write_bytes(b"no workbook")
-    with pytest.raises(UserError, match="no readable workbook"):
+    with pytest.raises(UserError, match="not a readable workbook"):
         benchmark.read(tmp_path, "all", 0)
 
 

@@ -109,9 +109,9 @@ def test_cail2019_reads_the_longest_name():
 def test_a_judgment_is_read_by_the_published_rules_and_mended():
     reasoning, judgment = sections(DOCUMENT)
     assert reasoning.startswith("本院认为") and reasoning.endswith("判决如下：") and judgment.endswith("五千元。")
-    found, mended = decided(DOCUMENT), decided_fixed(DOCUMENT)
+    found, corrected = decided(DOCUMENT), decided_fixed(DOCUMENT)
     assert (found.months, found.yuan, found.charges, found.articles) == (18, 5000, {"盗窃"}, {264, 67})
-    assert (mended.months, mended.yuan, mended.articles) == (36, 10_000, {(264, 0), (67, 0)})
+    assert (corrected.months, corrected.yuan, corrected.articles) == (36, 10_000, {(264, 0), (67, 0)})
     assert decided("判处死刑").months == 10_001 and decided("无期徒刑").months == 240 and decided("驳回").months == -1
 
 

@@ -1,4 +1,4 @@
-"""The web page of evaluations: what its functions say, and a browser that uses it."""
+"""The web page of evaluations: its functions, and a browser that uses it."""
 
 import itertools
 import json

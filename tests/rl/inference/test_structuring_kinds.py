@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (Chinese sentences are kept on one line)
-"""Judgments as courts really write them, a kind of wording a test: what a reader would take from each."""
+"""Judgments as courts really write them, one kind of wording in each test: the elements that a reader would find."""
 
 import pytest
 

@@ -44,7 +44,7 @@ def model(tmp_path_factory, criminal):
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
-    """Folder of indexes that the commands share, since that of all statutes takes its time."""
+    """Folder of indexes that the commands share, because the index of all statutes takes long."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -92,7 +92,7 @@ def test_bm25_is_kept_without_pickle_and_made_anew_when_damaged(tmp_path):
 
 
 class Fixed:
-    """An index that gives the scores it is told."""
+    """An index with fixed scores."""
 
     def __init__(self, *scores):
         self.scores = np.array(scores, dtype=np.float32)
@@ -132,7 +132,7 @@ def test_everyday_words_find_the_articles_that_govern(cache):
 
 def test_the_glossary_says_what_the_law_calls_it():
     assert "饲养的动物造成他人损害" in in_legal_terms("邻居的狗咬了人")
-    assert in_legal_terms("狗很可爱") != in_legal_terms("狗咬人")  # a way of two words needs both
+    assert in_legal_terms("狗很可爱") != in_legal_terms("狗咬人")  # an entry of two words needs both
     assert in_legal_terms("民法典") == ""
     statutes = "".join(passage.text for passage in statute_passages())
     absent = [entry[1].split()[0] for entry in glossary() if not any(word in statutes for word in entry[1].split())]
@@ -152,7 +152,7 @@ def test_vectors_are_kept_by_text_and_model(tmp_path, model, criminal, monkeypat
     calls = []
     monkeypatch.setattr(encoder, "documents", lambda chunk: calls.append(len(chunk)) or index.vectors[: len(chunk)])
     encoder.index([*texts[:-1], "改了"], tmp_path)
-    assert len(calls) == 2  # the damaged chunk and the changed one, no other
+    assert len(calls) == 2  # only the damaged chunk and the changed one
     own = index.search([texts[300]])[0]
     assert own.argmax() == 300 and own[300] == pytest.approx(1, abs=1e-5)
 
