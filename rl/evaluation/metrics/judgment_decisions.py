@@ -109,7 +109,7 @@ def decided_fixed(document: str) -> Decision:
 
 
 def ratio(wanted: int, given: int) -> float | None:
-    """1 - |a - b| / max(a, b); 0 where only one side names a value, or only one is death; None where neither names one."""
+    """1 - |a - b| / max(a, b); 0 where only one side names a value or is death; None where neither names one."""
     if wanted < 0 and given < 0:
         return None
     if wanted == given:
