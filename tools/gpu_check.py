@@ -70,7 +70,7 @@ def run(device: str) -> dict[str, Any]:
 
 def supervised(device: str) -> dict[str, Any]:
     """Perplexity, mid-training and SFT on the real actors, in one go and with a new start before SFT."""
-    from tools.studies.variants import composed, lines, on_one_ray, run_variant
+    from tools.studies.runs import composed, lines, on_one_ray, run_variant
 
     quiet = ["tracker.wandb=disabled", "cluster.dashboard=false", "trainer.threads=1", f"trainer.device={device}"]
     values = composed("smoke", [*quiet, "resume=force"])

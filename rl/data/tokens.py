@@ -139,7 +139,7 @@ class _Answers:
 
 
 def _identity(tokenizer: Any) -> list[Any]:
-    """Everything that determines the ids that a tokenizer makes of a chat."""
+    """All that decides which ids a tokenizer makes of a chat."""
     import tokenizers
     import transformers
 

@@ -27,7 +27,7 @@ from rl.config.stages import EvaluateStage, GRPOStage, PerplexityStage
 from rl.data.tokens import encode_prompts
 from rl.driver.calls import Limits, Panel, complete, patience
 from rl.driver.fleet import Fleet
-from rl.driver.stream import GroupStream, IssuedPrompt, StreamPlan
+from rl.driver.stream import GroupStream, IssuedPrompt, StreamPlan, stable_seed
 from rl.driver.updates import StepUpdate, shaped
 from rl.errors import UserError
 from rl.files import digest, read_json
@@ -38,7 +38,6 @@ from rl.records.checkpoint import Checkpoints
 from rl.records.manifest import Manifest
 from rl.records.tracking import Tracker
 from rl.samples import Completion, Group, TokenBatch
-from rl.seeds import stable_seed
 from rl.weights.checks import PARITY_TOLERANCE, SyncError
 
 PARTS = 4

@@ -8,6 +8,7 @@ updates, and a group is trained on at most so many updates after its first token
 
 from __future__ import annotations
 
+import hashlib
 import queue
 import threading
 import time
@@ -22,7 +23,6 @@ from curricula.sampler import require_keys
 from rl.config.stages import SamplingConfig
 from rl.driver.calls import CALL_S, patience
 from rl.samples import Completion, Group
-from rl.seeds import stable_seed
 
 PATIENCE_S = 0.2
 """With staleness, an engine answers at least so often, so that a weight update need not wait for a group to end."""
@@ -59,6 +59,11 @@ class StreamPlan:
     """A step's groups come in about so many parts from each engine; only training on the last is not overlapped."""
     seed: int
     timeout_s: float
+
+
+def stable_seed(*parts: object) -> int:
+    """A 31-bit seed that depends on the parts alone."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big") >> 1
 
 
 @dataclass

@@ -59,7 +59,7 @@ class Marks:
 
 
 def service(url: str, model: str, cache: Path, concurrency: int = 16, guided: Any = "json") -> JudgeService:
-    """The judge behind a URL. Its key comes from the environment, its answers are kept in ``cache``."""
+    """The judge that is served at an address, with its key from the environment and its answers kept in ``cache``."""
     settings = JudgeSettings(
         base_url=url.rstrip("/"),
         model=model,

@@ -167,7 +167,7 @@ def judged_cell(task: Mapping[str, Any]) -> str:
 
 
 def notes(task: Mapping[str, Any]) -> list[str]:
-    """Notes that a reader of a task's score needs."""
+    """What a reader of a task's score must know."""
     told = [task["problem"]] if "problem" in task else []
     told += [f"contains {task['contaminated']}"] if task["contaminated"] else []
     if task["too_long"]:

@@ -105,7 +105,7 @@ def test_the_reference_page_is_the_schemas():
 
 
 def test_the_gpu_check_works_at_the_smallest_shapes(tmp_path):
-    """It measures more on a GPU; this keeps its script working without one."""
+    """On a GPU it measures more; its script must not rot where there is none."""
     command = [sys.executable, "-m", "tools.gpu_check", "--device", "cpu", "--json", str(tmp_path / "found.json")]
     subprocess.run([*command, "--only", "packages", "--only", "precision"], check=True, capture_output=True)
     found = json.loads((tmp_path / "found.json").read_text())

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from rl.main import USER_ERRORS
-from tools.studies import gain_study, pas_study
-from tools.studies.variants import on_one_ray
+from tools.studies import gain, pas
+from tools.studies.runs import on_one_ray
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,9 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if chosen.study == "gain":
             curriculum = chosen.curriculum or "legal"
-            on_one_ray(lambda: gain_study.study(curriculum, chosen.overrides, chosen.seeds, chosen.controls, out))
+            on_one_ray(lambda: gain.study(curriculum, chosen.overrides, chosen.seeds, chosen.controls, out))
         else:
-            on_one_ray(lambda: pas_study.study(chosen.curriculum or "pas", chosen.overrides, chosen.seeds, out))
+            on_one_ray(lambda: pas.study(chosen.curriculum or "pas", chosen.overrides, chosen.seeds, out))
     except USER_ERRORS as error:
         Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", soft_wrap=True)
         return 2

@@ -18,10 +18,10 @@ from cluster.placement import reserve
 from rl.actors import rollout
 from rl.actors.rollout import RolloutSpec
 from rl.config.schema import ModelConfig, RolloutConfig
+from rl.driver.stream import stable_seed
 from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Messages
 from rl.inference.backends.conversation import Chat, longest, require_model
-from rl.seeds import stable_seed
 
 CALL_S = 1.0
 """An engine hands over what it has finished at least so often."""

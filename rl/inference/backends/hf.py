@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from rl.driver.stream import stable_seed
 from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Messages
 from rl.inference.backends.conversation import Chat, longest, require_model
-from rl.seeds import stable_seed
 
 
 class TransformersBackend:

@@ -13,10 +13,10 @@ import regex
 
 from rewards.judge.client import Client, JudgeError, JudgeSettings, TokenBucket
 from rewards.judge.connection import ProxyError, connected, proxy_note
+from rl.driver.stream import stable_seed
 from rl.errors import UserError
 from rl.inference.backend import KEY_ENV, Answer, Ask, Messages
 from rl.inference.thinking import parted
-from rl.seeds import stable_seed
 
 MOST_FAILED = 8
 """After so many questions that had to be given up no further is begun: the fault is not with the questions."""

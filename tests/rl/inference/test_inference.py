@@ -63,7 +63,7 @@ def test_a_journal_goes_on_record_by_record(tmp_path):
         collect(Journal(Scripted(lambda ask: ask.key, fail_after=5), tmp_path, batch=2), asks(9))
     path = tmp_path / "t.jsonl"
     assert len(path.read_text().splitlines()) == 5, "a failure writes what is complete"
-    path.write_text(path.read_text()[:-10])  # the state after a crash within a write
+    path.write_text(path.read_text()[:-10])  # as a crash within a write leaves it
     second = Scripted(lambda ask: ask.key)
     found = collect(Journal(second, tmp_path, notice=told.append), asks(9)[::-1])
     assert [ask.key for ask in second.asked] == ["t/8", "t/7", "t/6", "t/5", "t/4"]
@@ -165,7 +165,7 @@ def test_a_template_that_opens_the_thinking_is_known(models, tmp_path):
 
 @pytest.fixture(scope="module")
 def opinionated(models, tmp_path_factory):
-    """The same weights with another generation_config.json, and a template that takes an argument and asks for the
+    """The same weights with a generation_config.json of its own, and a template that takes an argument and asks for the
     date."""
     folder = tmp_path_factory.mktemp("opinionated") / "m"
     shutil.copytree(models["tied"], folder)
@@ -199,7 +199,7 @@ def test_arguments_and_date_of_the_chat_template_belong_to_a_run(opinionated, mo
     assert evaluate([*arguments, *tone, "--out", str(out)]) == 0
     tokenizer = AutoTokenizer.from_pretrained(opinionated)
     manifest = json.loads((out / "manifest.json").read_text())
-    for date in (manifest["date"], "1999-12-31"):  # a folder that was begun on another day, and is resumed
+    for date in (manifest["date"], "1999-12-31"):  # a folder that was begun on another day, and goes on
         extra = tokenizer.encode("温和" + "日" * int(date[-2:]), add_special_tokens=False)
         assert prompt_tokens(out) == prompt_tokens(tmp_path / "bare") + len(extra)
         (out / "answers" / "age.jsonl").unlink()

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from rl.errors import UserError
 from rl.files import write_json
-from tools.studies.variants import Stages, composed, console, lines, run_variant
+from tools.studies.runs import Stages, composed, console, lines, run_variant
 
 Curve = list[tuple[int, float]]
 """(tokens trained on, held-out perplexity)."""

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from rl.files import write_json
 from rl.records.results import EvalResult
-from tools.studies.variants import Stages, composed, console, kinds, lines, result_after, run_variant
+from tools.studies.runs import Stages, composed, console, kinds, lines, result_after, run_variant
 
 MORE_SFT = "more_sft"
 """Name of the stage that replaces the GRPO stages in the control."""
