@@ -60,12 +60,17 @@ class Device:
         """Ray options of an actor: ``cpus`` CPUs, and on CUDA ``gpus`` GPUs."""
         return {"num_cpus": cpus, "num_gpus": gpus * self.gpus}
 
-    def trainer_environment(self, threads: int) -> dict[str, str]:
-        """Environment of a trainer's process. It must be set before torch and verl are imported."""
+    def trainer_environment(self, threads: int, cpu_platform: str) -> dict[str, str]:
+        """Environment of a trainer's process. It must be set before torch and verl are imported.
+
+        Args:
+            threads: threads on the CPU.
+            cpu_platform: the module that registers verl's CPU platform.
+        """
         env = {"TOKENIZERS_PARALLELISM": "false", "HYDRA_FULL_ERROR": "1"}
         if self.gpus:
             return env
-        platform = {"VERL_PLATFORM": "cpu", "VERL_USE_EXTERNAL_MODULES": "rl.engines.cpu_platform"}
+        platform = {"VERL_PLATFORM": "cpu", "VERL_USE_EXTERNAL_MODULES": cpu_platform}
         return env | platform | {"OMP_NUM_THREADS": str(threads)} | PASSIVE_THREADS
 
     def vllm_environment(self, kv_cache_gb: int, eager: bool, threads: int | None = None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Commands beside the run: ``python -m tools.NAME``."""
+"""Commands around a run: ``python -m tools.NAME``."""
 
 from curricula.command import tolerate_encoding
 

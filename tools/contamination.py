@@ -1,9 +1,9 @@
 """``python -m tools.contamination TRAINING_FILE.. --benchmarks NAME.. --root ROOT``: test questions in training data.
 
-A question is hit when one training record holds at least ``--share`` of its n-grams of characters (punctuation and
-white space aside; 13 by default, after Brown et al. 2020), or when a prompt or document is as similar to it as
-``--similarity`` (Jaccard, found by MinHash). What all questions of a task begin and end with does not count, and
-neither do questions of less than ``SHORTEST`` characters. The exit code is 1 if there are hits.
+A question is a hit when one training record holds at least ``--share`` of its n-grams of characters (without
+punctuation and white space; n is 13 by default, after Brown et al. 2020), or when a prompt or document has at least
+``--similarity`` to it (Jaccard, by MinHash). The beginning and the end that all questions of a task share do not count,
+and questions of less than ``SHORTEST`` characters are skipped. The exit code is 1 if there are hits.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from curricula.command import command
 from curricula.errors import DataError
 from curricula.records import corpus_files, read_demonstrations, read_prompts, read_texts
 from rl.errors import UserError
+from rl.evaluation.benchmark_files import MissingData
 from rl.evaluation.benchmarks import find, folder_of
-from rl.evaluation.data import MissingData
 
 SHORTEST = 8
-"""Characters below which a question is too common to tell whether training data holds it."""
+"""A question with fewer characters is too common to be searched."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class Record:
 
 @dataclass
 class TestQuestion:
-    """A test question, and the training records that come closest to it."""
+    """A test question, and the closest training records."""
 
     task: str
     """``benchmark task``."""
     id: str
     text: str
-    """Without what all questions of the task share at their ends; letters, ideographs and digits alone."""
+    """Its letters, ideographs and digits, without the beginning and end that all questions of the task share."""
     share: float = 0.0
-    """Most of its n-grams in one record."""
+    """Largest share of its n-grams in one record."""
     share_in: str = ""
     similarity: float = 0.0
     """Largest Jaccard similarity to a prompt or document, of those above the threshold."""
@@ -62,11 +62,11 @@ class TestQuestion:
 
 @dataclass
 class Found:
-    """What was looked at, and the tasks whose data is missing."""
+    """The questions, and the tasks whose data is missing."""
 
     items: list[TestQuestion] = field(default_factory=list)
     frames: set[tuple[str, str]] = field(default_factory=set)
-    """What all questions of a task begin and end with."""
+    """The beginning and end that all questions of a task share."""
     missing: list[str] = field(default_factory=list)
 
 
@@ -79,7 +79,7 @@ def questions(names: Sequence[str], root: Path) -> Found:
     """The questions of benchmarks (``lawbench``) or single tasks (``lawbench:3-6``) below a root.
 
     Raises:
-        UserError: for an unknown name, damaged data, or if nothing at all is there.
+        UserError: for an unknown name, damaged data, or if there is no data at all.
     """
     found = Found()
     for name in names:
@@ -106,7 +106,7 @@ def questions(names: Sequence[str], root: Path) -> Found:
 
 
 def frame(texts: Sequence[str]) -> tuple[str, str]:
-    """The beginning and the end that all texts share; nothing where there are not two different ones."""
+    """The beginning and the end that all texts share; empty if there are not two different texts."""
     if len(set(texts)) < 2:
         return "", ""
     start = _common(texts)
@@ -119,7 +119,7 @@ def _common(texts: Sequence[str]) -> str:
 
 
 def records(path: Path) -> Iterator[Record]:
-    """Records of a training file or folder: prompts, demonstrations or texts, by the fields that it has.
+    """Records of a training file or folder: prompts, demonstrations or texts, recognised by their fields.
 
     Raises:
         DataError: if it is none of these, naming file and line.

@@ -1,4 +1,4 @@
-"""``python -m tools.doctor``: what is installed and usable here, and how to mend what is not."""
+"""``python -m tools.doctor``: what is installed and usable here, and how to fix the rest."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Check:
     name: str
     status: Literal["ok", "warning", "error"]
     detail: str
-    mend: str = ""
+    fix: str = ""
 
 
 def python_version() -> Check:
@@ -57,7 +57,7 @@ def package(name: str, tested: str) -> Check:
 
 
 def torch_imports() -> Check:
-    """Whether torch can be imported, and what devices it sees."""
+    """Whether torch can be imported, and which devices it sees."""
     try:
         import torch
     except (ImportError, OSError) as error:
@@ -145,7 +145,7 @@ def port(number: int) -> Check:
 
 
 def home() -> Check:
-    """Whether caches can be kept in the home folder."""
+    """Whether the home folder can hold caches."""
     from cluster.home import home_problem
 
     problem = home_problem()
@@ -155,7 +155,7 @@ def home() -> Check:
 
 
 def proxies() -> Check:
-    """Which proxy the environment names, without its address, which may hold a password."""
+    """The proxy variables of the environment, without the address, which may hold a password."""
     names = [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "all_proxy")]
     named = [name for name in names if os.environ[name]]
     if not named:
@@ -168,7 +168,7 @@ def proxies() -> Check:
 
 
 def encoding() -> Check:
-    """Whether what is printed can be Chinese."""
+    """Whether Chinese can be printed."""
     name = sys.stdout.encoding or "unknown"
     if name.lower().replace("-", "") == "utf8":
         return Check("output", "ok", name)
@@ -178,7 +178,7 @@ def encoding() -> Check:
 
 
 def ray_starts() -> Check:
-    """Whether Ray, a local one or that of RAY_ADDRESS, can be had and runs a task."""
+    """Whether Ray, a local one or that of RAY_ADDRESS, is available and runs a task."""
     from cluster.address import chosen
     from cluster.errors import ClusterError
     from cluster.ray_cluster import connect
@@ -229,11 +229,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps([asdict(check) for check in found], ensure_ascii=False, indent=1))
     else:
         table = Table(box=box.SIMPLE_HEAD)
-        for column in ("", "what", "found", "mend"):
+        for column in ("", "what", "found", "fix"):
             table.add_column(column)
         colours = {"ok": "green", "warning": "yellow", "error": "bold red"}
         for check in found:
-            table.add_row(f"[{colours[check.status]}]{check.status}[/]", check.name, check.detail, check.mend)
+            table.add_row(f"[{colours[check.status]}]{check.status}[/]", check.name, check.detail, check.fix)
         Console().print(table)
     return int(any(check.status == "error" for check in found))
 

@@ -3,8 +3,8 @@
     python -m tools.export_lm_eval --out DIR [--tasks age charge] [--questions 500] [--split test]
     lm_eval run --tasks themis --include_path DIR --model hf --model_args pretrained=MODEL --apply_chat_template
 
-The folder holds a YAML and a JSON Lines file for each task, a group of all of them, the function that reads the data
-from where the folder lies, and a README.
+The folder holds a YAML and a JSON Lines file for each task, a group of all tasks, the function that reads the data from
+the folder, and a README.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from rl.inference.journal import write_lines
 
 GROUP = "themis"
 VERSION = 1
-"""Of the tasks; a change of questions, of the pattern or of the metric raises it."""
+"""Version of the tasks; to be increased when questions, pattern or metric change."""
 ANSWER = r"(?s)<answer>((?:(?!<answer>).)*?)</answer>"
 """An answer block; the last one of a completion counts."""
 IGNORED = [r"[\s、，。；：,;:《》]"]
-"""What an answer and its reference are compared without; a point stays, as 1.5 is not 15."""
+"""Removed from answer and reference before they are compared. A point stays, because 1.5 is not 15."""
 HINT = "请先思考，再把最终答案写在<answer>和</answer>之间。"
 MAX_TOKENS = 1024
 SHOTS = 8
@@ -79,7 +79,7 @@ _Block.add_representer(_Function, lambda dumper, value: dumper.represent_scalar(
 
 
 def task_config(task: str) -> dict[str, Any]:
-    """A task as the harness describes one (its docs/task_guide.md)."""
+    """A task in the form of the harness (its docs/task_guide.md)."""
     return {
         "task": f"{GROUP}_{task}",
         "task_alias": task,
@@ -152,14 +152,14 @@ def export(out: Path, tasks: Sequence[str], split: Split = "test", questions: in
     """Write the folder; returns how many questions each task has.
 
     Raises:
-        DataError: for an unknown task, or a folder that holds something else.
+        DataError: for an unknown task, or a folder that holds other files.
     """
     described = {task: find_task(task).description for task in tasks}
     if out.exists() and not out.is_dir():
-        raise DataError(f"{out} is a file; give the folder that the tasks are to be written into")
+        raise DataError(f"{out} is a file; give the folder for the tasks")
     strange = [path.name for path in out.glob("*.yaml") if not path.name.startswith(GROUP)]
     if strange:
-        raise DataError(f"{out} holds {strange[0]}, which is not of this export; give an empty folder")
+        raise DataError(f"{out} holds {strange[0]}, which is not from an export; give an empty folder")
     for path in out.glob(f"{GROUP}*.yaml"):  # tasks of an earlier export
         path.unlink()
     counts = {}

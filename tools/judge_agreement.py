@@ -1,4 +1,4 @@
-"""``python -m tools.judge_agreement``: how well a judge agrees with labelled verdicts.
+"""``python -m tools.judge_agreement``: the agreement of a judge with labelled verdicts.
 
     python -m tools.judge_agreement                                   the statute judge on the 200 cases shipped
     python -m tools.judge_agreement --judge http://127.0.0.1:8000/v1 --judge-model NAME [--cases FILE.jsonl]

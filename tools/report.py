@@ -1,4 +1,4 @@
-"""``python -m tools.report RUN``: the page of a run; of a folder of runs, such as a sweep, one that compares."""
+"""``python -m tools.report RUN``: the page of a run, or for a folder of runs, such as a sweep, one that compares."""
 
 from __future__ import annotations
 

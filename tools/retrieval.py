@@ -1,12 +1,12 @@
-"""``python -m tools.retrieval``: how well statutes are found for the questions of lay people.
+"""``python -m tools.retrieval``: quality of the retrieval of statutes for the questions of lay people.
 
     python -m tools.retrieval                   # sixty everyday questions of our own
     python -m tools.retrieval --data STARD
     python -m tools.retrieval --data STARD --method hybrid --model FOLDER --half 2 --json
 
-STARD (Su et al. 2024) has 1,543 questions of lay people with the articles that answer them. Where FOLDER has the
-benchmark's own corpus (corpus.jsonl, 55,348 articles) that is searched, as in its published numbers; else, or with
---corpus statutes, the statutes in force.
+STARD (Su et al. 2024) has 1,543 questions of lay people with the articles that answer them. If its folder has the
+benchmark's own corpus (corpus.jsonl, 55,348 articles), that is searched, as in the published numbers; else, or with
+--corpus statutes, the statutes in force are.
 """
 
 import argparse
@@ -35,14 +35,14 @@ from rl.retrieval.retriever import CACHE, METHODS, retriever
 from rl.retrieval.words import BEST, TERMS
 
 EVERYDAY = Path(__file__).with_name("data") / "everyday_questions.jsonl"
-"""Questions as lay people ask them, each with the articles that govern it; any of them answers it."""
+"""Everyday questions of lay people, each with the articles that govern it; any of these is a right answer."""
 SAME = 70.0
-"""Likeness of two texts (per cent, Levenshtein ratio) from which they are the same article, amended or not."""
+"""Two texts with at least this similarity (percent, Levenshtein ratio) are the same article, perhaps amended."""
 
 
 @dataclass(frozen=True)
 class RetrievalSet:
-    """Questions, and which passages answer each."""
+    """Questions, each with the passages that answer it."""
 
     questions: tuple[str, ...]
     relevant: tuple[frozenset[int], ...]
@@ -54,11 +54,11 @@ class RetrievalSet:
 
 
 def read_stard(folder: Path, corpus: str = "auto", laws: Sequence[str] = ()) -> RetrievalSet:
-    """STARD over its own corpus, or over the statutes in force or some laws of these; questions none of whose articles
-    is there are left out.
+    """STARD over its own corpus, or over the statutes in force or some of their laws. Questions without an article in
+    the corpus are left out.
 
     Raises:
-        UserError: if a file is missing or not as STARD has it.
+        UserError: if a file is missing or does not have STARD's form.
     """
     path = _find(folder, "queries.json")
     if path is None:
@@ -76,7 +76,7 @@ def read_stard(folder: Path, corpus: str = "auto", laws: Sequence[str] = ()) -> 
         kept = [(str(q["问题"]), found) for q, found in zip(asked, wanted, strict=True) if found]
         named = sum(len(q["match_name"]) for q in asked)
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not as STARD has it ({type(error).__name__}: {error})") from None
+        raise UserError(f"{path} does not have STARD's form ({type(error).__name__}: {error})") from None
     questions, relevant = (tuple(part) for part in zip(*kept, strict=True)) if kept else ((), ())
     return RetrievalSet(questions, relevant, passages, named, sum(len(found) for found in wanted))
 
@@ -133,13 +133,13 @@ def _in_force(asked: list[dict[str, Any]], passages: Sequence[Passage]) -> list[
 
 
 def _split(name: str) -> tuple[str, str]:
-    """(law, number) of a name such as 建筑法第四十八条; the last number counts, for a law may have one in its name."""
+    """(law, number) of a name such as 建筑法第四十八条. The last number counts, because a law's name may hold one."""
     numbers = list(ARTICLE.finditer(name))
     return (name[: numbers[-1].start()], numbers[-1][0]) if numbers else (name, "")
 
 
 def half_of(question: str) -> int:
-    """1 or 2: what is chosen on the first half of the questions is confirmed on the second."""
+    """1 or 2: settings are chosen on the first half of the questions and confirmed on the second."""
     return 1 + hashlib.sha256(question.encode()).digest()[-1] % 2
 
 

@@ -1,4 +1,4 @@
-"""``python -m tools.rollouts RUN``: look at the completions of a run."""
+"""``python -m tools.rollouts RUN``: show the completions of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rl.records.rollouts import read_rows
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> Table:
-    """One line a stage and step: rewards, lengths, truncation, errors."""
+    """One line for each stage and step: rewards, lengths, truncation, errors."""
     table = Table(title="Rollouts", box=box.SIMPLE_HEAD)
     table.add_column("stage", no_wrap=True)
     names = list(dict.fromkeys(name for row in rows for name in row["parts"]))

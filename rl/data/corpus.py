@@ -1,4 +1,4 @@
-"""The corpus of a stage: its sources, read and cleaned once in a process; what is held out of it; and its card."""
+"""The corpus of a stage: its sources, read and cleaned once in a process; its held-out documents; and its card."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Corpus:
 
     kept: list[list[Document]]
     dropped: list[dict[str, int]]
-    """For every source how many documents were left out, by reason."""
+    """Number of documents that were left out, by source and reason."""
 
 
 @lru_cache(maxsize=4)
@@ -38,7 +38,7 @@ def load_corpus(sources: tuple[CorpusSource, ...], rules: CleaningConfig) -> Cor
 
 
 def hold_out(documents: Sequence[Document], n: int) -> tuple[list[Document], list[Document]]:
-    """Documents to train on, and ``n`` (half at most) to measure on: those whose content has the lowest hashes."""
+    """Documents to train on, and ``n`` (half at most) to measure on: those with the lowest content hashes."""
     order = sorted(range(len(documents)), key=lambda i: hashlib.sha256(documents[i].text.encode()).digest())
     aside = set(order[: min(n, len(documents) // 2)])
     return (

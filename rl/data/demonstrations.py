@@ -1,4 +1,4 @@
-"""The demonstrations of an SFT stage, and those kept aside to measure the held-out loss on."""
+"""The demonstrations of an SFT stage, and those held out to measure the loss on."""
 
 import random
 
@@ -14,7 +14,7 @@ HELD_OUT_SEED = 20_240_202
 def demonstrations(stage: SFTStage, seed: int) -> tuple[list[Prompt], list[Prompt]]:
     """Demonstrations of a stage, shuffled by the seed, and those held out.
 
-    Generated ones are held out from the dev split; of a file a share is taken out, the same for every seed.
+    Generated ones are held out from the dev split; of a file a share is held out, the same for every seed.
     """
     found = [p for task, n in stage.demonstrations.items() for p in make_prompts(task, "train", n, seed)]
     held_out = [

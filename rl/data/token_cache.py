@@ -1,4 +1,4 @@
-"""Tokenized sets of prompts, kept in files, so that the next start needs no tokenizing."""
+"""Tokenized sets of prompts in files, so that the next start needs no tokenizing."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Example = tuple[Ids, int]
 
 FOLDER = Path(".cache/tokens")
 KEPT_FROM = 2000
-"""Smaller sets are tokenized before a file is found."""
+"""Smaller sets are not kept: tokenizing them is faster than reading a file."""
 FILES = 16
-"""Sets in the folder; those used longest ago go first."""
+"""Most sets in the folder; those used longest ago are deleted first."""
 
 
 def read(path: Path, n: int) -> list[Example] | None:
@@ -38,7 +38,7 @@ def read(path: Path, n: int) -> list[Example] | None:
 
 
 def write(path: Path, examples: Sequence[Example]) -> None:
-    """Keep examples in a file. A disk that won't take it only costs the next start some time."""
+    """Keep examples in a file. If the disk refuses it, only the next start takes longer."""
     partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

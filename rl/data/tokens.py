@@ -19,14 +19,14 @@ from rl.models.control import text_parts
 from rl.models.stops import stop_ids, turn_end
 
 Progress = Callable[[int], None]
-"""Given the number of texts that are tokenized."""
+"""Called with the number of texts that are tokenized."""
 
 CHUNK = 512
 """Most texts tokenized at once."""
 CHARACTERS = 1_000_000
-"""A chunk ends once it has so many characters, since the tokenizer's own results take some 100 bytes for each."""
+"""Most characters of a chunk, because the tokenizer's own results take some 100 bytes for each."""
 PROBES = (("user",), ("system", "user"), ("user", "assistant", "user"))
-"""Chats whose ids stand for the template and all that it depends on, such as its arguments and the date."""
+"""Chats whose ids identify the template and all that it depends on, such as its arguments and the date."""
 PROBE = " 问<|im_end|><think>\n"
 
 
@@ -36,7 +36,7 @@ def encode_texts(tokenizer: Any, texts: Sequence[str]) -> Iterator[Ids]:
 
 
 def encode_prompts(tokenizer: Any, prompts: Sequence[Prompt], progress: Progress = lambda done: None) -> list[Ids]:
-    """What :func:`rl.models.chat.render_prompt` makes of each prompt. Large sets are kept for the next start.
+    """Token ids of each prompt by :func:`rl.models.chat.render_prompt`. Large sets are kept for the next start.
 
     Raises:
         UserError: if the chat template can't render one, naming the first and how many.
@@ -47,7 +47,7 @@ def encode_prompts(tokenizer: Any, prompts: Sequence[Prompt], progress: Progress
 def encode_demonstrations(
     tokenizer: Any, prompts: Sequence[Prompt], progress: Progress = lambda done: None
 ) -> list[Example]:
-    """What :func:`rl.models.chat.render_demonstration` makes of each prompt. Raises as :func:`encode_prompts` does."""
+    """The result of :func:`rl.models.chat.render_demonstration` for each prompt. Raises as :func:`encode_prompts`."""
     return _encoded(tokenizer, prompts, True, progress)
 
 
@@ -99,7 +99,7 @@ def _tokenized(tokenizer: Any, prompts: Sequence[Prompt], whole: bool, progress:
 
 
 def _joined(tokenizer: Any, texts: Iterable[list[str]]) -> Iterator[Ids]:
-    """Token ids of texts that are given in parts, each encoded on its own."""
+    """Token ids of texts in parts, each part encoded separately."""
     for chunk in _chunks(texts):
         parts = [part for text in chunk for part in text]
         encoded = iter(tokenizer(parts, add_special_tokens=False, verbose=False)["input_ids"])
@@ -121,7 +121,7 @@ def _chunks(texts: Iterable[list[str]]) -> Iterator[list[list[str]]]:
 
 
 class _Answers:
-    """What follows a prompt in a demonstration; how a prompt ends is looked at once, as most end alike."""
+    """The text after a prompt in a demonstration; each ending of a prompt is examined once, as most end alike."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
@@ -135,7 +135,7 @@ class _Answers:
         return answer_text(self.tokenizer, *self._ends[tail], prompt)
 
 
-# What a kept set is known by.
+# The key of a kept set.
 
 
 def identity(tokenizer: Any) -> list[Any]:
@@ -153,7 +153,7 @@ def identity(tokenizer: Any) -> list[Any]:
                 tokenizer, [Prompt("", messages, "", demonstration=PROBE)], True, lambda done: None
             )
             probes += [ids.tolist(), head]
-        except Exception as error:  # a template refuses a system message in a way of its own
+        except Exception as error:  # templates refuse a system message in different ways
             probes.append(repr(error))
     return [
         tokenizers.__version__,

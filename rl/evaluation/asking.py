@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rl.evaluation.benchmark import Question
 from rl.inference.backend import Answer, Ask, Backend, Messages
-from rl.inference.options import Sampling
+from rl.inference.model_options import Sampling
 
 
 @dataclass

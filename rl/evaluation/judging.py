@@ -34,15 +34,15 @@ CRITERIA = {
 
 @dataclass(frozen=True)
 class Marks:
-    """What a judge made of a task's answers."""
+    """The judge's verdicts on a task's answers."""
 
     criterion: str
     verdicts: tuple[Verdict, ...]
-    """One a question, in order; an errored one has no score."""
+    """One for each question, in order. A verdict that is an error has no score."""
 
     @property
     def scores(self) -> list[float]:
-        """Scores in [0, 1] of the verdicts that are none of them errors."""
+        """Scores in [0, 1] of the verdicts that are not errors."""
         return [verdict.score for verdict in self.verdicts if verdict.score is not None]
 
     def to_json(self) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class Marks:
         scores = self.scores
         good = [verdict for verdict in self.verdicts if verdict.error is None]
         mean = sum(scores) / len(scores) if scores else None
-        parts = {  # an answer that speaks to its judge has the fewest points in everything
+        parts = {  # an answer that addresses the judge gets the lowest points in every dimension
             name: sum(verdict.parts.get(name, verdict.score or 0.0) for verdict in good) / max(1, len(good))
             for name in DIMENSIONS[self.criterion]
         }
@@ -84,7 +84,7 @@ def service_of(chosen: argparse.Namespace) -> JudgeService | None:
 def judge(
     benchmark: Benchmark, task: str, questions: Sequence[Question], predictions: Sequence[str], judge: JudgeService
 ) -> Marks:
-    """Points for each prediction, its reference beside it."""
+    """The judge's points for each prediction; it sees the reference too."""
     criterion = CRITERIA.get(f"{benchmark.name}/{task}", "rubric")
     samples = [
         Sample(question.prompt, prediction, text_of(question.reference))
@@ -94,12 +94,12 @@ def judge(
 
 
 def text_of(reference: Any) -> str:
-    """A reference as the judge is shown it."""
+    """A reference in the form that the judge sees."""
     return reference if isinstance(reference, str) else json.dumps(reference, ensure_ascii=False)
 
 
 def save(path: Path, questions: Sequence[Question], marks: Marks) -> None:
-    """Write the verdicts of a task, a line each."""
+    """Write the verdicts of a task, one a line."""
     pairs = zip(questions, marks.verdicts, strict=True)
     write_lines(
         path, ({"id": question.id, "criterion": marks.criterion, **verdict.to_json()} for question, verdict in pairs)

@@ -1,4 +1,4 @@
-"""``python -m rl.evaluate list``: benchmarks and their tasks, with the data that is there."""
+"""``python -m rl.evaluate list``: benchmarks and their tasks, and whether their data is there."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from curricula.command import command
 from rl.errors import UserError
 from rl.evaluation import own
 from rl.evaluation.benchmark import Benchmark
+from rl.evaluation.benchmark_files import MissingData
 from rl.evaluation.benchmarks import BENCHMARKS, find, folder_of
-from rl.evaluation.data import MissingData
 from rl.evaluation.score_command import notes
 
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def state(benchmark: Benchmark, task: str, root: Path | None) -> str:
-    """``N questions`` where the data is there, else why not; empty without a root, but for our own questions, which
+    """``N questions`` where the data is there, else why not. Empty without a root, except for our own questions, which
     need no data."""
     if root is None and benchmark.name != own.NAME:
         return ""

@@ -1,7 +1,7 @@
-"""Which question a prediction answers, by what the model was asked.
+"""Finds the question that a prediction answers, by the prompt that the model was given.
 
-Published predictions may be of another order or version of the questions than the data at hand. Where they say what was
-asked, a question is found inside it: the one that ends last, since examples stand in front, and the longest of those.
+Published predictions may follow another order or version of the questions than the data at hand. Where they record the
+prompt, the question is searched in it: the one that ends last, because examples come first, and the longest of those.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ _MARKS = regex.compile(r"[\p{P}\p{S}]+")
 
 
 def normalised(text: str) -> str:
-    """A text without blanks and invisible characters, and with one form of each character."""
+    """A text without white space and invisible characters, each character in one form."""
     return str(_BLANK.sub("", unicodedata.normalize("NFKC", text)))
 
 
 @dataclass
 class Placement:
-    """Which prediction answers which question, and what is amiss."""
+    """Which prediction answers which question, and what does not match."""
 
     places: dict[int, int] = field(default_factory=dict)
     """Number of a question to the number of its prediction."""
     unknown: list[int] = field(default_factory=list)
-    """Predictions of what no question asks, or of what another one answers already."""
+    """Predictions whose prompt holds no question, or a question that another prediction answers already."""
     ambiguous: list[int] = field(default_factory=list)
     """Predictions that fit several questions equally well."""
 
 
 class Finder:
-    """Finds questions inside of what was asked."""
+    """Finds questions inside prompts."""
 
     def __init__(self, questions: Sequence[Question]) -> None:
         self.parts = [tuple(map(normalised, question.parts or (question.prompt,))) for question in questions]
@@ -72,10 +72,10 @@ class Finder:
 def place(
     asked: Sequence[str], ids: Sequence[str], references: Sequence[Any], questions: Sequence[Question]
 ) -> Placement:
-    """Give each question the prediction that was asked it; ``asked``, ``ids`` and ``references`` are the predictions'.
+    """Give each question the prediction that answers it. ``asked``, ``ids`` and ``references`` are the predictions'.
 
-    Of questions with the same text, the further parts (such as options) decide, then the id, then the reference, then
-    the order. Ids that are no names are to be given as empty.
+    Between questions with the same text, the further parts (such as options) decide, then the id, then the reference,
+    then the order. Pass an empty id where ids are only positions.
     """
     finder, found = Finder(questions), Placement()
     of_main: dict[str, list[int]] = defaultdict(list)
@@ -109,7 +109,7 @@ def place(
 
 
 def names(ids: Collection[str]) -> bool:
-    """Whether ids are more than positions: numbers from 0 or 1 on, or those of documents and their sentences."""
+    """Whether ids are more than positions. Positions count from 0 or 1, or number documents and their sentences."""
     if all("." in key and key.replace(".", "").isdecimal() for key in ids):
         return False
     numbers = sorted(int(key) for key in ids if key.isdecimal())
@@ -117,7 +117,7 @@ def names(ids: Collection[str]) -> bool:
 
 
 def same(one: Any, other: Any) -> bool | None:
-    """Whether two references say the same; None where one says nothing or they are of kinds that can't be compared."""
+    """Whether two references agree; None where one is empty or they can't be compared."""
     first, second = _plain(one), _plain(other)
     return first == second if first and second else None
 
@@ -132,6 +132,6 @@ def _plain(reference: Any) -> str:
 
 
 def differing(references: Iterable[Any], questions: Sequence[Question]) -> list[int]:
-    """Numbers of the questions whose reference is another one than the prediction's."""
+    """Numbers of the questions whose reference differs from the prediction's."""
     pairs = enumerate(zip(references, questions, strict=True))
     return [number for number, (given, question) in pairs if same(given, question.reference) is False]

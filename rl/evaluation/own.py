@@ -1,4 +1,4 @@
-"""The held-out questions of our own tasks as a benchmark: nothing needs to be there but the statutes."""
+"""The held-out questions of our own tasks as a benchmark. It needs no data except the statutes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVALUATION_SEED = 20_240_101
 
 
 def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
-    """Questions of the test split; worked examples come from the training split. ``folder`` is not looked at.
+    """Questions of the test split; worked examples come from the training split. ``folder`` is not used.
 
     Raises:
         UserError: if there is no such task.

@@ -9,7 +9,7 @@ CAIL2019        lines of [{"sentence": …, "labels": […]}, …]
 JuDGE, CaseGen  lines of {"id", "document"} or {"id", "response"}
 our own         lines of {"id", "prediction", "reference"} (scored/) or {"key", "prompt", "answers"} (answers/)
 
-An entry may say what was asked (origin_prompt, prompt, messages, question, input …), as text or as turns of a chat.
+An entry may hold the prompt (origin_prompt, prompt, messages, question, input …), as text or as turns of a chat.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from curricula.strict_json import parse
 from rl.errors import UserError
 from rl.evaluation import matching
 from rl.evaluation.benchmark import Question
-from rl.evaluation.data import values
+from rl.evaluation.benchmark_files import values
 from rl.inference.thinking import prediction
 
 TEXTS = ("prediction", "output", "document", "response", "ranking")
@@ -33,30 +33,30 @@ ASKED = (
     "instruction", "origin_prompt", "prompt", "messages", "question", "query", "input", "statement", "fact", "sentence",
     "text", "问题",
 )  # fmt: skip
-"""Fields that hold what was asked, or a part of it."""
+"""Fields that hold the prompt, or a part of it."""
 ANSWERING = ("bot", "assistant", "model", "gpt")
-"""Roles of turns that are answers."""
+"""Roles of the turns that are answers."""
 CAIL2018 = {"accusation", "articles", "imprisonment"}
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model answered to a question, and what is right where the file says it."""
+    """A model's answer to a question, with the reference if the file has one."""
 
     id: str
     text: str
     reference: Any = None
     asked: str = ""
-    """What the model was asked first, in the frame of a chat, where the file says it in ``origin_prompt``."""
+    """The first prompt, in the chat template, where the file records it in ``origin_prompt``."""
     prompt: str = ""
-    """All that the file says of what was asked, whatever the fields are called."""
+    """All that the file records of the prompt, from any of its fields."""
 
 
 def read_predictions(path: Path, task: str, *others: str) -> list[Prediction]:
-    """Predictions of a task, which the file may call by ``others`` as well, in the order of the file.
+    """Predictions of a task, in the order of the file. ``others`` are further names of the task.
 
     Raises:
-        UserError: naming file and entry, if the shape is none of the known ones or the file holds no prediction.
+        UserError: naming file and entry, if the shape is unknown or the file holds no prediction.
     """
     found = _unwrapped(load(path), (task, *others), path)
     rows: dict[str, Prediction] = {}
@@ -71,7 +71,7 @@ def read_predictions(path: Path, task: str, *others: str) -> list[Prediction]:
 
 
 def tasks_in(path: Path, known: Sequence[str]) -> list[str]:
-    """The known tasks whose predictions a file holds, where it says so."""
+    """The known tasks that a file names and has predictions of."""
     found = load(path)
     if isinstance(found, dict) and isinstance(found.get("tasks"), dict):
         found = found["tasks"]
@@ -80,7 +80,7 @@ def tasks_in(path: Path, known: Sequence[str]) -> list[str]:
 
 
 def own_questions(predictions: Sequence[Prediction], where: Path, folder: Path | None = None) -> list[Question]:
-    """Questions with the references that the predictions bring along. Raises UserError if one has none."""
+    """Questions made from the references in the predictions. Raises UserError if a prediction has none."""
     for one in predictions:
         if one.reference is None:
             raise UserError(f"{where}, entry {one.id}: no reference; give the benchmark's own file with --data")
@@ -88,11 +88,11 @@ def own_questions(predictions: Sequence[Prediction], where: Path, folder: Path |
 
 
 def in_order(predictions: Sequence[Prediction], questions: Sequence[Question], where: Path) -> list[Prediction]:
-    """Predictions in the order of the questions: matched by what was asked where the file says it, else by id, or by
-    position where the ids count the questions.
+    """Predictions in the order of the questions: matched by the prompt where the file records it, else by id, or by
+    position where the ids only count the questions.
 
     Raises:
-        UserError: if predictions and questions do not match, or their references differ; it counts what is amiss.
+        UserError: if predictions and questions do not match, or their references differ; it says how many.
     """
     ids = {question.id for question in questions}
     said = _says(predictions, questions)
@@ -114,7 +114,7 @@ def in_order(predictions: Sequence[Prediction], questions: Sequence[Question], w
 
 
 def _says(predictions: Sequence[Prediction], questions: Sequence[Question]) -> bool:
-    """Whether the predictions say what was asked, and the data too; an instruction without a question does not."""
+    """Whether predictions and data both hold questions. An instruction without a question does not count."""
     prompts = {one.prompt.strip() for one in predictions}
     if not any(prompts) or not any(question.prompt or any(question.parts) for question in questions):
         return False
@@ -125,7 +125,7 @@ def _says(predictions: Sequence[Prediction], questions: Sequence[Question]) -> b
 def _by_prompt(
     predictions: Sequence[Prediction], questions: Sequence[Question], named: bool
 ) -> tuple[list[Prediction], list[str]]:
-    """Predictions in the order of the questions as far as they were asked one, and what is amiss."""
+    """Predictions in the order of the questions, matched by the prompt, and sentences on what does not match."""
     prompts, ids, references = zip(*((one.prompt, one.id, one.reference) for one in predictions), strict=True)
     found = matching.place(prompts, ids if named else [""] * len(ids), references, questions)
     lost = [question.id for number, question in enumerate(questions) if number not in found.places]
@@ -142,7 +142,7 @@ def _by_prompt(
 
 
 def _differing(given: Sequence[Prediction], questions: Sequence[Question], said: bool) -> list[str]:
-    """That references differ. One and the same everywhere stands for none, where nothing says what was asked."""
+    """A sentence if references differ. Without prompts, one reference repeated everywhere counts as none."""
     references = [one.reference for one in given]
     differing = matching.differing(references, questions)
     filler = not said and len(differing) == len(given) and len(set(map(str, references))) == 1
@@ -153,7 +153,7 @@ def _differing(given: Sequence[Prediction], questions: Sequence[Question], said:
 
 
 def _misplaced(given: Sequence[Prediction], questions: Sequence[Question]) -> list[str]:
-    """What is amiss where ids match but predictions say that they were asked another one of the questions."""
+    """A sentence if ids match, but the prompts of predictions hold another question than their id names."""
     finder = matching.Finder(questions)
     mains = [finder.main_of(matching.normalised(one.prompt)) for one in given]
     wrong = [
@@ -165,7 +165,7 @@ def _misplaced(given: Sequence[Prediction], questions: Sequence[Question]) -> li
 
 
 def _by_id(predictions: Sequence[Prediction], questions: Sequence[Question], where: Path) -> list[Prediction]:
-    """By id, or by position where the ids count the questions."""
+    """Match by id, or by position where the ids only count the questions."""
     ids = [question.id for question in questions]
     found = {one.id: one for one in predictions}
     if not set(found) & set(ids) and all(key.isdecimal() for key in found):
@@ -194,7 +194,7 @@ def load(path: Path) -> Any:
 
 
 def _unwrapped(found: Any, names: Sequence[str], path: Path) -> Any:
-    """The entries of a task, out of whatever holds them."""
+    """The entries of a task, taken out of their container."""
     if isinstance(found, dict) and "tasks" in found:
         found = found["tasks"]
     if isinstance(found, dict) and "predictions" in found:
@@ -267,7 +267,7 @@ def _prompt(entry: Any) -> str:
 
 
 def _told(found: Any) -> str:
-    """A field as text; of the turns of a chat, those that are no answers."""
+    """A field as text. Of the turns of a chat, only those that are not answers."""
     if isinstance(found, str):
         return found
     if isinstance(found, dict):

@@ -17,14 +17,14 @@ from rl.inference.journal import read_lines
 from rl.records.task_figures import notes, percent
 
 SHOWN = 6
-"""Answers that are shown of each task and run."""
+"""Answers shown for each task and run."""
 LONGEST = 6000
-"""Characters that are shown of one text."""
+"""Characters shown of one text."""
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A folder that ``rl.evaluate run`` left."""
+    """A folder that ``rl.evaluate run`` wrote."""
 
     name: str
     scores: dict[str, Any]
@@ -80,7 +80,7 @@ def read(folder: Path) -> Evaluated:
 
 
 def section(name: str, runs: Sequence[Evaluated]) -> dict[str, Any]:
-    """What the page shows of one benchmark: a row for each task, a cell for each run, and single answers."""
+    """The part of the page on one benchmark: a row for each task, a cell for each run, and single answers."""
     tasks = list(dict.fromkeys(task for run in runs for task in run.tasks))
     best = {task: max(run.tasks[task]["score"] or 0.0 for run in runs if task in run.tasks) for task in tasks}
     return {
@@ -110,7 +110,7 @@ def section(name: str, runs: Sequence[Evaluated]) -> dict[str, Any]:
 
 
 def answers(run: Evaluated, task: str) -> list[dict[str, Any]]:
-    """Single answers of a task: the worst and the best, every other one of each as far as there are."""
+    """Single answers of a task: the worst and the best in turn, as many of each as there are."""
     scored = read_lines(run.folder / "scored" / f"{task}.jsonl", lambda text: None)
     given = {
         record["key"]: record for record in read_lines(run.folder / "answers" / f"{task}.jsonl", lambda text: None)

@@ -31,7 +31,7 @@ from rl.evaluation.benchmark import Benchmark
 from rl.evaluation.task_scores import as_json, predictions, save_answers, score, table, unscored
 from rl.files import read_json, write_json
 from rl.inference.journal import BATCH, Journal, OpenFolder
-from rl.inference.options import (
+from rl.inference.model_options import (
     Sampling,
     Sized,
     add_model,
@@ -91,7 +91,7 @@ def read_tasks(
         except UserError as error:
             if tasks:
                 raise
-            from rl.evaluation.data import MissingData
+            from rl.evaluation.benchmark_files import MissingData
 
             if not isinstance(error, MissingData):
                 raise

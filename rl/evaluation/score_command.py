@@ -22,8 +22,8 @@ from rich.table import Table
 from curricula.command import command
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, TaskScore
+from rl.evaluation.benchmark_files import MissingData
 from rl.evaluation.benchmarks import ALIASES, find, folder_of
-from rl.evaluation.data import MissingData
 from rl.evaluation.metrics.bertscore import LAYER, BertScore, adding
 from rl.evaluation.predictions import Prediction, in_order, own_questions, read_predictions, tasks_in
 from rl.evaluation.scoring import Unscorable, mean
@@ -76,7 +76,7 @@ def score_all(
     benchmark: Benchmark, predictions: Path, data: Path | None = None, notice: Callable[[str], None] = lambda text: None
 ) -> dict[str, tuple[TaskScore, int]]:
     """(score, number of questions) of every task that a folder or a file of predictions holds. A task that can't be
-    scored with what is there is told and left out, unless it is the only one. Raises UserError."""
+    scored with the files there is reported and left out, unless it is the only one. Raises UserError."""
     if predictions.is_dir():
         files = _files(benchmark, predictions)
     else:
@@ -144,7 +144,7 @@ def _task(benchmark: Benchmark, name: str) -> str | None:
 
 
 def _named(benchmark: Benchmark, path: Path) -> str | None:
-    """The task that a file's name says; the longest that fits (MODEL_1_1 is 1_1, 2-10 is not 0)."""
+    """The task in a file's name; the longest that fits (MODEL_1_1 is 1_1, 2-10 is not 0)."""
     names = sorted((*benchmark.tasks, *ALIASES.get(benchmark.name, {})), key=len, reverse=True)
     fits = (name for name in names if re.fullmatch(rf"(?:.*_)?{re.escape(name)}(?:_\d+)?", path.stem))
     exact = [name for name in names if path.stem == name or path.stem.endswith(f"_{name}")]
@@ -153,7 +153,7 @@ def _named(benchmark: Benchmark, path: Path) -> str | None:
 
 
 def figures(score: TaskScore, questions: int) -> dict[str, float | int]:
-    """Score, abstention rate, corrected score, number of questions, then what else the benchmark reports."""
+    """Score, abstention rate, corrected score, number of questions, then the benchmark's other figures."""
     return {
         "score": score.score,
         "abstention_rate": score.abstention_rate,
@@ -164,13 +164,13 @@ def figures(score: TaskScore, questions: int) -> dict[str, float | int]:
 
 
 def confidence(score: TaskScore) -> tuple[float, float] | None:
-    """95% bootstrap interval of a score that is the mean over its questions; None for any other."""
+    """95% bootstrap interval of a score that is the mean over its questions; None for other scores."""
     each = [one.score for one in score.per_question]
     return interval(each) if each and math.isclose(mean(each), score.score, abs_tol=1e-9) else None
 
 
 def notes(benchmark: Benchmark, task: str) -> str:
-    """What a reader of a score must know."""
+    """Notes that a reader of the score needs."""
     told = [f"contains {benchmark.contaminated[task]}"] if task in benchmark.contaminated else []
     return "; ".join(told + (["LLM judge published"] if task in benchmark.judged else []))
 

@@ -10,21 +10,21 @@ from rl.errors import UserError
 from rl.evaluation.benchmark import Question, QuestionScore, TaskScore
 
 Scored = tuple[float, bool] | None
-"""(score, whether the model abstained); None leaves the question out."""
+"""(score, whether the model abstained). A score of None leaves the question out."""
 Metric = Callable[[str, Any], Scored]
 """(prediction, reference) -> score."""
 
 
 class Unscorable(UserError):
-    """A task that can't be scored with the files and packages that are there."""
+    """A task can't be scored with the present files and packages."""
 
 
 T = TypeVar("T")
 
 
 def answered(prediction: str) -> str:
-    """What a prediction answers, without its reasoning; empty if it never comes to an answer. A document that is longer
-    than the parsers look at is taken whole."""
+    """The answer in a prediction, without the reasoning; empty if there is no answer. A document longer than the
+    parsers' limit is taken whole."""
     rest = prediction.rpartition("</think>")[2].partition("<think>")[0]
     if len(rest) > LONGEST and "answer>" not in rest:
         return rest.strip()
@@ -32,7 +32,7 @@ def answered(prediction: str) -> str:
 
 
 def tried(read: Callable[[str], T], text: str, otherwise: T) -> T:
-    """What ``read`` finds in a text; ``otherwise`` if the text is so hostile that reading it takes too long."""
+    """What ``read`` finds in a text; ``otherwise`` if reading takes too long, as with a hostile text."""
     try:
         return read(text)
     except TimeoutError:
@@ -40,7 +40,7 @@ def tried(read: Callable[[str], T], text: str, otherwise: T) -> T:
 
 
 def mean(numbers: Sequence[float]) -> float:
-    """Arithmetic mean; 0 of nothing."""
+    """Arithmetic mean; 0 for no numbers."""
     return sum(numbers) / max(1, len(numbers))
 
 
@@ -52,10 +52,10 @@ def score_each(
     abstains: bool = True,
     further: Callable[[Sequence[QuestionScore]], Mapping[str, float]] | None = None,
 ) -> TaskScore:
-    """Means over the questions: ``upstream`` of the predictions as they are, ``fixed`` of what they answer.
+    """Means over the questions: ``upstream`` scores the whole predictions, ``fixed`` only the answers in them.
 
-    Without ``fixed``, the published metric is taken of what is answered. Questions that the published metric leaves
-    out count for the abstention rate alone, as in LawBench.
+    Without ``fixed``, the published metric scores the answers. Questions that the published metric leaves out count
+    only for the abstention rate, as in LawBench.
 
     Raises:
         UserError: naming the question, if its reference is not of the task's form.
@@ -65,9 +65,9 @@ def score_each(
     scores, abstained = [], 0
     for question, prediction in zip(questions, predictions, strict=True):
         found = _scored(upstream, question, prediction)
-        mended = _scored(fixed or upstream, question, answered(prediction))
+        corrected = _scored(fixed or upstream, question, answered(prediction))
         if found is not None:
-            scores.append(QuestionScore(question.id, found[0], found[1], None if mended is None else mended[0]))
+            scores.append(QuestionScore(question.id, found[0], found[1], None if corrected is None else corrected[0]))
             abstained += found[1]
     return TaskScore(
         score=mean([one.score for one in scores]),
@@ -81,7 +81,7 @@ def score_each(
 def _scored(metric: Metric, question: Question, prediction: str) -> Scored:
     try:
         return metric(prediction, question.reference)
-    except TimeoutError:  # a hostile prediction says nothing
+    except TimeoutError:  # a prediction that takes too long to read scores 0
         return 0.0, True
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(f"question {question.id}: {error}") from None

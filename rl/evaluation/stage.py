@@ -14,7 +14,7 @@ from rl.evaluation.asking import TaskRun, answer
 from rl.evaluation.benchmark import Benchmark
 from rl.files import read_json, write_json
 from rl.inference.backend import Backend
-from rl.inference.options import Sampling
+from rl.inference.model_options import Sampling
 from rl.records.task_figures import between, notes, percent
 
 SETTINGS = ("root", "shots", "limit")

@@ -1,4 +1,4 @@
-"""How sure a score is, and whether one model beats another on the same questions."""
+"""Confidence intervals of scores, and tests of whether one model beats another on the same questions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Comparison:
     interval: tuple[float, float]
     """95% bootstrap interval of the difference."""
     p: float
-    """Two-sided p-value of no difference."""
+    """Two-sided p-value of the hypothesis that there is no difference."""
     test: str
     """``mcnemar`` (exact; scores of 0 and 1) or ``permutation`` (signs of the differences)."""
     questions: int
@@ -41,7 +41,7 @@ def interval(scores: Sequence[float], level: float = 0.95, draws: int = DRAWS, s
 def _resampled(scores: np.ndarray[tuple[int], np.dtype[np.float64]], draws: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     values, counts = np.unique(scores, return_counts=True)
-    if len(values) <= 100:  # the same draw, by how often each value comes
+    if len(values) <= 100:  # the same draw, as counts of each value
         drawn = rng.multinomial(len(scores), counts / len(scores), size=draws)
         return np.asarray(drawn @ values / len(scores))
     block = max(1, 2_000_000 // len(scores))  # bounds the memory
@@ -51,7 +51,7 @@ def _resampled(scores: np.ndarray[tuple[int], np.dtype[np.float64]], draws: int,
 
 
 def mcnemar(a: Sequence[float], b: Sequence[float]) -> float:
-    """Exact two-sided p-value that two models are right equally often, from the questions that one alone got right
+    """Exact two-sided p-value that two models are right equally often, from the questions that only one got right
     (McNemar 1947, binomial form). Scores must be 0 or 1."""
     from scipy.stats import binomtest
 

@@ -22,15 +22,15 @@ from rl.records.task_figures import between, notes, percent
 def score(
     benchmark: Benchmark, task: str, questions: Sequence[Question], answers: Mapping[str, Sequence[Answer]]
 ) -> TaskScore:
-    """Scores of a task; with several samples of each question the mean over them. A question without an answer (it was
-    too long) counts as answered with nothing."""
+    """Scores of a task; with several samples of each question, their mean. A question without an answer (it was too
+    long) counts as an empty answer."""
     count = max((len(some) for some in answers.values()), default=1)
     found = [benchmark.score(task, questions, predictions(questions, answers, sample)) for sample in range(count)]
     return found[0] if len(found) == 1 else _mean(found)
 
 
 def predictions(questions: Sequence[Question], answers: Mapping[str, Sequence[Answer]], sample: int = 0) -> list[str]:
-    """What is scored of each answer, in the order of the questions."""
+    """The text of each answer that is scored, in the order of the questions."""
     return [prediction(answers[question.id][sample].text) if question.id in answers else "" for question in questions]
 
 
@@ -62,7 +62,7 @@ def _mean(found: Sequence[TaskScore]) -> TaskScore:
 
 
 def interval_of(scores: Sequence[float], mean: float | None = None) -> tuple[float, float] | None:
-    """95 % bootstrap interval of a mean; None without scores, or where ``mean`` is not theirs."""
+    """95 % bootstrap interval of a mean; None without scores, or where ``mean`` is not the mean of these scores."""
     from rl.evaluation.statistics import interval
 
     if not scores or (mean is not None and not math.isclose(statistics.fmean(scores), mean, abs_tol=1e-9)):
@@ -73,7 +73,7 @@ def interval_of(scores: Sequence[float], mean: float | None = None) -> tuple[flo
 def as_json(
     benchmark: Benchmark, task: str, found: TaskScore, answers: Mapping[str, Sequence[Answer]], marks: Marks | None
 ) -> dict[str, Any]:
-    """A task's figures as they stand in scores.json."""
+    """A task's figures in the form of scores.json."""
     record: dict[str, Any] = {
         "score": found.score,
         "interval": interval_of([one.score for one in found.per_question], found.score),
@@ -87,7 +87,7 @@ def as_json(
 
 
 def unscored(benchmark: Benchmark, task: str, answers: Mapping[str, Sequence[Answer]], problem: str) -> dict[str, Any]:
-    """The same for a task whose answers can't be scored here."""
+    """The same for a task that can't be scored here."""
     none = dict.fromkeys(("score", "interval", "fixed", "abstention_rate"))
     return {**none, "further": {}, "problem": problem, **_about(benchmark, task, answers)}
 
@@ -110,7 +110,7 @@ def save_answers(
     found: TaskScore,
     marks: Marks | None,
 ) -> None:
-    """Write what was predicted for each question, what is right, and how it was scored: a line each."""
+    """Write prediction, reference and score of each question, one question a line."""
     scores = {one.id: one for one in found.per_question}
     given = predictions(questions, answers)
     rows = []

@@ -1,4 +1,4 @@
-"""Which models a LoRA adapter can be handed over of by itself."""
+"""Which models allow a LoRA adapter to be handed over without the model's weights."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from rl.errors import UserError
 
 
 def require_portable_adapter(model: ModelConfig, architecture: Any) -> None:
-    """Check that vLLM can apply the adapter, where ``rollout.weight_transfer=adapter`` hands over nothing else.
+    """Check that vLLM can apply the adapter, where ``rollout.weight_transfer=adapter`` hands over only the adapter.
 
-    peft adapts experts that transformers holds as one parameter by a factor of another form, which is in no format
-    that vLLM reads.
+    For experts that transformers holds as one parameter, peft uses a factor of another form, and vLLM reads no format
+    with it.
 
     Raises:
         UserError: if the model has such experts.
@@ -28,7 +28,7 @@ def require_portable_adapter(model: ModelConfig, architecture: Any) -> None:
     found = next((name for name, layer in adapted.named_modules() if isinstance(layer, ParamWrapper)), None)
     if found is not None:
         raise UserError(
-            f"the adapter of this model ({architecture.model_type}) can't be handed to vLLM by itself: its experts "
-            f"({found.removeprefix('base_model.model.')}) are one parameter to the trainer. Set "
+            f"the adapter of this model ({architecture.model_type}) can't be handed to vLLM without the weights: "
+            f"its experts ({found.removeprefix('base_model.model.')}) are one parameter to the trainer. Set "
             "rollout.weight_transfer=auto, which hands over the merged weights"
         )

@@ -47,7 +47,7 @@ def render_prompt(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list
 
 
 def prompt_parts(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[str]:
-    """The text of such a prompt, in the parts that are encoded one by one. Raises as :func:`render_prompt` does."""
+    """The text of the prompt of :func:`render_prompt`, in the parts that are encoded one by one. Raises the same."""
     return chat_parts(tokenizer, messages, prompt_text(tokenizer, messages))
 
 
@@ -57,7 +57,7 @@ def opens_thinking(tokenizer: Any, prompt_ids: Sequence[int]) -> bool:
 
 
 def closes_thinking(tokenizer: Any, prompt_ids: Sequence[int]) -> bool:
-    """Whether a chat template ends a prompt with thinking of its own, so that the policy writes the answer alone."""
+    """Whether a chat template ends a prompt with finished thinking, so that the policy writes only the answer."""
     return _end(tokenizer, prompt_ids).endswith(THOUGHT)
 
 
@@ -68,9 +68,9 @@ def _end(tokenizer: Any, prompt_ids: Sequence[int]) -> str:
 def render_demonstration(tokenizer: Any, prompt: Prompt) -> tuple[list[int], int]:
     """(token ids of prompt, demonstration and the token that ends the turn; length of the prompt part).
 
-    The prompt part is exactly what the rollout sees: both are encoded on their own and joined as ids. What the template
-    writes itself is left out of the demonstration: ``<think>``, or the thinking where the prompt ends with a whole one,
-    and the end of the turn.
+    The prompt part is exactly the rollout's prompt: both parts are encoded separately and joined as ids. What the
+    template writes itself is left out of the demonstration: ``<think>``, or the thinking if the prompt ends with
+    finished thinking, and the end of the turn.
 
     Raises:
         UserError: as :func:`render_prompt` does.

@@ -1,8 +1,8 @@
 """A model's weights under the names and in the layouts of its checkpoint.
 
-transformers renames and fuses weights while it loads a checkpoint: the experts of a mixture, say, become one parameter.
-vLLM and every other reader know the checkpoint's names alone. :class:`CheckpointFormat` is the way back, by the same
-rules by which ``save_pretrained`` writes.
+transformers renames and fuses weights while it loads a checkpoint: for example, the experts of a mixture become one
+parameter. vLLM and every other reader know only the checkpoint's names. :class:`CheckpointFormat` is the way back, by
+the rules of ``save_pretrained``.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 class WeightNamesError(UserError):
-    """Weights are not those of the model: a name too many, one too few, or another shape."""
+    """Weights don't fit the model: an unknown name, a missing one, or another shape."""
 
 
 def weights_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-    """What a model's checkpoint holds: (name, tensor) of its parameters, tied ones once, and its persistent buffers."""
+    """(name, tensor) of everything in a model's checkpoint: parameters, tied ones once, and persistent buffers."""
     import torch
 
     yield from model.named_parameters()
@@ -35,7 +35,7 @@ def weights_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 class CheckpointFormat:
-    """What the weights of an architecture are called, in transformers and in its checkpoints."""
+    """Names of the weights of an architecture, in transformers and in its checkpoints."""
 
     def __init__(self, config: Any, trust_remote_code: bool = False) -> None:
         """From a Hugging Face configuration. The model is built without memory, on torch's meta device."""
@@ -46,16 +46,16 @@ class CheckpointFormat:
 
         with torch.device("meta"):
             self._model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-        # The rules for a model that was read from no checkpoint, whatever names the one on disk may have.
+        # The rules for a model that was not loaded from a checkpoint, whatever names the one on disk has.
         rules = get_model_conversion_mapping(self._model, add_legacy=False)
         self._model._weight_conversions = [rule for rule in rules if not isinstance(rule, PrefixChange)]
         self._held = dict(weights_of(self._model))
         self.shapes: Shapes = {name: tuple(tensor.shape) for name, tensor in self._held.items()}
-        """Names and shapes as transformers holds them."""
+        """Names and shapes in transformers."""
 
     @cached_property
     def checkpoint_shapes(self) -> Shapes:
-        """Names and shapes as a checkpoint holds them."""
+        """Names and shapes in a checkpoint."""
         found = (pair for group in self._groups for pair in self._revert({name: self._held[name] for name in group}))
         return {name: tuple(tensor.shape) for name, tensor in found}
 
@@ -95,22 +95,22 @@ class CheckpointFormat:
             )
 
     def to_checkpoint(self, weights: Weights) -> Iterator[tuple[str, torch.Tensor]]:
-        """Weights in transformers' names as the checkpoint has them; what is in the checkpoint's form already stays so.
+        """Weights in transformers' names to the checkpoint's names and layouts; those already in that form stay.
 
         Raises:
-            WeightNamesError: if one of several parameters is missing that make one tensor of the checkpoint.
+            WeightNamesError: if one tensor of the checkpoint needs several parameters and one is missing.
         """
         converter = self.converter()
         yield from converter.feed(weights)
         converter.finish()
 
     def converter(self) -> Converter:
-        """What converts weights that come in several parts."""
+        """A converter for weights that come in several parts."""
         return Converter(self._groups, self._revert)
 
 
 class Converter:
-    """Turns weights into the checkpoint's form as they come. What makes up a tensor with others waits for them."""
+    """Turns weights into the checkpoint's form as they come. Parts of one tensor wait for each other."""
 
     def __init__(self, groups: list[tuple[str, ...]], revert: Callable[[dict[str, torch.Tensor]], Weights]) -> None:
         self._group_of = {name: group for group in groups for name in group}
@@ -118,7 +118,7 @@ class Converter:
         self._waiting: dict[tuple[str, ...], dict[str, torch.Tensor]] = defaultdict(dict)
 
     def feed(self, weights: Weights) -> Iterator[tuple[str, torch.Tensor]]:
-        """The tensors that are complete."""
+        """The tensors that are complete now."""
         for name, tensor in weights:
             group = self._group_of.get(name)
             if group is None:
@@ -129,13 +129,13 @@ class Converter:
                 yield from self._revert(self._waiting.pop(group))
 
     def finish(self) -> None:
-        """Say that nothing more comes."""
+        """To be called after the last weight."""
         if self._waiting:
             names = ", ".join(name for group in self._waiting for name in group)
-            raise WeightNamesError(f"weights came without others that they belong to: {names}")
+            raise WeightNamesError(f"some parts of tensors are missing; only these came: {names}")
 
 
 def _stranger(name: str, shape: tuple[int, ...], wanted: tuple[int, ...] | None) -> str:
     if wanted is None:
-        return f"the weight {name} of shape {shape} is none of the model's, or came twice"
+        return f"the weight {name} of shape {shape} is not in the model, or came twice"
     return f"the weight {name} has shape {shape}, and the model's has {wanted}"

@@ -1,9 +1,9 @@
-"""Text as token ids without control tokens in it: what a user, a document or a completion says never ends a turn.
+"""Text as token ids without control tokens: the words of a user, document or completion never end a turn.
 
 Control tokens are the special tokens of the vocabulary (begin and end of sequence, padding, turn markers), the stop
 tokens, and the tokens that the chat template writes around messages. Their text within a message is encoded in two
-parts, neither of which is the token. The tags of reasoning and answer are no control tokens: the policy is to write
-them, and prompts may speak of them. Text without control tokens is encoded as if nothing of this were here.
+parts, neither of which is the token. The tags of reasoning and answer are not control tokens: the policy must write
+them, and prompts may mention them. The encoding of text without control tokens does not change.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def text_parts(tokenizer: Any, text: str) -> list[str]:
 
 
 def chat_parts(tokenizer: Any, messages: Sequence[Mapping[str, str]], text: str) -> list[str]:
-    """The same of a prompt, which the template has written as ``text``; its own control tokens stay whole."""
+    """The same for a prompt, which the template has written as ``text``; the template's control tokens stay whole."""
     control = _control(tokenizer, state_of(tokenizer))
     parts = [_parts(message["content"], control) for message in messages]
     if all(len(some) == 1 for some in parts):
@@ -43,7 +43,7 @@ def chat_parts(tokenizer: Any, messages: Sequence[Mapping[str, str]], text: str)
 
 
 def _mark(length: int) -> str:
-    return "\ufdd0" + "\ufdd1" * length  # characters that Unicode keeps out of texts
+    return "\ufdd0" + "\ufdd1" * length  # characters that Unicode reserves as not being text
 
 
 def _parts(text: str, control: re.Pattern[str]) -> list[str]:
@@ -66,7 +66,7 @@ def _control(tokenizer: Any, state: object) -> re.Pattern[str]:
     special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
     ids = special | set(tokenizer.all_special_ids) | stop_ids(tokenizer) | _written(tokenizer)
     texts = sorted({marked[token] for token in ids if token in marked} - {*TAGS})
-    # One character can't be cut. A pattern of none would match everywhere, so it is one that matches nowhere.
+    # One character can't be cut. An empty pattern would match everywhere; this one matches nowhere.
     return re.compile("|".join(re.escape(text) for text in texts if len(text) > 1) or r"(?!)")
 
 

@@ -1,4 +1,4 @@
-"""The nano model: a small Qwen3 from scratch and a tokenizer trained on the statutes, so that all runs anywhere."""
+"""The nano model: a small Qwen3 from scratch, a tokenizer trained on the statutes; so everything runs anywhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rl.config.schema import ModelConfig, NanoConfig
 from rl.errors import UserError
 
 RECIPE = 2
-"""Raised whenever the code below makes another model from the same configuration."""
+"""To be increased whenever the code below makes another model from the same configuration."""
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "<answer>", "</answer>")
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -59,7 +59,7 @@ def ensure_nano(config: NanoConfig, seed: int, max_length: int, cache: Path) -> 
         _build_weights(config, tokenizer, seed, max_length).save_pretrained(partial)
         try:
             partial.rename(folder)
-        except OSError:  # another process was faster, with the same content
+        except OSError:  # another process was faster; the content is the same
             if not folder.is_dir():
                 raise
     finally:
@@ -70,9 +70,9 @@ def ensure_nano(config: NanoConfig, seed: int, max_length: int, cache: Path) -> 
 def build_tokenizer(vocab_size: int) -> Any:
     """A byte-level BPE tokenizer trained on the statutes and the training split of the tasks.
 
-    Merges stay inside one character or up to three digits. At this size whole words as tokens keep a model from seeing
-    the characters that unseen sentences are made of. A number, however, is looked up and compared as one token: a model
-    of a few layers that meets its digits one by one seldom learns even to copy them.
+    Merges stay inside one character or up to three digits. At this size, with whole words as tokens a model would not
+    see the characters of unseen sentences. But a number is one token, which can be looked up and compared: a model of a
+    few layers seldom learns even to copy its digits one by one.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -104,7 +104,7 @@ def build_tokenizer(vocab_size: int) -> Any:
 def _texts() -> Iterator[str]:
     """Numbers below a hundred, the Criminal Law, every eighth article of the other laws, questions of every task."""
     yield " ".join(str(number) for number in range(100))
-    for number, article in enumerate(printed_articles()):  # the model does not move with the day of the law
+    for number, article in enumerate(printed_articles()):  # the model does not depend on the day of the law
         if article.short == "刑法" or number % 8 == 0:
             yield f"{article.short}{article.number}：{article.text}"
     with reading(load_statutes().snapshot):

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 WORDS = ("drop", "jitter")
-"""In the names of every setting for it: attention_dropout, resid_pdrop, layerdrop, drop_prob, router_jitter_noise…"""
+"""Parts of the names of such settings: attention_dropout, resid_pdrop, layerdrop, drop_prob, router_jitter_noise…"""
 
 
 def silence(model: torch.nn.Module) -> None:
-    """Switch off dropout, dropped layers and router jitter for good, in modules and in the configuration they read."""
+    """Switch off dropout, dropped layers and router jitter, in the modules and in the configuration that they read."""
     for module in model.modules():
         if isinstance(module, torch.nn.modules.dropout._DropoutNd):
             module.p = 0.0

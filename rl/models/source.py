@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 WEIGHTS = (".safetensors", ".index.json", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf")
-"""Endings of what an export writes itself, or what would hold the old weights."""
+"""Endings of files that an export writes itself, or that may hold the old weights."""
 CARDS = ("README.md", "USE_POLICY.md")
-"""Pages that speak of the model before it was trained."""
+"""Pages about the model before training."""
 
 
 def folder_of(path: str) -> Path:
@@ -24,10 +24,10 @@ def folder_of(path: str) -> Path:
 
 
 def copy_beside_weights(path: str, into: Path, dtype: str, with_code: bool) -> None:
-    """Copy a model's files but for its weights, byte by byte; of config.json only the type of the weights changes.
+    """Copy a model's files except its weights, byte by byte. In config.json only the type of the weights changes.
 
-    Reading and saving them again would lose what this version of transformers does not know, and fails where it reads
-    settings that it does not write (a temperature without sampling). Code beside the weights comes along on request.
+    Reading and saving them again would lose what this version of transformers does not know, and fails for settings
+    that it reads but does not write (a temperature without sampling). Code beside the weights is copied on request.
     """
     source = folder_of(path)
     for file in sorted(source.iterdir()):

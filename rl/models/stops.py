@@ -1,4 +1,4 @@
-"""Stop tokens: what ends a completion, for sampling, for the text that is scored and for what SFT teaches."""
+"""Stop tokens, which end a completion: for sampling, for the scored text, and for the demonstrations of SFT."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rl.files import read_json
 from rl.models.template import chat_text, state_of
 
 PROBE = "themisprobe"
-"""Text of messages whose frame is looked at. Letters alone, which no template changes."""
+"""Text of the messages that show what a template writes around them. Only letters, which no template changes."""
 
 
 def stop_ids(tokenizer: Any) -> frozenset[int]:
@@ -25,9 +25,9 @@ def stop_ids(tokenizer: Any) -> frozenset[int]:
 def turn_end(tokenizer: Any) -> int:
     """The token that ends the assistant's turn in the chat template, which demonstrations end with.
 
-    It is the first special token that the template writes after an assistant's message, or of several at once the first
-    that is known to stop. Where it writes none, as in ChatGLM's, it is the one that opens the user's next turn if that
-    is known to stop, else the end of sequence.
+    It is the first special token that the template writes after an assistant's message; of several in a row, the first
+    that is a known stop token. If it writes none, as in ChatGLM's, it is the one that opens the user's next turn if
+    that is a known stop token, else the end of sequence.
     """
     return _stops(tokenizer, state_of(tokenizer))[1]
 
@@ -41,12 +41,12 @@ def without_stops(tokenizer: Any, ids: Sequence[int]) -> list[int]:
 
 
 def completion_text(tokenizer: Any, ids: Sequence[int]) -> str:
-    """The text of a completion, its stop token left out."""
+    """The text of a completion, without its stop token."""
     return str(tokenizer.decode(without_stops(tokenizer, ids), skip_special_tokens=False))
 
 
 def text_without_stops(tokenizer: Any, text: str) -> str:
-    """Text without the stop tokens that are written out at its end."""
+    """Text without the stop tokens that are spelled out at its end."""
     marked = marked_ids(tokenizer)
     ends = tuple(marked[token] for token in stop_ids(tokenizer) if token in marked)
     while text.rstrip().endswith(ends):
@@ -56,7 +56,7 @@ def text_without_stops(tokenizer: Any, text: str) -> str:
 
 
 def marked_ids(tokenizer: Any) -> dict[int, str]:
-    """Ids of the added and special tokens with their text, white space left out."""
+    """Ids of the added and special tokens with their text, without white space."""
     found = {int(token): str(added) for token, added in tokenizer.added_tokens_decoder.items()}
     found |= dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
     return {token: text for token, text in found.items() if text.strip()}
@@ -74,7 +74,7 @@ def _stops(tokenizer: Any, state: object) -> tuple[frozenset[int], int]:
 
 
 def _marked_after(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
-    """The special tokens that the template writes next, one behind the other, after the second message."""
+    """The special tokens in a row that the template writes right after the second message."""
     try:
         text = chat_text(tokenizer, messages, generation=False)
     except UserError:  # a template that takes no such messages
@@ -87,7 +87,7 @@ def _marked_after(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
 def _of_files(tokenizer: Any) -> set[int]:
     """``eos_token_id`` of generation_config.json, and of config.json where it names a special token.
 
-    Configurations that were never told theirs carry a default of their architecture, which may be a common word.
+    Configurations that never set it have a default of their architecture, which may be a common word.
     """
     marked = marked_ids(tokenizer)
     named = {token for token in _eos(tokenizer, "generation_config.json") if token < len(tokenizer)}
@@ -97,10 +97,10 @@ def _of_files(tokenizer: Any) -> set[int]:
 def _eos(tokenizer: Any, name: str) -> Iterable[int]:
     from transformers.utils import cached_file
 
-    if not tokenizer.name_or_path:  # made in this process
+    if not tokenizer.name_or_path:  # not loaded from a folder
         return []
     missing = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
     path = cached_file(tokenizer.name_or_path, name, **missing)
     found = read_json(Path(path)).get("eos_token_id") if path else None
     given = found if isinstance(found, list) else [found]
-    return [token for token in given if isinstance(token, int) and token >= 0]  # -1 says that there is none
+    return [token for token in given if isinstance(token, int) and token >= 0]  # -1 means none

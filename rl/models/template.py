@@ -1,7 +1,7 @@
 """Chat templates: messages as text, by a template whose arguments and date are bound to the tokenizer.
 
-A template may ask for the time (``strftime_now``). It is always told the bound date at midnight, so that a run which
-goes on tomorrow, or on another machine, sees the prompts that it began with.
+A template may ask for the time (``strftime_now``). It always gets the bound date at midnight, so that a run that is
+resumed tomorrow, or on another machine, sees the same prompts.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from rl.errors import UserError
 
 ROLES = ("system", "user", "assistant", "tool")
 OWN = ("messages", "add_generation_prompt", "strftime_now", "raise_exception")
-"""Variables of a template that its caller sets, beside the special tokens."""
+"""Variables of a template that its caller sets, besides the special tokens."""
 
 
 @dataclass(frozen=True)
 class Binding:
-    """What a tokenizer's chat template is rendered with, beside the messages."""
+    """The values that a tokenizer's chat template is rendered with, besides the messages."""
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Variables of the template, such as ``enable_thinking``."""
     date: datetime.date | None = None
-    """What the template takes for today; None is the day on which this process first asked."""
+    """The template's date of today; None: the day on which this process first asked for it."""
 
 
 def bind(tokenizer: Any, arguments: Mapping[str, Any] | None = None, date: datetime.date | None = None) -> Any:
-    """The same tokenizer with other arguments or another date of its chat template; None leaves what is bound.
+    """The same tokenizer with other arguments or another date of its chat template; None keeps the bound ones.
 
     Raises:
         UserError: if the template does not use an argument.
@@ -66,7 +66,7 @@ def template_of(tokenizer: Any) -> str:
 
 
 def state_of(tokenizer: Any) -> tuple[str, Any, int]:
-    """What may change of a tokenizer, for caches of what follows from it."""
+    """The parts of a tokenizer that may change, as a key for caches."""
     return template_of(tokenizer), tokenizer.eos_token_id, len(tokenizer)
 
 
@@ -87,7 +87,7 @@ def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], generation:
             try:
                 _apply(tokenizer, messages[1:], generation)
                 advice = "put the text of the system message into the first message of the user"
-            except Exception:  # the system message is not what it minds
+            except Exception:  # the system message is not the reason
                 pass
         raise UserError(f"the chat template of {_name(tokenizer)} refuses these messages: {reason}; {advice}") from None
 
@@ -101,7 +101,7 @@ def prompt_text(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
     """
     _require_order(messages)
     text = chat_text(tokenizer, messages, generation=True)
-    # What the assistant said before may be shortened: templates leave out its reasoning.
+    # Earlier messages of the assistant may be shortened: templates leave out their reasoning.
     said = [message for message in messages if message["role"] != "assistant"]
     for message in said:
         if not _holds(text, message["content"], [other["content"] for other in said]):
@@ -150,7 +150,7 @@ def _require_used(tokenizer: Any, arguments: Mapping[str, Any]) -> None:
 
 
 def _variables(template: str) -> set[str]:
-    """Variables that a template reads from its caller: those that it never sets, or asks whether they are set."""
+    """Variables that a template reads from its caller: those that it never sets, or tests with ``is defined``."""
     from jinja2 import meta, nodes
     from transformers.utils.chat_template_utils import _compile_jinja_template
 
@@ -184,7 +184,7 @@ def _require_order(messages: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _holds(text: str, content: str, contents: Sequence[str]) -> bool:
-    """Whether a prompt has a content as often as the contents of its messages have it; white space may be changed."""
+    """Whether a prompt holds a content as often as its messages do; white space may differ."""
 
     def often(plain: Callable[[str], str]) -> bool:
         wanted = plain(content)

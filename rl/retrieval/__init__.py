@@ -1,1 +1,1 @@
-"""Statutes for questions: searched, put into prompts, and checked in answers."""
+"""Statutes for questions: indexes over the articles, and search by question. Loads no model and no backend."""

@@ -22,7 +22,7 @@ class Bm25Index:
     """Scores of texts for questions."""
 
     def __init__(self, texts: Sequence[str], cache: Path | None = None, terms: str = BEST) -> None:
-        """Take the index from ``cache``, or make and keep it there; a damaged one is made anew."""
+        """Take the index from ``cache``, or make it and keep it there; a damaged one is made again."""
         import bm25s
 
         logging.getLogger("bm25s").setLevel(logging.WARNING)
@@ -32,7 +32,7 @@ class Bm25Index:
         self._index: Any = self._load() or self._make(texts)
 
     def search(self, questions: Sequence[str]) -> np.ndarray:
-        """Scores, shape (questions, texts), float32; 0 where no term is shared."""
+        """Scores, shape (questions, texts), float32; 0 without a shared term."""
         return np.stack([self._scores(question) for question in questions]) if questions else self._empty(0)
 
     def _scores(self, question: str) -> np.ndarray:

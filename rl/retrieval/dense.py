@@ -15,9 +15,9 @@ from rl.files import digest
 from rl.retrieval.passages import fingerprint
 
 CHUNK = 512
-"""Texts that are embedded and saved together: what is lost when it is interrupted."""
+"""Texts that are embedded and saved together; an interruption loses so many at most."""
 OURS = "sentence_transformers."
-"""Where every module of a model must come from: code that lies in a model's folder is not run."""
+"""Package that every module of a model must come from: code in a model's folder is not run."""
 
 
 class DenseIndex:
@@ -37,7 +37,7 @@ class Encoder:
     def __init__(self, folder: Path, batch: int = 32, threads: int = 1, device: str | None = None) -> None:
         """
         Raises:
-            UserError: if the folder holds no model, one whose weights are pickled, or one that brings code of its own.
+            UserError: if the folder holds no model, one with pickled weights, or one with its own code.
         """
         self.folder, self.batch = folder, batch
         _examine(folder)
@@ -47,7 +47,7 @@ class Encoder:
         torch.set_num_threads(threads)
         try:
             self._model: Any = SentenceTransformer(str(folder), device=device, local_files_only=True)
-        except Exception as error:  # whatever a damaged folder makes of it
+        except Exception as error:  # a damaged folder can raise anything
             raise UserError(
                 f"the model in {folder} can't be loaded ({error}); give a sentence-transformers folder"
             ) from None
@@ -66,8 +66,8 @@ class Encoder:
     ) -> DenseIndex:
         """Vectors of all texts; chunks that were embedded before come from ``cache``.
 
-        ``advance`` is told the number of texts that are done. A chunk is named after its texts and the model, so that a
-        change of either embeds anew what has changed, and an interruption loses ``CHUNK`` texts at most.
+        ``advance`` gets the number of texts that are done. A chunk is named after its texts and the model, so that
+        after a change only changed chunks are embedded again. An interruption loses ``CHUNK`` texts at most.
         """
         found = []
         for start in range(0, len(texts), CHUNK):
@@ -106,7 +106,7 @@ def _examine(folder: Path) -> None:
     foreign = [kind for kind in kinds if not kind.startswith(OURS)]
     if foreign:
         raise UserError(
-            f"the model in {folder} brings code of its own ({foreign[0]}), which is not run; take another one"
+            f"the model in {folder} contains its own code ({foreign[0]}), which is not run; take another one"
         )
     for path in folder.rglob("*.bin"):
         if not any(path.parent.glob("*.safetensors")):

@@ -1,8 +1,8 @@
-"""BM25 for the questions of lay people: their words as the statutes have them, and the law as well as the article.
+"""BM25 for the questions of lay people: everyday words become those of the statutes, and the law counts too.
 
-A question scores an article by three sums: BM25 of its own words without the phrases that any question has; BM25 of
-what ``glossary.tsv`` says the statutes call its everyday words; and how well the article's law as a whole answers (the
-mean of its best articles), so that of two articles with the same words the one from the fitting law comes first.
+An article's score is the sum of three: BM25 of the question's words, without phrases that any question has; BM25 of the
+statutes' words for its everyday words, by ``glossary.tsv``; and the score of the article's law as a whole (the mean of
+its best articles), so that of two articles with the same words the one from the fitting law comes first.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ GLOSSARY = Path(__file__).with_name("glossary.tsv")
 GLOSSARY_WEIGHT, LAW_WEIGHT = 0.5, 0.5
 """Chosen on one half of STARD's questions and confirmed on the other (docs/retrieval.md)."""
 BEST_OF_LAW = 3
-"""Articles whose mean score is their law's."""
+"""Best articles of a law whose mean is the law's score."""
 DEPTH = 2_000
-"""Articles that are looked at for it."""
+"""Best articles of all laws that are used for these means."""
 _FILLERS = regex.compile(
     "(?:怎么|如何)(?:处罚|处理|判)|怎么办|怎么|如何|请问|能不能|可不可以|可以吗|合法吗|违法吗|犯法吗|是不是|有没有|应该|要不要|多少|什么|哪些|哪里|该|吗|呢|吧|啊|了|的"
     "|我们|他们|我|你|他|她|想|要|会"
 )  # fmt: skip
-"""What any question may hold."""
+"""Phrases that any question may hold."""
 
 
 class LayIndex:
@@ -50,7 +50,7 @@ class LayIndex:
         return np.stack([self._with_law(row) for row in scores]) if len(questions) else scores
 
     def _with_law(self, scores: np.ndarray) -> np.ndarray:
-        """Scores of articles that share a word, with their law's added."""
+        """Scores of the articles that share a word, plus their law's score."""
         order = np.argsort(-scores, kind="stable")[:DEPTH]
         order = order[scores[order] > 0]
         law = self._law[order]
@@ -62,7 +62,7 @@ class LayIndex:
 
 
 def in_legal_terms(question: str) -> str:
-    """What the statutes say for the everyday words of a question; empty where the glossary knows none of them."""
+    """The statutes' words for the everyday words of a question; empty where the glossary has none of them."""
     asked = question.lower()
     return " ".join(
         legal for everyday, legal in glossary() if any(all(part in asked for part in way) for way in everyday)
@@ -71,10 +71,10 @@ def in_legal_terms(question: str) -> str:
 
 @cache
 def glossary() -> tuple[tuple[tuple[tuple[str, ...], ...], str], ...]:
-    """(ways to say it, words of the law) of each entry; a way is words that must all be there.
+    """(everyday forms, words of the law) of each entry; a form is a set of words that must all be there.
 
     Raises:
-        ValueError: for a line that is not as the file's head says.
+        ValueError: for a line that is not in the form that the top of the file describes.
     """
     found = []
     for number, line in enumerate(GLOSSARY.read_text(encoding="utf-8").splitlines(), start=1):

@@ -1,4 +1,4 @@
-"""How well articles are found: recall, reciprocal rank and discounted gain, with bootstrap intervals."""
+"""Quality of retrieval: recall, reciprocal rank and discounted gain, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 CUTS = (5, 10, 20, 100)
-"""Places down to which recall is counted."""
+"""Cut-offs of recall."""
 RESAMPLES = 2_000
 
 

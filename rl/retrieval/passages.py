@@ -1,4 +1,4 @@
-"""What is searched: articles of law, each a passage."""
+"""The passages that are searched: articles of law."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHAPTER = re.compile(r"^第[一二三四五六七八九十百零]+章\s*")
 
 @dataclass(frozen=True)
 class Passage:
-    """One article of law as it is searched and shown."""
+    """One article of law, to be searched and shown."""
 
     law: str
     """Name of the law without 中华人民共和国."""
@@ -33,7 +33,7 @@ class Passage:
 
     @property
     def searched(self) -> str:
-        """What is indexed: law and chapter, which say of whom and what an article speaks, and the text."""
+        """The text that is indexed: law and chapter, which give the subject of the article, and its text."""
         return f"{self.law} {self.chapter} {self.text}" if self.chapter else f"{self.law} {self.text}"
 
     @property

@@ -20,11 +20,11 @@ from rl.retrieval.passages import Passage
 Method = Literal["bm25", "dense", "hybrid"]
 METHODS: tuple[Method, ...] = ("bm25", "dense", "hybrid")
 CACHE = Path(".cache/retrieval")
-"""Where indexes and vectors are kept, from the folder that a command runs in."""
+"""Folder of indexes and vectors, relative to the folder that a command runs in."""
 FUSED = 60
 """k of reciprocal rank fusion (Cormack, Clarke and Büttcher 2009)."""
 DEPTH = 1_000
-"""Places of a ranking that fusion looks at."""
+"""Places of a ranking that fusion uses."""
 AT_ONCE = 64
 """Questions whose scores are held at once."""
 
@@ -38,7 +38,7 @@ class Index(Protocol):
 
 @dataclass(frozen=True)
 class Hit:
-    """An article that was found."""
+    """A found article."""
 
     passage: Passage
     score: float
@@ -55,7 +55,7 @@ class Retriever:
         self._place = {passage.key: place for place, passage in enumerate(passages)}
 
     def ranked(self, questions: Sequence[str], k: int, laws: Sequence[str] = ()) -> list[list[tuple[int, float]]]:
-        """For each question (place of a passage, score), best first, at most ``k``; equals in the passages' order.
+        """For each question (place of a passage, score), best first, at most ``k``; ties in the passages' order.
 
         Raises:
             UserError: if ``laws`` names one that no passage is of.
@@ -119,7 +119,7 @@ def retriever(
     terms: str | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Retriever:
-    """A retriever by the name of its method; ``advance`` is told how many texts have a vector.
+    """A retriever by the name of its method; ``advance`` gets the number of texts that have a vector.
 
     Raises:
         UserError: if dense retrieval is asked for without a model, or the model can't be loaded.

@@ -9,7 +9,7 @@ import regex
 from rewards.rules.rouge import words as segmented
 
 _PIECE = regex.compile(r"[\p{L}\p{N}]+")
-"""Text between punctuation and white space; no pair of characters reaches across."""
+"""Text between punctuation and white space; pairs of characters stay inside it."""
 
 
 def words(text: str) -> list[str]:
@@ -33,5 +33,5 @@ TERMS: dict[str, Callable[[str], list[str]]] = {
     "characters+bigrams": lambda text: characters(text) + bigrams(text),
     "words+characters+bigrams": lambda text: words(text) + characters(text) + bigrams(text),
 }
-"""Names of what a text is taken apart into."""
+"""Ways to split a text into terms, by name."""
 BEST = "characters+bigrams"

@@ -38,7 +38,7 @@ def lines(folder, task):
 
 
 def extracted(task, completion):
-    """What the harness's filters ``regex`` and ``take_first`` make of a completion."""
+    """The result of the harness's filters ``regex`` and ``take_first`` on a completion."""
     regex, first = task["filter_list"][0]["filter"]
     assert (regex["function"], first["function"]) == ("regex", "take_first")
     found = re.compile(regex["regex_pattern"]).findall(completion)

@@ -35,7 +35,7 @@ def test_what_is_missing_or_too_old_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text, said", [("rich>=13", "is no pin"), ("rich==1\nrich==2", "is required, too"), ("=1", ":1:")]
+    "text, said", [("rich>=13", "is not a pin"), ("rich==1\nrich==2", "is required, too"), ("=1", ":1:")]
 )
 def test_a_line_that_is_no_pin_is_named(tmp_path, text, said):
     (tmp_path / "a.txt").write_text(text)

@@ -1,4 +1,4 @@
-"""The command that says which law is read."""
+"""The command that shows which law is read."""
 
 import json
 import os

@@ -40,7 +40,7 @@ def test_the_doctor_looks_at_the_environment(monkeypatch):
     assert doctor.proxies().detail == "none"
     monkeypatch.setenv("ALL_PROXY", "socks5://somebody:secret@127.0.0.1:9")
     found = doctor.proxies()
-    assert "ALL_PROXY" in found.detail and "secret" not in found.detail + found.mend
+    assert "ALL_PROXY" in found.detail and "secret" not in found.detail + found.fix
 
 
 @pytest.mark.parametrize("encoding", ["ascii:strict"])

@@ -1,8 +1,8 @@
 """``python -m tools.bench``: our engines against TRL on the same machine, in CPU-seconds on one thread.
 
-Contenders run in processes of their own and take turns, so that whatever else the machine does falls on both; the first
-turns are dropped and medians kept. The trainer replays the same frozen rollouts on both sides and no ratio is printed
-where loss or gradient differ. Raw numbers go to a JSON file.
+Each contender runs in its own process, and they take turns, so that other load on the machine affects both. The first
+turns are dropped; medians are reported. Both trainers replay the same frozen rollouts, and no ratio is printed where
+loss or gradient differ. Raw numbers go to a JSON file.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from rich.console import Console
 from rich.table import Table
 
 from curricula.statutes import load_statutes
-from tools.bench.cases import CASES, Workload, frozen
 from tools.bench.models import MAX_LENGTH, nano, stopping
 from tools.bench.protocol import MARK
+from tools.bench.workloads import CASES, Workload, frozen
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-5
 LR = 1e-9
-"""So small that the weights, and with them the loss, stay where they are."""
+"""So small that the weights, and so the loss, do not change."""
 console = Console()
 
 
@@ -116,7 +116,7 @@ def replay(case: Workload, folder: Path, python: str, rounds: int) -> dict[str, 
 
 
 def end_to_end(case: Workload, folder: Path, python: str, rounds: int) -> dict[str, Any]:
-    """Whole steps: sampling, rewards that cost nothing, and the update."""
+    """Whole steps: sampling, rewards that take no time, and the update."""
     model = str(stopping(folder, 0.03) if case.ragged else nano(folder))
     shortest = 0 if case.ragged else case.longest
     job = {"model": model, "samples": case.samples, "longest": case.longest, "lr": LR, "max_tokens": 16384,
@@ -174,7 +174,7 @@ def texts(case: Workload, folder: Path) -> list[str]:
 
 
 def alternate(workers: dict[str, MeasuredProcess], rounds: int) -> dict[str, list[dict[str, Any]]]:
-    """Each worker's turns, in an order that is turned around every round."""
+    """Each worker's turns, in an order that is reversed every round."""
     turns: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
     for turn in range(rounds):
         for name in list(workers)[:: 1 if turn % 2 else -1]:

@@ -1,7 +1,7 @@
-"""``python -m tools.bench.data``: what reading, tokenizing and measuring a file of demonstrations costs a start.
+"""``python -m tools.bench.data``: the cost of reading, tokenizing and measuring a file of demonstrations at a start.
 
-One by one is a call of the tokenizer for each prompt; the first start tokenizes in batches and keeps the ids, the
-second finds them. Times are wall-clock seconds and, of all threads, CPU-seconds; memory is what the ids take.
+"One by one" calls the tokenizer for each prompt. The first start tokenizes in batches and keeps the ids; the second
+finds them. Times are wall-clock seconds and CPU-seconds of all threads; memory is that of the ids.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def written(path: Path, rows: int) -> Path:
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, tuple[float, float]]:
-    """What a call returns, and its wall-clock and CPU-seconds."""
+    """The result of a call, and its wall-clock and CPU-seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     found = call()
     return found, (time.perf_counter() - wall, time.process_time() - cpu)

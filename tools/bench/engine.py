@@ -1,7 +1,7 @@
 """``python -m tools.bench.engine``: the training engine against a bare PyTorch loop, in CPU-seconds.
 
-Both train the same model on the same batch of ragged sequences, in turns within one process and on one thread; losses
-are compared beside the times, and no ratio is printed when they differ.
+Both train the same model on the same batch of ragged sequences, in turns within one process and on one thread. Losses
+are compared too, and no ratio is printed when they differ.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OPTIM = OptimConfig(lr=1e-4)
 
 
 def ragged_batch(rows: int, longest: int, vocabulary: int) -> TokenBatch:
-    """Sequences with log-normal lengths between 16 and ``longest`` tokens, sorted by nothing."""
+    """Sequences with log-normal lengths between 16 and ``longest`` tokens, in random order."""
     rng = np.random.default_rng(0)
     lengths = np.clip(rng.lognormal(np.log(longest / 4), 0.6, size=rows), 16, longest).astype(int)
     return supervised_batch([(rng.integers(10, vocabulary, size=n).tolist(), 8) for n in lengths])
@@ -62,7 +62,7 @@ def padded(batch: TokenBatch, rows: list[int]) -> tuple[Tensor, Tensor]:
 
 
 def bare_loop(path: Path, batch: TokenBatch, max_tokens: int) -> Callable[[], float]:
-    """One update with transformers and torch alone, on the same micro-batches; returns the loss."""
+    """One update with only transformers and torch, on the same micro-batches; returns the loss."""
     import torch
     from transformers import AutoModelForCausalLM
 

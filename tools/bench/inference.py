@@ -1,9 +1,9 @@
 """``python -m tools.bench.inference``: our engine backend against bare ``vllm`` generate on the same prompts.
 
-Both hold an engine of the same settings in a Ray actor of their own, and take turns round by round on the same
-conversations: the bare one renders them by the chat template and calls ``LLM.generate`` once. Ours goes through the
-backend, the journal with its syncs included. Greedy answers must be equal. Seconds of wall clock are what counts where
-the machine is idle; on a busy one CPU-seconds of the engine's process and of this one together.
+Each has an engine with the same settings in its own Ray actor, and they take turns round by round on the same
+conversations. The bare one renders them by the chat template and calls ``LLM.generate`` once. Ours goes through the
+backend, including the journal with its syncs. Greedy answers must be equal. Compare wall-clock seconds on an idle
+machine; on a busy one, CPU-seconds of the engine's process and this one together.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _keep(answers: dict[str, Answer], ask: Ask, found: list[Answer]) -> None:
 
 
 def cpu_seconds(*pids: int) -> float:
-    """CPU-seconds that processes have used."""
+    """CPU-seconds used by processes."""
     return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
 
 
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(path: str, chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Medians over rounds in which both take turns, after one that warms up."""
+    """Medians over rounds in which both take turns, after one round to warm up."""
     backend = EngineBackend(EngineSettings(path, max_num_seqs=chosen.max_num_seqs, gpu_memory_utilization=0.4))
     spec = EngineSpec(
         ModelConfig(path=path, max_length=backend.max_length),
@@ -137,7 +137,7 @@ def measure(path: str, chosen: argparse.Namespace, folder: Path) -> dict[str, An
         tokens = sum(answer.completion_tokens for answer in answers.values())
         different = sum(
             answers[ask.key].text not in text for ask, text in zip(asks, written, strict=True)
-        )  # the bare text holds thinking and tags
+        )  # the bare text includes thinking and tags
     backend.close()
     ray.kill(bare)
     ours, other = statistics.median(wall["ours"]), statistics.median(wall["bare"])

@@ -1,4 +1,4 @@
-"""The models of the benchmarks: the nano model, and one that stops now and then."""
+"""The models of the benchmarks: the nano model, and one that stops at random."""
 
 from __future__ import annotations
 

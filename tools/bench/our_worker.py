@@ -1,4 +1,4 @@
-"""Our engines as the measured processes: the trainer on a batch, or the rollout actor on prompts, a step a turn."""
+"""Our engines as measured processes: the trainer on a batch, or the rollout actor on prompts, one step each turn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rl.samples import Completion, Group, TokenBatch, policy_batch
 from tools.bench.protocol import answer, wait_for_turn
 
 ALGORITHM = AlgorithmConfig(old_log_probs="recompute", clip_low=0.2, clip_high=0.28, aggregation="token-mean")
-"""What TRL's ``dapo`` loss with one iteration is: ratio 1, mean over the tokens of the batch."""
+"""The equivalent of TRL's ``dapo`` loss with one iteration: ratio 1, mean over the tokens of the batch."""
 
 
 def batch_of(rollouts: dict[str, Any]) -> TokenBatch:
@@ -37,7 +37,7 @@ def batch_of(rollouts: dict[str, Any]) -> TokenBatch:
 
 
 def train(job: dict[str, Any]) -> None:
-    """Updates on the batch of the job, or on the batch that a turn brings."""
+    """Updates on the batch of the job, or on the batch in a turn's command."""
     from rl.actors.trainer import TrainerActor, TrainerSpec
 
     spec = TrainerSpec(
@@ -109,7 +109,7 @@ def sample(job: dict[str, Any]) -> None:
 
 
 def _bare(actor: Any, prompts: list[list[int]], job: dict[str, Any], seed: int) -> list[list[list[int]]]:
-    """The same through ``LLM.generate`` alone."""
+    """The same with only ``LLM.generate``."""
     import torch
     from vllm import SamplingParams
 

@@ -1,8 +1,8 @@
-"""``python -m tools.bench.overlap``: how much of a step is waiting, in each mode, with a long tail of generation times.
+"""``python -m tools.bench.overlap``: the share of waiting in a step, by mode, with a long tail of generation times.
 
-The driver is the real one, on real Ray; rollout, reward and trainer are actors that sleep for calibrated times, so that
-what is measured is the schedule and nothing else. Step times are held against the critical path: the time that the same
-schedule takes when calls cost nothing.
+The driver is the real one, on real Ray. Rollout, reward and trainer are actors that sleep for calibrated times, so that
+only the schedule is measured. Step times are compared with the critical path: the time of the same schedule if calls
+took no time.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def generation_s(number: int) -> float:
 
 
 class SleepingRollout:
-    """Answers each request after its time, as many at once as there are."""
+    """Answers each request after its time, all requests in parallel."""
 
     def __init__(self) -> None:
         self.due: dict[str, float] = {}
@@ -93,10 +93,10 @@ class SleepingReward:
 
 
 class SleepingTrainer:
-    """Stands where a trainer group stands."""
+    """In place of a trainer group."""
 
     def call(self, *_: Any, **__: Any) -> None:
-        """Loads and saves cost nothing here."""
+        """Loading and saving take no time here."""
 
     def begin_stage(self, *_: Any) -> None:
         """Nothing to build."""
@@ -112,7 +112,7 @@ class SleepingTrainer:
 
 
 class SleepingWeights:
-    """Stands where the weight sync stands."""
+    """In place of the weight sync."""
 
     def __init__(self, rollouts: list[Supervised]) -> None:
         self.rollouts, self.version = rollouts, 0
@@ -129,7 +129,7 @@ class SleepingWeights:
 
 
 def measure(mode: str, folder: Path) -> dict[str, Any]:
-    """Step times and bubble of a mode, as the tracker saw them."""
+    """Step times and waiting time of a mode, from the tracker."""
     stage = {
         "name": "rl", "kind": "grpo", "steps": STEPS, "prompts_per_step": GROUPS, "samples_per_prompt": SAMPLES,
         "data": str(folder / "prompts.jsonl"), "max_prompt_tokens": 400,
@@ -168,7 +168,7 @@ def measure(mode: str, folder: Path) -> dict[str, Any]:
 
 
 def critical_path(mode: str) -> list[float]:
-    """Seconds of each step when calls cost nothing: the same rule of issue, and the same parts."""
+    """Seconds of each step if calls took no time, with the same rule for issuing prompts and the same parts."""
     staleness, clock, drawn, steps = MODES[mode], 0.0, 0, []
     scored: dict[int, float] = {}
     issued_at: dict[int, int] = {}
@@ -181,7 +181,7 @@ def critical_path(mode: str) -> list[float]:
         drawn = max(drawn, target)
         ends = sorted(fresh.values())
         size = {"none": len(ends), "periodic": -(-GROUPS // PARTS), "async": 1}[mode]
-        for number, end in fresh.items():  # an engine answers when a whole part is done
+        for number, end in fresh.items():  # an engine answers when all of a part is done
             place = ends.index(end)
             scored[number] = ends[min(len(ends), (place // size + 1) * size) - 1] + REWARD_S
         due = {number for number in scored if issued_at[number] <= version - staleness}

@@ -1,5 +1,5 @@
-"""How a benchmark talks to the process that is measured: one JSON object a line, answers marked, so that what libraries
-print in between does no harm. This file imports nothing but the standard library, because peers run it too."""
+"""The protocol between a benchmark and the measured process: one JSON object a line. Answers are marked, so that other
+output of libraries is ignored. This file imports only the standard library, because peers run it too."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""``python -m tools.bench.rewards``: verdicts a second of the standard mix of rules, in worker processes."""
+"""``python -m tools.bench.rewards``: verdicts per second of the standard mix of rules, in worker processes."""
 
 import argparse
 import statistics
@@ -34,7 +34,7 @@ def completions(count: int) -> list[Sample]:
 
 
 def measure(processes: int, samples: list[Sample], rounds: int) -> dict[str, float]:
-    """Medians of completions and rule verdicts a second, and the workers' CPU-seconds for 1,000 rule verdicts."""
+    """Medians of completions and rule verdicts per second, and the workers' CPU-seconds for 1,000 rule verdicts."""
     pool = WorkerPool(processes)
     try:
         pool.score(samples[:200], MIX)  # starts the workers, loads statutes and segmenter

@@ -1,4 +1,4 @@
-"""``python -m tools.bench.system``: what the system costs around the engines.
+"""``python -m tools.bench.system``: the cost of the system around the engines.
 
 Cold start, from python to the first update; weight sync against a plain copy of the same bytes; calls through Ray; and
 how speed scales with sequences in flight, model size, ranks and length. One thread for each engine.
@@ -99,7 +99,7 @@ def median_s(function: Callable[[], Any], rounds: int = 7) -> float:
 
 
 def cpu_of(pids: list[int]) -> float:
-    """CPU-seconds that processes have used."""
+    """CPU-seconds used by processes."""
     return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
 
 
@@ -112,7 +112,7 @@ def batch_of(sequences: int, length: int) -> Any:
 
 
 def measure(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """All figures but the cold start; ``say`` is told how far it is."""
+    """All figures except the cold start; ``say`` gets a line about the progress."""
     import ray
 
     from cluster.ray_cluster import connect

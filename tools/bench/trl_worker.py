@@ -1,8 +1,8 @@
-"""TRL's GRPOTrainer as the measured process; runs in a virtual environment of its own.
+"""TRL's GRPOTrainer as the measured process; runs in its own virtual environment.
 
 ``replay`` feeds frozen rollouts through TRL's own ``rollout_func``; ``generate`` lets TRL sample with transformers.
-Every optimizer step waits for its turn, so that contenders alternate. CPU-seconds of generation and scoring are taken
-apart.
+Every optimizer step waits for its turn, so that contenders alternate. CPU-seconds of generation and scoring are counted
+separately.
 """
 
 import os
@@ -78,7 +78,7 @@ class Turns(TrainerCallback):
 
 
 def main() -> None:
-    """Train as the job file says, a step a turn."""
+    """Train by the job file, one step each turn."""
     job = json.loads(Path(sys.argv[1]).read_text())
     torch.set_num_threads(1)
     replay, n, rows = job["kind"] == "replay", job["samples"], len(job["prompts"]) * job["samples"]

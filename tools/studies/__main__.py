@@ -1,4 +1,4 @@
-"""``python -m tools.studies gain|pas``: studies of a curriculum over seeds; what was run already is not run again."""
+"""``python -m tools.studies gain|pas``: studies of a curriculum over seeds; finished runs are not repeated."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether reinforcement learning adds to supervised fine-tuning, and whether it is the reinforcement that does.
+"""Whether reinforcement learning improves on supervised fine-tuning, and whether longer fine-tuning does the same.
 
-Three variants of a curriculum over seeds: the whole; without mid-training; and with supervised fine-tuning going on, on
-the same demonstrations, for as long as the GRPO stages of the same seed took instead of them.
+Three variants of a curriculum over seeds: the whole; without mid-training; and with more supervised fine-tuning, on the
+same demonstrations, in place of the GRPO stages and for as long as they took with the same seed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rl.records.results import EvalResult
 from tools.studies.runs import Stages, composed, console, kinds, lines, result_after, run_variant
 
 MORE_SFT = "more_sft"
-"""Name of the stage that stands for the GRPO stages in the control."""
+"""Name of the stage that replaces the GRPO stages in the control."""
 
 
 def without_mid_training(stages: Stages) -> Stages:
@@ -38,7 +38,7 @@ def with_more_sft(stages: Stages, steps: int) -> Stages:
 
 
 def equal_steps(folder: Path, stages: Stages) -> int:
-    """How many SFT steps take as long as the GRPO stages of a run did, by its own clock."""
+    """Number of SFT steps that take as long as the GRPO stages of a run took, by the run's own times."""
     found = lines(folder)
     rl = {stage["name"] for stage in kinds(stages, "grpo")}
     sft = {stage["name"] for stage in kinds(stages, "sft")}
@@ -48,7 +48,7 @@ def equal_steps(folder: Path, stages: Stages) -> int:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Accuracy of one run on the test split, before and after what is studied."""
+    """Accuracy of one run on the test split, before and after the studied stages."""
 
     variant: str
     seed: int
@@ -72,7 +72,7 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def study(curriculum: str, overrides: Sequence[str], seeds: list[int], controls: list[int], out: Path) -> None:
-    """Run everything that is not there yet, then show and write the outcome."""
+    """Run what has not been run yet, then show and write the outcome."""
     values = composed(curriculum, overrides)
     stages: Stages = values["curriculum"]["stages"]
     sft, last = kinds(stages, "sft")[-1]["name"], kinds(stages, "grpo")[-1]["name"]
@@ -99,7 +99,8 @@ def study(curriculum: str, overrides: Sequence[str], seeds: list[int], controls:
 
 
 def table(found: Sequence[Outcome]) -> Table:
-    """One row a run: averages with intervals, the gain, and every task before → after, beside its majority answer."""
+    """A row for each run: averages with intervals, the gain, and every task before → after; and one for the majority
+    answers."""
     tasks = list(found[0].after.per_task)
     shown = Table(title="Accuracy on the test split (%), before → after", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("variant", "seed", "average", "gain", "format", *tasks):
@@ -160,7 +161,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def plot_gain(found: Sequence[Outcome], path: Path) -> None:
-    """Average accuracy before and after, one arrow a run, with 95 % intervals."""
+    """Average accuracy before and after, one arrow for each run, with 95 % intervals."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 1.2 + 0.45 * len(found)), layout="constrained")

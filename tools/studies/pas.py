@@ -1,4 +1,4 @@
-"""Plasticity-adjusted sampling against uniform sampling on the same number of tokens: what is learnt and forgotten."""
+"""Plasticity-adjusted sampling against uniform sampling on the same number of tokens: learning and forgetting."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def uniform(stages: Stages) -> Stages:
 
 
 def study(curriculum: str, overrides: Sequence[str], seeds: list[int], out: Path) -> None:
-    """Run both variants of every seed that are not there yet, then show and write the outcome.
+    """Run both variants of every seed unless they have been run, then show and write the outcome.
 
     Raises:
         UserError: if the curriculum has no mid-training stage with ``pas`` and ``held_out``.
@@ -47,12 +47,12 @@ def study(curriculum: str, overrides: Sequence[str], seeds: list[int], out: Path
 
 
 def curves(folder: Path, stage: str) -> dict[str, Curve]:
-    """Held-out perplexity by kind of source, over the tokens that the stage has trained on."""
+    """Held-out perplexity by kind of source, over the tokens that the stage had trained on."""
     found: dict[str, Curve] = {}
     tokens = 0
     mine = [line for line in lines(folder) if line["stage"] == stage]
     for line in mine:
-        if line is mine[-1]:  # which is measured after its step, the others before theirs
+        if line is mine[-1]:  # the last is measured after its step, the others before theirs
             tokens += int(line["tokens"])
         for name in line:
             if name.startswith("perplexity/"):
@@ -62,7 +62,7 @@ def curves(folder: Path, stage: str) -> dict[str, Curve]:
 
 
 def table(found: dict[tuple[str, int], dict[str, Curve]]) -> Table:
-    """One row a run and one for the mean: perplexity before and after, by kind of source."""
+    """A row for each run and one for the mean: perplexity before and after, by kind of source."""
     kinds = list(next(iter(found.values())))
     shown = Table(title="Held-out perplexity, before → after mid-training", box=box.SIMPLE_HEAD)
     for column in ("sampling", "seed", *kinds):

@@ -1,4 +1,4 @@
-"""Composing the variants of a curriculum and running them one after the other on one Ray."""
+"""Composes the variants of a curriculum and runs them one after the other on one Ray."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def composed(curriculum: str, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def run_variant(values: dict[str, Any], folder: Path, seed: int, change: Callable[[Stages], Stages] | None) -> Path:
-    """Run a variant of composed values in a folder, where it was not run already. Returns the folder."""
+    """Run a variant of composed values in a folder unless it has been run there. Returns the folder."""
     variant = copy.deepcopy(values) | {"seed": seed, "run_dir": str(folder)}
     if change is not None:
         variant["curriculum"]["stages"] = change(variant["curriculum"]["stages"])
@@ -40,7 +40,7 @@ def run_variant(values: dict[str, Any], folder: Path, seed: int, change: Callabl
 
 
 def on_one_ray(study: Callable[[], None]) -> None:
-    """Run a study; Ray, once started, stays until its end."""
+    """Run a study; Ray, once started, runs until the end of the study."""
     with open_cluster:
         study()
 

@@ -27,13 +27,13 @@ FOLDERS = {
     "unilaw": ("Unilaw-R1", "UnilawR1"), "disc": ("DISC-Law-Eval", "DISC-LawLLM"), "cail2018": ("CAIL2018",),
     "cail2019": ("CAIL2019",), "judge_doc": ("JuDGE",), "stard": ("STARD",), "casegen": ("CaseGen",),
 }  # fmt: skip
-"""What the authors call the folder of their data, beside the name of the benchmark."""
+"""The authors' names of the folder of their data, besides the name of the benchmark."""
 ALIASES = {"jecqa": {"0_test": "kd", "1_test": "ca"}, "casegen": {"judgment": "judgement"}}
 """Other names of tasks in files of predictions."""
 
 
 def find(name: str) -> Benchmark:
-    """A benchmark by its name, or by the path of a YAML file that describes one's own (see generic.py).
+    """A benchmark by its name, or by the path of a YAML file that describes one (see generic.py).
 
     Raises:
         UserError: for an unknown name or a damaged description.

@@ -17,7 +17,7 @@ from rewards.parsing import articles, charges
 from rewards.rules.term import STEPS, log_distance, read_term
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
-from rl.evaluation.data import Entry, entries, find_file
+from rl.evaluation.benchmark_files import Entry, entries, find_file
 from rl.evaluation.metrics.labels import (
     CAIL2018_ARTICLES,
     CAIL2018_CHARGES,
@@ -70,7 +70,7 @@ _BRACKETS = str.maketrans("", "", "[]")
 
 
 def read_months(text: str) -> int | None:
-    """Months that a prediction passes, -1 for life, -2 for death; None if it passes none."""
+    """Months of the sentence in a prediction, -1 for life, -2 for death; None without a sentence."""
     official = _official(text)
     if official is not None:
         months = official["imprisonment"]
@@ -109,7 +109,7 @@ def _official(text: str) -> dict[str, Any] | None:
 
 
 def term_score(prediction: str, reference: int) -> Scored:
-    """1, .8, .6, .4, .2 or 0 by |ln(a+1) - ln(b+1)|; life and death must be met."""
+    """1, .8, .6, .4, .2 or 0 by |ln(a+1) - ln(b+1)|; life and death must be predicted exactly."""
     given = read_months(prediction)
     if given is None:
         return 0.0, True

@@ -19,8 +19,8 @@ from rewards.parsing import folded
 from rewards.parsing.text import scan
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, TaskScore
+from rl.evaluation.benchmark_files import find_file, values
 from rl.evaluation.benchmarks.cail2018 import label_score
-from rl.evaluation.data import find_file, values
 from rl.evaluation.scoring import answered, tried
 
 SOURCE = "https://github.com/china-ai-law-challenge/CAIL2019 (folder 要素识别)"
@@ -92,7 +92,7 @@ def tag(label: str, task: str) -> str:
         return f"{TAGS[task]}{ELEMENTS[task].index(plain) + 1}"
     number = plain.removeprefix(TAGS[task])
     if not plain.startswith(TAGS[task]) or not number.isdecimal() or not 1 <= int(number) <= len(ELEMENTS[task]):
-        raise ValueError(f"{label!r} is no element of {task}")
+        raise ValueError(f"{label!r} is not an element of {task}")
     return plain
 
 

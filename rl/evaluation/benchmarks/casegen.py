@@ -1,6 +1,6 @@
 """CaseGen (Li et al. 2025, arXiv 2502.17943): four parts of a civil case's documents, each from the parts before it.
 
-The published score is an LLM judge's mark; ``score`` is ROUGE-L here, with BLEU of single orders of n-grams beside it.
+The published score is an LLM judge's mark. Here ``score`` is ROUGE-L; BLEU of single n-gram orders is given too.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, TaskScore
-from rl.evaluation.data import Entry, MissingData, entries, find_file
-from rl.evaluation.metrics.overlap import bleu, plain
+from rl.evaluation.benchmark_files import Entry, MissingData, entries, find_file
+from rl.evaluation.metrics.text_overlap import bleu, plain
 from rl.evaluation.scoring import Scored, answered, mean, score_each
 
 SOURCE = "https://github.com/CSHaitao/CaseGen (data/CaseGen.json; Li et al. 2025, arXiv 2502.17943; CC BY-NC-SA 4.0)"
@@ -34,8 +34,8 @@ TITLES = {
 
 
 def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
-    """Cases of ``data/CaseGen.json``, asked with the authors' prompts of ``prompt/TASK.json`` where these are there.
-    Prompts alone give questions to generate for, not to score."""
+    """Cases of ``data/CaseGen.json``, with the authors' prompts of ``prompt/TASK.json`` if that file is there.
+    With prompts only, answers can be generated but not scored."""
     if shots:
         raise UserError("CaseGen has no worked examples; ask for 0")
     names = [f"prompt/{task}.json", f"data/prompt/{task}.json", f"generate/prompt/{task}_generate_prompt.json"]
@@ -64,7 +64,7 @@ def _question(entry: Entry, task: str, key: str, asked: Mapping[str, str]) -> Qu
 
 
 def _told(entry: Entry, parts: Sequence[str]) -> list[str]:
-    """The parts that are texts: lists of evidence are written in other ways elsewhere."""
+    """The parts that are texts. Lists of evidence are left out, because other files write them differently."""
     return [entry.fields[part] for part in parts if isinstance(entry.fields.get(part), str)]
 
 
@@ -88,7 +88,7 @@ def _rouge(prediction: str, reference: str) -> Scored:
 
 
 def texts(task: str, reference: str, prediction: str) -> dict[str, tuple[str, str]]:
-    """The document that is answered."""
+    """The answered document."""
     return {"": (answered(prediction), reference)}
 
 

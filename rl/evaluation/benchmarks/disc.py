@@ -1,6 +1,6 @@
 """DISC-Law-Eval (Yue et al. 2023, arXiv 2309.11325): examinations, and open questions.
 
-Published open answers are marked by a language model (accuracy, completeness, clarity); without one, ROUGE-L stands in.
+In the paper a language model marks open answers (accuracy, completeness, clarity). Without one, ROUGE-L is used.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, TaskScore
-from rl.evaluation.data import entries, find_file
-from rl.evaluation.metrics import overlap
-from rl.evaluation.metrics.choices import disc, letter_set
+from rl.evaluation.benchmark_files import entries, find_file
+from rl.evaluation.metrics import text_overlap
+from rl.evaluation.metrics.choice_letters import disc, letter_set
 from rl.evaluation.scoring import Scored, answered, score_each
 
 SOURCE = "https://github.com/FudanDISC/DISC-LawLLM (folder eval; Yue et al. 2023, arXiv 2309.11325)"
@@ -84,7 +84,7 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
 
 
 def _rouge(prediction: str, reference: str) -> Scored:
-    return overlap.plain(prediction, reference), not prediction.strip()
+    return text_overlap.plain(prediction, reference), not prediction.strip()
 
 
 def texts(task: str, reference: str, prediction: str) -> dict[str, tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""A benchmark of one's own: JSON, JSON Lines or CSV files described in a YAML file.
+"""A user's benchmark: JSON, JSON Lines or CSV files described in a YAML file.
 
 name: tax
 title: Tax questions
@@ -30,9 +30,9 @@ import yaml
 from rewards.parsing import normalised, numbers
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, TaskScore
-from rl.evaluation.data import Entry, entries, find_file
-from rl.evaluation.metrics.choices import letter_f1, letter_set
-from rl.evaluation.metrics.overlap import plain
+from rl.evaluation.benchmark_files import Entry, entries, find_file
+from rl.evaluation.metrics.choice_letters import letter_f1, letter_set
+from rl.evaluation.metrics.text_overlap import plain
 from rl.evaluation.scoring import Metric, Scored, answered, score_each
 
 _FIELD = regex.compile(r"\{(\w+)\}")

@@ -13,8 +13,8 @@ import regex
 
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
-from rl.evaluation.data import Entry, entries, find_file
-from rl.evaluation.metrics.choices import gold, letter_set
+from rl.evaluation.benchmark_files import Entry, entries, find_file
+from rl.evaluation.metrics.choice_letters import gold, letter_set
 from rl.evaluation.scoring import answered, mean, score_each
 
 SOURCE = "http://jecqa.thunlp.org (Zhong et al. 2020, arXiv 1911.12011; academic use only)"
@@ -73,7 +73,7 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
         names = {"kd": "knowledge", "ca": "case"}
         found = {}
         for key in wanted:
-            # Predictions that bring their own references say nothing of a kind: all are of the task's.
+            # Predictions with their own references name no kind: all have the task's.
             chosen = [one for one in scores if key in (task, "a") or kinds[one.id] == names[key]]
             found[f"{key}s"] = mean([one.score for one in chosen if one.id in single])
             found[f"{key}a"] = mean([one.score for one in chosen])

@@ -2,7 +2,7 @@
 
 The benchmark names no total. ``score`` is the mean of its four legal figures, which ``further`` gives: ``term`` and
 ``fine`` (ratios), ``charge_f1`` and ``article_f1`` (F1 of mean precision and mean recall). METEOR of the sections
-``reasoning`` and ``judgment`` is given, too, and on demand the BERTScore that the authors publish beside it.
+``reasoning`` and ``judgment`` is given too, and the BERTScore that the authors also publish if it is asked for.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from rewards.sets import f1
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
-from rl.evaluation.data import entries, find_file
-from rl.evaluation.metrics.judgment import NOTHING, Decision, decided, decided_fixed, ratio, sections
-from rl.evaluation.metrics.overlap import meteor, segmented
+from rl.evaluation.benchmark_files import entries, find_file
+from rl.evaluation.metrics.judgment_decisions import NOTHING, Decision, decided, decided_fixed, ratio, sections
+from rl.evaluation.metrics.text_overlap import meteor, segmented
 from rl.evaluation.scoring import answered, mean, tried
 
 SOURCE = "https://github.com/oneal2000/JuDGE (data/test.json; Su et al. 2025, arXiv 2503.14258)"
@@ -27,7 +27,7 @@ INSTRUCTION = (
 
 
 def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
-    """Cases of ``data/test.json``, or documents of ``expected.jsonl``, which hold no facts to ask with."""
+    """Cases of ``data/test.json``, or documents of ``expected.jsonl``, which hold no facts to make a prompt from."""
     if shots:
         raise UserError("JuDGE has no worked examples; ask for 0")
     questions = []
@@ -41,18 +41,18 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
 
 
 def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) -> TaskScore:
-    """The published figures, and ``fixed`` from a reading without the known defects (see metrics/judgment.py)."""
+    """The published figures, and ``fixed`` without the known defects (see metrics/judgment_decisions.py)."""
     given = [answered(text) for text in predictions]
     wanted = [str(question.reference) for question in questions]
     upstream, each = _figures(
         [decided(text) for text in wanted], [tried(decided, text, NOTHING) for text in predictions]
     )
-    fixed, mended = _figures(
+    fixed, corrected = _figures(
         [decided_fixed(text) for text in wanted], [tried(decided_fixed, text, NOTHING) for text in given]
     )
     scores = tuple(
         QuestionScore(question.id, one, not text.strip(), other)
-        for question, one, other, text in zip(questions, each, mended, given, strict=True)
+        for question, one, other, text in zip(questions, each, corrected, given, strict=True)
     )
     legal = ("term", "fine", "charge_f1", "article_f1")
     return TaskScore(
@@ -109,7 +109,7 @@ def _articles(decision: Decision) -> frozenset[object]:
 
 
 def texts(task: str, reference: str, prediction: str) -> dict[str, tuple[str, str]]:
-    """Reasoning and judgment, as the authors take them: words with spaces between them, missing sections included."""
+    """Reasoning and judgment as in the authors' code: words with spaces between them, missing sections included."""
     given, wanted = tried(sections, prediction, ("", "")), sections(reference)
     pairs = ((" ".join(segmented(a)), " ".join(segmented(b))) for a, b in zip(given, wanted, strict=True))
     return dict(zip(("reasoning_", "judgment_"), pairs, strict=True))

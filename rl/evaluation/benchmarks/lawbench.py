@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, TaskScore
-from rl.evaluation.data import entries, find_file
+from rl.evaluation.benchmark_files import entries, find_file
 from rl.evaluation.metrics import proofreading
-from rl.evaluation.metrics.lawbench import tasks
+from rl.evaluation.metrics.lawbench_rules import tasks
 from rl.evaluation.scoring import score_each
 
 SOURCE = "https://github.com/open-compass/LawBench (folder data; Fei et al. 2023, arXiv 2309.16289)"
@@ -40,7 +40,7 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
 
     Raises:
         UserError: for a reference that is not of the task's form.
-        Unscorable: for task 2-1, if ChERRANT's tables are not beside the data, or a package is missing.
+        Unscorable: for task 2-1, if ChERRANT's tables are not with the data, or a package is missing.
     """
     if task == "2-1":
         return proofreading.score(questions, predictions, proofreading.tables_of(questions))

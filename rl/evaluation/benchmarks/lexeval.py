@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, TaskScore
-from rl.evaluation.data import Entry, entries, find_file
-from rl.evaluation.metrics import choices, overlap
+from rl.evaluation.benchmark_files import Entry, entries, find_file
+from rl.evaluation.metrics import choice_letters, text_overlap
 from rl.evaluation.scoring import Metric, Scored, score_each
 
 SOURCE = "https://github.com/CSHaitao/LexEval (folder data; Li et al. 2024, arXiv 2409.20288)"
@@ -29,7 +29,7 @@ MOST_SHOTS = 3
 
 def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
     """Questions of ``data/T.json``; examples of ``few_shot/T.jsonl`` or ``T_few_shot.json``, here or in a folder
-    ``LexEval-fewshot`` beside this one."""
+    ``LexEval-fewshot`` next to this one."""
     if shots > MOST_SHOTS:
         raise UserError(f"LexEval has {MOST_SHOTS} worked examples a task, not {shots}; ask for 0 to {MOST_SHOTS}")
     found = entries(find_file("LexEval", SOURCE, folder, f"data/{task}.json", f"{task}.json"))
@@ -59,7 +59,7 @@ def _asked(entry: Entry, task: str) -> str:
 
 
 def _generation(upstream: bool) -> Metric:
-    measure = overlap.lexeval if upstream else overlap.plain
+    measure = text_overlap.lexeval if upstream else text_overlap.plain
 
     def metric(prediction: str, reference: str) -> Scored:
         return measure(prediction, reference), not prediction.strip()
@@ -70,13 +70,13 @@ def _generation(upstream: bool) -> Metric:
 def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) -> TaskScore:
     """Accuracy, or ROUGE-L for tasks 5_x.
 
-    ``score`` compares ordered strings cut at 解析 or 分析, and takes ROUGE-L of different words on short texts alone;
-    ``fixed`` compares sets of letters, wherever they are chosen, leaves out questions whose answer is null (three of
-    3_5) and takes plain ROUGE-L.
+    ``score`` compares ordered strings cut at 解析 or 分析, and uses ROUGE-L of different words, on short texts only.
+    ``fixed`` compares sets of letters, chosen anywhere in the answer, leaves out questions whose answer is null (three
+    of 3_5), and uses plain ROUGE-L.
     """
     if task.startswith("5"):
         return score_each(questions, predictions, _generation(True), _generation(False))
-    return score_each(questions, predictions, choices.lexeval, choices.letter_set)
+    return score_each(questions, predictions, choice_letters.lexeval, choice_letters.letter_set)
 
 
 def texts(task: str, reference: str, prediction: str) -> dict[str, tuple[str, str]]:

@@ -1,7 +1,7 @@
 """STARD (Su et al. 2024, arXiv 2406.15313): the articles of statutes that answer a layperson's question.
 
-A prediction is a ranked list, best first: a line for each article by name (民法典第五十四条) or by its number in
-corpus.jsonl; or a reply that cites articles. ``score`` is recall among the first ten.
+A prediction is a ranked list, best first, with a line for each article: its name (民法典第五十四条) or its number in
+corpus.jsonl. Or it is a reply that cites articles. ``score`` is recall among the first ten.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from curricula.numerals import to_int
 from rewards.parsing import article_refs, folded
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
-from rl.evaluation.data import entries, find_file
+from rl.evaluation.benchmark_files import entries, find_file
 from rl.evaluation.metrics.ranking import recall_at, reciprocal_rank
 from rl.evaluation.scoring import answered, mean, tried
 
@@ -38,7 +38,7 @@ Article = str | tuple[str, int, int]
 
 
 def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
-    """Queries of ``data/queries.json``; ``dev`` are those of ``data/example/dev.query.txt`` alone."""
+    """Queries of ``data/queries.json``; ``dev`` are only those of ``data/example/dev.query.txt``."""
     if shots:
         raise UserError("STARD has no worked examples; ask for 0")
     path = find_file("STARD", SOURCE, folder, "data/queries.json", "queries.json")
@@ -60,7 +60,7 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
 
 
 def article(name: str) -> Article | None:
-    """An article by its name, in any numerals, with or without 《》 and 中华人民共和国; None if it is no name."""
+    """An article by its name, in any numerals, with or without 《》 and 中华人民共和国; None if it is not a name."""
     match = _NAME.fullmatch(folded(name).strip())
     if match is None:
         return None

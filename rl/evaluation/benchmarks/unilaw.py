@@ -9,8 +9,8 @@ from zipfile import BadZipFile
 
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
-from rl.evaluation.data import find_file
-from rl.evaluation.metrics.choices import gold, letter_f1, letter_set
+from rl.evaluation.benchmark_files import find_file
+from rl.evaluation.metrics.choice_letters import gold, letter_f1, letter_set
 from rl.evaluation.scoring import answered, mean, score_each
 
 SOURCE = "https://github.com/Hanscal/Unilaw-R1 (dataset/UnilawR1Eval.xlsx; Cai et al. 2025, arXiv 2510.10072)"
@@ -59,7 +59,7 @@ def _rows(path: Path) -> list[tuple[Any, ...]]:
         book = load_workbook(path, read_only=True, data_only=True)
         rows = [row for row in book.worksheets[0].iter_rows(values_only=True) if any(cell is not None for cell in row)]
     except (InvalidFileException, BadZipFile, KeyError, OSError) as error:
-        raise UserError(f"{path} is no readable workbook ({error}); fetch it again from {SOURCE}") from None
+        raise UserError(f"{path} is not a readable workbook ({error}); fetch it again from {SOURCE}") from None
     if len(rows) < 2:
         raise UserError(f"{path} holds no question; fetch it again from {SOURCE}")
     return rows

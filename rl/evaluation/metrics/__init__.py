@@ -1,1 +1,1 @@
-"""Metrics of the benchmarks as their own code computes them, and with known defects mended."""
+"""Metrics of the benchmarks as their own code computes them, and with known defects fixed."""

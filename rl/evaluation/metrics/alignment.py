@@ -44,7 +44,7 @@ CHOICES = {
 
 @lru_cache(maxsize=2**20)
 def replacing(one: str, other: str, tables: Tables) -> float:
-    """Cost of one character in another's place, 0 to 1.75."""
+    """Cost of replacing one character by another, 0 to 1.75."""
     left, right = tables.classes.get(one), tables.classes.get(other)
     levels = 2 if left is None or right is None else 3 - sum(a == b for a, b in zip(left, right, strict=True))
     alike = chinese(one) and chinese(other) and tables.alike(one, other)
@@ -58,12 +58,12 @@ class Grid:
 
     moves: Moves
     looks: int
-    """How often another order was looked for, at one length."""
+    """How many searches for another order were made, each at one length."""
     looked_at: int
-    """Characters looked at for that, on either side."""
+    """Characters compared in these searches, on each side."""
 
     def preferred(self) -> Grid:
-        """One alignment: another order before replacing, that before inserting, and that before deleting."""
+        """One alignment. Among equal moves it prefers another order, then replacing, then inserting, then deleting."""
         return replace(self, moves=[[best[:1] for best in row] for row in self.moves])
 
     def steps(self) -> dict[tuple[int, int], list[EditStep]]:
@@ -79,7 +79,7 @@ class Grid:
         }
 
     def count(self) -> tuple[int, int]:
-        """(number of alignments, number of different ends of them, the whole ones included)."""
+        """(number of alignments, number of their different tails, the whole alignments included)."""
         steps = self.steps()
         ends = Counter({next(reversed(steps)): 1})
         for place in reversed(steps):
@@ -90,13 +90,13 @@ class Grid:
 
 @lru_cache(maxsize=4)
 def cheapest(source: str, target: str, tables: Tables) -> Grid:
-    """All cheapest alignments. Sums are made in ChERRANT's order, so that ties are its ties."""
+    """All cheapest alignments. Costs are added in ChERRANT's order, so that the same alignments tie."""
     prices = {one: [replacing(one, other, tables) for other in target] for one in set(source)}
     moves: Moves = [[(), *((INSERT,) for _ in target)]]
     costs = [[float(n) for n in range(len(target) + 1)]]
-    runs = [0] * (len(target) + 1)  # steps along the diagonal up to here that each cost something
+    runs = [0] * (len(target) + 1)  # steps with a cost on the diagonal up to here, without a break
     looks = looked_at = 0
-    met = [-1] * len(target)  # where the source last had the target's character
+    met = [-1] * len(target)  # the last place of the target's character in the source
     for i, one in enumerate(source):
         above, row, run, last = costs[-1], [i + 1.0], [0], -1
         here: list[tuple[Move, ...]] = [(DELETE,)]

@@ -3,7 +3,7 @@ computes it without idf weights and without a baseline.
 
 Each token of one text is matched with the most similar token of the other, by the cosine of their embeddings at a
 layer. The model's own first and last tokens ([CLS], [SEP]) may be matched but are not counted. Texts longer than the
-model takes are cut; a pair with an empty text scores 0.
+model's limit are cut; a pair with an empty text scores 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rl.evaluation.benchmark import Benchmark, Question, TaskScore
 from rl.evaluation.scoring import mean
 
 LAYER = 8
-"""What ``bert-score`` takes for bert-base-chinese, and LexEval for any model."""
+"""The layer that ``bert-score`` uses for bert-base-chinese, and LexEval for every model."""
 
 
 class Similarity(NamedTuple):
@@ -43,9 +43,9 @@ class BertScore:
         from transformers import AutoConfig, AutoModel, AutoTokenizer, logging
 
         if not folder.is_dir():
-            raise UserError(f"{folder} is no folder; BERTScore needs one with a model such as bert-base-chinese")
+            raise UserError(f"{folder} is not a folder; BERTScore needs that of a model such as bert-base-chinese")
         told = logging.get_verbosity()
-        logging.set_verbosity_error()  # that the layers beyond are left out is meant
+        logging.set_verbosity_error()  # the layers above are left out on purpose
         try:
             config = AutoConfig.from_pretrained(folder)
             if not 0 < layer <= config.num_hidden_layers:

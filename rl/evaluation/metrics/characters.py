@@ -12,11 +12,11 @@ from functools import cache
 from pathlib import Path
 
 from rl.errors import UserError
-from rl.evaluation.metrics.overlap import MARKS
+from rl.evaluation.metrics.text_overlap import MARKS
 from rl.evaluation.scoring import Unscorable
 
 PUNCTUATION = frozenset(MARKS) - {"。", "’"}
-"""Marks that ChERRANT takes for such; 。 and 《 are not among them."""
+"""Punctuation marks by ChERRANT's list, which lacks 。 and 《."""
 FOLDER = "evaluation/utils/data"
 """Where LawBench's repository has the two files."""
 
@@ -28,7 +28,7 @@ class Tables:
     classes: Mapping[str, tuple[str, str, str]]
     """Class in the thesaurus at three levels."""
     confused: Mapping[str, Collection[str]]
-    """Characters that are written in another's place."""
+    """Characters that are written by mistake for each character."""
     readings: Callable[[str], Collection[str]]
     """All syllables, without tones, that a character may stand for."""
     simplified: Callable[[str], str]

@@ -1,5 +1,5 @@
-"""Corrections as spans: the steps of an alignment brought together as ChERRANT does (Zhang et al. 2022, arXiv
-2204.10994, granularity ``char``)."""
+"""Corrections as spans: the steps of an alignment merged as in ChERRANT (Zhang et al. 2022, arXiv 2204.10994,
+granularity ``char``)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from rapidfuzz.distance import Levenshtein
 
 from rl.evaluation.metrics.alignment import EditStep, Grid
-from rl.evaluation.metrics.overlap import MARKS
+from rl.evaluation.metrics.text_overlap import MARKS
 
 Edit = tuple[int, int, str]
 """Characters ``start`` to ``end`` of the source become a text, which is empty where they are left out."""
@@ -18,7 +18,7 @@ _MARKS = "".join(mark for mark in MARKS if mark not in "。’〰〾〿﹏")
 
 
 def ways(grid: Grid, source: str, target: str) -> set[Spans]:
-    """The different ways of editing that the cheapest alignments amount to: edits in order, without what is kept."""
+    """The different lists of edits of the cheapest alignments: edits in order, without what is kept."""
     last = grid.steps()
     needed = Counter((step.start, step.to) for some in last.values() for step in some)
     found: dict[tuple[int, int], set[Spans]] = {}
@@ -32,9 +32,9 @@ def ways(grid: Grid, source: str, target: str) -> set[Spans]:
 
 
 def _edits(joined: Spans, source: str, target: str) -> Spans:
-    """Spans in order, where they are moved or changed places as one, without what is kept.
+    """Spans in order, without what is kept. A moved text, or two texts that changed places, are one span.
 
-    ChERRANT then takes off what the two sides of a replacement begin or end with, which single characters never do.
+    ChERRANT then removes what both sides of a replacement have in common at their ends; single characters have nothing.
     """
     found, place = [], 0
     while place < len(joined):
@@ -49,7 +49,7 @@ def _edits(joined: Spans, source: str, target: str) -> Spans:
 
 
 def edit(step: EditStep, target: str) -> Edit:
-    """A step as what is compared."""
+    """A step in the form that is compared."""
     return step.start, step.end, target[step.to : step.until]
 
 
@@ -58,8 +58,8 @@ def _span(steps: Sequence[EditStep], kind: str) -> EditStep:
 
 
 def _with(spans: Spans, step: EditStep) -> Spans:
-    """Spans with one more step. Neighbours become one span, but for other orders, and for single deletions beside
-    single insertions."""
+    """Spans with one more step. Neighbours become one span, except for changes of order, and for single deletions next
+    to single insertions."""
     kind = spans[-1].kind if spans else ""
     if not spans or "T" in (step.kind, kind) or (step.kind == "M") != (kind == "M"):
         return (*spans, step)
@@ -82,7 +82,7 @@ def _singles(span: EditStep) -> Iterator[EditStep]:
 
 
 def _changes_place(three: Sequence[EditStep], source: str, target: str) -> bool:
-    """Whether three edits are a text that stands elsewhere, or two texts that changed places; from two characters on
+    """Whether three edits are a text that moved, or two texts that changed places. In a text of two or more characters,
     one may differ."""
     kinds = "".join(step.kind for step in three)
     before, after = ([source[a:b], target[c:d]] for _, a, b, c, d in (three[0], three[-1]))

@@ -27,7 +27,7 @@ _BY_PRESENT_NAME = {present_name(label): label for label in reversed(CAIL2018_CH
 
 
 def cail2018_labels(charges: Iterable[str]) -> set[str]:
-    """Charges as CAIL2018's labels, where one of them is the same charge under its name of 2018."""
+    """Charges as CAIL2018's labels: a charge under a later name becomes the label of 2018."""
     return {name if name in CAIL2018_CHARGES else _BY_PRESENT_NAME.get(name, name) for name in charges}
 
 
@@ -36,7 +36,7 @@ Sets = Sequence[tuple[Collection[object], Collection[object]]]
 
 
 def micro_macro(pairs: Sets, labels: Collection[object]) -> tuple[float, float]:
-    """(micro F1, macro F1) over ``labels``; one that neither occurs nor is given has F1 1, other labels do not count.
+    """(micro F1, macro F1) over ``labels``. A label that is neither wanted nor given has F1 1; others do not count.
 
     CAIL's score is the mean of the two (Xiao et al. 2018).
     """

@@ -1,10 +1,10 @@
 """LawBench 2-1, proofreading: F0.5 of a prediction's edits against the reference's, over all sentences together.
 
-``score`` is what LawBench's copy of ChERRANT computes: white space goes, a prediction is cut 5 characters after the
-reference's length, predictions and references (not the sentence itself) are brought to simplified characters, the
-sentence ends where the line of the model's prompt does, a chat's frame included, and an edit counts once for each
-different way of editing, among all cheapest alignments, that it is part of. What takes the published code over ten
-seconds is replaced by 无.
+``score`` is what LawBench's copy of ChERRANT computes. White space is removed. A prediction is cut 5 characters after
+the reference's length. Predictions and references (not the sentence itself) are converted to simplified characters. The
+sentence ends with its line in the model's prompt, chat template included. An edit counts once for each different list
+of edits, among all cheapest alignments, that holds it. A prediction that takes the published code over ten seconds is
+replaced by 无.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from rl.evaluation.scoring import Unscorable, answered
 
 HEAD = "句子：\n"
 BEYOND = 5
-"""Characters that a prediction may be longer than its reference."""
+"""A prediction may be so many characters longer than its reference."""
 ALL_WITHIN = 10
-"""Difference of lengths up to which ChERRANT looks at all cheapest alignments; beyond, at the first."""
+"""Up to this difference of lengths ChERRANT uses all cheapest alignments; above, only the first."""
 PATIENCE = 10
 """Seconds that the published code takes for a sentence at most."""
 NOTHING, GIVEN_UP = "无内容", "无"
@@ -57,13 +57,13 @@ class Counts:
 
 
 def score(questions: Sequence[Question], predictions: Sequence[str], tables: Tables) -> TaskScore:
-    """F0.5 to four digits as published; ``fixed`` counts each edit of the first cheapest alignment once, on the answer
-    without its reasoning and with the sentence in simplified characters, too. A question's score is F0.5 of its own.
+    """F0.5 to four digits as published. ``fixed`` counts each edit of the first cheapest alignment once, on the answer
+    without its reasoning, with the sentence in simplified characters too. A question's score is the F0.5 of its edits.
 
     Raises:
         UserError: if a prompt names no sentence.
     """
-    found, mended, each = Counts(), Counts(), []
+    found, corrected, each = Counts(), Counts(), []
     for question, prediction in zip(questions, predictions, strict=True):
         reference, given = str(question.reference), (prediction, answered(prediction))
         wanted, (cut, cut_answer) = _bare(reference), (_cut(text, reference) for text in given)
@@ -71,14 +71,14 @@ def score(questions: Sequence[Question], predictions: Sequence[str], tables: Tab
         one = compared(published(framed, cut, tables), published(framed, wanted, tables))
         plain = tables.simplified(_sentence(question.id, question.prompt))
         other = compared(single(plain, cut_answer, tables), single(plain, wanted, tables))
-        found, mended = found + one, mended + other
+        found, corrected = found + one, corrected + other
         each.append(QuestionScore(question.id, one.f, fixed=other.f))
     further = {"precision": found.precision, "recall": found.recall}
-    return TaskScore(round(found.f, 4), 0.0, mended.f, tuple(each), further)
+    return TaskScore(round(found.f, 4), 0.0, corrected.f, tuple(each), further)
 
 
 def compared(given: Mapping[Edit, int], wanted: Mapping[Edit, int]) -> Counts:
-    """Edits of a prediction against those of the reference; a right one counts as often as the reference has it."""
+    """Edits of a prediction against those of the reference. A right one counts as often as the reference has it."""
     return Counts(
         right=sum(wanted[one] for one in given if one in wanted),
         wrong=sum(times for one, times in given.items() if one not in wanted),
@@ -87,7 +87,7 @@ def compared(given: Mapping[Edit, int], wanted: Mapping[Edit, int]) -> Counts:
 
 
 def published(source: str, target: str, tables: Tables) -> Counter[Edit]:
-    """Edits of all cheapest alignments, each as often as different ways of editing have it."""
+    """Edits of all cheapest alignments, each as often as different lists of edits hold it."""
     target = tables.simplified(target)
     if target in (source, "没有错误"):
         return Counter()
@@ -100,11 +100,11 @@ def published(source: str, target: str, tables: Tables) -> Counter[Edit]:
 
 
 def _ways(source: str, target: str, tables: Tables) -> set[Spans] | None:
-    """Ways of editing; None where the published code would not find them in time.
+    """Lists of edits; None where the published code would not find them in time.
 
-    Its effort is put in seconds: looking for other orders (where it copies both sentences and sorts), filling the
-    table, walking along all alignments, and bringing the steps of each together. The factors are near what was measured
-    on a machine, times 2.3, and settled so that as many published scores come out as do (96 of 102).
+    Its time is estimated in seconds: searching other orders (where it copies both sentences and sorts), filling the
+    table, walking along all alignments, and merging the steps of each. The factors are near those measured on one
+    machine, times 2.3, and chosen so that as many published scores as possible are reproduced (96 of 102).
     """
     grid = cheapest(source, target, tables)
     if abs(len(source) - len(target)) > ALL_WITHIN:

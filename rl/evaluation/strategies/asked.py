@@ -1,6 +1,6 @@
-"""What policy, Assessor and Reviser are asked: templates as files, one worked example each for the latter two.
+"""Prompts for policy, Assessor and Reviser: templates in files, with one worked example each for the latter two.
 
-The paper shows its prompts as figures alone; these are our own.
+The paper shows its prompts only as figures; these are our own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ASSESSMENT: dict[str, Any] = {
     },
     "required": ["steps", "feedback"],
 }
-"""Form of the Assessor's answer."""
+"""JSON schema of the Assessor's answer."""
 
 
 @cache
@@ -55,7 +55,7 @@ def with_reasoning(question: Question) -> Question:
 
 
 def to_assess(question: Question, chain: Answer) -> Question:
-    """What the Assessor is asked about a chain."""
+    """The Assessor's prompt for a chain."""
     shown, asked = example(), template("assess")
     shot = asked.substitute(question=shown["question"], solution=shown["solution"]), shown["assessment"]
     text = asked.substitute(question=question.prompt, solution=whole(chain))
@@ -63,7 +63,7 @@ def to_assess(question: Question, chain: Answer) -> Question:
 
 
 def to_revise(question: Question, chain: Answer, feedback: str) -> Question:
-    """What the Reviser is asked about a chain."""
+    """The Reviser's prompt for a chain."""
     shown, asked = example(), template("revise")
     shot = asked.substitute(shown), shown["refined"]
     text = asked.substitute(question=question.prompt, solution=whole(chain), feedback=feedback)
@@ -71,7 +71,7 @@ def to_revise(question: Question, chain: Answer, feedback: str) -> Question:
 
 
 def assessment_of(answer: Answer) -> tuple[float, str] | None:
-    """(mean score of the steps in [0, 1], feedback); None if the Assessor's answer is of another form."""
+    """(mean score of the steps in [0, 1], feedback); None if the Assessor's answer does not have the form."""
     try:
         found = fitting(answer.text, ASSESSMENT)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Majority vote (self-consistency; Wang et al. 2023): what is voted for is what an answer says, not how."""
+"""Majority vote (self-consistency; Wang et al. 2023): votes are for the content of an answer, not its wording."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ articles, charges with their articles, or the words; None if that can't be read.
 
 
 def majority(predictions: Sequence[str], kind: str) -> int:
-    """Place of the first prediction that says what most say; the first of all where none can be read."""
+    """Place of the first prediction with the most frequent content; the first of all where none can be read."""
     said = [KINDS[kind](text) for text in predictions]
     counts = Counter(value for value in said if value is not None)
     return said.index(counts.most_common(1)[0][0]) if counts else 0

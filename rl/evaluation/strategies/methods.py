@@ -22,7 +22,7 @@ from rl.inference.thinking import prediction
 
 @dataclass(frozen=True)
 class StrategySettings:
-    """How strategies are run. The paper leaves n and the threshold open."""
+    """Settings of the strategies. The paper leaves n and the threshold open."""
 
     chains: int = 8
     """Chains sampled for each question (the paper's n)."""
@@ -33,16 +33,16 @@ class StrategySettings:
     assess_tokens: int = 512
     """Of an assessment."""
     threshold: float = 0.8
-    """A chain whose steps score less on average, in [0, 1], is revised."""
+    """A chain is revised if its steps score less on average, in [0, 1]."""
     rounds: int = 3
     seed: int = 0
     reasoning: bool = True
-    """Whether the policy is told to reason first; a policy that was trained on bare questions is not."""
+    """Whether the prompt tells the policy to reason first; not for a policy that was trained on bare questions."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A backend and how much fits into it."""
+    """A backend and its limit of tokens."""
 
     backend: Backend
     max_length: int | None
@@ -67,17 +67,17 @@ class Chain:
 
 @dataclass(frozen=True)
 class Result:
-    """What a strategy answered."""
+    """The answers of a strategy."""
 
     name: str
     predictions: list[str]
     """One a question, in order."""
     tokens: float
-    """Completion tokens a question, on average, whoever wrote them."""
+    """Completion tokens a question, on average, of all models together."""
     prompt_tokens: float
     """Prompt tokens a question, on average; a prompt that samples share counts once."""
     counts: dict[str, int] = field(default_factory=dict)
-    """What happened: chains revised, improved, without an assessment that can be read."""
+    """Number of chains that were revised, improved, or without a readable assessment."""
 
 
 class Strategies:
@@ -110,14 +110,14 @@ class Strategies:
         return self._result("zero-shot CoT", [prediction(text) for text in texts], spent)
 
     def best_of_n(self) -> Result:
-        """Of n chains the one that the outcome reward model likes best."""
+        """Of n chains the one with the best score by the outcome reward model."""
         chains = self._sampled()
         self._judge([chain for some in chains for chain in some])
         chosen = [some[best([chain.outcome for chain in some])].answer.text if some else "" for some in chains]
         return self._result("best of n", [prediction(text) for text in chosen], self._spent)
 
     def majority_vote(self) -> Result:
-        """What most of n chains say."""
+        """The most frequent content of n chains."""
         return self._result("majority", self._voted(self._sampled()), self._spent)
 
     def rounds(self) -> list[Result]:
@@ -200,7 +200,7 @@ class Strategies:
         samples: int = 1,
         seed: int = 0,
     ) -> dict[str, list[Answer]]:
-        """Answers by key in one call of the backend; what is too long to be asked has none."""
+        """Answers by key in one call of the backend; questions that are too long have none."""
         asks = []
         for key, question in asked.items():
             try:

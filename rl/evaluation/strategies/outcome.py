@@ -1,4 +1,4 @@
-"""Outcome reward models: how good an answer is, without a look at what is right."""
+"""Outcome reward models: scores of answers without the reference."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class OutcomeModel(Protocol):
     """Scores answers."""
 
     def scores(self, pairs: Sequence[Pair]) -> list[float | None]:
-        """One score an answer, higher being better and comparable within a question; None where there is none."""
+        """One score for each answer, or None. Higher is better; scores are comparable within a question."""
 
 
 def better(new: float | None, old: float | None) -> bool:
-    """Whether a score is strictly higher; one that is missing is lower than any other."""
+    """Whether a score is strictly higher; a missing score is lower than any other."""
     return new is not None and (old is None or new > old)
 
 
@@ -40,7 +40,7 @@ def best(scores: Sequence[float | None]) -> int:
 
 
 def _sample(question: Question, answer: Answer) -> Sample:
-    """The reference stays hidden: it is what the strategies are to find."""
+    """Without the reference, because the strategies must find it."""
     return Sample(question.prompt, whole(answer), "", question.facets.get("answer_kind", "text"))
 
 
@@ -58,7 +58,7 @@ class RewardOutcome:
         """The reward's scores.
 
         Raises:
-            UserError: if not one answer can be scored, as by a reward that compares with a reference.
+            UserError: if no answer can be scored, for example because the reward compares with a reference.
         """
         verdicts = [score(self.name, _sample(*pair)) for pair in pairs]
         if verdicts and all(verdict.error is not None for verdict in verdicts):
@@ -79,7 +79,7 @@ class JudgeOutcome:
         """The judge's points in [0, 1]; None where it gave no verdict.
 
         Raises:
-            UserError: if it gave none at all.
+            UserError: if it gave no verdict at all.
         """
         verdicts = self.judge.verdicts("outcome", [_sample(*pair) for pair in pairs])
         if verdicts and all(verdict.error is not None for verdict in verdicts):

@@ -1,4 +1,4 @@
-"""How strategies did: the columns of Unilaw-R1's Table 3 beside the tokens that they cost, as a table and a chart."""
+"""Scores of the strategies: the columns of Unilaw-R1's Table 3 and the cost in tokens, as a table and a chart."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 python -m rl.inference strategies --benchmark unilaw --root DIR --model FOLDER --out DIR --outcome classifier:FOLDER
 python -m rl.inference strategies --task exam_single exam_multi --model FOLDER --out DIR
 
-The same command goes on where it was interrupted.
+The same command resumes where it was interrupted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rl.evaluation.strategies.outcome import outcome_model
 from rl.evaluation.strategies.scores import plot, score, table
 from rl.files import write_json
 from rl.inference.journal import BATCH, Journal, OpenFolder, write_lines
-from rl.inference.options import Sized, add_model, identity, kind_of, open_backend, positive
+from rl.inference.model_options import Sized, add_model, identity, kind_of, open_backend, positive
 from rl.inference.progress import Metered
 
 METHODS = ("cot", "best-of-n", "majority", "iterative")
@@ -129,7 +129,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
 
 
 def _helper(chosen: argparse.Namespace) -> argparse.Namespace | None:
-    """The options of Assessor and Reviser; None where the policy takes their part."""
+    """The options of Assessor and Reviser; None where the policy does their work."""
     if not (chosen.helper_model or chosen.helper_server):
         return None
     other = {

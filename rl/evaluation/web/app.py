@@ -1,4 +1,4 @@
-"""The page: four tabs, and the application that serves them to its own machine alone."""
+"""The page: four tabs, and the application that serves them only to its own machine."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rl.evaluation.web import evaluations, review, side_by_side, single_answers
 from rl.evaluation.web.jobs import Jobs
-from rl.evaluation.web.runs import find_runs
-from rl.evaluation.web.settings import PageSettings
+from rl.evaluation.web.page_settings import PageSettings
+from rl.evaluation.web.run_folders import find_runs
 
 TITLE = "Themis: evaluations"
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
@@ -28,7 +28,7 @@ POLICY = (
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
-"""Nothing comes from, or goes to, any other address, whatever an answer holds."""
+"""The page loads nothing from, and sends nothing to, any other address, whatever an answer holds."""
 HEADERS = (
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -81,8 +81,8 @@ def _refresh(events: list[Any], names: Callable[[], list[str]], fields: list[Any
 
 
 def application(settings: PageSettings, jobs: Jobs, host: str, port: int) -> FastAPI:
-    """The page as an ASGI application. On a loopback host, requests under another name are refused, so that no page
-    of the web can reach it by a name that it points here."""
+    """The page as an ASGI application. On a loopback host, requests for another host name are refused, so that no web
+    page can reach it through a name that resolves to this machine."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     app.add_middleware(Guarded)

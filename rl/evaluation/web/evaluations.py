@@ -17,13 +17,13 @@ from rl.evaluation.benchmarks import BENCHMARKS
 from rl.evaluation.run_command import find_benchmark, read_tasks
 from rl.evaluation.web.jobs import LOG, Jobs, answers_kept, tail
 from rl.evaluation.web.markup import notice, show, told
-from rl.evaluation.web.runs import find_runs, inside
-from rl.evaluation.web.settings import PageSettings
+from rl.evaluation.web.page_settings import PageSettings
+from rl.evaluation.web.run_folders import find_runs, inside
 from rl.inference.backend import KEY_ENV
 
 BACKENDS = ("vllm", "transformers", "server")
 EVERY_S = 3.0
-"""Seconds between two looks at the folders."""
+"""Seconds between two refreshes from the folders."""
 NUMBERS = {
     "shots": (0, 100), "limit": (0, 10**6), "temperature": (0, 10), "top_p": (0, 1), "max_tokens": (1, 10**6),
     "samples": (1, 1000), "seed": (0, 2**31),
@@ -46,7 +46,7 @@ def options_of(
     """(options of ``python -m rl.evaluate run``, number of questions).
 
     Raises:
-        UserError: for what is unknown, lies elsewhere or makes no sense.
+        UserError: for a value that is unknown, outside its folder, or senseless.
     """
     if benchmark not in (own.NAME, *BENCHMARKS):
         raise UserError(f"no benchmark {benchmark or '(none)'}; choose one of the list")
@@ -74,7 +74,7 @@ def options_of(
 def _address(text: str) -> str:
     parts = urlsplit((text or "").strip())
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise UserError(f"{text or '(none)'} is no address of a server; write it like http://127.0.0.1:8000/v1")
+        raise UserError(f"{text or '(none)'} is not the address of a server; write it like http://127.0.0.1:8000/v1")
     return parts.geturl()
 
 
@@ -105,7 +105,7 @@ def _number(name: str, value: Any) -> float:
 
 
 def environment_for(settings: PageSettings, server: str, judge: str = "") -> dict[str, str]:
-    """The environment of an evaluation: the key of a server only for those that the command line trusts with it."""
+    """The environment of an evaluation. It has the key of a server only if the command line allows that server."""
     trusted = {address.rstrip("/") for address in settings.servers}
     sent = {KEY_ENV: server, JUDGE_KEY_ENV: judge}
     kept = {name for name, address in sent.items() if (address or "").strip().rstrip("/") in trusted}
@@ -113,7 +113,7 @@ def environment_for(settings: PageSettings, server: str, judge: str = "") -> dic
 
 
 def overview(settings: PageSettings, jobs: Jobs) -> str:
-    """The table of all runs with how far they are."""
+    """The table of all runs with their progress."""
     rows = []
     for run in find_runs(settings.runs):
         job = jobs.find(run.name)
@@ -132,7 +132,7 @@ def overview(settings: PageSettings, jobs: Jobs) -> str:
 
 
 def watched(settings: PageSettings, jobs: Jobs, name: str) -> str:
-    """Progress and log of one run; nothing where none is chosen."""
+    """Progress and log of one run; empty where none is chosen."""
     if not name:
         return ""
     path = inside(settings.runs, name, "the run")
@@ -143,13 +143,13 @@ def watched(settings: PageSettings, jobs: Jobs, name: str) -> str:
 
 
 def names(settings: PageSettings, jobs: Jobs) -> list[str]:
-    """Runs to choose from, those that have only been started included."""
+    """Runs to choose from, including those that have only been started."""
     started = [path.name for path in Path(settings.runs).iterdir() if path.is_dir() and jobs.find(path.name)]
     return sorted({*(run.name for run in find_runs(settings.runs)), *started})
 
 
 def tab(settings: PageSettings, jobs: Jobs) -> list[gr.Dropdown]:
-    """The tab's fields and what they do; returns those that list runs."""
+    """The tab's fields and their actions; returns the fields that list runs."""
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
             name = gr.Textbox(label="Name of the run", placeholder="sft-lawbench", max_lines=1, elem_id="run-name")
@@ -227,7 +227,7 @@ def tab(settings: PageSettings, jobs: Jobs) -> list[gr.Dropdown]:
     @told(lambda sentence: sentence)
     def end(name: str) -> str:
         jobs.stop(name or "")
-        return notice(f"{name} is being stopped; started again with the same settings it goes on", "good")
+        return notice(f"{name} is being stopped; start it again with the same settings to resume it", "good")
 
     @told(lambda sentence: (gr.skip(), sentence))
     def look(name: str) -> tuple[str, str]:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rl.errors import UserError
-from rl.evaluation.web.runs import NAME
+from rl.evaluation.web.run_folders import NAME
 
 LOG = "log.txt"
 PATIENCE_S = 30.0
-"""Seconds that a process has to stop by itself."""
+"""Seconds that a process has to stop after an interrupt."""
 TAIL = 16_384
-"""Bytes of a log that are shown at most."""
+"""Most bytes of a log that are shown."""
 
 
 @dataclass
@@ -42,9 +42,9 @@ class Job:
 
 
 class Jobs:
-    """The processes by the names of their runs. They end with the server; the same settings go on from their answers.
+    """The processes by the names of their runs. They end with the server; the same settings resume them.
 
-    ``command`` is what is run before the options, the module by default."""
+    ``command`` comes before the options; by default it runs the module."""
 
     def __init__(self, runs: Path, command: Sequence[str] = (sys.executable, "-m", "rl.evaluate", "run")) -> None:
         self.runs, self.command = runs, tuple(command)
@@ -55,11 +55,11 @@ class Jobs:
         """Start an evaluation into the folder ``name``.
 
         Raises:
-            UserError: if the name is none, or its evaluation is running.
+            UserError: if the name is not valid, or its evaluation is running.
         """
         if not NAME.fullmatch(name):
             raise UserError(
-                f"{name or '(none)'} is no name of a run; use letters, digits, -, _, = and dots, 100 at most"
+                f"{name or '(none)'} is not a name for a run; use letters, digits, -, _, = and dots, 100 at most"
             )
         with self._lock:
             if name in self._jobs and self._jobs[name].state == "running":
@@ -81,7 +81,7 @@ class Jobs:
         return self._jobs.get(name)
 
     def stop(self, name: str) -> None:
-        """Interrupt an evaluation, which keeps its answers; kill what does not end in time.
+        """Interrupt an evaluation, which keeps its answers; kill its processes that do not end in time.
 
         Raises:
             UserError: if this server has no such evaluation running.
@@ -106,7 +106,7 @@ def _ended(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # it leads a session of its own
+        os.killpg(process.pid, signal.SIGKILL)  # it leads its own session
 
 
 def tail(path: Path, lines: int = 40) -> str:

@@ -1,4 +1,4 @@
-"""Pieces of the page as HTML. Templates escape whatever they print: answers are text of untrusted origin."""
+"""Pieces of the page as HTML. Templates escape everything they print, because answers are untrusted text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def show(template: str, **values: Any) -> str:
 
 
 def notice(text: str, level: str = "problem") -> str:
-    """A sentence to the user, as ``problem`` or ``good``; nothing for an empty one."""
+    """A sentence to the user, as ``problem`` or ``good``; empty for an empty sentence."""
     return show("notice", text=text, level=level) if text else ""
 
 

@@ -1,4 +1,4 @@
-"""Pairs of answers to the same question, in an order that hides whose is whose."""
+"""Pairs of answers to the same question, in an order that hides which run each is from."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 from dataclasses import dataclass
 
 from rl.errors import UserError
-from rl.evaluation.web.runs import Answered, EvaluationRun, answered
+from rl.evaluation.web.run_folders import Answered, EvaluationRun, answered
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One question with two runs' answers, as it lies before a reviewer."""
+    """One question with two runs' answers, as a reviewer sees it."""
 
     first: str
     second: str
@@ -43,10 +43,10 @@ class Pair:
 
 
 def pairs(a: EvaluationRun, b: EvaluationRun, reviewer: str) -> list[Pair]:
-    """Every question that both runs were asked alike and answered.
+    """Every question that both runs answered from the same prompt.
 
     Raises:
-        UserError: if the runs are one, there is none, or a file is damaged.
+        UserError: if both runs are the same, they share no question, or a file is damaged.
     """
     if a.name == b.name:
         raise UserError("a review needs two different runs; choose another one")

@@ -8,9 +8,9 @@ import gradio as gr
 
 from rl.errors import UserError
 from rl.evaluation.web.markup import notice, show, told
+from rl.evaluation.web.page_settings import PageSettings
 from rl.evaluation.web.pairs import Pair, pairs
-from rl.evaluation.web.runs import find_runs, read_run
-from rl.evaluation.web.settings import PageSettings
+from rl.evaluation.web.run_folders import find_runs, read_run
 from rl.evaluation.web.votes import Choice, Vote, Votes, tallies
 from rl.records.results import wilson
 
@@ -60,7 +60,7 @@ def win_table(votes: Votes) -> str:
 
 
 def tab(settings: PageSettings) -> list[gr.Dropdown]:
-    """The tab's fields and what they do; returns those that list runs."""
+    """The tab's fields and their actions; returns the fields that list runs."""
     votes = Votes(settings.votes)
     names = [run.name for run in find_runs(settings.runs)]
     with gr.Row(equal_height=True):

@@ -15,7 +15,7 @@ from pathlib import Path
 from curricula.command import command
 from rl.errors import UserError
 from rl.evaluation.run_command import ROOT_ENV
-from rl.evaluation.web.settings import PageSettings
+from rl.evaluation.web.page_settings import PageSettings
 
 
 @command(UserError)
@@ -39,12 +39,12 @@ def settings_of(chosen: argparse.Namespace) -> PageSettings:
     """The settings that the options give.
 
     Raises:
-        UserError: for a folder that is none.
+        UserError: for a folder that does not exist.
     """
     root = chosen.root or (Path(os.environ[ROOT_ENV]) if ROOT_ENV in os.environ else None)
     for name, folder in (("--models", chosen.models), ("--root", root)):
         if folder is not None and not folder.is_dir():
-            raise UserError(f"{name} {folder} is no folder; give one that exists")
+            raise UserError(f"{name} {folder} is not a folder; give one that exists")
     try:
         chosen.runs.mkdir(parents=True, exist_ok=True)
     except OSError as error:

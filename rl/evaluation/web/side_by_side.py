@@ -1,4 +1,4 @@
-"""The tab that lays runs side by side, and tests two of them on the same questions."""
+"""The tab that shows runs side by side, and tests two of them on the same questions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rl.errors import UserError
 from rl.evaluation.statistics import compare
 from rl.evaluation.task_scores import judged_cell
 from rl.evaluation.web.markup import notice, show, told
-from rl.evaluation.web.runs import EvaluationRun, find_runs, question_scores, read_run
-from rl.evaluation.web.settings import PageSettings
+from rl.evaluation.web.page_settings import PageSettings
+from rl.evaluation.web.run_folders import EvaluationRun, find_runs, question_scores, read_run
 from rl.records.task_figures import notes
 
 MOST = 8
@@ -46,7 +46,7 @@ def side_by_side(runs: Sequence[EvaluationRun]) -> str:
             )
             told = notes({**figures, "contaminated": None})
             row["cells"][place] = {**figures, "judged": judged_cell(figures), "notes": told}
-    return show("compare", runs=runs, rows=sorted(rows.items(), key=lambda row: row[0]))
+    return show("side_by_side", runs=runs, rows=sorted(rows.items(), key=lambda row: row[0]))
 
 
 def paired(a: EvaluationRun, b: EvaluationRun) -> str:
@@ -69,7 +69,7 @@ def paired(a: EvaluationRun, b: EvaluationRun) -> str:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """p-values of several tests, adjusted so that one chance find among them is as rare as each says (Holm 1979)."""
+    """p-values of several tests, adjusted to keep the probability of any false positive (Holm 1979)."""
     adjusted, most = [0.0] * len(values), 0.0
     for rank, place in enumerate(sorted(range(len(values)), key=values.__getitem__)):
         most = max(most, min(1.0, (len(values) - rank) * values[place]))
@@ -78,7 +78,7 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 def tab(settings: PageSettings) -> list[gr.Dropdown]:
-    """The tab's fields and what they do; returns those that list runs."""
+    """The tab's fields and their actions; returns the fields that list runs."""
     names = scored_runs(settings)
     chosen = gr.Dropdown(
         names, multiselect=True, label=f"Runs (up to {MOST})", allow_custom_value=True,
@@ -94,7 +94,7 @@ def tab(settings: PageSettings) -> list[gr.Dropdown]:
     @told(lambda sentence: sentence)
     def lay(chosen: list[str] | None) -> str:
         if len(chosen or ()) > MOST:
-            raise UserError(f"{len(chosen or ())} runs do not fit beside each other; choose {MOST} at most")
+            raise UserError(f"{len(chosen or ())} runs do not fit side by side; choose {MOST} at most")
         return side_by_side([read_run(settings.runs, name) for name in chosen]) if chosen else ""
 
     @told(lambda sentence: sentence)

@@ -12,8 +12,8 @@ from rl.errors import UserError
 from rl.evaluation.judging import text_of
 from rl.evaluation.scoring import tried
 from rl.evaluation.web.markup import show, told
-from rl.evaluation.web.runs import Answered, answered, find_runs, read_run
-from rl.evaluation.web.settings import PageSettings
+from rl.evaluation.web.page_settings import PageSettings
+from rl.evaluation.web.run_folders import Answered, answered, find_runs, read_run
 
 PER_PAGE = 10
 OUTCOMES = ("all", "right", "wrong", "in between", "abstained", "cut off")
@@ -26,9 +26,9 @@ FAULTS = {
     "replaced": "the quotation is of a text that was replaced",
     "other article": "the quotation stands elsewhere",
     "inexact": "the quotation is inexact",
-    "not known": "not among the statutes, so that it can't be checked",
+    "not known": "it can't be checked, because it is not among the statutes",
 }
-"""What is said of a citation."""
+"""The sentence for each fault of a citation."""
 ALL = "all tasks"
 
 
@@ -73,7 +73,7 @@ def citations(one: Answered) -> list[dict[str, str]]:
 
 
 def card(one: Answered) -> dict[str, Any]:
-    """What a card shows of an answer."""
+    """The parts of an answer that a card shows."""
     verdict = one.scored.get("verdict") or {}
     parts = {name: value for name, value in (verdict.get("parts") or {}).items() if isinstance(value, int | float)}
     return {
@@ -103,7 +103,7 @@ def page(found: Sequence[Answered], number: int) -> str:
 
 
 def tab(settings: PageSettings) -> list[gr.Dropdown]:
-    """The tab's fields and what they do; returns those that list runs."""
+    """The tab's fields and their actions; returns the fields that list runs."""
     names = [run.name for run in find_runs(settings.runs)]
     with gr.Row():
         run = gr.Dropdown(names, value=None, label="Run", allow_custom_value=True, elem_id="answers-run")
@@ -133,7 +133,7 @@ def tab(settings: PageSettings) -> list[gr.Dropdown]:
         return 1, look(run, task, wanted, search, 1)
 
     filters = [run, task, wanted, search]
-    last: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden"}  # what is chosen meanwhile counts
+    last: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden"}  # a choice made meanwhile counts
     run.input(choose, run, [task, number, shown], api_name="run", **last)
     gr.on([task.input, wanted.input, search.input], filtered, filters, [number, shown], api_name="answers", **last)
     number.input(turned, [*filters, number], shown, api_name="page", **last)

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from rl.errors import UserError
 
 Choice = Literal["first", "second", "tie", "bad"]
-"""Which of the two answers is better; ``bad`` where both are."""
+"""Which of the two answers is better; ``bad`` where both are bad."""
 LONGEST = {"reviewer": 100, "comment": 10_000}
 """Characters."""
 _TABLE = """
@@ -67,7 +67,7 @@ class Tally:
 
 
 class Votes:
-    """A file of votes; threads and processes may write at once. A vote that was taken is on the disk."""
+    """A file of votes. Threads and processes may write at once. A vote is on the disk once ``add`` returns."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -88,7 +88,7 @@ class Votes:
         except sqlite3.IntegrityError:
             raise
         except sqlite3.Error as error:
-            raise UserError(f"{self.path}: the vote file can't be used ({error}); see to it and vote again") from None
+            raise UserError(f"{self.path}: the vote file can't be used ({error}); fix it and vote again") from None
 
     def add(self, vote: Vote) -> None:
         """Keep a vote.
@@ -127,7 +127,7 @@ class Votes:
         return [Vote(**{**row, "swapped": bool(row["swapped"])}) for row in map(dict, rows)]
 
     def done(self, first: str, second: str, reviewer: str) -> set[tuple[str, str]]:
-        """(task, question) of what a reviewer has voted on of two runs. Raises UserError if the file can't be read."""
+        """(task, question) of each vote of a reviewer on two runs. Raises UserError if the file can't be read."""
         with self._open() as connection:
             rows = connection.execute(
                 "SELECT task, question FROM votes WHERE first = ? AND second = ? AND reviewer = ?",

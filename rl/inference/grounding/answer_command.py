@@ -26,11 +26,11 @@ from curricula.statutes import law_read
 from curricula.statutes.options import add_law
 from rl.errors import USER_ERRORS, UserError
 from rl.inference.backend import Backend
-from rl.inference.grounding.grounded import answer
+from rl.inference.grounding.grounded_answer import answer
 from rl.inference.grounding.questions import read_records
 from rl.inference.grounding.retrieve_command import BUDGET, add_search, law_said, open_retriever
 from rl.inference.journal import BATCH, Journal, OpenFolder, write_lines
-from rl.inference.options import (
+from rl.inference.model_options import (
     Sampling,
     Sized,
     add_model,
@@ -47,12 +47,12 @@ from rl.inference.progress import Metered
 from rl.retrieval.retriever import Retriever
 
 KNOWN = {True: "yes", False: "no", None: ""}
-"""What a table says of a check; nothing where it can't be known."""
+"""The text for a check in a table; empty where the result is unknown."""
 
 
 @command(*USER_ERRORS, OSError)
 def main(argv: Sequence[str] | None = None) -> int:
-    """0, 1 when some questions are too long to be asked, or 2 with a sentence when something is missing or fails."""
+    """0; 1 when some questions are too long to be asked; 2 with a sentence when something is missing or fails."""
     chosen = _parser().parse_args(argv)
     stream = sys.stderr if chosen.json else sys.stdout
     console = Console(file=stream, width=None if stream.isatty() else 120)
@@ -106,7 +106,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         raise UserError("--input needs --out FOLDER, where answers are kept as they come")
     asked = [{"question": chosen.question}] if chosen.input is None else read_records(chosen.input, ("question",))
     retriever = open_retriever(chosen)
-    retriever.ranked([], chosen.k, chosen.law)  # a law that is none is told before a model is loaded
+    retriever.ranked([], chosen.k, chosen.law)  # an unknown law is reported before a model is loaded
     folder = OpenFolder(chosen.out, head) if chosen.out else None
     try:
         with open_backend(chosen, folder.date if folder else None) as backend:

@@ -10,10 +10,10 @@ from rl.errors import UserError
 
 
 def read_records(path: Path, needed: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Objects of a JSONL file, each with the ``needed`` texts, blank lines aside.
+    """Objects of a JSONL file, each with the ``needed`` texts; blank lines are skipped.
 
     Raises:
-        UserError: naming file and line of what can't be read, or if the file holds none.
+        UserError: naming file and line that can't be read, or if the file holds no object.
     """
     found = []
     try:

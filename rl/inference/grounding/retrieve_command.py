@@ -1,4 +1,4 @@
-"""``python -m rl.inference retrieve "问题"``: the articles that may answer a question, or prompts that carry them.
+"""``python -m rl.inference retrieve "问题"``: the articles that may answer a question, or prompts with them.
 
 python -m rl.inference retrieve 酒后驾车怎么处罚 --k 5 --law 刑法
 python -m rl.inference retrieve --input questions.jsonl --method hybrid --model FOLDER --prompts prompts.jsonl
@@ -22,14 +22,14 @@ from curricula.statutes import law_read
 from curricula.statutes.options import add_law, use_options
 from rl.errors import UserError
 from rl.inference.backend import Messages
-from rl.inference.grounding.grounded import ground
+from rl.inference.grounding.grounded_answer import ground
 from rl.inference.grounding.questions import read_records
-from rl.inference.options import positive
+from rl.inference.model_options import positive
 from rl.retrieval.passages import statute_passages
 from rl.retrieval.retriever import CACHE, METHODS, Hit, Retriever, retriever
 
 BUDGET = 3_000
-"""Tokens of a prompt, unless another number is asked for."""
+"""Default limit on the tokens of a prompt."""
 
 
 @command(UserError, DataError, OSError)
@@ -93,7 +93,7 @@ def open_retriever(chosen: argparse.Namespace) -> Retriever:
 
 
 def law_said() -> str:
-    """Which law was read, for people."""
+    """A note on which law was read."""
     read = law_read()
     return f"law in force on {read['as_of']}; newest text of the package {read['snapshot']}"
 

@@ -1,6 +1,6 @@
 """``python -m rl.inference verify FILE.jsonl``: citations of answers checked against the law of a day.
 
-A line is {"answer": …}, with "articles" (as ``retrieve --prompts`` writes them) where the answer was given some.
+A line is {"answer": …}, with "articles" (as ``retrieve --prompts`` writes them) where the prompt had some.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from curricula.statutes.options import add_law, use_options
 from rewards.parsing import article_refs
 from rewards.statute_check import article_of
 from rl.errors import UserError
-from rl.inference.grounding.grounded import verify
+from rl.inference.grounding.grounded_answer import verify
 from rl.inference.grounding.questions import read_records
 from rl.retrieval.passages import Passage
 

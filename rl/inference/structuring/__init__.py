@@ -1,1 +1,1 @@
-"""Judgments as JSON: sections and elements, by rules and, where asked, a model."""
+"""Judgments as JSON: sections and elements, by rules and, on request, a model."""

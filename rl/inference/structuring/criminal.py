@@ -9,8 +9,8 @@ from typing import Any
 import regex
 
 from rewards.parsing import fine, known_charges, term
-from rl.inference.structuring.elements import Element, number
-from rl.inference.structuring.text import steadily
+from rl.inference.structuring.element_schema import Element, number
+from rl.inference.structuring.judgment_text import steadily
 
 _WHO = (
     r"(?:上诉人\(原审被告人\)|原审被告人|被告单位|被告人|上诉人)[ \t]?"
@@ -68,15 +68,15 @@ _MARKS: tuple[tuple[str, str], ...] = (
 )
 _CIRCUMSTANCES = tuple((kind, regex.compile(pattern)) for kind, pattern in _MARKS)
 _DENIED_BY_NATURE = frozenset({"minor", "attempt"})
-"""Circumstances whose own words hold 未 or 不."""
+"""Circumstances whose name holds 未 or 不."""
 MOST = 200
 
 
 def sentence_elements(text: str, start: int, end: int, accused: Sequence[str] = ()) -> list[Element]:
     """One for each defendant that the ruling convicts or acquits: charges, term and probation in months, fine in yuan.
 
-    Where punishments are joined, the one that is executed (决定执行) counts. What the ruling revokes is no sentence of
-    it; what it upholds or confirms (维持, 核准) is. ``accused``: names that may stand without 被告人 before them.
+    Where punishments are joined, the one that is executed (决定执行) counts. A sentence that the ruling revokes is left
+    out; one that it upholds or confirms (维持, 核准) counts. ``accused``: names that may stand without 被告人.
     """
     text = text[:start] + _without_notes(text[start:end])
     places = convictions(text, start, end, accused)
@@ -118,7 +118,7 @@ def _with(before: str, accused: Sequence[str]) -> list[str]:
 
 
 def convictions(text: str, start: int, end: int, accused: Sequence[str] = ()) -> list[regex.Match[str]]:
-    """Where a ruling says of whom it convicts (or acquits) of what, without what it revokes, in order."""
+    """Places where a ruling convicts or acquits somebody of a charge, in order, without what it revokes."""
     patterns = [CONVICTED, _CONFIRMED, _COMMUTED]
     names = [regex.escape(name) for name in dict.fromkeys(accused) if len(name) >= 2][:MOST]
     if names:
@@ -137,7 +137,7 @@ def convictions(text: str, start: int, end: int, accused: Sequence[str] = ()) ->
 
 
 def _item_start(text: str, start: int, place: int) -> int:
-    """Where the numbered item or the sentence begins in which a place stands."""
+    """Beginning of the numbered item, or else of the sentence, that holds a place."""
     begin = max(start, text.rfind("。", start, place) + 1, text.rfind("\n", start, place) + 1)
     for mark in _ITEM.finditer(text, begin, place):
         begin = mark.start()
@@ -160,8 +160,8 @@ def _without_notes(ruling: str) -> str:
 
 
 def _joined(earlier: Element | None, value: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What two convictions of one defendant say together, where no joined punishment is named: an upheld part of a
-    sentence and the changed one. The later wins where both speak."""
+    """Two convictions of one defendant as one, where no joined punishment is named: an upheld part of a sentence and
+    the changed part. Where both name a value, the later one counts."""
     if earlier is None or value is None:
         return value
     parts = {key: earlier.value[key] for key in value}
@@ -238,9 +238,9 @@ def charge_elements(
 
 
 def circumstance_elements(text: str, start: int, end: int, defendants: Sequence[str]) -> list[Element]:
-    """What the court finds for or against a defendant, and whether it finds it: 不构成自首 is not present.
+    """Circumstances for or against a defendant, and whether the court finds them: 不构成自首 is not present.
 
-    ``defendants`` of the value are those named before it in its clause, else in the clauses before in its sentence.
+    ``defendants`` of the value are those named before it in its clause, else in the earlier clauses of its sentence.
     """
     found: dict[tuple[str, tuple[str, ...], bool], Element] = {}
     for kind, pattern in _CIRCUMSTANCES:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from rl.inference.structuring.claims_and_fees import claim_elements, fee_elements
 from rl.inference.structuring.criminal import (
     charge_elements,
     circumstance_elements,
     reduction_elements,
     sentence_elements,
 )
-from rl.inference.structuring.elements import Element
+from rl.inference.structuring.element_schema import Element
 from rl.inference.structuring.grounds import article_elements, outcome_element
 from rl.inference.structuring.header import (
     NUMBER,
@@ -20,22 +21,21 @@ from rl.inference.structuring.header import (
     instance_of,
     kind_of,
 )
-from rl.inference.structuring.money import claim_elements, fee_elements
+from rl.inference.structuring.judgment_text import aligned
 from rl.inference.structuring.payments import payment_elements
 from rl.inference.structuring.sections import split
 from rl.inference.structuring.signature import date_elements, signature_elements
-from rl.inference.structuring.text import aligned
 
 ACCUSED = ("被告人", "原审被告人", "被告单位", "原审被告单位")
 _SIDES = ("委托", "法定", "诉讼代理人", "辩护人", "负责人", "指定", "公诉机关", "原公诉机关", "抗诉机关", "被害人")
-"""How the roles begin of those who are not parties themselves."""
+"""First characters of the roles that are not parties themselves."""
 
 
 def structure(text: str) -> dict[str, Any]:
     """Sections and elements of a judgment, by rules, in the shape of ``elements.SCHEMA``. Never raises.
 
     Places are characters of ``text``. A text that is no judgment (fewer than two of title, case number, 本院认为 and
-    判决如下) has no elements; ``complete`` tells whether it has a ruling with a judge or a date after it.
+    判决如下) has no elements; ``complete`` is whether it has a ruling with a judge or a date after it.
     """
     plain = aligned(text)
     sections = split(plain)
@@ -76,7 +76,7 @@ def _elements(text: str, places: dict[str, tuple[int, int]], kind: str, instance
         found += cause_element(text, 0, places.get("facts", places.get("reasoning", (size, size)))[0], names)
         found += claim_elements(text, *places["claims"]) if "claims" in places else []
         found += fee_elements(text, ruling[0], size) if ruling else []
-    basis = reasoning or ruling  # what a ruling cites besides are the rules on interest for delay
+    basis = reasoning or ruling  # the other articles in a ruling are the rules on interest for delay
     found += article_elements(text, *basis) if basis else []
     if ruling:
         found += payment_elements(text, *ruling, [(e.value["role"], e.value["name"]) for e in parties])

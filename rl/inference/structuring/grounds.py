@@ -6,8 +6,8 @@ import regex
 
 from curricula.numerals import to_int
 from rewards.parsing import ArticleRef, article_refs
-from rl.inference.structuring.elements import Element
-from rl.inference.structuring.text import blocks, steadily
+from rl.inference.structuring.element_schema import Element
+from rl.inference.structuring.judgment_text import blocks, steadily
 
 _N = r"(?P<number>[一二三四五六七八九十]{1,3}|\d{1,2})"
 _PARAGRAPH = regex.compile(
@@ -16,12 +16,12 @@ _PARAGRAPH = regex.compile(
 _ITEM = regex.compile(rf"[、,和及](?P<place>第?\(?{_N}\)?项)")
 _LISTED = regex.compile(rf"(?<=[、和及])第?{_N}(?=(?:[、和及]第?[一二三四五六七八九十\d]{{1,3}})*\s?款)")
 _NO_LAW = ("合同", "协议", "协议书", "章程")
-"""How the names of what parties agreed end; its articles are no law."""
+"""Endings of the names of agreements between parties; their articles are not law."""
 MOST = 200
 
 
 def article_elements(text: str, start: int, end: int) -> list[Element]:
-    """Articles that are cited with their law; the same place of a law once."""
+    """Articles that are cited with their law, each place of a law once."""
     found: dict[tuple[object, ...], Element] = {}
     for begin, piece in blocks(text, start, end):
         for ref in steadily(article_refs, piece) or []:

@@ -1,4 +1,4 @@
-"""Court, case number, kind of document, parties and cause: what stands at the beginning of a judgment."""
+"""Court, case number, kind of document, parties and cause: the beginning of a judgment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 import regex
 
-from rl.inference.structuring.elements import Element
+from rl.inference.structuring.element_schema import Element
 
 Kind = Literal["criminal", "civil", "administrative", "other"]
 Instance = Literal["first", "second", "retrial", "review", "commutation"]
@@ -36,7 +36,7 @@ PARTY = regex.compile(
     r"(?P<name>(?:[^,，。;:、\n()\[\]\s]|\([^()\n]{1,12}\)(?=\p{Han})|(?<=\p{Han})[ \t](?=\p{Han}(?:,|\n))){1,60})"
 )
 _CLAIMED = regex.compile(r"(?:自报|自称|自述|化名)(?:姓名|名)?[:]?")
-"""A name that nothing but the person's word stands for."""
+"""After these words a name rests only on what the person said."""
 _TOLD = regex.compile(
     r"(?P<name>[^因曾犯到于]{2,5}|.[^因犯到]{1,4})(?:曾因|曾于|因(?=涉|犯|本|吸|盗|寻|酒|\p{Han}{2})|犯|到庭)"
 )
@@ -119,7 +119,7 @@ def header_elements(text: str, end: int) -> list[Element]:
 
 
 def cause_element(text: str, start: int, end: int, names: Sequence[str]) -> list[Element]:
-    """What a civil or administrative case is about: 买卖合同纠纷 before 一案, without the parties' names."""
+    """The cause of a civil or administrative case: 买卖合同纠纷 before 一案, without the parties' names."""
     match = _CAUSE.search(text, start, end)
     if match is None:
         return []

@@ -1,4 +1,4 @@
-"""Who is ordered to pay whom how much, read clause by clause from the items of a ruling."""
+"""Payments that a ruling orders: who pays whom how much, read clause by clause from its items."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import pairwise
 import regex
 
 from curricula.numerals import to_int
-from rl.inference.structuring.elements import Element
-from rl.inference.structuring.money import FEE, sums_in
+from rl.inference.structuring.claims_and_fees import FEE, sums_in
+from rl.inference.structuring.element_schema import Element
 
 _ITEM = regex.compile(r"(?:^|\n|(?<=[:;。]))[ \t]*(?:[一二三四五六七八九十]{1,3}|\d{1,2})[ \t]?[、.][ \t]?")
 _CLAUSE = regex.compile(r"[;。\n]")
@@ -20,13 +20,13 @@ _PAY = regex.compile(
 _PAID_BEFORE = regex.compile(
     r"由(?P<payer>[^;。\n]{1,80}?)(?:负责|共同|连带|各自)?(?:承担|赔偿|赔付|支付|给付|负担|清偿|补偿)"
 )
-"""A sum that stands before who pays it: 超出部分三万元由被告某某承担."""
+"""A sum before its payer: 超出部分三万元由被告某某承担."""
 _TOTAL = regex.compile(r"(?:合计|共计|总计|共|计)(?:人民币|为|:)?[ \t]?$")
 _NET = regex.compile(r"(?:还应当?|还需|尚应|尚需|仍应|仍需|实际应?|余款|剩余)[^,;。\n\d]{0,20}$")
-"""Before the sum that is left to pay: 扣除已付的三万元，还应赔偿六万元."""
+"""Before the sum that remains to be paid: 扣除已付的三万元，还应赔偿六万元."""
 _INSTALMENT = regex.compile(r"[,;][^,;。\n]{2,40}前(?:一次性)?(?:支付|给付|付清|偿还|归还|返还|付)|余款")
 _RAISED = regex.compile(r"(?:由|随)(?P<who>[^,;。\n]{1,40}?)(?:负责|直接|携带)?(?:抚养|抚育|共同生活|生活)")
-"""Who has the child: he is paid for it."""
+"""The person who raises the child receives the payments for it."""
 _OWED = regex.compile(r"(?:尚)?欠(?:付)?(?P<who>[^,;。\n]{1,40})")
 _JOINTLY = regex.compile(r"(?<!不)承担(?:共同)?连带|连带(?:清偿|赔偿|支付|返还|偿还|承担)")
 _ITEM_NUMBER = regex.compile(r"第(?P<number>[一二三四五六七八九十\d]{1,3})项")
@@ -38,18 +38,18 @@ _MORE = regex.compile(
 """Between two sums of which each is to be paid: 租金三万元及违约金五千元."""
 _EVERY = regex.compile(r"每(?:人)?(?:每)?[年月日天]\p{Han}{0,4}$")
 _SHORT = r"\((?:以下)?(?:均)?简称:?[\"“]?(?P<short>[^()\"”、,;。]{2,20})"
-"""After a name: how the judgment calls it from then on."""
+"""After a name: its short form in the rest of the judgment."""
 MOST = 200
 Party = tuple[str, str, str]
 """Role, name, and how the name is written."""
 
 
 def payment_elements(text: str, start: int, end: int, known: Sequence[tuple[str, str]]) -> list[Element]:
-    """The payments that a ruling orders: who pays, who is paid, in yuan. One for each clause that names a payer, or a
-    payment of a sum; of several sums of a payment their total where the clause gives one, else what is left to pay,
-    else the first. Each instalment is one. Who answers jointly for the payments of other items pays with their payers.
+    """The payments that a ruling orders: payer, payee, yuan. There is one for each clause that names a payer or a sum
+    to pay. Of several sums the total counts where the clause gives one, else what remains to be paid, else the first.
+    Each instalment is a payment. A person who is jointly liable for other items is added to their payers.
 
-    ``known``: (role, name) of the parties in the header. Court fees are no payments.
+    ``known``: (role, name) of the parties in the header. Court fees are not payments.
     """
     parties = _with_short_names(text, known)
     starts = [match.start() for match in _ITEM.finditer(text, start, end)] or [start]
@@ -69,8 +69,8 @@ def payment_elements(text: str, start: int, end: int, known: Sequence[tuple[str,
 
 
 def _join(clause: str, parties: Sequence[Party], by_item: list[list[Element]], before: list[Element]) -> None:
-    """Add who answers jointly (对第二项债务承担连带责任) to the payers of the items that the clause names, else of the
-    payments of the debtor whom it names, else of those before it."""
+    """Add the jointly liable (对第二项债务承担连带责任) to the payers of the items that the clause names, else of the
+    payments of the debtor that it names, else of the payments before it."""
     jointly = _JOINTLY.search(clause)
     if jointly is None or _REFUSED.search(clause, 0, jointly.start()) or "补充" in clause:
         return
@@ -89,7 +89,7 @@ def _join(clause: str, parties: Sequence[Party], by_item: list[list[Element]], b
 def _payment(
     text: str, start: int, end: int, parties: Sequence[Party], earlier: list[str], whose: list[str]
 ) -> tuple[list[Element], list[str]]:
-    """The payments of a clause, and the payers that a later clause of the item goes on with."""
+    """The payments of a clause, and the payers for later clauses of the item that name none."""
     fee = FEE.search(text, start, end)
     end = fee.start() if fee else end
     verb = _PAY.search(text, start, end)
@@ -130,7 +130,7 @@ def _payment(
 
 
 def _each(text: str, sums: list[tuple[int, int, int | float, bool]]) -> list[tuple[int, int, int | float, bool]]:
-    """The first of several sums and those that are to be paid as well: 租金三万元及违约金五千元."""
+    """The first of several sums and those to be paid in addition: 租金三万元及违约金五千元."""
     found = sums[:1]
     for before, one in pairwise(sums):
         if not _MORE.fullmatch(text, before[1], one[0]):
@@ -155,7 +155,7 @@ def _instalment(text: str, start: int, place: int) -> bool:
 
 
 def _mentioned(piece: str, parties: Sequence[Party]) -> list[str]:
-    """Parties that a piece names, in the order in which it does; where it only says 原告 or 被告, all of that side."""
+    """Parties that a piece names, in its order; where it only says 原告 or 被告, all parties of that side."""
     full = {written: name for _, name, written in parties}
     places = {written: piece.find(written) for written in full if written in piece}
     inside = {a for a in places for b in places if a != b and a in b and piece.count(a) == piece.count(b)}
@@ -173,12 +173,12 @@ def _clauses(text: str, start: int, end: int) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     for first, last in pairwise(sorted({start, *cuts, end})):
         handed = [match.start() for match in _PAID_BEFORE.finditer(text, first, last)]
-        inner = {text.rfind(",", first, at) + 1 for at in handed[1:]} - {0}  # one clause for each who pays
+        inner = {text.rfind(",", first, at) + 1 for at in handed[1:]} - {0}  # one clause for each payer
         found += pairwise(sorted({first, *inner, last}))
     return found
 
 
 def _first_from(text: str, start: int, end: int) -> int:
-    """Where an item comes to who pays: 由被告…; its beginning where it never says 由."""
+    """Where an item begins to name its payers: 由被告…; its beginning if it has no 由."""
     at = text.find("由", start, end)
     return at if at >= 0 else start

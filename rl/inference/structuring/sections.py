@@ -13,9 +13,9 @@ SectionName = Literal["header", "procedure", "claims", "prior", "facts", "reason
 
 _RULING = regex.compile(r"(?:判\s?决|裁\s?定|决\s?定)\s?如\s?下\s?:?")
 _AGREED = regex.compile(r"(?:自愿)?达成(?:如下|以下)(?:调解)?协议(?:如下)?\s?:?|达成(?:调解)?协议如下\s?:?")
-"""Before what the parties of a mediated case agreed, in the court's document of it (调解书)."""
+"""Before the agreement of the parties in a mediated case, in the court's document (调解书)."""
 _OTHERS = regex.compile(r"(?:一审|原审|仲裁)[^。;\n]{0,30}$")
-"""Before 判决如下, whose ruling it is: not this court's."""
+"""Before 判决如下: the ruling of another court."""
 _REASONING = regex.compile(r"(?:本院|合议庭)(?:经审查|经审理|综合)?认为")
 _FACTS = regex.compile(
     r"(?:经(?:法庭)?(?:公开)?(?:开庭)?审理,?(?:本院)?(?:现)?查明|本院(?:经审理|经审查|二审|再审|审理)?(?:认定|查明|确认)"
@@ -56,7 +56,7 @@ def split(text: str) -> list[Section]:
     """The sections of an aligned text, in order; together they are the whole text, and none is empty.
 
     A section begins with the sentence that announces it, the ruling with the words 判决如下. A judgment that is cut off
-    lacks its last sections; a text that announces nothing is one header.
+    lacks its last sections. A text without such sentences is one header.
     """
     ruling = _last_ruling(text)
     body = len(text) if ruling is None else ruling
@@ -88,7 +88,8 @@ def split(text: str) -> list[Section]:
 
 
 def _last_ruling(text: str) -> int | None:
-    """Where this court's ruling begins: the last one, unless its reasoning only follows, or it is the court below's."""
+    """Where this court's ruling begins: at the last 判决如下 that the reasoning does not follow and that is not the
+    lower court's."""
     reasonings = [match.start() for match in _REASONING.finditer(text)]
     prior = _PRIOR.search(text)
     title = TITLE.search(text, 0, 2_000)

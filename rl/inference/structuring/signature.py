@@ -5,8 +5,8 @@ from __future__ import annotations
 import regex
 
 from rewards.parsing import dates
-from rl.inference.structuring.elements import Element
-from rl.inference.structuring.text import steadily
+from rl.inference.structuring.element_schema import Element
+from rl.inference.structuring.judgment_text import steadily
 
 MOST = 200
 """Elements of one name."""
@@ -22,7 +22,7 @@ _ANNEX = regex.compile(
 )
 """What may follow the signatures: the articles that were applied, word for word."""
 _ZERO = "0OoΟοОо○◯零"
-"""Signs that are written for 〇 in a year."""
+"""Characters written for 〇 in a year."""
 _DAY = r"[\d一二三四五六七八九十]{1,3}"
 DATE = regex.compile(
     rf"(?<!\d)(?:\d{{4}}|[〇一二三四五六七八九{_ZERO}]{{4}})\s{{0,8}}[年/.\-]"
@@ -34,7 +34,7 @@ _ALIKE = str.maketrans(dict.fromkeys(_ZERO[1:], "〇"))
 
 
 def signature_elements(text: str, start: int) -> list[Element]:
-    """Judges and the date of the judgment, which stand at or after ``start``; the date may be missing."""
+    """Judges and the date of the judgment, at or after ``start``; the date may be missing."""
     first = _FIRST.search(text, start)
     if first is None:
         return date_elements(text, start, "judgment_date")[-1:]
@@ -52,8 +52,8 @@ def signature_elements(text: str, start: int) -> list[Element]:
 
 
 def _name(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """Where a name stands after a title, up to the next title, date or remark; one of single characters may be spaced
-    out: 王  某."""
+    """The place of a name after a title, up to the next title, date or remark. Its characters may be spaced out:
+    王  某."""
     while start < end and text[start] in " \t:":
         start += 1
     line = text.find("\n", start, end)
@@ -85,6 +85,6 @@ def date_elements(text: str, start: int, name: str) -> list[Element]:
 
 
 def _plain(written: str) -> str:
-    """A date without the spaces in it, and with one sign for zero in a Chinese year."""
+    """A date without spaces, with one character for zero in a Chinese year."""
     year, rest = written[:4], "".join(written[4:].split())
     return (year if year.isdigit() else year.translate(_ALIKE).replace("0", "〇")) + rest.replace("元月", "1月")

@@ -3,9 +3,9 @@
 python -m rl.inference structure judgments/ --out judgments.jsonl
 python -m rl.inference structure judgments/ --out judgments.jsonl --server URL --served-model NAME
 
-A line is {"file", "sha256", "document"} or {"file", "error"}. With a model, which is asked for what the rules did not
-find, it also has {"model", "faults"}. What an earlier run has done is not done again, unless the file has changed or
-failed.
+A line is {"file", "sha256", "document"} or {"file", "error"}. With a model, which is asked for the elements that the
+rules did not find, it also has {"model", "faults"}. Files that an earlier run has done are skipped, unless they changed
+or failed.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from curricula.command import command, resumable
 from rl.errors import UserError
 from rl.files import digest
 from rl.inference.journal import BATCH, JsonLines, write_texts
-from rl.inference.options import Sized, add_model, identity, open_backend, positive, prompt_room
+from rl.inference.model_options import Sized, add_model, identity, open_backend, positive, prompt_room
 from rl.inference.structuring.document import structure
-from rl.inference.structuring.elements import check_document
-from rl.inference.structuring.model import complete, missing
-from rl.inference.structuring.text import read_text
+from rl.inference.structuring.element_schema import check_document
+from rl.inference.structuring.judgment_text import read_text
+from rl.inference.structuring.model_elements import complete, missing
 
 SHOWN = 20
-"""Errors, and faults of a model's answers, that are printed; all of them are in the file."""
+"""Most errors, and most faults of a model's answers, that are printed; the file holds all."""
 AT_ONCE = 256
-"""Documents that a model is asked about together."""
+"""Documents in one call of the model."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Earlier:
 
 @command(UserError, ClusterError, OSError)
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 when every file is structured, 1 when some could not be, 2 when nothing could be begun or the model fails."""
+    """0 when every file is structured, 1 when some failed, 2 when the start or the model failed."""
     chosen = _parser().parse_args(argv)
     with resumable(chosen.out):
         asks = chosen.model or chosen.server or chosen.served_model or chosen.backend
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(
     chosen: argparse.Namespace, files: Sequence[Path], earlier: dict[str, Earlier], model: str | None
 ) -> list[dict[str, Any]]:
-    """Structure what is not done yet; returns the new lines. In the end the file has one line a document, in order."""
+    """Structure the files that are not done yet; returns the new lines. At the end the file has one line a document."""
     todo = [path for path in files if not _done(path, earlier.get(str(path)), model)]
     found: dict[str, dict[str, Any]] = {}
     columns = (TextColumn("structuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -116,7 +116,7 @@ def _run(
 
 
 def _done(path: Path, earlier: Earlier | None, model: str | None) -> bool:
-    """Whether an earlier run has structured the file as it is now, and asked the model if one is to be asked."""
+    """Whether an earlier run has structured the present content of the file, with the model if there is one."""
     if earlier is None or earlier.sha256 is None or (model is not None and earlier.model != model):
         return False
     try:
@@ -126,14 +126,14 @@ def _done(path: Path, earlier: Earlier | None, model: str | None) -> bool:
 
 
 def _line(path: Path) -> tuple[dict[str, Any], str]:
-    """(line, text) of a file by the rules."""
+    """(line, text) of a file, by the rules."""
     try:
         found, text = digest(path), read_text(path)
         document = structure(text)
         check_document(document)
     except UserError as error:
         return {"file": str(path), "error": str(error)}, ""
-    except Exception as error:  # a batch goes on after a document that trips a rule
+    except Exception as error:  # the other documents go on if a rule fails on one
         return {"file": str(path), "error": f"{path} can't be structured ({type(error).__name__}: {error})"}, ""
     return {"file": str(path), "sha256": found, "document": document}, text
 
@@ -146,10 +146,10 @@ def _complete(
     max_tokens: int,
     keep: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Ask the model for what the rules did not find. A document that it gives no answer to is an error.
+    """Ask the model for the elements that the rules did not find. A document without an answer is an error.
 
     Raises:
-        UserError: if it gives none at all.
+        UserError: if the model gives no answer at all.
     """
     documents = {name: line["document"] for name, line in lines.items()}
     waiting = dict(lines)
@@ -164,7 +164,7 @@ def _complete(
         if all(name in waiting for name in documents if missing(documents[name])):
             raise
         for name in waiting:
-            keep({"file": name, "error": f"{name} has no answer of the model: {error}"})
+            keep({"file": name, "error": f"{name} got no answer from the model: {error}"})
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
@@ -182,7 +182,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 
 def _earlier(out: Path, model: str | None) -> dict[str, Earlier]:
-    """The last line of each file that an earlier run left; a line cut short is taken out.
+    """The last line of each file in the results of an earlier run; a line cut short is removed.
 
     Raises:
         UserError: if ``out`` is a file of another kind, or holds documents that another model has completed.

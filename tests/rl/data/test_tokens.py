@@ -1,4 +1,4 @@
-"""Batches of token ids are those of the one-by-one way, and a kept set is found again, or made again."""
+"""Token ids in batches equal those made one by one, and a kept set is found again, or made again."""
 
 import json
 import random
@@ -164,7 +164,7 @@ def test_rows_of_an_epoch_are_shuffled_once_and_are_what_they_were():
 
 
 class Trainer:
-    """Stands in for the engine: every token's log-probability is minus a thousandth of its id."""
+    """In place of the engine: every token's log-probability is minus a thousandth of its id."""
 
     def __init__(self):
         self.sizes = []

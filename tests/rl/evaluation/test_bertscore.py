@@ -42,7 +42,7 @@ def test_each_token_is_matched_with_the_most_similar_one(folder, layer):
     cosines = embeddings(folder, given, layer) @ embeddings(folder, wanted, layer).T
     precision = cosines.max(1).values[1:-1].mean()  # [CLS] and [SEP] are matched, not counted
     recall = cosines.max(0).values[1:-1].mean()
-    found = BertScore(folder, layer)([given, "罪"], [wanted, "有罪有罪有罪有罪"])[0]  # beside a pair of other lengths
+    found = BertScore(folder, layer)([given, "罪"], [wanted, "有罪有罪有罪有罪"])[0]  # with a pair of other lengths
     expected = (precision.item(), recall.item(), (2 * precision * recall / (precision + recall)).item())
     assert tuple(found) == pytest.approx(expected, abs=1e-6)
 
@@ -69,7 +69,7 @@ def test_texts_of_a_benchmark_are_compared_on_demand(folder, tmp_path, capsys):
     assert told["bertscore_precision"] == pytest.approx((each[0].precision + 1) / 2, abs=1e-6)
     path.write_text('{"input": "", "output": "A", "answer": "A"}')
     assert main([*command, "1_1", "--bertscore", str(folder), "--bertscore-layer", "2"]) == 0
-    assert "bertscore_f1" not in json.loads(capsys.readouterr().out)  # letters are no texts
+    assert "bertscore_f1" not in json.loads(capsys.readouterr().out)  # letters are not texts
 
 
 def test_sections_of_a_judgment_are_compared(folder, tmp_path, capsys):
@@ -94,4 +94,4 @@ def test_what_does_not_fit_is_told(folder, tmp_path, capsys):
     assert main([*command, "--bertscore", str(folder)]) == 2
     assert "JEC-QA has no texts to compare; leave out --bertscore" in capsys.readouterr().err
     assert main([*command, "--bertscore", str(tmp_path / "none")]) == 2
-    assert "is no folder; BERTScore needs one" in capsys.readouterr().err
+    assert "is not a folder; BERTScore needs" in capsys.readouterr().err

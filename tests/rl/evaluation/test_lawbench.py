@@ -11,9 +11,9 @@ import pytest
 from rl.errors import UserError
 from rl.evaluate import main
 from rl.evaluation.benchmark import Question
+from rl.evaluation.benchmark_files import entries
 from rl.evaluation.benchmarks.lawbench import BENCHMARK
-from rl.evaluation.data import entries
-from rl.evaluation.metrics.lawbench import NOT_ASKED
+from rl.evaluation.metrics.lawbench_rules import NOT_ASKED
 from rl.evaluation.score_command import score_task
 
 ROOT = os.environ.get("THEMIS_BENCHMARKS")
@@ -62,12 +62,12 @@ def distance(a, b):
         ("3-4", "二年", "刑期:24个月", 1, 0, 1),
         ("3-4", "不知道", "刑期:24个月", 0, 1, 0),
         ("3-7", "共计50000元", "上文涉及到的犯罪金额:50000.0元。", 1, 0, 1),
-        ("3-7", "五万元", "上文涉及到的犯罪金额:50000.0元。", 0, 1, 1),  # Arabic numerals alone upstream
+        ("3-7", "五万元", "上文涉及到的犯罪金额:50000.0元。", 0, 1, 1),  # only Arabic numerals upstream
         ("3-7", "1000元或50000元", "上文涉及到的犯罪金额:50000.0元。", 1, 0, 0),  # every number counts upstream
     ],
 )  # fmt: skip
 def test_metrics_by_hand(task, prediction, reference, score, abstained, fixed):
-    if score is None:  # a reference of another form is told
+    if score is None:  # a reference of another form is reported
         with pytest.raises(UserError, match="question 0"):
             scored(task, prediction, reference)
         return

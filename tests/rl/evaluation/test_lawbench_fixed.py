@@ -1,4 +1,4 @@
-"""LawBench's ``fixed`` column reads an answer in its own form with text around it; ``score`` is as published."""
+"""LawBench's ``fixed`` column reads an answer with text around it; ``score`` is as published."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Predictions find their questions by what was asked, in whatever order and shape the file has them."""
+"""Predictions find their questions by the prompt, in any order and form of the file."""
 
 import json
 import random

@@ -9,7 +9,7 @@ import pytest
 from rl.evaluate import COMMANDS
 from rl.evaluation.benchmark import Question
 from rl.evaluation.benchmarks import BENCHMARKS
-from rl.evaluation.metrics import overlap
+from rl.evaluation.metrics import text_overlap
 from rl.evaluation.predictions import in_order, read_predictions
 from rl.evaluation.scoring import answered
 
@@ -44,7 +44,7 @@ def test_4_an_empty_prediction_does_not_move_the_others():
     found = scored("lexeval", "5_4", [("", "盗窃罪"), ("合同无效", "合同无效"), ("", "诈骗"), ("有期徒刑", "有期徒刑")])
     assert [one.score for one in found.per_question] == pytest.approx([0, 1, 0, 1])
     assert [one.fixed for one in found.per_question] == pytest.approx([0, 1, 0, 1])
-    assert overlap.lexeval("", "盗窃罪") == 0.0
+    assert text_overlap.lexeval("", "盗窃罪") == 0.0
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -58,7 +58,7 @@ def test_the_cost_of_replacing(one, other, cost):
         ("甲对乙", "乙对甲", {(0, 3, "乙对甲"): 1}),  # two replaced by each other
         ("“甲乙", "甲乙“", {(0, 3, "甲乙“"): 1, (0, 1, ""): 1, (3, 3, "“"): 1}),  # the same, but marks do not move
         ("甲乙", "甲甲丙", {(0, 0, "甲"): 1, (1, 2, "丙"): 1, (1, 2, "甲丙"): 1}),  # two ways for 2.417
-        ("证据", "證據", {}), ("證据", "證据", {(0, 1, "证"): 1}),  # what is corrected is simplified alone
+        ("证据", "證據", {}), ("證据", "證据", {(0, 1, "证"): 1}),  # only the correction is simplified
         ("证据", "沒有錯誤", {}), ("证据", "无法标注", {(-1, -1, ""): 1}),  # ChERRANT's notes
         ("证据", "", {(0, 2, "无"): 1}),
         ("一二三四五六七八九十甲乙", "丙", {(0, 12, "丙"): 1}),

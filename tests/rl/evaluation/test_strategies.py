@@ -65,7 +65,7 @@ def run_strategies(policy, helper, **changes):
 
 
 class Likes:
-    """An outcome model: the more right letters, the better; nothing for an answer that says 空."""
+    """An outcome model: the more right letters, the better; no score for the answer 空."""
 
     def scores(self, pairs):
         return [None if "空" in answer.text else sum(letter in answer.text for letter in "AB") for _, answer in pairs]

@@ -1,4 +1,4 @@
-"""Votes of reviewers: none is lost, none counts twice, and win rates by hand."""
+"""Votes of reviewers: no vote is lost or counted twice, and win rates are checked by hand."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The web page of evaluations: what its functions say, and a browser that uses it."""
+"""The web page of evaluations: its functions, and a browser that uses it."""
 
 import itertools
 import json
@@ -18,14 +18,14 @@ from rl.errors import UserError
 from rl.evaluate import main
 from rl.evaluation.web import evaluations, review, side_by_side, single_answers
 from rl.evaluation.web.jobs import Jobs, tail
+from rl.evaluation.web.page_settings import PageSettings
 from rl.evaluation.web.pairs import pairs
-from rl.evaluation.web.runs import answered, find_runs, read_run
-from rl.evaluation.web.settings import PageSettings
+from rl.evaluation.web.run_folders import answered, find_runs, read_run
 from rl.evaluation.web.votes import Vote, Votes
 from rl.inference.backend import KEY_ENV
 from tests.conftest import ROOT
 from tests.rl.browser import chromium, needs_chinese_font
-from tests.rl.evaluation.evaluations import HOSTILE, evaluation
+from tests.rl.evaluation.scripted_evaluations import HOSTILE, evaluation
 from tests.rl.server import Server
 
 NUMBERS = {
@@ -135,8 +135,8 @@ def test_answers_are_filtered_escaped_and_their_citations_checked(settings):
         ({"tasks": ["agee"]}, "has no task agee"),
         ({"tasks": ["--model=/etc"]}, "has no task --model"),
         ({"backend": "shell"}, "no backend shell"),
-        ({"server": "file:///etc/passwd"}, "no address of a server"),
-        ({"server": "http://user:secret@host/"}, "no address of a server"),
+        ({"server": "file:///etc/passwd"}, "not the address of a server"),
+        ({"server": "http://user:secret@host/"}, "not the address of a server"),
         ({"served": " "}, "needs the name of the model"),
         ({"backend": "vllm", "model": "../elsewhere"}, "is not below"),
         ({"backend": "vllm", "model": ""}, "the model \\(none\\)"),
@@ -145,7 +145,7 @@ def test_answers_are_filtered_escaped_and_their_citations_checked(settings):
         ({"numbers": NUMBERS | {"seed": 0.5}}, "seed must be a whole number"),
         ({"numbers": NUMBERS | {"samples": 4}}, "raise the temperature"),
         ({"judge": "http://127.0.0.1:9/v1", "judge_model": "m"}, "none of these tasks is marked by a judge"),
-        ({"benchmark": "lexeval", "tasks": ["5_1"], "judge_model": "m"}, "\\(none\\) is no address of a server"),
+        ({"benchmark": "lexeval", "tasks": ["5_1"], "judge_model": "m"}, "\\(none\\) is not the address of a server"),
         ({"benchmark": "lexeval", "tasks": ["5_1"], "judge": "http://127.0.0.1:9/v1"}, "into the field Judge model"),
     ],
 )
@@ -203,7 +203,7 @@ def test_an_evaluation_is_started_watched_and_stopped(tmp_path):
         jobs.start(name, options, 5, {}).process.wait(60)
         assert jobs.find(name).state == state
     for name in ("../x", "", ".lock", "a/b", "a b", "x" * 101):
-        with pytest.raises(UserError, match="no name of a run"):
+        with pytest.raises(UserError, match="not a name for a run"):
             jobs.start(name, [], 5, {})
     with pytest.raises(UserError, match="is not running here"):
         jobs.stop("good")
@@ -289,7 +289,7 @@ def test_a_browser_starts_watches_and_stops_an_evaluation_with_a_judge(tab, sett
     tab.type("#server input, #server textarea", "ftp://here")
     tab.type("#served input, #served textarea", "m")
     tab.click("#start")
-    tab.says("#evaluations-message", "is no address of a server")
+    tab.says("#evaluations-message", "is not the address of a server")
     tab.type("#server input, #server textarea", server.url)
     tab.type("#judge input, #judge textarea", server.url)
     tab.click("#start")
@@ -297,7 +297,7 @@ def test_a_browser_starts_watches_and_stops_an_evaluation_with_a_judge(tab, sett
     tab.type("#judge-model input, #judge-model textarea", "m")
     tab.type("#run-name input, #run-name textarea", "by hand")
     tab.click("#start")
-    tab.says("#evaluations-message", "by hand is no name of a run")
+    tab.says("#evaluations-message", "by hand is not a name for a run")
     tab.type("#run-name input, #run-name textarea", "by-hand")
     tab.click("#sampling button")
     tab.type("#limit input", "6")

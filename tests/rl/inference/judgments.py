@@ -1,4 +1,4 @@
-"""Judgments as courts write them, made up: names, companies and places are invented."""
+"""Invented judgments in the form of real ones: names, companies and places are made up."""
 
 CRIMINAL = """\
 江州市东湖区人民法院

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from rl.inference.__main__ import main
 from rl.inference.structuring.document import structure
-from rl.inference.structuring.elements import check_document
-from rl.inference.structuring.model import complete, missing, read_answer
-from rl.inference.structuring.text import aligned
+from rl.inference.structuring.element_schema import check_document
+from rl.inference.structuring.judgment_text import aligned
+from rl.inference.structuring.model_elements import complete, missing, read_answer
 from tests.rl.inference import judgments
 from tests.rl.scripted import Scripted
 from tests.rl.server import Server
@@ -99,7 +99,7 @@ def test_a_civil_judgment_on_a_contract():
     ]
     assert values(document, "court_fee") == [{"yuan": 3025, "about": False}]  # halved
     assert values(document, "outcome") == ["partly_granted"]
-    assert ("民事诉讼法", "第264条", None, None) not in cited(document)  # the rule on late payment is no ground
+    assert ("民事诉讼法", "第264条", None, None) not in cited(document)  # the rule on late payment is not a ground
     assert cited(document)[0] == ("民法典", "第509条", 1, None)
     assert values(document, "judgment_date") == ["2022-05-20"]
     assert "sentence" not in document["elements"]
@@ -114,7 +114,7 @@ def test_an_administrative_judgment_and_one_of_second_instance():
     assert (document["kind"], document["instance"]) == ("civil", "second")
     assert values(document, "outcome") == ["affirmed"]
     assert section(judgments.SECOND, document, "prior").startswith("曹某向一审法院起诉请求")
-    assert cited(document) == [("民事诉讼法", "第177条", 1, 1)]  # not the article of the court below
+    assert cited(document) == [("民事诉讼法", "第177条", 1, 1)]  # not the article of the lower court
     assert "payment" not in document["elements"]
     assert [v["formerly"] for v in values(document, "party")] == ["原审被告", "原审原告"]
 
@@ -126,7 +126,7 @@ def test_what_is_cut_off_and_what_is_no_judgment():
     assert values(document, "charge") == ["盗窃", "诈骗", "掩饰、隐瞒犯罪所得"]  # of the reasoning
     assert "sentence" not in document["elements"] and "judge" not in document["elements"]
     below = judgments.SECOND[: judgments.SECOND.index("本院二审查明")]
-    assert "outcome" not in structure(below)["elements"]  # the ruling of the court below is not this court's
+    assert "outcome" not in structure(below)["elements"]  # the ruling of the lower court is not this court's
     document = structure(judgments.NOT_A_JUDGMENT)
     assert (document["kind"], document["judgment"], document["elements"]) == ("other", False, {})
 
@@ -201,9 +201,9 @@ def test_a_model_is_asked_for_what_rules_missed_and_held_to_the_text():
     (kept,) = found["elements"]["sentence"]
     assert kept["origin"] == "model" and kept["value"] == sentence
     assert text[kept["start"] : kept["end"]] == "对张某甲判三年，罚一万五"
-    assert len(faults) == 3 and any("does not stand" in fault for fault in faults)
+    assert len(faults) == 3 and any("is not in the text" in fault for fault in faults)
     assert values(found, "charge") == values(document, "charge")
-    assert "sentence" not in document["elements"]  # what was given is left as it was
+    assert "sentence" not in document["elements"]  # the given document does not change
     complete({"b": text}, {"b": document}, backend, 10, done)
     assert told["b"][0] == document and "was not asked" in told["b"][1][0] and len(backend.asked) == 1
     assert read_answer("no", text, ("sentence",)) == ([], ["the answer holds no JSON object"])
@@ -221,7 +221,7 @@ def test_the_command_goes_on_after_errors_and_where_it_stopped(tmp_path, capsys)
     assert first["document"] == structure(judgments.CRIMINAL) and second["document"] == structure(judgments.CIVIL)
     assert "error" in third
     kept = out.read_text(encoding="utf-8").splitlines()[0]
-    out.write_text(kept + "\n" + '{"file": "cut sho', encoding="utf-8")  # as a crash leaves it
+    out.write_text(kept + "\n" + '{"file": "cut sho', encoding="utf-8")  # the state after a crash
     (folder / "c.txt").write_text(judgments.SECOND, encoding="utf-8")
     assert main(["structure", str(folder), "--out", str(out)]) == 0
     lines = out.read_text(encoding="utf-8").splitlines()
@@ -271,7 +271,7 @@ def test_the_command_has_a_served_model_complete_what_rules_began(tmp_path, caps
     with Server(reply, length=8_000) as server:
         assert main([*asking, server.url]) == 1
         told = capsys.readouterr().err
-        assert f"error: {folder}/c.txt has no answer of the model" in told and "HTTP 400" in told
+        assert f"error: {folder}/c.txt got no answer from the model" in told and "HTTP 400" in told
         assert f"note: {folder}/b.txt: sentence: " in told and "d.txt: the answer holds no" in told
         first = lines()
         assert [line["file"][-5:] for line in first] == ["a.txt", "b.txt", "c.txt", "d.txt"]

@@ -1,10 +1,10 @@
 # ruff: noqa: E501 (Chinese sentences are kept on one line)
-"""Judgments as courts really write them, a kind of wording a test: what a reader would take from each."""
+"""Judgments as courts really write them, one kind of wording in each test: the elements that a reader would find."""
 
 import pytest
 
 from rl.inference.structuring.document import structure
-from rl.inference.structuring.elements import check_document
+from rl.inference.structuring.element_schema import check_document
 
 CRIMINAL = (
     "云岭市北川区人民法院 刑事判决书 （2019）云0303刑初45号 公诉机关云岭市北川区人民检察院。 "

@@ -1,4 +1,4 @@
-"""Rulings in the shapes that courts give them: who pays what, how a case ends, what is upheld, changed or refused."""
+"""Rulings in the forms that courts use: who pays what, how a case ends, what is upheld, changed or refused."""
 
 import pytest
 

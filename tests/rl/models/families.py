@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 @dataclass(frozen=True)
 class Family:
-    """What a tokenizer is made of."""
+    """The parts of a tokenizer."""
 
     template: str
     tokens: tuple[str, ...]
@@ -19,7 +19,7 @@ class Family:
     end: str
     """Token that ends the assistant's turn."""
     stops: tuple[str, ...] = ()
-    """What generation_config.json names."""
+    """The stop tokens in generation_config.json."""
     plain: tuple[str, ...] = ()
     """Added tokens that are not marked as special."""
     bos: str | None = None

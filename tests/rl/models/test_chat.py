@@ -140,7 +140,7 @@ def test_no_text_becomes_a_control_token_and_none_is_lost(tokenizers, data):
     name = data.draw(st.sampled_from(sorted(tokenizers)))
     tokenizer, contents = tokenizers[name], data.draw(st.lists(words, min_size=3, max_size=3))
     messages = user(*contents)
-    if name == "r1":  # whose template shortens what the assistant said
+    if name == "r1":  # its template shortens the assistant's messages
         messages[1]["content"] = "答"
     ids, (text, wanted) = render_prompt(tokenizer, messages), plain(tokenizer, messages)
     control = control_of(tokenizer)
@@ -321,7 +321,7 @@ def test_a_run_keeps_the_date_on_which_it_began(tmp_path, law):
     first.content["date"] = "2026-02-03"
     first.write()
     assert Manifest.open(tmp_path / "run", config).date == datetime.date(2026, 2, 3)
-    del first.content["date"]  # as a run of an earlier version left it
+    del first.content["date"]  # the file of a run of an earlier version
     first.write()
     assert Manifest.open(tmp_path / "run", config).date >= datetime.date.today() - datetime.timedelta(days=1)
 

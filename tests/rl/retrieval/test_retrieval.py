@@ -12,7 +12,7 @@ from rl.errors import UserError
 from rl.inference.__main__ import main
 from rl.inference.backend import Answer, Ask
 from rl.inference.backends.hf import TransformersBackend
-from rl.inference.grounding.grounded import answer, ground, verify
+from rl.inference.grounding.grounded_answer import answer, ground, verify
 from rl.retrieval import dense
 from rl.retrieval.bm25 import K1, B, Bm25Index
 from rl.retrieval.dense import Encoder
@@ -44,7 +44,7 @@ def model(tmp_path_factory, criminal):
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
-    """Folder of indexes that the commands share, since that of all statutes takes its time."""
+    """Folder of indexes that the commands share, because the index of all statutes takes long."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -92,7 +92,7 @@ def test_bm25_is_kept_without_pickle_and_made_anew_when_damaged(tmp_path):
 
 
 class Fixed:
-    """An index that gives the scores it is told."""
+    """An index with fixed scores."""
 
     def __init__(self, *scores):
         self.scores = np.array(scores, dtype=np.float32)
@@ -132,7 +132,7 @@ def test_everyday_words_find_the_articles_that_govern(cache):
 
 def test_the_glossary_says_what_the_law_calls_it():
     assert "饲养的动物造成他人损害" in in_legal_terms("邻居的狗咬了人")
-    assert in_legal_terms("狗很可爱") != in_legal_terms("狗咬人")  # a way of two words needs both
+    assert in_legal_terms("狗很可爱") != in_legal_terms("狗咬人")  # an entry of two words needs both
     assert in_legal_terms("民法典") == ""
     statutes = "".join(passage.text for passage in statute_passages())
     absent = [entry[1].split()[0] for entry in glossary() if not any(word in statutes for word in entry[1].split())]
@@ -152,7 +152,7 @@ def test_vectors_are_kept_by_text_and_model(tmp_path, model, criminal, monkeypat
     calls = []
     monkeypatch.setattr(encoder, "documents", lambda chunk: calls.append(len(chunk)) or index.vectors[: len(chunk)])
     encoder.index([*texts[:-1], "改了"], tmp_path)
-    assert len(calls) == 2  # the damaged chunk and the changed one, no other
+    assert len(calls) == 2  # only the damaged chunk and the changed one
     own = index.search([texts[300]])[0]
     assert own.argmax() == 300 and own[300] == pytest.approx(1, abs=1e-5)
 
@@ -161,7 +161,7 @@ def test_a_model_is_read_without_pickle_or_code_of_its_own(tmp_path, model):
     with pytest.raises(UserError, match="no modules"):
         Encoder(tmp_path)
     (tmp_path / "modules.json").write_text(json.dumps([{"type": "evil.Module", "path": ""}]))
-    with pytest.raises(UserError, match="code of its own"):
+    with pytest.raises(UserError, match="its own code"):
         Encoder(tmp_path)
     (tmp_path / "modules.json").write_bytes((model / "modules.json").read_bytes())
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04.")
@@ -352,7 +352,7 @@ def test_a_benchmark_with_a_corpus_of_its_own(tmp_path, capsys):
     assert measure_command(["--data", str(tmp_path / "none")]) == 2
     (tmp_path / "queries.json").write_text("[{}]", encoding="utf-8")
     assert measure_command(["--data", str(tmp_path)]) == 2
-    assert "not as STARD has it" in capsys.readouterr().err
+    assert "does not have STARD" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(ROOT is None, reason="needs THEMIS_BENCHMARKS, a folder with a copy of STARD")

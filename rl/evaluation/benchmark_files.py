@@ -14,7 +14,7 @@ from rl.errors import UserError
 
 
 class MissingData(UserError):
-    """A file of a benchmark that the user has not put where it is expected."""
+    """A file of a benchmark is not at the expected place."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def find_file(title: str, source: str, folder: Path, *names: str) -> Path:
 
 
 def entries(path: Path) -> list[Entry]:
-    """Entries of a JSON list, JSON Lines or CSV file, in order. Authors call JSON Lines ``.json``, too.
+    """Entries of a JSON list, JSON Lines or CSV file, in order. Some authors also call JSON Lines ``.json``.
 
     Raises:
         UserError: naming file and entry, for a missing, damaged or empty file.
@@ -109,7 +109,7 @@ def _csv(path: Path, text: str) -> Iterator[tuple[str, Any]]:
     try:
         for number, row in enumerate(reader):
             if None in row or None in row.values():
-                raise UserError(f"{path}, row {number}: another number of fields than the head of the table has")
+                raise UserError(f"{path}, row {number}: the row and the header have different numbers of fields")
             yield f"{path}, row {number}", row
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}: not valid CSV: {error}") from None

@@ -1,4 +1,4 @@
-"""What is taken from a judgment: elements with their values, units, origin and place, and their JSON schema."""
+"""Elements of a judgment with their values, units, origin and place, and their JSON schema."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Origin = Literal["rule", "model"]
 
 @dataclass(frozen=True)
 class Element:
-    """One thing that a judgment says."""
+    """One fact in a judgment."""
 
     name: str
     """A key of ``VALUES``."""
     value: Any
-    """As ``VALUES`` has it for the name."""
+    """In the form that ``VALUES`` has for the name."""
     start: int
     end: int
     """Characters ``start`` to ``end`` (exclusive) of the text, where it says so."""
     origin: Origin = "rule"
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in the document."""
+        """In the form that the document has."""
         return {"value": self.value, "origin": self.origin, "start": self.start, "end": self.end}
 
 
@@ -128,7 +128,7 @@ def fault(name: str, value: Any) -> str | None:
 def check_document(document: dict[str, Any]) -> None:
     """
     Raises:
-        ValueError: if a document is not as ``SCHEMA`` has it, or a place lies outside of the text.
+        ValueError: if a document does not fit ``SCHEMA``, or a place is outside the text.
     """
     error = next(_DOCUMENT.iter_errors(document), None)
     if error is not None:
@@ -136,9 +136,9 @@ def check_document(document: dict[str, Any]) -> None:
     for name, found in document["elements"].items():
         for element in found:
             if not 0 <= element["start"] <= element["end"] <= document["length"]:
-                raise ValueError(f"{name} at {element['start']} to {element['end']} lies outside of the text")
+                raise ValueError(f"{name} at {element['start']} to {element['end']} is outside the text")
 
 
 def number(value: Fraction) -> int | float:
-    """An exact number as JSON has it: whole, or to two places."""
+    """An exact number as a JSON value: whole, or to two places."""
     return int(value) if value.denominator == 1 else round(float(value), 2)

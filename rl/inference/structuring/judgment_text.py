@@ -1,4 +1,4 @@
-"""Text of a judgment, read from a file and folded so that every place stays where it was."""
+"""Text of a judgment, read from a file and folded so that every character keeps its place."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rl.errors import UserError
 LONGEST = 500_000
 """Characters of a document."""
 UNREADABLE = "□"
-"""Stands for a character that has no folded form of one character."""
+"""Replaces a character that has no folded form of one character."""
 _TRIES = 3
 BLOCK = 6_000
-"""Characters that the parsers are given at once."""
+"""Characters that the parsers get at once."""
 
 Parsed = TypeVar("Parsed")
 
@@ -44,14 +44,14 @@ _FOLD = _Fold()
 
 
 def aligned(text: str) -> str:
-    """The text in one writing, as ``rewards.parsing`` folds it, but of the same length: a place in it is a place in the
+    """The text folded as in ``rewards.parsing``, but with the same length, so that a place in it is a place in the
     text."""
     return text.translate(_FOLD)
 
 
 def steadily(parse: Callable[[str], Parsed], piece: str) -> Parsed | None:
-    """What a parser of ``rewards.parsing`` makes of a piece of aligned text; its time limit is a clock's, which a busy
-    machine can miss, so it is tried again. None if it never ends, or would see other places than we do."""
+    """The result of a parser of ``rewards.parsing`` on a piece of aligned text. The parser has a time limit, which it
+    can miss on a busy machine, so it is tried again. None if it never ends, or would see other places than we do."""
     if folded(piece) != piece:
         return None
     for _ in range(_TRIES):
@@ -81,7 +81,7 @@ def read_text(path: Path) -> str:
     else:
         raise UserError(f"{path} is neither UTF-8 nor GB18030 text; save it in one of them")
     if "\0" in text:
-        raise UserError(f"{path} holds zero bytes and is no text; save it as UTF-8")
+        raise UserError(f"{path} holds zero bytes and is not text; save it as UTF-8")
     if not text.strip():
         raise UserError(f"{path} is empty")
     if len(text) > LONGEST:

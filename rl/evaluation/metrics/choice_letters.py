@@ -43,13 +43,13 @@ def gold(reference: Any) -> frozenset[str]:
     written = "".join(reference) if isinstance(reference, str | list) else ""
     letters = choice_letters(regex.split("[(（]", written)[0])
     if not letters:
-        raise ValueError(f"the reference {reference!r} is no set of option letters")
+        raise ValueError(f"the reference {reference!r} is not a set of option letters")
     return letters
 
 
 def chosen(text: str) -> frozenset[str] | None:
-    """The letters that a reply chooses; also those of options that it lists with their texts (A: …, C: …) and no more,
-    even all of them. None when nothing is chosen."""
+    """The letters that a reply chooses. A reply that is only a list of options with their texts (A: …, C: …) chooses
+    them, even if it lists all. None when nothing is chosen."""
     plain = _BLANKS.sub(" ", text.replace("</s>", "")).strip()
     labels = [match["letter"] for match in scan(_LISTED, folded(plain))]
     listed = frozenset(labels) if _LISTED.match(folded(plain)) and len(set(labels)) == len(labels) else None
@@ -72,7 +72,7 @@ def lexeval(prediction: str, reference: Any) -> Scored:
 
 
 def letter_set(prediction: str, reference: Any) -> Scored:
-    """1 if exactly the right letters are chosen, in any order and writing (JEC-QA's rule); no answer key, no score."""
+    """1 if exactly the right letters are chosen, in any order and form (JEC-QA's rule). No score without a key."""
     if not reference:
         return None
     given = chosen(prediction)
@@ -80,7 +80,7 @@ def letter_set(prediction: str, reference: Any) -> Scored:
 
 
 def letter_f1(prediction: str, reference: Any) -> Scored:
-    """F1 of the letters chosen and the right ones; no answer key, no score."""
+    """F1 of the letters chosen and the right ones. No score without an answer key."""
     if not reference:
         return None
     given, wanted = chosen(prediction), gold(reference)
@@ -88,7 +88,7 @@ def letter_f1(prediction: str, reference: Any) -> Scored:
 
 
 def disc_letters(text: str) -> frozenset[str]:
-    """DISC-Law-Eval's reading: a short reply whole; else after the first cue, else every "A.", else before a cue."""
+    """DISC-Law-Eval's reading: all of a short reply; else after the first cue, else every "A.", else before a cue."""
     if len(text) < 10:
         return frozenset(text) & set("ABCD")
     found = next((match[1] for cue in _AFTER if (match := cue.search(text, timeout=TIME_LIMIT_S))), None)

@@ -1,4 +1,4 @@
-"""Folders of evaluations as ``python -m rl.evaluate run`` leaves them, made by its own code without a model."""
+"""Folders of evaluations as ``python -m rl.evaluate run`` writes them, made by its own code without a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rl.evaluation.own import BENCHMARK
 from rl.evaluation.run_command import assess, read_tasks
 from rl.inference.backend import Answer
 from rl.inference.journal import Journal, OpenFolder
-from rl.inference.options import Sampling
+from rl.inference.model_options import Sampling
 
 HOSTILE = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 TEMPLATES = "${document.title='taken'} {{constructor.name}} {% raw %}"
@@ -18,7 +18,7 @@ TASKS = ("age", "charge")
 
 
 class Scripted:
-    """A backend that says what it is told to, by the place of the question."""
+    """A backend with fixed answers, by the place of the question."""
 
     max_length = None
 

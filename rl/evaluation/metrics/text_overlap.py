@@ -26,7 +26,7 @@ MARKS = (
     + "！？｡。＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､、〃》「」『』【】"
     + "〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿–—‘’‛“”„‟…‧﹏."
 )
-"""What LexEval takes out; 《 is not among it."""
+"""Punctuation that LexEval removes; it leaves 《."""
 _MARKS = frozenset(MARKS)
 
 
@@ -70,7 +70,7 @@ def lexeval(prediction: str, reference: str) -> float:
 
 
 def plain(prediction: str, reference: str) -> float:
-    """F1 of the longest common subsequence of words on the same normal form, at any length; 0 of an empty answer."""
+    """F1 of the longest common subsequence of words on the same normal form, at any length; 0 for an empty answer."""
     given, wanted = (segmented(normalised(text)) for text in (prediction, reference))
     return lcs_f1(given, wanted) if given and wanted else 0.0
 
@@ -81,7 +81,7 @@ def _balanced(common: int, given: int, wanted: int) -> float:
 
 
 def _path(left: Sequence[str], right: Sequence[str]) -> tuple[set[str], int]:
-    """Words on the longest common subsequence that rouge 1.0.1 finds, and the length of its way through the table."""
+    """Words of the longest common subsequence that rouge 1.0.1 finds, and the number of steps of its recursion."""
     codes: dict[str, int] = {}
     a, b = (np.array([codes.setdefault(word, len(codes)) for word in side]) for side in (left, right))
     table = np.zeros((len(a) + 1, len(b) + 1), dtype=np.int16)
@@ -119,7 +119,7 @@ def _shared(given: Sequence[str], wanted: Sequence[str], n: int) -> tuple[int, i
 
 
 def meteor(prediction: str, reference: str) -> float:
-    """METEOR (Banerjee and Lavie 2005) of equal words, as in JuDGE, whose stemmer and WordNet know English alone."""
+    """METEOR (Banerjee and Lavie 2005) of equal words, as in JuDGE, whose stemmer and WordNet know only English."""
     given, wanted = segmented(prediction.lower()), segmented(reference.lower())
     places: dict[str, list[int]] = {}
     for place, word in enumerate(wanted):

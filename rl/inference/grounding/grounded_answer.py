@@ -1,4 +1,4 @@
-"""Prompts that carry the articles that may apply, and answers whose citations are checked (LexPro-1.0 grounds its
+"""Prompts that contain the articles that may apply, and answers whose citations are checked (LexPro-1.0 grounds its
 answers in retrieved statutes)."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from rewards.parsing import ArticleRef
 from rewards.statute_check import MOST, Outcome, article_of, check, distinct, quotes
 from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Backend, Messages
-from rl.inference.options import Sampling
+from rl.inference.model_options import Sampling
 from rl.retrieval.passages import Passage
 from rl.retrieval.retriever import Retriever
 
@@ -38,7 +38,7 @@ def ground(
 ) -> Grounded:
     """The prompt of a question with as many of the articles, best first, as ``budget`` tokens hold.
 
-    An article is given whole or not at all; one that does not fit leaves its place to a shorter one after it.
+    An article is given whole or not at all. If one does not fit, a shorter one after it may.
 
     Raises:
         UserError: if the question alone is over the budget.
@@ -70,21 +70,21 @@ class Citation:
     """A citation of an answer, checked."""
 
     law: str | None
-    """As the answer names it, abbreviations written out; None where it names none."""
+    """The law in the answer, abbreviations written out; None where it names none."""
     article: str
     """第264条."""
     in_force: bool | None
-    """Whether the law is in force; None where that can't be known: no law is named, or one that is not held."""
+    """Whether the law is in force; None where that is unknown: no law is named, or the law is not in the database."""
     exists: bool | None
-    """Whether the law has the article, and this the paragraph and item; None as above."""
+    """Whether the law has the article, and the article the paragraph and item; None as above."""
     quote_matches: bool | None
-    """Whether what is quoted is its text; None without a quotation or an article."""
+    """Whether the quotation is in the article's text; None without a quotation or an article."""
     retrieved: bool
     """Whether the article was in the prompt."""
     verdict: Outcome
-    """``right``, ``wrong`` or ``unknown``, as the rewards have it; an article given is known by its text."""
+    """``right``, ``wrong`` or ``unknown``, as in the rewards. A given article is checked against its given text."""
     reason: str
-    """What is wrong, or why nothing is known, in words; empty where it is right."""
+    """In words what is wrong, or why nothing is known; empty where it is right."""
 
     @property
     def holds(self) -> bool:
@@ -93,9 +93,9 @@ class Citation:
 
 
 def verify(answer: str, given: Sequence[Passage]) -> list[Citation]:
-    """Every distinct citation of an answer, in order, checked against the statutes in force and the articles given.
+    """Every distinct citation of an answer, in order, checked against the statutes in force and the given articles.
 
-    A given article is known by its text there, too, so that corpora other than the statutes can be cited.
+    Given articles are checked by their given text too, so that corpora other than the statutes can be cited.
     """
     places = {passage.key: passage for passage in given}
     return [_verified(ref, places) for ref in distinct(answer)[:MOST]]
@@ -146,10 +146,10 @@ def answer(
     sampling: Sampling = GREEDY,
 ) -> None:
     """Answer questions from retrieved articles; ``done`` gets the place of a question and its :func:`record`, or
-    ``{"question", "error"}`` for one that alone is over the budget and is not asked.
+    ``{"question", "error"}`` for one that is over the budget without articles and is not asked.
 
     Raises:
-        UserError: for a law that is none, or if the backend fails.
+        UserError: for an unknown law, or if the backend fails.
     """
     found: dict[str, Grounded] = {}
     asks = []

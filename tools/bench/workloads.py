@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 VOCABULARY = 3000
-"""Token ids are drawn below this, clear of nothing but the end of the nano model's vocabulary."""
+"""Token ids are drawn below this; it is below the end of the nano model's vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Workload:
     ragged: bool
     """Whether completions differ in length."""
     target: float
-    """Trainer replay: how many times the peer's speed is aimed at."""
+    """Trainer replay: target as a multiple of the peer's speed."""
     target_end_to_end: float
-    """Whole steps: how many times the peer's completion tokens a CPU-second are aimed at."""
+    """Whole steps: target as a multiple of the peer's completion tokens per CPU-second."""
     groups: int = 4
     samples: int = 8
 
@@ -38,7 +38,7 @@ CASES = (
 
 
 def frozen(case: Workload, seed: int = 0) -> dict[str, Any]:
-    """Rollouts of a case: token ids and one reward a completion, as JSON values.
+    """Rollouts of a case: token ids and one reward for each completion, as JSON values.
 
     Ragged lengths are log-normal between 4 and ``longest``. Rewards are large, so that the small numbers that
     implementations add to a standard deviation (1e-4 in TRL, 1e-6 here) do not show in the gradient.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import regex
 
 from rewards.parsing import amounts
-from rl.inference.structuring.elements import Element, number
-from rl.inference.structuring.text import blocks, steadily
+from rl.inference.structuring.element_schema import Element, number
+from rl.inference.structuring.judgment_text import blocks, steadily
 
 FEE = regex.compile(r"(?:案件)?(?:受理费|诉讼费用?)(?:人民币|为|共计|合计|:|,|减半收取(?:计|为)?)*[ \t]?")
 _ASKS = regex.compile(
@@ -16,7 +16,7 @@ _ASKS = regex.compile(
 _REASONS = regex.compile(r"事实(?:和|与|及)理由")
 _SUM_END = regex.compile(r"[\d零〇一二两三四五六七八九十百千万亿余多.,壹贰叁肆伍陆柒捌玖拾佰仟 ]{0,40}(?:元|块钱|圆)?")
 _BASE = regex.compile(r"(?:的本金)?(?:为基数|为本金|为基准|为限)")
-"""After a sum of which interest is reckoned, or up to which somebody answers."""
+"""After a sum on which interest is counted, or up to which somebody is liable."""
 MOST = 200
 
 
@@ -42,7 +42,7 @@ def claim_elements(text: str, start: int, end: int) -> list[Element]:
 
 
 def fee_elements(text: str, start: int, end: int) -> list[Element]:
-    """The court fee that is collected, in yuan: the half of it where the ruling says so (减半收取)."""
+    """The court fee that is collected, in yuan: half of it where the ruling says so (减半收取)."""
     fee = FEE.search(text, start, end)
     sums = sums_in(text, fee.end(), min(end, fee.end() + 40)) if fee else []
     if len(sums) > 1 and "减半" in text[sums[0][1] : sums[1][0]]:

@@ -1,7 +1,7 @@
 """LawBench (Fei et al. 2023, arXiv 2309.16289): its metrics as its own code computes them, and corrected.
 
-``upstream`` follows the published code bit for bit, defects included, so that scores can be set beside published ones;
-``fixed`` reads the same answers as a person would, without their reasoning. LawBenchTask 2-1 is in ``proofreading``.
+``upstream`` follows the published code bit for bit, defects included, so that scores compare with published ones.
+``fixed`` reads the same answers as a person would, without their reasoning. Task 2-1 is in ``proofreading``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rewards.parsing import articles, charges, find_choice, known_charges, prese
 from rewards.rules.amounts import single_amount
 from rewards.rules.term import read_term
 from rewards.sets import f1
-from rl.evaluation.metrics import overlap
+from rl.evaluation.metrics import text_overlap
 from rl.evaluation.metrics.labels import CAIL2018_CHARGES
 from rl.evaluation.scoring import Metric, Scored
 
@@ -68,7 +68,7 @@ class LawBenchTask:
     name: str
     upstream: Metric
     fixed: Metric | None = None
-    """Where the published code has a known defect."""
+    """The metric without a known defect of the published code."""
     abstains: bool = True
     """Whether the published results report an abstention rate."""
 
@@ -82,7 +82,7 @@ def _gold(reference: str, head: str) -> str:
 def single_choice(prediction: str, reference: str, options: Sequence[str], gold: Callable[[str], str]) -> Scored:
     """1 if the right option is the only one whose name occurs in the prediction; no option is an abstention."""
     answer = gold(reference)
-    if answer == "赔偿":  # a label of 2-2 that is not among its options
+    if answer == "赔偿":  # some labels of 2-2 are not among its options
         return None
     if answer not in options:
         raise ValueError(f"the reference {reference[:40]!r} names none of the options")
@@ -103,14 +103,14 @@ def label_set(prediction: str, reference: str, options: Sequence[str], gold: Cal
 
 
 def labelled(prediction: str, reference: str, metric: Metric) -> Scored:
-    """A metric of what follows 类别: or its like, up to the end of the sentence, or of the whole text."""
+    """A metric on the text after 类别: or a similar cue, up to the end of the sentence, or on the whole text."""
     marks = list(_HEAD.finditer(prediction))
     return metric(marks[-1]["said"] if marks else prediction, reference)
 
 
 def rouge(prediction: str, reference: str, head: str = "") -> Scored:
     """ROUGE-L over jieba's words."""
-    return overlap.lawbench(prediction, reference.replace(head, "") if head else reference), False
+    return text_overlap.lawbench(prediction, reference.replace(head, "") if head else reference), False
 
 
 def characters_f1(prediction: str, reference: str) -> float:
@@ -184,14 +184,14 @@ def article_numbers(prediction: str, reference: str) -> Scored:
 
 
 def article_numbers_fixed(prediction: str, reference: str) -> Scored:
-    """3-1 with every article of the prediction, and nothing that is none."""
+    """3-1 with every article of the prediction, and only articles."""
     wanted, given = articles(reference), articles(prediction)
     return (f1(len(wanted & given), len(given), len(wanted)) if given else 0.0), not given
 
 
 def charge_names_fixed(prediction: str, reference: str) -> Scored:
-    """3-3 with the longest name at a place (职务侵占 is not 侵占), a part of a selective charge as that charge, and
-    former names as the present ones."""
+    """3-3 with the longest name at a place (职务侵占 is not 侵占). A part of a selective charge counts as that charge,
+    a former name as the present one."""
     wanted = frozenset(present_name(name) for name in _gold(reference, "罪名:").split(";"))
     given = frozenset(present_name(name) for name in charges(prediction) & frozenset(known_charges()))
     return (f1(len(wanted & given), len(given), len(wanted)) if given else 0.0), not given
@@ -232,7 +232,7 @@ def amount(prediction: str, reference: str) -> Scored:
 
 
 def amount_fixed(prediction: str, reference: str) -> Scored:
-    """3-7 where the prediction must settle on one sum, in any writing."""
+    """3-7 where the prediction must end with one amount, in any form."""
     wanted = float(_gold(reference, "上文涉及到的犯罪金额:").removesuffix("元。"))
     given, _ = single_amount(prediction)
     return float(given is not None and float(given) == wanted), given is None

@@ -13,7 +13,7 @@ from rl.errors import UserError
 from rl.files import read_json
 
 DEPTH = 3
-"""Folders are looked for so far below the folder of runs."""
+"""Runs are searched down to this depth below the folder of runs."""
 NAME = re.compile(r"[\w\-+=][\w\-+=.]{0,99}")
 """Names of folders that the page makes: no path separators, no leading dot."""
 
@@ -60,7 +60,7 @@ def inside(root: Path, name: str, what: str) -> Path:
     """The folder of a name below ``root``.
 
     Raises:
-        UserError: if there is none, or the name leads elsewhere.
+        UserError: if there is none, or the name leads outside ``root``.
     """
     path = (root / name).resolve()
     if not name or not path.is_relative_to(root.resolve()) or not path.is_dir():
@@ -72,12 +72,12 @@ def read_run(root: Path, name: str) -> EvaluationRun:
     """The evaluation of a name.
 
     Raises:
-        UserError: if the folder is no evaluation, lies elsewhere, or is damaged.
+        UserError: if the folder is not an evaluation, is outside ``root``, or is damaged.
     """
     path = inside(root, name, "the run")
     head = read_json(path / "manifest.json")
     if not isinstance(head, dict) or not {"benchmark", "model"} <= set(head):
-        raise UserError(f"{path} is no folder of an evaluation; python -m rl.evaluate run makes them")
+        raise UserError(f"{path} is not the folder of an evaluation; python -m rl.evaluate run makes such folders")
     scores = read_json(path / "scores.json") if (path / "scores.json").is_file() else None
     if scores is not None and not (isinstance(scores, dict) and isinstance(scores.get("tasks"), dict)):
         raise UserError(f"{path / 'scores.json'} is damaged; run the evaluation again, which keeps its answers")
@@ -85,7 +85,7 @@ def read_run(root: Path, name: str) -> EvaluationRun:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    """Records of a file of JSON lines that may be being written: a half line at the end is left out.
+    """Records of a JSONL file that may still grow: an unfinished line at the end is left out.
 
     Raises:
         UserError: naming file and line, if another line is damaged.
@@ -100,14 +100,14 @@ def lines(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             record = None
         if not isinstance(record, dict):
-            raise UserError(f"{path}, line {number} is no JSON object; restore the file from a copy")
+            raise UserError(f"{path}, line {number} is not a JSON object; restore the file from a copy")
         found.append(record)
     return found
 
 
 @dataclass(frozen=True)
 class Answered:
-    """A question with what a run answered."""
+    """A question with the answers of a run."""
 
     task: str
     id: str
@@ -148,6 +148,6 @@ def answered(run: EvaluationRun, task: str) -> list[Answered]:
 
 
 def question_scores(run: EvaluationRun, task: str) -> dict[str, float]:
-    """Score by question; questions that the metric leaves out are not there."""
+    """Score by question, without the questions that the metric leaves out."""
     rows = lines(run.path / "scored" / f"{task}.jsonl")
     return {str(row["id"]): float(row["score"]) for row in rows if row.get("score") is not None}

@@ -1,4 +1,4 @@
-"""What the rules did not find, asked of a model: its answer is held to the schema, and to quotations from the text."""
+"""Asks a model for the elements that the rules did not find, and checks its answer by schema and quotations."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from rewards.rules.elements_f1 import read_elements
 from rl.inference.backend import Answer, Ask, Backend, Messages
-from rl.inference.structuring.elements import VALUES, Element, fault
-from rl.inference.structuring.text import aligned
+from rl.inference.structuring.element_schema import VALUES, Element, fault
+from rl.inference.structuring.judgment_text import aligned
 
 WANTED: dict[str, tuple[str, ...]] = {
     "criminal": ("court", "case_number", "party", "charge", "article", "sentence", "circumstance", "judgment_date"),
@@ -19,7 +19,7 @@ WANTED: dict[str, tuple[str, ...]] = {
 }
 """Elements that a judgment of a kind should have."""
 MOST = 50
-"""Findings of one name that are taken from an answer."""
+"""Most elements of one name that are taken from an answer."""
 
 _SYSTEM = (
     '你从裁判文书中提取要素，只输出一个JSON对象。每个键的值是列表，每项为{"value":…,"quote":…}：'
@@ -40,10 +40,10 @@ def question(text: str, names: Sequence[str]) -> Messages:
 
 
 def read_answer(answer: str, text: str, names: Sequence[str]) -> tuple[list[Element], list[str]]:
-    """The elements of a model's answer that hold, and what is wrong with the others.
+    """The valid elements of a model's answer, and what is wrong with the others.
 
-    An element holds if it was asked for, its value is as the schema has it, and its quotation stands in the text, up to
-    the writing of letters and punctuation; its place is that of the quotation.
+    An element is valid if it was asked for, its value fits the schema, and its quotation is in the text, whatever the
+    form of letters and punctuation. Its place is that of the quotation.
     """
     found: list[Element] = []
     faults: list[str] = []
@@ -53,7 +53,7 @@ def read_answer(answer: str, text: str, names: Sequence[str]) -> tuple[list[Elem
     plain = aligned(text)
     for name, items in given.items():
         if name not in names or not isinstance(items, list):
-            faults.append(f"{str(name)[:40]} was not asked for or is no list")
+            faults.append(f"{str(name)[:40]} was not asked for or is not a list")
             continue
         for item in items[:MOST]:
             if not isinstance(item, dict) or not isinstance(item.get("quote"), str) or not item["quote"].strip():
@@ -64,7 +64,7 @@ def read_answer(answer: str, text: str, names: Sequence[str]) -> tuple[list[Elem
             if wrong is not None:
                 faults.append(wrong)
             elif place < 0:
-                faults.append(f"{name}: {item['quote'][:30]!r} does not stand in the text")
+                faults.append(f"{name}: {item['quote'][:30]!r} is not in the text")
             else:
                 found.append(Element(name, item["value"], place, place + len(quote), "model"))
     return found, faults
@@ -78,11 +78,11 @@ def complete(
     done: Callable[[str, dict[str, Any], list[str]], None],
     max_tokens: int = 1_024,
 ) -> None:
-    """Ask a model for the elements of which the rules found none, in texts and documents by name.
+    """Ask a model for the elements that the rules did not find. ``texts`` and ``documents`` are by name.
 
-    ``done`` is called once for each document, with its name, the document with what the model adds to it, and what was
-    wrong in the answer. What the rules found is left as it is. A text whose prompt is over ``budget`` tokens (None: no
-    limit) keeps the document that it has, with a note.
+    ``done`` is called once for each document, with its name, the document with the model's additions, and the faults of
+    the answer. The elements from the rules don't change. A text whose prompt is over ``budget`` tokens (None: no limit)
+    keeps its document, with a note.
 
     Raises:
         UserError: from the backend, after what it did answer has been handed to ``done``.

@@ -23,7 +23,7 @@ from rewards.parsing.text import scan
 
 LIFE, DEATH = 240, 10_001
 FAR = 0.4
-"""Edit distance, as a share of the longer name, from which a name is no known charge."""
+"""From this edit distance on, as a share of the longer name, a name is not a known charge."""
 _HAN = "[\u4e00-\u9fa5]"
 _HEADING = [regex.compile(rf"{start}{_HAN}{{0,10}}。") for start in ("审理终结", "公开开庭审理")]
 _CHARGED = regex.compile(rf"{_HAN}{{0,10}}(?:公诉|抗诉)机关[\u4e00-\u9fa5，、]{{0,30}}(?:认为|指控)")
@@ -71,7 +71,7 @@ class Decision:
 
 
 NOTHING = Decision(-1, -1, frozenset(), frozenset(), "", "")
-"""What a document decides that decides nothing."""
+"""The decision of a document that decides nothing."""
 
 
 def sections(document: str) -> tuple[str, str]:
@@ -109,7 +109,7 @@ def decided_fixed(document: str) -> Decision:
 
 
 def ratio(wanted: int, given: int) -> float | None:
-    """1 - |a - b| / max(a, b); 0 where one side names nothing or death alone; None where neither names anything."""
+    """1 - |a - b| / max(a, b); 0 where only one side names a value or is death; None where neither names one."""
     if wanted < 0 and given < 0:
         return None
     if wanted == given:
@@ -149,8 +149,8 @@ def _yuan(phrase: str) -> int:
 
 
 def _numbers(phrase: str) -> list[int]:
-    """Numbers as the published scores have them: 13万2千 is two, and a numeral of digits alone (二六) is as cn2an reads
-    it, so that what the parsers learn to read changes no score."""
+    """Numbers as in the published scores: 13万2千 is two numbers, and a numeral of digits only (二六) is read by cn2an.
+    So a change of our parsers changes no score."""
     found = []
     for match in scan(_NUMERAL, folded(phrase)):
         digits = match[0].rstrip("十百千万亿").strip()
@@ -161,7 +161,7 @@ def _numbers(phrase: str) -> list[int]:
             else:
                 numeral = _ALONE.get(match[0], match[0])
                 found.append(int(Fraction(str(cn2an.cn2an(numeral, "smart")))))
-        except (ArithmeticError, LookupError, TypeError, ValueError):  # what cn2an raises on some malformed numerals
+        except (ArithmeticError, LookupError, TypeError, ValueError):  # raised by cn2an on some malformed numerals
             continue
     return found
 
