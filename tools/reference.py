@@ -1,10 +1,10 @@
-"""``python -m tools.reference``: writes docs/reference.md, every key of the configuration, from the schema itself."""
+"""``python -m tools.reference``: writes the generated pages of docs/reference, from the schema and the code itself."""
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,9 @@ from rl.config.stages import (
     SamplingConfig,
     SFTStage,
 )
+from tools import commands
 
-PATH = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 SECTIONS = ("model", "trainer", "rollout", "reward", "judge", "cluster", "tracker")
 PARTS = (
     MidTrainingStage, PerplexityStage, SFTStage, GRPOStage, EvaluateStage, AlgorithmConfig, MismatchConfig,
@@ -39,15 +40,14 @@ PARTS = (
 )  # fmt: skip
 
 
-def page() -> str:
-    """The page as Markdown."""
+MADE = "Made from {} by `python -m tools.reference`; change that, not this page."
+
+
+def keys_page() -> str:
+    """Every key of a run and of the stages, as Markdown."""
     fields = RunConfig.model_fields
-    lines = [
-        "# Reference",
-        "",
-        "Made from `rl/config` and `rewards` by `python -m tools.reference`; change them, not this page.",
-        "",
-    ]
+    lines = ["# Keys", "", MADE.format("`rl/config`"), ""]
+    lines += ["A key is set in YAML or as `key=value` on the command line ([running](../guides/running.md)).", ""]
     lines += [
         "## Keys of a run",
         "",
@@ -57,22 +57,30 @@ def page() -> str:
     for name in SECTIONS:
         model = fields[name].annotation
         assert isinstance(model, type) and issubclass(model, BaseModel)
-        lines += [f"## {name}", "", str(model.__doc__).strip(), "", *_table(dict(_leaves(model))), ""]
+        lines += [f"## {name}", "", inspect.getdoc(model) or "", "", *_table(dict(_leaves(model))), ""]
     lines += ["# Stages of a curriculum", ""]
     for part in PARTS:
-        lines += [f"## {part.__name__}", "", str(part.__doc__).strip(), "", *_table(part.model_fields), ""]
-    lines += ["# Algorithms by name", "", "`algorithm: {preset: NAME}`; a key set beside the preset wins.", ""]
+        lines += [f"## {part.__name__}", "", inspect.getdoc(part) or "", "", *_table(part.model_fields), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def algorithms_page() -> str:
+    """The published algorithms and what each sets."""
+    lines = ["# Algorithms by name", "", MADE.format("`rl/config/algorithm.py`"), ""]
+    lines += ["`algorithm: {preset: NAME}` in a GRPO stage; a key set beside the preset wins.", ""]
+    lines += ["All keys of the update: [AlgorithmConfig](keys.md#algorithmconfig).", ""]
     lines += ["| preset | sets | why | source |", "|---|---|---|---|"]
     for name, preset in PRESETS.items():
         keys = ", ".join(f"`{key}: {_shown(value)}`" for key, value in preset.keys.items())
         lines.append(f"| `{name}` | {keys} | {preset.reason} | {preset.source} |")
-    lines += ["", *_rewards()]
     return "\n".join(lines) + "\n"
 
 
-def _rewards() -> list[str]:
+def rewards_page() -> str:
     """The reward library: what each measures, and where its file says it is from."""
-    lines = ["# Rewards by name", "", "| reward | file | score |", "|---|---|---|"]
+    lines = ["# Rewards by name", "", MADE.format("`rewards`"), ""]
+    lines += ["How to weigh, write and try one: [your own reward](../guides/own-reward.md).", ""]
+    lines += ["| reward | file | score |", "|---|---|---|"]
     for name, function in sorted(REWARDS.items()):
         meaning = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split()).replace("|", "\\|")
         file = function.__module__.replace(".", "/")
@@ -81,7 +89,7 @@ def _rewards() -> list[str]:
     for name, total in PUBLISHED.items():
         parts = " + ".join(f"{weight:g} {part}" for part, weight in total.parts.items())
         lines.append(f"| `{name}` | {parts} | {total.source} |")
-    return lines
+    return "\n".join(lines) + "\n"
 
 
 def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -120,9 +128,19 @@ def _shown(value: Any) -> str:
     return "empty" if value in (None, (), {}) and value is not False else str(value)
 
 
+PAGES: dict[str, Callable[[], str]] = {
+    "keys.md": keys_page,
+    "algorithms.md": algorithms_page,
+    "rewards.md": rewards_page,
+    "commands.md": commands.page,
+}
+"""What makes each generated page."""
+
+
 def main() -> int:
-    """Write the page."""
-    PATH.write_text(page(), encoding="utf-8")
+    """Write the pages."""
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), encoding="utf-8")
     return 0
 
 
