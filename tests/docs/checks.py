@@ -37,7 +37,7 @@ def problem(command: Command) -> str:
             plan(rest[2:])
         elif program == "python" and rest[:1] == ["-m"]:
             _module(rest[1:])
-        elif command.words[0] not in ELSEWHERE:
+        elif program not in ELSEWHERE:
             return "no check knows this program"
     except Exception as error:  # whatever the parser says is the finding
         return f"{type(error).__name__}: {error}"
@@ -90,7 +90,7 @@ class _Complaint(Exception):
 
 
 def _parse(name: str, arguments: list[str]) -> None:
-    if not arguments and "`" not in name and _needs_something(name):
+    if not arguments and _needs_something(name):
         return  # named, not given as a line to type
     parser = _parser(name)
     every = [parser, *(sub for action in parser._actions for sub in _subparsers(action))]
@@ -138,7 +138,7 @@ def _pytest(words: list[str]) -> None:
     names = [name for path in paths for name in _tests_of(ROOT / path)]
     if not names:
         raise LookupError(f"{' '.join(paths)} holds no test")
-    if wanted and not any(wanted in name for name in (*names, *_parameters(paths))):
+    if wanted and not any(wanted in name for name in names) and wanted not in _parameters(paths):
         raise LookupError(f"no test of {' '.join(paths)} matches -k {wanted}")
 
 

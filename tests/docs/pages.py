@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = re.compile(r"^(\w+=\S+ )*(\.venv/bin/)?(python3?|pip|make|pytest|lm_eval|ray|docker|git)\b")
+COMMAND = re.compile(r"^(\w+=\S+ )*(\.venv/bin/)?(python|pip|make|pytest|lm_eval|docker) \S")
 """How a line of code begins that is a shell command."""
 
 
@@ -101,11 +101,15 @@ def commands(page: Path) -> list[Command]:
     for number, line in (*code_lines(page), *inline(page)):
         if COMMAND.match(line.strip()):
             words = shlex.split(line, comments=True)
-            variables = []
-            while "=" in words[0]:
-                variables.append(words.pop(0))
-            found.append(Command(Place(page, number), tuple(words), tuple(variables)))
+            starts = [-1, *(place for place, word in enumerate(words) if word == "&&"), len(words)]
+            for start, end in zip(starts, starts[1:], strict=False):
+                found.append(Command(Place(page, number), *_without_variables(words[start + 1 : end])))
     return found
+
+
+def _without_variables(words: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    first = next(place for place, word in enumerate(words) if "=" not in word)
+    return tuple(words[first:]), tuple(words[:first])
 
 
 def links(page: Path) -> Iterator[tuple[int, str]]:

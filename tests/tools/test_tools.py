@@ -10,7 +10,7 @@ from rl.config.schema import TrackerConfig
 from rl.driver.steps import rows
 from rl.records.rollouts import read_rows
 from rl.records.tracking import Tracker
-from tools import doctor, reference, rollouts
+from tools import doctor, rollouts
 
 
 def test_the_doctor_finds_this_machine_usable():
@@ -97,11 +97,6 @@ def test_rollouts_are_readable(tmp_path, capsys):
 def test_a_folder_without_rollouts_is_named(tmp_path, capsys):
     assert rollouts.main([str(tmp_path)]) == 2
     assert "has no rollouts/" in capsys.readouterr().err
-
-
-def test_the_reference_page_is_the_schemas():
-    assert reference.PATH.read_text(encoding="utf-8") == reference.page(), "run python -m tools.reference"
-    assert "| `gspo` |" in reference.page()
 
 
 def test_the_gpu_check_works_at_the_smallest_shapes(tmp_path):
