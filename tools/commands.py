@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,7 +91,7 @@ def page() -> str:
         for command in commands:
             lines += [f"### python -m {command}", ""]
             if command in WITHOUT_OPTIONS:
-                lines += [WITHOUT_OPTIONS[command], ""]
+                lines += [*textwrap.wrap(WITHOUT_OPTIONS[command], 120), ""]
             else:
                 lines += [*_described(parser_of(command)), ""]
     return "\n".join(lines).rstrip() + "\n"
@@ -99,7 +100,7 @@ def page() -> str:
 def _described(parser: argparse.ArgumentParser) -> list[str]:
     inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     said = re.sub(r"^``python -m [^`]*``: ", "", " ".join((parser.description or "").split()))
-    lines = [said[:1].upper() + said[1:]]
+    lines = textwrap.wrap(said[:1].upper() + said[1:], 120)
     if rows := _rows(parser):
         lines += ["", "| option | default | meaning |", "|---|---|---|", *rows]
     for action in inner:
