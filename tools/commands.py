@@ -17,7 +17,9 @@ from rl.inference.__main__ import COMMANDS as INFERENCE
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS: dict[str, tuple[str, ...]] = {
     "A run": ("rl.main", "tools.doctor", "tools.report", "tools.rollouts", "tools.replay"),
-    "Rewards and law": ("rewards", "tools.judge_agreement", "tools.judge_cases", "tools.statutes", "tools.fuzz_parsers"),
+    "Rewards and law": (
+        "rewards", "tools.judge_agreement", "tools.judge_cases", "tools.statutes", "tools.fuzz_parsers",
+    ),
     "Evaluation": (*(f"rl.evaluate {name}" for name in EVALUATE), "tools.contamination", "tools.export_lm_eval"),
     "Inference": (
         *(f"rl.inference {name}" for name in INFERENCE),
@@ -31,8 +33,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Every command, as what follows ``python -m``."""
 WITHOUT_OPTIONS = {
-    "rl.main": "Runs a curriculum: `+curriculum=NAME`, then any `key=value` ([keys](keys.md)). `plan=true` prints the plan and "
-    "starts nothing; `-m` runs once for each choice (a sweep). See [running](../guides/running.md).",
+    "rl.main": "Runs a curriculum: `+curriculum=NAME`, then any `key=value` ([keys](keys.md)). `plan=true` prints the plan "
+    "and starts nothing; `-m` runs once for each choice (a sweep). See [running](../guides/running.md).",
     "tools.locks": "Checks that the lock files can be installed on Linux with Python 3.11 and 3.12.",
     "tools.reference": "Writes the generated pages of `docs/reference`.",
 }

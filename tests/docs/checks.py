@@ -7,6 +7,7 @@ import ast
 import importlib.util
 import re
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -125,7 +126,7 @@ def _make(words: list[str]) -> None:
 
 
 def _pip(words: list[str]) -> None:
-    for before, word in zip(words, words[1:], strict=False):
+    for before, word in pairwise(words):
         if before == "-r" and not (ROOT / word).is_file():
             raise LookupError(f"no file {word}")
 
@@ -145,12 +146,16 @@ def _pytest(words: list[str]) -> None:
 def _tests_of(path: Path) -> list[str]:
     files = sorted(path.rglob("test_*.py")) if path.is_dir() else [path]
     trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
-    return [n.name for tree in trees for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name[:5] == "test_"]
+    return [
+        n.name for tree in trees for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name[:5] == "test_"
+    ]
 
 
-def _parameters(paths: list[str]) -> list[str]:
-    """Texts of the files and of their neighbours, which parametrise tests."""
+def _parameters(paths: list[str]) -> list[object]:
+    """Constants of the files and of their neighbours, such as those that parametrise tests."""
     folders = {(ROOT / path).parent for path in paths}
     files = [file for folder in folders for file in folder.glob("*.py")]
     trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
-    return [n.value for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    return [
+        n.value for tree in trees for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    ]

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,7 @@ def pages() -> list[Path]:
 
 
 def code_lines(page: Path) -> Iterator[tuple[int, str]]:
-    """Lines of fenced and indented blocks, their indentation taken off; a line that ends with ``\\`` has the next one."""
+    """Lines of fenced and indented blocks without indentation; a line that ends with ``\\`` is joined to the next."""
     for number, block in _blocks(page)[0]:
         begun, first = "", number
         for offset, line in enumerate(block):
@@ -102,7 +103,7 @@ def commands(page: Path) -> list[Command]:
         if COMMAND.match(line.strip()):
             words = shlex.split(line, comments=True)
             starts = [-1, *(place for place, word in enumerate(words) if word == "&&"), len(words)]
-            for start, end in zip(starts, starts[1:], strict=False):
+            for start, end in pairwise(starts):
                 found.append(Command(Place(page, number), *_without_variables(words[start + 1 : end])))
     return found
 
@@ -124,6 +125,8 @@ def anchors(page: Path) -> set[str]:
     found: set[str] = set()
     for line in prose(page).splitlines():
         if heading := re.match(r"#+ (.*)", line):
-            name = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading[1]).lower()).replace(" ", "-")
+            name = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading[1]).lower()).replace(
+                " ", "-"
+            )
             found.add(name if name not in found else f"{name}-1")
     return found

@@ -39,8 +39,8 @@ ELSEWHERE = {
     "tools.static_model": "tests/rl/retrieval/test_retrieval.py",
     "tests.rewards.reading": "tests/rewards/test_reading.py",
     "tests.rl.engines.architectures": "tests/rl/engines/test_architectures.py",
-    "pytest": "",
-    "make": "",
+    "pytest": "is a test",
+    "make": "CI makes the environment, lints and tests with it",
     "pip": "needs a network; the Makefile's set-up and CI install the same files",
     "lm_eval": "another program; tests/tools/test_export_lm_eval.py checks what it reads",
     "tools.bench": "minutes; a measurement, repeated by hand",
@@ -50,13 +50,18 @@ ELSEWHERE = {
 }
 """What runs a command that is not run here: a test, or why there is none."""
 FOUND = [command for page in pages() for command in commands(page)]
-TRAINED = [{"prompt": "几岁？", "completion": "<answer>刑法第264条</answer>", "reference": "刑法第264条"}]
-JUDGMENT = "某某市某某区人民法院\n刑事判决书\n（2021）某0101刑初1号\n被告人张某犯盗窃罪，判处有期徒刑六个月。\n审判员 李某\n二〇二一年三月五日\n"
+ANSWERED = {
+    "prompt": "几岁？", "completion": "<answer>刑法第264条</answer>", "reference": "刑法第264条",
+    "answer": "依照《刑法》第二百六十四条",
+}  # fmt: skip
+"""A line for rewards, and for the check of citations."""
+JUDGMENT = "某某市某某区人民法院\n刑事判决书\n（2021）某0101刑初1号\n被告人张某犯盗窃罪，判处有期徒刑六个月。\n审判员 李某\n"
 
 
 def name_of(command):
     """``tools.report``, ``rl.inference verify``, ``make``: what RUN and ELSEWHERE name."""
     program, *rest = command.words
+    program = program.removeprefix(".venv/bin/")
     if not program.endswith("python") or rest[:2] == ["-m", "pytest"]:
         return "pytest" if rest[:2] == ["-m", "pytest"] else program
     module = rest[1]
@@ -88,7 +93,9 @@ def sandbox(tmp_path_factory):
     for name in ("models/judge", "models/my-model", "laws", "judgments", "ROOT", "DIR", "docs"):
         (folder / name).mkdir(parents=True)
     (folder / "judgments" / "one.txt").write_text(JUDGMENT, encoding="utf-8")
-    lines = "".join(json.dumps(one | {"answer": "依照《刑法》第二百六十四条"}, ensure_ascii=False) + "\n" for one in TRAINED)
+    lines = "".join(
+        json.dumps(one | {"answer": "依照《刑法》第二百六十四条"}, ensure_ascii=False) + "\n" for one in TRAINED
+    )
     (folder / "answers.jsonl").write_text(lines, encoding="utf-8")
     (folder / "mix.yaml").write_text("article_f1: 1.0\nformat: {weight: 0.1}\n", encoding="utf-8")
     source = "from rewards.verdict import Sample, Verdict\n\n\ndef cites_criminal_law(sample: Sample) -> Verdict:\n"
@@ -134,8 +141,9 @@ def test_a_command_that_is_not_run_here_has_a_test():
             name = name_of(command)
             assert name in ELSEWHERE or name in RUN, f"{command.place}: say which test runs {name}"
     for name, test in ELSEWHERE.items():
-        if test.endswith(".py") and not test.startswith("another"):
-            assert (ROOT / test).is_file(), f"{name}: {test} is gone"
+        if test.startswith("tests/"):
+            said = (ROOT / test).read_text(encoding="utf-8")
+            assert name.replace(" ", ".").split(".")[-1] in said, f"{name} is not in {test}"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +173,8 @@ def test_a_wrong_command_is_found(words, why):
 def test_a_wrong_command_on_a_page_is_found(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
-        "# A\n\nText `python -m tools.reports\nx` and\n\n    make rum \\\n      setup  # why\n\n```bash\npip install -r no.txt\n```\n"
+        "# A\n\nText `python -m tools.reports\nx` and\n\n    make rum \\\n      setup  # why\n\n"
+        "```bash\npip install -r no.txt\n```\n"
     )
     found = {command.text: command for command in commands(page)}
     assert list(found) == ["make rum setup", "pip install -r no.txt", "python -m tools.reports x"]
