@@ -33,8 +33,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Every command, as what follows ``python -m``."""
 WITHOUT_OPTIONS = {
-    "rl.main": "Runs a curriculum: `+curriculum=NAME`, then any `key=value` ([keys](keys.md)). `plan=true` prints the plan "
-    "and starts nothing; `-m` runs once for each choice (a sweep). See [running](../guides/running.md).",
+    "rl.main": "Runs a curriculum: `+curriculum=NAME`, then any `key=value` ([keys](keys.md)). `plan=true` prints "
+    "the plan and starts nothing; `-m` runs once for each choice (a sweep). See [running](../guides/running.md).",
     "tools.locks": "Checks that the lock files can be installed on Linux with Python 3.11 and 3.12.",
     "tools.reference": "Writes the generated pages of `docs/reference`.",
 }

@@ -58,6 +58,11 @@ def code_lines(page: Path) -> Iterator[tuple[int, str]]:
             begun = ""
 
 
+def code_blocks(page: Path, language: str) -> list[str]:
+    """Fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
 def prose(page: Path) -> str:
     """The page without its blocks of code, line by line."""
     return _blocks(page)[1]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.checks import problem
-from tests.docs.pages import ROOT, Command, Place, commands, pages
+from tests.docs.pages import ROOT, Command, Place, code_blocks, commands, pages
 from tests.rl.report.folders import run_folder
 
 RUN = ("rewards", "tools.report", "tools.rollouts", "tools.picture", "tools.statutes", "rl.evaluate list",
@@ -55,7 +55,7 @@ ANSWERED = {
     "answer": "依照《刑法》第二百六十四条",
 }  # fmt: skip
 """A line for rewards, and for the check of citations."""
-JUDGMENT = "某某市某某区人民法院\n刑事判决书\n（2021）某0101刑初1号\n被告人张某犯盗窃罪，判处有期徒刑六个月。\n审判员 李某\n"
+JUDGMENT = "某某市某某区人民法院\n刑事判决书\n（2021）某0101刑初1号\n被告人张某犯盗窃罪。\n审判员 李某\n"
 
 
 def name_of(command):
@@ -93,13 +93,10 @@ def sandbox(tmp_path_factory):
     for name in ("models/judge", "models/my-model", "laws", "judgments", "ROOT", "DIR", "docs"):
         (folder / name).mkdir(parents=True)
     (folder / "judgments" / "one.txt").write_text(JUDGMENT, encoding="utf-8")
-    lines = "".join(
-        json.dumps(one | {"answer": "依照《刑法》第二百六十四条"}, ensure_ascii=False) + "\n" for one in TRAINED
-    )
-    (folder / "answers.jsonl").write_text(lines, encoding="utf-8")
+    (folder / "answers.jsonl").write_text(json.dumps(ANSWERED, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "mix.yaml").write_text("article_f1: 1.0\nformat: {weight: 0.1}\n", encoding="utf-8")
-    source = "from rewards.verdict import Sample, Verdict\n\n\ndef cites_criminal_law(sample: Sample) -> Verdict:\n"
-    (folder / "my_rewards.py").write_text(source + "    return Verdict(float('刑法' in sample.completion))\n")
+    (example,) = code_blocks(ROOT / "docs" / "guides" / "own-reward.md", "python")
+    (folder / "my_rewards.py").write_text(example, encoding="utf-8")
     (ROOT / ".cache").mkdir(exist_ok=True)
     (folder / ".cache").symlink_to(ROOT / ".cache")
     return folder

@@ -1,6 +1,8 @@
 """What the pages say exists: links, anchors, paths, modules, keys; and the generated pages are what the code says."""
 
 import re
+import subprocess
+import sys
 from fnmatch import translate
 from functools import cache
 
@@ -8,7 +10,7 @@ import pytest
 
 from rl.config.compose import groups, schema_keys
 from rl.config.stages import AlgorithmConfig, GatesConfig, OptimConfig, SamplingConfig
-from tests.docs.pages import ROOT, anchors, code_lines, inline, links, pages
+from tests.docs.pages import ROOT, anchors, code_blocks, code_lines, inline, links, pages
 from tools import reference
 
 PACKAGES = ("rl", "curricula", "rewards", "cluster", "conf", "tools", "tests", "docs", "requirements")
@@ -104,6 +106,14 @@ def test_every_page_can_be_reached():
         targets = {(page.parent / target.partition("#")[0]).resolve() for _, target in links(page) if target[0] != "h"}
         ahead += [file for file in targets if file.suffix == ".md" and file not in seen]
     assert set(pages()) <= seen, "a page that nothing links to"
+
+
+def test_code_of_the_pages_runs():
+    """In a process of its own, since an example may register something."""
+    blocks = [block for page in pages() for block in code_blocks(page, "python")]
+    assert len(blocks) >= 2
+    done = subprocess.run([sys.executable, "-c", "\n".join(blocks)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_readme_is_short():
