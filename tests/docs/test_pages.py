@@ -1,5 +1,6 @@
 """What the pages say exists: links, anchors, paths, modules, keys; and the generated pages are what the code says."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -114,6 +115,27 @@ def test_code_of_the_pages_runs():
     assert len(blocks) >= 2
     done = subprocess.run([sys.executable, "-c", "\n".join(blocks)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+
+
+def test_messages_of_the_troubleshooting_page_are_those_of_the_code():
+    """A symptom in code format is a message, with … for what it fills in."""
+    said = list(messages())
+    page = ROOT / "docs" / "guides" / "troubleshooting.md"
+    symptoms = re.findall(r"^\| `([^`]+)`[^|]*\|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(symptoms) > 15
+    unknown = [one for one in symptoms if not any(all(part in text for part in one.split("…")) for text in said)]
+    assert not unknown, f"no message of the code says {unknown}"
+
+
+def messages():
+    """Every text of the code, with … for what an f-string fills in."""
+    for package in ("rl", "curricula", "rewards", "cluster", "tools"):
+        for file in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.JoinedStr):
+                    yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield node.value
 
 
 def test_the_readme_is_short():
