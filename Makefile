@@ -3,7 +3,7 @@
 # make bench  against TRL, in CPU-seconds                make doctor  what is installed and usable
 # make locks  whether the lock files can be installed
 PYTHON ?= python3
-# Further arguments for pip, for example where to find PyTorch's CPU wheels on a public machine (see the README).
+# Further arguments for pip, for example where to find PyTorch's CPU wheels on a public machine (docs/quickstart.md).
 PIP_ARGS ?=
 # Further arguments for the run, such as ARGS="seed=1 cluster.dashboard_port=8300".
 ARGS ?=

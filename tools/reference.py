@@ -1,11 +1,10 @@
-"""``python -m tools.reference``: writes the pages that are made from the code, every key of the configuration
-(docs/reference.md) and every metric (docs/metrics.md)."""
+"""``python -m tools.reference``: writes the generated pages of docs/reference, from the schema and the code itself."""
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +31,9 @@ from rl.config.stages import (
     SamplingConfig,
     SFTStage,
 )
+from tools import commands
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 SECTIONS = ("model", "trainer", "rollout", "reward", "judge", "cluster", "tracker")
 PARTS = (
     MidTrainingStage, PerplexityStage, SFTStage, GRPOStage, EvaluateStage, AlgorithmConfig, MismatchConfig,
@@ -41,10 +41,11 @@ PARTS = (
 )  # fmt: skip
 
 
+MADE = "Made from {} by `python -m tools.reference`; change that, not this page."
 METRICS_HEAD = """\
 # Metrics
 
-Made from `rl/config/metrics.py` by `python -m tools.reference`; change that file, not this page.
+{made}
 
 Every step is a line of `metrics.jsonl`: `{"stage", "step", …metrics, "time": {…}}`. A number that is not finite is null
 there. A name in braces stands for a value: `task/{task}/accuracy` is `task/age/accuracy` for the task `age`.
@@ -70,8 +71,8 @@ TITLES: dict[str, str] = {
 
 
 def metrics_page() -> str:
-    """docs/metrics.md."""
-    lines = [METRICS_HEAD]
+    """Every metric by stage kind, as Markdown."""
+    lines = [METRICS_HEAD.replace("{made}", MADE.format("`rl/config/metrics.py`"))]
     for kind, title in TITLES.items():
         lines += [f"## {title}", "", "| metric | unit | meaning | logged |", "|---|---|---|---|"]
         for one in of_kind(kind):
@@ -90,15 +91,11 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def page() -> str:
-    """docs/reference.md."""
+def keys_page() -> str:
+    """Every key of a run and of the stages, as Markdown."""
     fields = RunConfig.model_fields
-    lines = [
-        "# Reference",
-        "",
-        "Made from `rl/config` and `rewards` by `python -m tools.reference`; change them, not this page.",
-        "",
-    ]
+    lines = ["# Keys", "", MADE.format("`rl/config`"), ""]
+    lines += ["A key is set in YAML or as `key=value` on the command line ([running](../guides/running.md)).", ""]
     lines += [
         "## Keys of a run",
         "",
@@ -108,26 +105,30 @@ def page() -> str:
     for name in SECTIONS:
         model = fields[name].annotation
         assert isinstance(model, type) and issubclass(model, BaseModel)
-        lines += [f"## {name}", "", str(model.__doc__).strip(), "", *_table(dict(_leaves(model))), ""]
+        lines += [f"## {name}", "", inspect.getdoc(model) or "", "", *_table(dict(_leaves(model))), ""]
     lines += ["# Stages of a curriculum", ""]
     for part in PARTS:
-        lines += [f"## {part.__name__}", "", str(part.__doc__).strip(), "", *_table(part.model_fields), ""]
-    lines += ["# Algorithms by name", "", "`algorithm: {preset: NAME}`; a key set beside the preset wins.", ""]
+        lines += [f"## {part.__name__}", "", inspect.getdoc(part) or "", "", *_table(part.model_fields), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def algorithms_page() -> str:
+    """The published algorithms and what each sets."""
+    lines = ["# Algorithms by name", "", MADE.format("`rl/config/algorithm.py`"), ""]
+    lines += ["`algorithm: {preset: NAME}` in a GRPO stage; a key set beside the preset wins.", ""]
+    lines += ["All keys of the update: [AlgorithmConfig](keys.md#algorithmconfig).", ""]
     lines += ["| preset | sets | why | source |", "|---|---|---|---|"]
     for name, preset in PRESETS.items():
         keys = ", ".join(f"`{key}: {_shown(value)}`" for key, value in preset.keys.items())
         lines.append(f"| `{name}` | {keys} | {preset.reason} | {preset.source} |")
-    lines += ["", *_rewards()]
     return "\n".join(lines) + "\n"
 
 
-PAGES = {DOCS / "reference.md": page, DOCS / "metrics.md": metrics_page}
-"""Each page with what makes it."""
-
-
-def _rewards() -> list[str]:
+def rewards_page() -> str:
     """The reward library: what each measures, and where its file says it is from."""
-    lines = ["# Rewards by name", "", "| reward | file | score |", "|---|---|---|"]
+    lines = ["# Rewards by name", "", MADE.format("`rewards`"), ""]
+    lines += ["How to weigh, write and try one: [your own reward](../guides/own-reward.md).", ""]
+    lines += ["| reward | file | score |", "|---|---|---|"]
     for name, function in sorted(REWARDS.items()):
         meaning = _cell(" ".join((inspect.getdoc(function) or "").split("\n\n")[0].split()))
         file = function.__module__.replace(".", "/")
@@ -136,7 +137,7 @@ def _rewards() -> list[str]:
     for name, total in PUBLISHED.items():
         parts = " + ".join(f"{weight:g} {part}" for part, weight in total.parts.items())
         lines.append(f"| `{name}` | {parts} | {total.source} |")
-    return lines
+    return "\n".join(lines) + "\n"
 
 
 def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
@@ -175,10 +176,20 @@ def _shown(value: Any) -> str:
     return "empty" if value in (None, (), {}) and value is not False else str(value)
 
 
+PAGES: dict[str, Callable[[], str]] = {
+    "keys.md": keys_page,
+    "algorithms.md": algorithms_page,
+    "rewards.md": rewards_page,
+    "metrics.md": metrics_page,
+    "commands.md": commands.page,
+}
+"""What makes each generated page."""
+
+
 def main() -> int:
     """Write the pages."""
-    for path, text in PAGES.items():
-        path.write_text(text(), encoding="utf-8")
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), encoding="utf-8")
     return 0
 
 

@@ -10,7 +10,7 @@ def add_law(parser: argparse.ArgumentParser) -> None:
     """Add ``--as-of`` and ``--laws``."""
     parser.add_argument("--as-of", metavar="DAY", help="the law of this day, such as 2024-03-01 (default: today)")
     parser.add_argument(
-        "--laws", type=Path, metavar="FOLDER", help="laws that win over the package's (docs/statutes.md)"
+        "--laws", type=Path, metavar="FOLDER", help="laws that win over the package's (docs/guides/statutes.md)"
     )
 
 

@@ -207,7 +207,7 @@ class StatutesConfig(Strict):
     as_of: date | None = None
     """The law in force on this day counts; empty is the day on which the run first starts, which its manifest keeps."""
     folder: str | None = None
-    """Folder of laws that are added or corrected (docs/statutes.md); they win over the statute package."""
+    """Folder of laws that are added or corrected (docs/guides/statutes.md); they win over the statute package."""
 
 
 class ClusterConfig(Strict):

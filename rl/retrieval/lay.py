@@ -19,7 +19,7 @@ from rl.retrieval.passages import Passage
 
 GLOSSARY = Path(__file__).with_name("glossary.tsv")
 GLOSSARY_WEIGHT, LAW_WEIGHT = 0.5, 0.5
-"""Chosen on one half of STARD's questions and confirmed on the other (docs/retrieval.md)."""
+"""Chosen on one half of STARD's questions and confirmed on the other (docs/guides/retrieval.md)."""
 BEST_OF_LAW = 3
 """Best articles of a law whose mean is the law's score."""
 DEPTH = 2_000

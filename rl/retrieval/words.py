@@ -1,4 +1,4 @@
-"""Text as terms of a bag of words; which one serves best was measured (docs/retrieval.md)."""
+"""Text as terms of a bag of words; which one serves best was measured (docs/guides/retrieval.md)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import pytest
 from rl.config.schema import TrackerConfig
 from rl.records.rollouts import read_rows, rows
 from rl.records.tracking import Tracker
-from tools import doctor, reference, rollouts
+from tools import doctor, rollouts
 
 
 def test_the_doctor_finds_this_machine_usable():
@@ -109,21 +108,6 @@ def test_rollouts_of_earlier_versions_have_no_meta(tmp_path):
 def test_a_folder_without_rollouts_is_named(tmp_path, capsys):
     assert rollouts.main([str(tmp_path)]) == 2
     assert "has no rollouts/" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("path", reference.PAGES, ids=lambda path: path.name)
-def test_the_pages_made_from_the_code_are_up_to_date(path):
-    assert path.read_text(encoding="utf-8") == reference.PAGES[path](), "run python -m tools.reference"
-
-
-def test_the_pages_have_what_they_promise():
-    assert "| `gspo` |" in reference.page()
-    page = reference.metrics_page()
-    for text in ("| `ratio` |", "| **`entropy`** | nats a token |", "| `bubble` | share |", "(2 · step)", "eq. 13"):
-        assert text in page, text
-    rows = [line for line in page.splitlines() if line.startswith("|")]
-    columns = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
-    assert set(columns) == {5, 6}, "a bar within a cell is escaped"
 
 
 def test_the_gpu_check_works_at_the_smallest_shapes(tmp_path):

@@ -1,7 +1,7 @@
 """Tiny random models of many architectures, each with a tokenizer of its own, and the table of what was measured.
 
 An architecture is one line in ``ARCHITECTURES``. ``python -m tests.rl.engines.architectures REPORT.xml …`` makes the
-table of docs/models.md from pytest's ``--junitxml`` reports.
+table of docs/guides/models.md from pytest's ``--junitxml`` reports.
 """
 
 from __future__ import annotations

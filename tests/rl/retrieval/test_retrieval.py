@@ -366,4 +366,4 @@ def test_stard(tmp_path, capsys):
         measure_command(["--data", str(Path(ROOT) / "STARD"), "--half", "2", "--cache", str(tmp_path), "--json"]) == 0
     )
     found = json.loads(capsys.readouterr().out)["measures"]
-    assert found["recall@10"][0] > 0.48 and found["recall@100"][0] > 0.68  # measured: docs/retrieval.md
+    assert found["recall@10"][0] > 0.48 and found["recall@100"][0] > 0.68  # measured: docs/guides/retrieval.md
