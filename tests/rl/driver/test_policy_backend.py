@@ -13,7 +13,7 @@ from rl.evaluation.run_command import read_tasks
 from rl.inference.backend import Ask, Backend
 from rl.inference.backends.conversation import Chat
 from rl.inference.journal import Journal, read_lines
-from rl.inference.options import Sampling
+from rl.inference.model_options import Sampling
 from rl.samples import Completion
 from tests.rl.scripted import asks, collect
 
