@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 import pytest
 
 from curricula.pas import PHASES
+from rl.config.metrics import find
 from rl.errors import UserError
 from rl.evaluation.statistics import interval
 from rl.records.results import EvalResult, read, wilson
@@ -89,6 +90,11 @@ def test_the_page_has_every_section_and_its_figures(sweep, page):
     for title in ("Reward", "Accuracy by task", "Lost samples", "Entropy", "KL", "Gradient norm", "Learning rate"):
         assert f'aria-label="{title}"' in page, title
     assert 'aria-label="Staleness"' not in page, "nothing is stale in this run"
+    assert ("title", f"entropy: {find('entropy', 'grpo').meaning}") in found.attributes, "the catalogue is the tooltip"
+    assert any(
+        name == "title" and value.startswith("reward/overlong: Mean overlong") for name, value in found.attributes
+    )
+    assert "overlong" in found.text and "algorithm.overlong_buffer: what a completion loses" in found.text
 
 
 def test_benchmarks_stand_beside_their_contamination(sweep, page, tmp_path):
@@ -133,6 +139,9 @@ def test_samples_are_the_best_the_worst_and_the_odd(sweep):
     assert found == [("best", 0), ("worst", 0), ("best", LEFT_AFTER - 1), ("worst", LEFT_AFTER - 1)]
     best = training_samples(run, run.stage("grpo"))[0]
     assert best.row["reward"] == pytest.approx(sum(part.weighted for part in best.parts))
+    worst = training_samples(run, run.stage("grpo"))[1]
+    assert worst.parts[-1].name == "overlong" and worst.parts[-1].score < 0
+    assert worst.row["reward"] == pytest.approx(sum(part.weighted for part in worst.parts))
     assert [is_tag for _, is_tag in best.text] == [True, False, True, True, False, True]
 
 
