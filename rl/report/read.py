@@ -156,7 +156,7 @@ class Run:
         return parts
 
     def reward_parts(self, stage: Stage) -> dict[str, Part]:
-        """The same with published totals written out, as the metrics name them. The user's own rewards are not imported."""
+        """The same with published totals written out, as the metrics name them."""
         found = {}
         for name, given in self.reward_config(stage).items():
             inner = PUBLISHED[name].parts if name in PUBLISHED else {name: 1.0}

@@ -136,7 +136,8 @@ def test_the_same_folder_gives_the_same_page(sweep, page):
 def test_samples_are_the_best_the_worst_and_the_odd(sweep):
     run = read_run(sweep / "seed=0")
     found = [(one.why, one.row["step"]) for one in training_samples(run, run.stage("grpo"))]
-    assert found == [("best", 0), ("worst", 0), ("best", LEFT_AFTER - 1), ("worst", LEFT_AFTER - 1)]
+    last = LEFT_AFTER - 1
+    assert found == [("best", 0), ("worst", 0), ("best", last), ("worst", last), ("cut off", last)]
     best = training_samples(run, run.stage("grpo"))[0]
     assert best.row["reward"] == pytest.approx(sum(part.weighted for part in best.parts))
     worst = training_samples(run, run.stage("grpo"))[1]
