@@ -122,7 +122,7 @@ def test_untrusted_text_stays_text(page):
     assert not [name for name, _ in found.attributes if name.startswith("on")]
 
 
-def test_the_page_asks_nothing_of_any_network(page):
+def test_the_page_loads_nothing_from_a_network(page):
     addresses = [value for name, value in Page(page).attributes if name in ("src", "href", "xlink:href", "action")]
     assert addresses and all(value.startswith(("#", "data:")) for value in addresses)
     assert not re.search(r"url\((?!#)|@import", page)
@@ -226,7 +226,7 @@ def test_runs_are_compared_by_what_differs(sweep):
     assert [(one.label, len(one.runs)) for one in groups] == [("prompts_per_step 8", 1), ("prompts_per_step 16", 2)]
 
 
-def test_curricula_with_other_stages_differ_by_their_stages_alone(sweep, tmp_path):
+def test_curricula_with_other_stages_differ_only_by_their_stages(sweep, tmp_path):
     for name in ("first", "second"):
         shutil.copytree(sweep / "seed=0", tmp_path / name)
     path = tmp_path / "second" / "manifest.json"
@@ -320,7 +320,7 @@ def test_figures_are_readable():
 
 @pytest.fixture(scope="module")
 def browse(tmp_path_factory):
-    """Runs headless Chromium; gives what it printed and what pages wrote to its console."""
+    """Runs headless Chromium; returns what it printed and what pages wrote to its console."""
     profile = tmp_path_factory.mktemp("profile")
     command = [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr"]
 
