@@ -51,7 +51,8 @@ Every step is a line of `metrics.jsonl`: `{"stage", "step", …metrics, "time": 
 there. A name in braces stands for a value: `task/{task}/accuracy` is `task/age/accuracy` for the task `age`.
 
 The column "logged" says which lines have the metric, and after "only with" what the configuration must say. Metrics in
-bold are on the progress line, and are Ray gauges such as `themis_loss`, with the stage as a tag.
+bold are on the progress line, and are Ray gauges such as `themis_loss`, with the stage as a tag. Where a step makes
+several updates, their metrics are means over them, except where the table has another rule.
 
 `gates.leave` and `gates.fall_back` take the metrics of the first table, as far as the stage logs them. `gates.enter`
 takes `accuracy`, `accuracy/{task}` and `format` of the last evaluation before the stage. Times are for no gate.

@@ -156,7 +156,7 @@ SAMPLING = (
         "How often the weights moved after a completion's first token was sampled and before it was trained on, mean "
         "over the completions; 0 without `rollout.overlap=async`.",
     ),
-    Metric("staleness_max", "largest", "weight updates", "The same for the stalest completion of the step."),
+    Metric("staleness_max", "largest", "weight updates", "Staleness of the stalest completion of the step."),
     Metric("groups/sampled", "sampled groups", "groups", "Groups that were sampled, refills included."),
     Metric(
         "groups/errored", "errored groups", "groups", "Groups that were dropped because one of their verdicts errored."
@@ -175,8 +175,7 @@ SAMPLING = (
 UPDATES = (
     Metric(
         "loss", "loss", "",
-        "The whole loss: policy_loss + kl_coef · kl - entropy_coef · entropy. This and what follows are means over the "
-        "updates of the step, except where another rule is named.",
+        "The whole loss: policy_loss + kl_coef · kl - entropy_coef · entropy.",
         steps=UPDATE, shown=True,
     ),
     Metric("policy_loss", "policy loss", "", "The policy's part of the loss, see `algorithm.loss`.", steps=UPDATE),
@@ -261,7 +260,8 @@ NEXT_TOKEN = (
     Metric("tokens", "tokens", "tokens", "Tokens that were trained on; in SFT those of the answers.", SUPERVISED),
     Metric(
         "held_out_loss", "held out", "nats a token",
-        "The same over the held-out demonstrations, after the step. The stage ends with the weights of its lowest.",
+        "Negative log-likelihood of the held-out demonstrations, mean over their answers' tokens, after the step. The "
+        "stage ends with the weights that had the lowest.",
         ("sft",), MEASURED, _HELD_OUT, curve="points",
     ),
     Metric(

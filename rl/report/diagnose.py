@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from rewards.registry import Part
 from rl.records.results import EvalResult
 from rl.report.facts import LEVELS, Facts, Finding
 from rl.report.read import Run, Stage
@@ -58,12 +58,12 @@ def difference(before: EvalResult, after: EvalResult) -> tuple[float, float]:
     return change - below, change + above
 
 
-def diagnose(stage: Stage, parts: Mapping[str, Any]) -> list[Finding]:
+def diagnose(stage: Stage, parts: Mapping[str, Part]) -> list[Finding]:
     """What the metrics of a GRPO stage say about its reward, the most pressing first.
 
     Args:
         stage: the stage, of kind ``grpo``.
-        parts: configuration of its rewards by name, each with its ``weight``.
+        parts: its rewards by name, published totals written out.
     """
     facts = Facts(stage, parts, trend(stage.values("reward")))
     if not stage.lines:

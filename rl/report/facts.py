@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rewards.registry import Part
 from rl.report.read import Stage
 from rl.report.trend import Trend, trend
 
@@ -31,8 +32,8 @@ class Facts:
     """A stage with what several rules ask for."""
 
     stage: Stage
-    parts: Mapping[str, Any]
-    """Configuration of its rewards by name."""
+    parts: Mapping[str, Part]
+    """Its rewards by name, published totals written out."""
     reward: Trend
 
     def key(self, path: str, default: Any = None) -> Any:
@@ -53,7 +54,7 @@ class Facts:
     @property
     def accuracy(self) -> str | None:
         """The metric that says how often the policy is right: that of ``accuracy``, else of the heaviest part."""
-        names = sorted(self.parts, key=lambda name: (name != "accuracy", -abs(float(self.parts[name]["weight"]))))
+        names = sorted(self.parts, key=lambda name: (name != "accuracy", -abs(self.parts[name].weight)))
         return next((f"reward/{name}" for name in names if f"reward/{name}" in self.stage.metrics), None)
 
     @property

@@ -166,7 +166,7 @@ def describe(run: Run, stage: Stage) -> list[tuple[str, str]]:
     if config.get("demonstrations"):
         pairs.append(("demonstrations", " · ".join(f"{name} {n}" for name, n in config["demonstrations"].items())))
     if stage.kind == "grpo":
-        weights = {name: part["weight"] for name, part in run.reward_parts(stage).items()}
+        weights = {name: part["weight"] for name, part in run.reward_config(stage).items()}
         pairs.append(("reward", " · ".join(f"{name} {weight:g}" for name, weight in weights.items())))
         pairs.append(("algorithm", _algorithm(config["algorithm"])))
     if config.get("data"):

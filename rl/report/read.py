@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rewards.published import PUBLISHED
+from rewards.registry import Part
 from rl.config.metrics import METRICS
 from rl.errors import UserError
 from rl.files import read_json
@@ -148,10 +150,19 @@ class Run:
         """Stages of some kinds that logged something."""
         return [stage for stage in self.stages if stage.kind in kinds and stage.lines]
 
-    def reward_parts(self, stage: Stage) -> dict[str, Any]:
+    def reward_config(self, stage: Stage) -> dict[str, Any]:
         """Configuration of a GRPO stage's rewards: its own where it sets them, else the run's."""
         parts: dict[str, Any] = stage.config.get("reward") or self.config["reward"]["parts"]
         return parts
+
+    def reward_parts(self, stage: Stage) -> dict[str, Part]:
+        """The same with published totals written out, as the metrics name them."""
+        found = {}
+        for name, given in self.reward_config(stage).items():
+            inner = PUBLISHED[name].parts if name in PUBLISHED else {name: 1.0}
+            for part, weight in inner.items():
+                found[part] = Part(weight * float(given["weight"]), given.get("range"), given.get("clip"))
+        return found
 
 
 def read_run(path: Path) -> Run:

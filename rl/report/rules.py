@@ -224,8 +224,8 @@ def beside_the_point(facts: Facts) -> list[Finding]:
     right = trend(facts.stage.values(facts.accuracy)) if facts.accuracy else None
     if right is None or not facts.reward.rises or right.rises or right.last >= 0.9:
         return []
-    grown = [(trend(facts.stage.values(f"reward/{name}")), name) for name in facts.parts]
-    names = [name for found, name in grown if found.rises]
+    parts = facts.stage.family("reward/{reward}")
+    names = [part.removeprefix("reward/") for part in parts if trend(facts.stage.values(part)).rises]
     text = (
         f"The reward rises, but {facts.accuracy} does not ({right.first:.2f} → {right.last:.2f}): it is earned by "
         f"{', '.join(names) or 'other parts'}."

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import rewards.library  # noqa: F401  (registers the rewards)
-from rewards.published import PUBLISHED
 from rewards.registry import REWARDS, Part
 from rl.config.metrics import OVERLONG
 from rl.records.rollouts import read_file, rollout_files
@@ -67,7 +66,7 @@ class Shown:
 def training_samples(run: Run, stage: Stage) -> list[Shown]:
     """The best and the worst completion of the first step and of the last, and of the last one cut off, one errored."""
     files = sorted(rollout_files(run.path, stage.name, None), key=lambda path: path.name)
-    weights = {**_weights(run.reward_parts(stage)), OVERLONG: Part(1.0)}
+    weights = run.reward_parts(stage) | {OVERLONG: Part(1.0)}
     found: list[Shown] = []
     for path in dict.fromkeys((files[0], files[-1]) if files else ()):
         rows = read_file(path, COLUMNS)
@@ -93,16 +92,6 @@ def evaluation_samples(run: Run, stage: Stage) -> list[Shown]:
             if (row["task"], why) not in found:
                 found[row["task"], why] = _shown(why, row, {"accuracy": Part(1.0), "format": Part(0.0)})
     return list(found.values())[:PER_EVALUATION]
-
-
-def _weights(parts: Mapping[str, Any]) -> dict[str, Part]:
-    """The parts by name, with published totals written out. A reward of the user's own is not imported."""
-    found = {}
-    for name, given in parts.items():
-        inner = PUBLISHED[name].parts if name in PUBLISHED else {name: 1.0}
-        for part, weight in inner.items():
-            found[part] = Part(weight * float(given["weight"]), given.get("range"), given.get("clip"))
-    return found
 
 
 def _shown(why: str, row: dict[str, Any], weights: Mapping[str, Part]) -> Shown:

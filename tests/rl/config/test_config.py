@@ -105,7 +105,7 @@ def test_a_bad_stage_is_named(change, message):
         load(values)
 
 
-def test_a_curriculum_is_asked_for():
+def test_a_run_needs_a_curriculum():
     with pytest.raises(UserError, match=r"\+curriculum=NAME with NAME one of legal"):
         load({"run_dir": "r"})
 

@@ -88,7 +88,7 @@ def test_lexpro_learns_form_without_the_reference():
 
 @pytest.mark.parametrize("preset", OWN_MODEL)
 def test_a_preset_plans_without_network(preset, tmp_path):
-    """Offline and without a cache, where anything asked of the hub is an error."""
+    """Offline and without a cache, where every request to the hub is an error."""
     command = [sys.executable, "-m", "rl.main", f"+curriculum={preset}", "plan=true", f"run_dir={tmp_path / 'run'}"]
     offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     answer = subprocess.run(command, cwd=CONF.parent, capture_output=True, text=True, timeout=120, env=offline)

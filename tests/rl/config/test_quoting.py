@@ -54,7 +54,7 @@ def test_any_text_is_a_run_folder(value):
     assert composed(f"run_dir={value}").hydra.run.dir == value
 
 
-def test_nothing_numbers_quotes_and_interpolations():
+def test_null_numbers_quotes_and_interpolations():
     found = composed(
         "model.name=null",
         "model.path=null",
@@ -83,7 +83,7 @@ def swept(argument):
     return [OverridesParser.create().parse_override(f"k={one}").value() for one in override.sweep_string_iterator()]
 
 
-def test_commas_part_the_choices_of_a_sweep_alone():
+def test_commas_separate_choices_only_in_a_sweep():
     assert accept_overrides(["model.path=/a,b"]) == ["++model.path='/a,b'"]
     assert accept_overrides(["seed=1,2", "-m"]) == ["++seed=1,2", "-m"]
     assert swept("model.name=李明,王 芳,3") == ["李明", "王 芳", "3"]

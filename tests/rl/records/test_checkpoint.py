@@ -1,4 +1,4 @@
-"""Checkpoints: the last and the best are kept, damage is named, and a full disk costs the one in progress alone."""
+"""Checkpoints: the last and the best are kept, damage is named, and a full disk costs only the one in progress."""
 
 import errno
 import shutil
@@ -47,7 +47,7 @@ def test_a_full_disk_costs_the_checkpoint_in_progress_only(tmp_path):
     assert is_disk_full(OSError(errno.ENOSPC, "x")) and not is_disk_full(OSError(errno.EACCES, "x"))
 
 
-def test_what_else_lies_among_checkpoints_is_neither_read_nor_removed(tmp_path):
+def test_other_folders_among_checkpoints_are_neither_read_nor_removed(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep_last=1)
     first = save(checkpoints, 1)
     stage = first.path.parent

@@ -72,7 +72,7 @@ def test_a_folder_of_laws_is_data_of_the_run(tmp_path):
 
 
 @pytest.mark.parametrize("value", ["gestern", "2026-13-01"])
-def test_a_day_that_is_none_is_told(tmp_path, value):
+def test_a_day_that_does_not_exist_is_an_error(tmp_path, value):
     with pytest.raises(UserError, match=r"statutes\.as_of"):
         config(tmp_path, f"statutes.as_of={value}")
 

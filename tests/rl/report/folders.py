@@ -22,7 +22,7 @@ from rewards.total import compose
 from rewards.verdict import Sample
 from rl.config.derive import BatchNumbers
 from rl.config.schema import RunConfig, TrackerConfig
-from rl.driver.updates import StepUpdate
+from rl.driver.updates import StepUpdate, shaped
 from rl.evaluation.asking import TaskRun
 from rl.evaluation.benchmark import Benchmark, Question
 from rl.evaluation.benchmarks.lexeval import BENCHMARK as LEXEVAL
@@ -56,7 +56,7 @@ def config(run_dir: Path, seed: int = 0, **changes: Any) -> RunConfig:
         {
             "name": "grpo", "kind": "grpo", "steps": STEPS, "tasks": {"age": 1, "charge": 1}, "difficulty": 0.5,
             "reward": {"accuracy": 1.0, "format": 0.1}, "optim": {"lr": 2e-4}, "gates": {"leave": [leave]},
-            "sampling": {"max_tokens": 32}, "algorithm": {"kl_coef": 0.01},
+            "sampling": {"max_tokens": 32}, "algorithm": {"kl_coef": 0.01, "overlong_buffer": 8},
         },
         {"name": "later", "kind": "grpo", "steps": 5, "tasks": {"age": 1}},
         {"name": "again", "kind": "evaluate", "tasks": ["age", "charge"], "split": "dev", "questions": 20},
@@ -172,7 +172,8 @@ def _grpo(tracker: Tracker, stage: Any, rng: random.Random, skill: float, hostil
                 texts = [_right(prompt) if rng.random() < chance else WRONG for _ in range(SIZE)]
                 if hostile and step == LEFT_AFTER - 1:
                     texts[0] = HOSTILE
-                update.add([answered(f"grpo-{index}", prompt, texts, rng, 0.1, index)])
+                scored = answered(f"grpo-{index}", prompt, texts, rng, 0.1, index)
+                update.add(shaped([scored], stage.sampling.max_tokens, stage.algorithm.overlong_buffer))
             for group in update.groups:
                 sampler.observe(group.index, group.rewards, solved(group))
             found = group_metrics(update, version=3) | sampler.metrics()

@@ -1,16 +1,20 @@
 """Each finding of the report has a stage that shows it, and a stage that does not."""
 
 import random
+from pathlib import Path
 
 import pytest
 
+from rewards.published import PUBLISHED
+from rewards.registry import Part
 from rl.records.results import EvalResult, wilson
 from rl.report.diagnose import diagnose, difference, held_out_accuracy
-from rl.report.read import Stage
+from rl.report.facts import Facts
+from rl.report.read import Run, Stage
 from rl.report.supervised import supervised
 from rl.report.trend import trend
 
-PARTS = {"accuracy": {"weight": 1.0}, "format": {"weight": 0.1}}
+PARTS = {"accuracy": Part(1.0), "format": Part(0.1)}
 
 
 def stage(steps=40, start=0.3, end=0.7, seed=0, optim=None, algorithm=None, **metrics):
@@ -98,7 +102,7 @@ def test_staleness_is_named_as_the_reason_of_a_mismatch():
     assert found.level == "problem" and "3 updates old" in found.text and "max_staleness" in found.fix
 
 
-def test_what_is_meant_is_no_finding():
+def test_what_is_intended_is_no_finding():
     """GSPO clips many tokens, a KL term may be large while the reward rises, collapse with learning is a note."""
     assert "clipped" not in codes(stage(**FLAT, clip_fraction=0.4, algorithm={"loss": "gspo"}))
     assert "kl" not in codes(stage(kl=5.0, algorithm={"kl_coef": 0.1}))
@@ -111,17 +115,28 @@ def test_the_most_pressing_comes_first():
     assert levels == sorted(levels, key=["problem", "warning", "note", "good"].index) and levels[0] == "problem"
 
 
-def test_a_stage_with_hardly_a_line_says_so():
+def test_a_stage_with_too_few_lines_says_so():
     assert list(codes(stage(steps=0))) == ["nothing"]
     assert "short" in codes(stage(steps=1)) and "all_wrong" in codes(
         stage(steps=3, **{"groups/zero_variance": 1.0, "reward/accuracy": 0.0})
     )
 
 
-def test_without_an_accuracy_part_the_heaviest_part_stands_for_it():
-    parts = {"rouge_l": {"weight": 2.0}, "format": {"weight": 0.1}}
+def test_without_an_accuracy_part_the_heaviest_part_is_used():
+    parts = {"rouge_l": Part(2.0), "format": Part(0.1)}
     numbers = {"reward/rouge_l": 0.02, "groups/zero_variance": 0.9, "start": 0.02, "end": 0.02}
     assert "reward/rouge_l at 0.02" in codes(stage(**numbers), parts)["all_wrong"].text
+
+
+def test_a_published_total_counts_by_its_parts():
+    rewards = {"unilaw": {"weight": 2.0}, "length": {"weight": 0.1, "clip": [-1, 0]}}
+    one = stage(**{"reward/format": 0.3, "start": 0.3, "end": 0.3})
+    run = Run(Path(), {"config": {"reward": {"parts": rewards}}}, [one], [], {}, [])
+    parts = run.reward_parts(one)
+    assert {name: part.weight for name, part in parts.items()} == {
+        **{name: 2.0 * weight for name, weight in PUBLISHED["unilaw"].parts.items()}, "length": 0.1
+    }  # fmt: skip
+    assert Facts(one, parts, trend([])).accuracy == "reward/accuracy"
 
 
 @pytest.mark.parametrize("seed", range(20))

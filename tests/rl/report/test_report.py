@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 import pytest
 
 from curricula.pas import PHASES
+from rl.config.metrics import find
 from rl.errors import UserError
 from rl.evaluation.statistics import interval
 from rl.records.results import EvalResult, read, wilson
@@ -89,6 +90,11 @@ def test_the_page_has_every_section_and_its_figures(sweep, page):
     for title in ("Reward", "Accuracy by task", "Lost samples", "Entropy", "KL", "Gradient norm", "Learning rate"):
         assert f'aria-label="{title}"' in page, title
     assert 'aria-label="Staleness"' not in page, "nothing is stale in this run"
+    assert ("title", f"entropy: {find('entropy', 'grpo').meaning}") in found.attributes, "the catalogue is the tooltip"
+    assert any(
+        name == "title" and value.startswith("reward/overlong: Mean overlong") for name, value in found.attributes
+    )
+    assert "overlong" in found.text and "algorithm.overlong_buffer: what a completion loses" in found.text
 
 
 def test_benchmarks_stand_beside_their_contamination(sweep, page, tmp_path):
@@ -116,7 +122,7 @@ def test_untrusted_text_stays_text(page):
     assert not [name for name, _ in found.attributes if name.startswith("on")]
 
 
-def test_the_page_asks_nothing_of_any_network(page):
+def test_the_page_loads_nothing_from_a_network(page):
     addresses = [value for name, value in Page(page).attributes if name in ("src", "href", "xlink:href", "action")]
     assert addresses and all(value.startswith(("#", "data:")) for value in addresses)
     assert not re.search(r"url\((?!#)|@import", page)
@@ -130,9 +136,13 @@ def test_the_same_folder_gives_the_same_page(sweep, page):
 def test_samples_are_the_best_the_worst_and_the_odd(sweep):
     run = read_run(sweep / "seed=0")
     found = [(one.why, one.row["step"]) for one in training_samples(run, run.stage("grpo"))]
-    assert found == [("best", 0), ("worst", 0), ("best", LEFT_AFTER - 1), ("worst", LEFT_AFTER - 1)]
+    last = LEFT_AFTER - 1
+    assert found == [("best", 0), ("worst", 0), ("best", last), ("worst", last), ("cut off", last)]
     best = training_samples(run, run.stage("grpo"))[0]
     assert best.row["reward"] == pytest.approx(sum(part.weighted for part in best.parts))
+    worst = training_samples(run, run.stage("grpo"))[1]
+    assert worst.parts[-1].name == "overlong" and worst.parts[-1].score < 0
+    assert worst.row["reward"] == pytest.approx(sum(part.weighted for part in worst.parts))
     assert [is_tag for _, is_tag in best.text] == [True, False, True, True, False, True]
 
 
@@ -216,7 +226,7 @@ def test_runs_are_compared_by_what_differs(sweep):
     assert [(one.label, len(one.runs)) for one in groups] == [("prompts_per_step 8", 1), ("prompts_per_step 16", 2)]
 
 
-def test_curricula_with_other_stages_differ_by_their_stages_alone(sweep, tmp_path):
+def test_curricula_with_other_stages_differ_only_by_their_stages(sweep, tmp_path):
     for name in ("first", "second"):
         shutil.copytree(sweep / "seed=0", tmp_path / name)
     path = tmp_path / "second" / "manifest.json"
@@ -310,7 +320,7 @@ def test_figures_are_readable():
 
 @pytest.fixture(scope="module")
 def browse(tmp_path_factory):
-    """Runs headless Chromium; gives what it printed and what pages wrote to its console."""
+    """Runs headless Chromium; returns what it printed and what pages wrote to its console."""
     profile = tmp_path_factory.mktemp("profile")
     command = [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr"]
 
