@@ -56,6 +56,8 @@ class Import:
     file: str
     line: int
     target: str
+    named: bool = False
+    """Whether it is a name in a string, such as in a table of commands, and no import statement."""
 
     @property
     def place(self) -> str:
@@ -66,9 +68,9 @@ def imports(root: Path) -> list[Import]:
     """Every import, in the packages below ``root``, of a module of ours or of a package in ALLOWED."""
     known = _modules(root)
     return [
-        Import(module, str(path.relative_to(root)), line, name)
+        Import(module, str(path.relative_to(root)), line, name, named)
         for module, path in known.items()
-        for line, name in _names(path, module, known)
+        for line, name, named in _names(path, module, known)
         if name != module and (name in known or name.partition(".")[0] in ALLOWED)
     ]
 
@@ -125,11 +127,12 @@ def _problem(one: Import, floor: Mapping[str, int]) -> str | None:
 
 
 def _circles(found: Sequence[Import]) -> Iterator[str]:
-    """Circles of modules in one room. A circle of several rooms has an import that points up, and that is found."""
+    """Circles of import statements in one room. A circle of several rooms has an import that points up, which is found;
+    a table may name the command that reads the table."""
     place: dict[tuple[str, str], str] = {}
     graph: dict[str, set[str]] = {}
     for one in sorted(found):
-        if room(one.source) == room(one.target):
+        if room(one.source) == room(one.target) and not one.named:
             place.setdefault((one.source, one.target), one.place)
             graph.setdefault(one.source, set()).add(one.target)
     while True:
@@ -147,21 +150,21 @@ def _modules(root: Path) -> dict[str, Path]:
     return {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
 
 
-def _names(path: Path, module: str, known: Mapping[str, Path]) -> Iterator[tuple[int, str]]:
+def _names(path: Path, module: str, known: Mapping[str, Path]) -> Iterator[tuple[int, str, bool]]:
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     started = _after_dash_m(nodes)
     for node in nodes:
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            yield from ((node.lineno, alias.name, False) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = resolve_name("." * node.level + (node.module or ""), package)
             full = ((alias.lineno, f"{base}.{alias.name}") for alias in node.names)
-            yield from ((line, name if name in known else base) for line, name in full)
+            yield from ((line, name if name in known else base, False) for line, name in full)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in started:
             name = node.value.partition(":")[0]  # module, or module:function
             if "." in name and name in known:
-                yield node.lineno, name
+                yield node.lineno, name, True
 
 
 def _after_dash_m(nodes: Sequence[ast.AST]) -> set[ast.AST]:

@@ -32,6 +32,7 @@ ELSEWHERE = {
     "tools.fuzz_parsers": "tests/rewards/test_parsing.py",
     "tools.gpu_check": "tests/tools/test_tools.py",
     "tools.judge_agreement": "tests/tools/test_tools.py",
+    "tools.floors": "tests/test_floors.py",
     "tools.locks": "tests/tools/test_locks.py",
     "tools.reference": "tests/docs/test_pages.py",
     "tools.replay": "tests/e2e/test_runs.py",
