@@ -31,7 +31,9 @@ FINE = [
     ("tools/extra.py", "from rl.main import main"),
     ("rl/report/extra.py", "import rl.files"),
     ("rl/report/extra.py", 'RUN = ["python", "-m", "rl.evaluate"]'),  # another process runs it
+    ("rl/report/extra.py", 'ENV = {"VERL_USE_EXTERNAL_MODULES": "rl.engines.cpu_platform"}'),
     ("rl/report/extra.py", 'TEXT = "see rl.main for more"'),
+    ("rl/report/extra.py", 'TABLE = {"page": "rl.report.page"}'),
 ]
 
 

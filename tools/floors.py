@@ -43,7 +43,7 @@ ALLOWED = {
     "torch": ("rl",),
     "verl": ("rl.engines", "rl.algorithms.verl_bridge"),
     "megatron": ("rl.engines", "rl.algorithms.verl_bridge"),
-    "vllm": ("rl.actors.rollout", "rl.inference.backends.engine", "rl.weights.transfer"),
+    "vllm": ("rl.actors", "rl.weights.transfer"),
 }
 """Heavy package to the modules and packages of ours that may import it. tools may import all of them."""
 
@@ -56,6 +56,7 @@ class Import:
     file: str
     line: int
     target: str
+    in_string: bool = False
 
     @property
     def place(self) -> str:
@@ -66,9 +67,9 @@ def imports(root: Path) -> list[Import]:
     """Every import, in the packages below ``root``, of a module of ours or of a package in ALLOWED."""
     known = _modules(root)
     return [
-        Import(module, str(path.relative_to(root)), line, name)
+        Import(module, str(path.relative_to(root)), line, name, in_string)
         for module, path in known.items()
-        for line, name in _names(path, module, known)
+        for line, name, in_string in _names(path, module, known)
         if name != module and (name in known or name.partition(".")[0] in ALLOWED)
     ]
 
@@ -125,11 +126,11 @@ def _problem(one: Import, floor: Mapping[str, int]) -> str | None:
 
 
 def _circles(found: Sequence[Import]) -> Iterator[str]:
-    """Circles of modules in one room. A circle of several rooms has an import that points up, and that is found."""
+    """Circles of import statements in one room. A circle of several rooms has an import that points up."""
     place: dict[tuple[str, str], str] = {}
     graph: dict[str, set[str]] = {}
     for one in sorted(found):
-        if room(one.source) == room(one.target):
+        if room(one.source) == room(one.target) and not one.in_string:
             place.setdefault((one.source, one.target), one.place)
             graph.setdefault(one.source, set()).add(one.target)
     while True:
@@ -147,28 +148,30 @@ def _modules(root: Path) -> dict[str, Path]:
     return {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
 
 
-def _names(path: Path, module: str, known: Mapping[str, Path]) -> Iterator[tuple[int, str]]:
+def _names(path: Path, module: str, known: Mapping[str, Path]) -> Iterator[tuple[int, str, bool]]:
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-    started = _after_dash_m(nodes)
+    elsewhere = _for_other_processes(nodes)
     for node in nodes:
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            yield from ((node.lineno, alias.name, False) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = resolve_name("." * node.level + (node.module or ""), package)
             full = ((alias.lineno, f"{base}.{alias.name}") for alias in node.names)
-            yield from ((line, name if name in known else base) for line, name in full)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in started:
+            yield from ((line, name if name in known else base, False) for line, name in full)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in elsewhere:
             name = node.value.partition(":")[0]  # module, or module:function
             if "." in name and name in known:
-                yield node.lineno, name
+                yield node.lineno, name, True
 
 
-def _after_dash_m(nodes: Sequence[ast.AST]) -> set[ast.AST]:
-    """What follows "-m" in a command: another process runs it, so it is no import."""
+def _for_other_processes(nodes: Sequence[ast.AST]) -> set[ast.AST]:
+    """Strings that another process reads, so they import nothing here: after "-m", and in environment variables."""
     lists = [node.elts for node in nodes if isinstance(node, ast.List | ast.Tuple)]
-    pairs = (pair for elements in lists for pair in pairwise(elements))
-    return {second for first, second in pairs if isinstance(first, ast.Constant) and first.value == "-m"}
+    pairs = [pair for elements in lists for pair in pairwise(elements)]
+    pairs += [pair for node in nodes if isinstance(node, ast.Dict) for pair in zip(node.keys, node.values, strict=True)]
+    texts = [(first.value, second) for first, second in pairs if isinstance(first, ast.Constant)]
+    return {second for text, second in texts if isinstance(text, str) and (text == "-m" or text.isupper())}
 
 
 def _draw(root: Path, found: Sequence[Import]) -> Iterator[str]:
