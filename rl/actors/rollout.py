@@ -96,7 +96,7 @@ class RolloutActor:
     ) -> None:
         """Queue requests, (uid, token ids of the prompt), for ``n`` completions each.
 
-        With a seed, the engine drops what it was doing and begins anew, so that equal weights, requests and seed give
+        With a seed, the engine drops what it was doing and starts again, so that equal weights, requests and seed give
         equal completions in an equal order. The engine's own generator is seeded: seeds for single requests would do
         the same at the price of one draw a sequence, and on CPU they fail once a prompt is prefilled in chunks.
         """
