@@ -168,8 +168,9 @@ def _names(path: Path, module: str, known: Mapping[str, Path]) -> Iterator[tuple
 def _for_other_processes(nodes: Sequence[ast.AST]) -> set[ast.AST]:
     """Strings that another process reads, so they import nothing here: after "-m", and in environment variables."""
     lists = [node.elts for node in nodes if isinstance(node, ast.List | ast.Tuple)]
-    pairs = [pair for elements in lists for pair in pairwise(elements)]
-    pairs += [pair for node in nodes if isinstance(node, ast.Dict) for pair in zip(node.keys, node.values, strict=True)]
+    tables = [node for node in nodes if isinstance(node, ast.Dict)]
+    pairs: list[tuple[ast.AST | None, ast.AST]] = [pair for elements in lists for pair in pairwise(elements)]
+    pairs += [pair for table in tables for pair in zip(table.keys, table.values, strict=True)]
     texts = [(first.value, second) for first, second in pairs if isinstance(first, ast.Constant)]
     return {second for text, second in texts if isinstance(text, str) and (text == "-m" or text.isupper())}
 
