@@ -161,10 +161,10 @@ def proxies() -> Check:
     if not named:
         return Check("proxy", "ok", "none")
     socks = [name for name in named if os.environ[name].lower().startswith("socks")]
-    told = f"{', '.join(sorted(named))}; servers on this machine are asked directly"
+    detail = f"{', '.join(sorted(named))}; servers on this machine are asked directly"
     if socks and importlib.util.find_spec("socksio") is None:
-        return Check("proxy", "warning", told, f"{socks[0]} is a SOCKS proxy: install socksio, or unset it")
-    return Check("proxy", "ok", told)
+        return Check("proxy", "warning", detail, f"{socks[0]} is a SOCKS proxy: install socksio, or unset it")
+    return Check("proxy", "ok", detail)
 
 
 def encoding() -> Check:

@@ -263,15 +263,15 @@ def _asked(entry: Any) -> str:
 def _prompt(entry: Any) -> str:
     if not isinstance(entry, dict):
         return ""
-    return "\n".join(text for name in ASKED if (text := _told(entry.get(name))))
+    return "\n".join(text for name in ASKED if (text := _as_text(entry.get(name))))
 
 
-def _told(found: Any) -> str:
+def _as_text(found: Any) -> str:
     """A field as text. Of the turns of a chat, only those that are not answers."""
     if isinstance(found, str):
         return found
     if isinstance(found, dict):
         if str(found.get("role", "")).lower() in ANSWERING:
             return ""
-        return _told(next((found[name] for name in ("prompt", "content", "text", "value") if found.get(name)), None))
-    return "\n".join(filter(None, map(_told, found))) if isinstance(found, list) else ""
+        return _as_text(next((found[name] for name in ("prompt", "content", "text", "value") if found.get(name)), None))
+    return "\n".join(filter(None, map(_as_text, found))) if isinstance(found, list) else ""

@@ -171,8 +171,8 @@ def confidence(score: TaskScore) -> tuple[float, float] | None:
 
 def notes(benchmark: Benchmark, task: str) -> str:
     """Notes that a reader of the score needs."""
-    told = [f"contains {benchmark.contaminated[task]}"] if task in benchmark.contaminated else []
-    return "; ".join(told + (["LLM judge published"] if task in benchmark.judged else []))
+    found = [f"contains {benchmark.contaminated[task]}"] if task in benchmark.contaminated else []
+    return "; ".join(found + (["LLM judge published"] if task in benchmark.judged else []))
 
 
 def _print_one(benchmark: Benchmark, task: str, score: TaskScore, questions: int, as_json: bool) -> None:
@@ -180,9 +180,9 @@ def _print_one(benchmark: Benchmark, task: str, score: TaskScore, questions: int
     if as_json:
         print(json.dumps(found))
         return
-    told = ", ".join(f"{name} {value:.5g}" for name, value in found.items())
+    shown = ", ".join(f"{name} {value:.5g}" for name, value in found.items())
     limits = confidence(score)
-    print(f"{benchmark.name} {task}: {told}" + (f", 95% {limits[0]:.4f} to {limits[1]:.4f}" if limits else ""))
+    print(f"{benchmark.name} {task}: {shown}" + (f", 95% {limits[0]:.4f} to {limits[1]:.4f}" if limits else ""))
     if notes(benchmark, task):
         print(notes(benchmark, task))
 

@@ -16,6 +16,7 @@ from rewards.sets import f1
 from rl.evaluation.benchmark import Benchmark, Question
 from rl.evaluation.strategies.methods import Result
 from rl.evaluation.task_scores import interval_of
+from rl.records.task_figures import percent
 
 
 @dataclass(frozen=True)
@@ -103,18 +104,14 @@ def table(title: str, scores: Sequence[StrategyScore]) -> Table:
         last = name == "what happened"
         shown.add_column(name, justify="left" if last or name == "method" else "right", no_wrap=not last)
     for one in scores:
-        figures = [_percent(value) for value in (one.single, one.multiple, one.multiple_f1)] if choices else []
+        figures = [percent(value) for value in (one.single, one.multiple, one.multiple_f1)] if choices else []
         between = f"{100 * one.interval[0]:.1f}–{100 * one.interval[1]:.1f}" if one.interval else ""
         happened = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in one.counts.items() if count)
         shown.add_row(
-            one.name, *figures, _percent(one.average), between, f"{one.tokens:,.0f}", f"{one.prompt_tokens:,.0f}",
+            one.name, *figures, percent(one.average), between, f"{one.tokens:,.0f}", f"{one.prompt_tokens:,.0f}",
             happened,
         )  # fmt: skip
     return shown
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
 
 
 def plot(title: str, scores: Sequence[StrategyScore], path: Path) -> None:

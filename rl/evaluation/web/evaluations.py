@@ -16,7 +16,7 @@ from rl.evaluation import own
 from rl.evaluation.benchmarks import BENCHMARKS
 from rl.evaluation.run_command import find_benchmark, read_tasks
 from rl.evaluation.web.jobs import LOG, Jobs, answers_kept, tail
-from rl.evaluation.web.markup import notice, show, told
+from rl.evaluation.web.markup import errors_shown, notice, show
 from rl.evaluation.web.page_settings import PageSettings
 from rl.evaluation.web.run_folders import find_runs, inside
 from rl.inference.backend import KEY_ENV
@@ -211,7 +211,7 @@ def tab(settings: PageSettings, jobs: Jobs) -> list[gr.Dropdown]:
     def fields_of(backend: str) -> tuple[Any, Any]:
         return gr.Dropdown(models_in(settings), visible=backend != "server"), gr.Row(visible=backend == "server")
 
-    @told(lambda sentence: (sentence, gr.skip()))
+    @errors_shown(lambda sentence: (sentence, gr.skip()))
     def start(
         name: str, benchmark: str, tasks: list[str] | None, backend: str, model: str, server: str, served: str,
         judge: str, judge_model: str, *given: float | None,
@@ -224,12 +224,12 @@ def tab(settings: PageSettings, jobs: Jobs) -> list[gr.Dropdown]:
         jobs.start(name, options, total, environment_for(settings, server, judge))
         return notice(f"{name} is started: {total} questions", "good"), gr.Dropdown(names(settings, jobs), value=name)
 
-    @told(lambda sentence: sentence)
+    @errors_shown(lambda sentence: sentence)
     def end(name: str) -> str:
         jobs.stop(name or "")
         return notice(f"{name} is being stopped; start it again with the same settings to resume it", "good")
 
-    @told(lambda sentence: (gr.skip(), sentence))
+    @errors_shown(lambda sentence: (gr.skip(), sentence))
     def look(name: str) -> tuple[str, str]:
         return overview(settings, jobs), watched(settings, jobs, name or "")
 

@@ -33,7 +33,7 @@ def notice(text: str, level: str = "problem") -> str:
     return show("notice", text=text, level=level) if text else ""
 
 
-def told(otherwise: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def errors_shown(otherwise: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A handler whose errors become ``otherwise(sentence as HTML)`` instead of a traceback."""
 
     def wrap(handler: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import gradio as gr
 
 from rl.errors import UserError
-from rl.evaluation.web.markup import notice, show, told
+from rl.evaluation.web.markup import errors_shown, notice, show
 from rl.evaluation.web.page_settings import PageSettings
 from rl.evaluation.web.pairs import Pair, pairs
 from rl.evaluation.web.run_folders import find_runs, read_run
@@ -82,11 +82,11 @@ def tab(settings: PageSettings) -> list[gr.Dropdown]:
     def facing(found: Pair | None, text: str) -> tuple[Any, ...]:
         return notice(text, "good"), found, shown(found), gr.Column(visible=found is not None), None, ""
 
-    @told(lambda sentence: (sentence, None, "", gr.Column(visible=False), None, ""))
+    @errors_shown(lambda sentence: (sentence, None, "", gr.Column(visible=False), None, ""))
     def start(a: str, b: str, reviewer: str) -> tuple[Any, ...]:
         return facing(next_pair(settings, votes, a or "", b or "", (reviewer or "").strip()), "")
 
-    @told(lambda sentence: (sentence, *(gr.skip() for _ in range(5))))
+    @errors_shown(lambda sentence: (sentence, *(gr.skip() for _ in range(5))))
     def vote(current: Pair | None, ballot: str | None, comment: str) -> tuple[Any, ...]:
         if current is None:
             raise UserError("no pair is shown; choose two runs and begin the review")
@@ -103,5 +103,5 @@ def tab(settings: PageSettings) -> list[gr.Dropdown]:
     outputs = [message, current, pair, form, ballot, comment]
     begin.click(start, [a, b, reviewer], outputs, api_name="review")
     save.click(vote, [current, ballot, comment], outputs, api_name="vote")
-    refresh.click(told(lambda sentence: sentence)(lambda: win_table(votes)), None, wins, api_name="wins")
+    refresh.click(errors_shown(lambda sentence: sentence)(lambda: win_table(votes)), None, wins, api_name="wins")
     return [a, b]

@@ -10,7 +10,7 @@ import gradio as gr
 from rl.errors import UserError
 from rl.evaluation.statistics import compare
 from rl.evaluation.task_scores import judged_cell
-from rl.evaluation.web.markup import notice, show, told
+from rl.evaluation.web.markup import errors_shown, notice, show
 from rl.evaluation.web.page_settings import PageSettings
 from rl.evaluation.web.run_folders import EvaluationRun, find_runs, question_scores, read_run
 from rl.records.task_figures import notes
@@ -91,13 +91,13 @@ def tab(settings: PageSettings) -> list[gr.Dropdown]:
         ask = gr.Button("Paired test", variant="primary", elem_id="paired-button")
     result = gr.HTML(elem_id="paired")
 
-    @told(lambda sentence: sentence)
+    @errors_shown(lambda sentence: sentence)
     def lay(chosen: list[str] | None) -> str:
         if len(chosen or ()) > MOST:
             raise UserError(f"{len(chosen or ())} runs do not fit side by side; choose {MOST} at most")
         return side_by_side([read_run(settings.runs, name) for name in chosen]) if chosen else ""
 
-    @told(lambda sentence: sentence)
+    @errors_shown(lambda sentence: sentence)
     def test(a: str | None, b: str | None) -> str:
         if not a or not b or a == b:
             return notice("Choose two different runs")

@@ -11,7 +11,7 @@ from rewards.statute_check import Checked, article_of, check_citations
 from rl.errors import UserError
 from rl.evaluation.judging import text_of
 from rl.evaluation.scoring import tried
-from rl.evaluation.web.markup import show, told
+from rl.evaluation.web.markup import errors_shown, show
 from rl.evaluation.web.page_settings import PageSettings
 from rl.evaluation.web.run_folders import Answered, answered, find_runs, read_run
 
@@ -113,7 +113,7 @@ def tab(settings: PageSettings) -> list[gr.Dropdown]:
         number = gr.Number(1, label="Page", precision=0, minimum=1, min_width=80)
     shown = gr.HTML(elem_id="answers")
 
-    @told(lambda sentence: (gr.skip(), gr.skip(), sentence))
+    @errors_shown(lambda sentence: (gr.skip(), gr.skip(), sentence))
     def choose(run: str) -> tuple[Any, int, str]:
         found = read_run(settings.runs, run or "")
         return gr.Dropdown([ALL, *found.tasks], value=ALL), 1, look(run, ALL, "all", "", 1)
@@ -126,9 +126,9 @@ def tab(settings: PageSettings) -> list[gr.Dropdown]:
         fit = [one for name in tasks for one in answered(found, name) if fits(one, wanted, (search or "").strip())]
         return page(fit, int(number or 1))
 
-    turned = told(lambda sentence: sentence)(look)
+    turned = errors_shown(lambda sentence: sentence)(look)
 
-    @told(lambda sentence: (gr.skip(), sentence))
+    @errors_shown(lambda sentence: (gr.skip(), sentence))
     def filtered(run: str, task: str, wanted: str, search: str) -> tuple[int, str]:
         return 1, look(run, task, wanted, search, 1)
 

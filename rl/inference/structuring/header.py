@@ -37,7 +37,7 @@ PARTY = regex.compile(
 )
 _CLAIMED = regex.compile(r"(?:自报|自称|自述|化名)(?:姓名|名)?[:]?")
 """After these words a name rests only on what the person said."""
-_TOLD = regex.compile(
+_SENTENCE = regex.compile(
     r"(?P<name>[^因曾犯到于]{2,5}|.[^因犯到]{1,4})(?:曾因|曾于|因(?=涉|犯|本|吸|盗|寻|酒|\p{Han}{2})|犯|到庭)"
 )
 """The name in a sentence about a party: 被告人张某因涉嫌盗窃…"""
@@ -108,13 +108,13 @@ def header_elements(text: str, end: int) -> list[Element]:
         begin, stop = party.span("name")
         while claimed := _CLAIMED.match(text, begin, stop):
             begin = claimed.end()
-        told = _TOLD.match(text, begin, stop)
-        name = "".join(text[begin : told.end("name") if told else stop].split())
+        sentence = _SENTENCE.match(text, begin, stop)
+        name = "".join(text[begin : sentence.end("name") if sentence else stop].split())
         formerly = party["formerly"]
         value = {"role": party["role"], "name": name, "formerly": formerly and "".join(formerly.split())}
         known = any(element.name == "party" and element.value["name"] == name for element in found)
-        if name and not (told and known) and not name.startswith(("人民检察院指控", "与", "因")):
-            found.append(Element("party", value, begin, told.end("name") if told else stop))
+        if name and not (sentence and known) and not name.startswith(("人民检察院指控", "与", "因")):
+            found.append(Element("party", value, begin, sentence.end("name") if sentence else stop))
     return found
 
 

@@ -83,7 +83,7 @@ def test_sections_of_a_judgment_are_compared(folder, tmp_path, capsys):
     assert told["judgment_bertscore_f1"] == pytest.approx(1, abs=1e-6)
 
 
-def test_what_does_not_fit_is_told(folder, tmp_path, capsys):
+def test_what_does_not_fit_is_reported(folder, tmp_path, capsys):
     with pytest.raises(UserError, match="has 3 layers, and no layer 8 for BERTScore"):
         BertScore(folder)
     with pytest.raises(UserError, match="can't be loaded for BERTScore"):

@@ -137,7 +137,7 @@ def test_a_table_breaks_lines_where_csv_does(tmp_path):
     assert [entry.fields for entry in entries(path)] == [{"a": "一\u2028二\x85", "b": "三\n四"}]
 
 
-def test_an_unanswered_question_is_told(tmp_path, capsys):
+def test_an_unanswered_question_is_reported(tmp_path, capsys):
     (tmp_path / "p.json").write_text('{"0": "12个月"}')
     (tmp_path / "data.json").write_text(json.dumps([{"instruction": "", "question": "", "answer": "刑期:12个月"}] * 2))
     command = ["score", "--benchmark", "lawbench", "--task", "3-4", "--predictions", str(tmp_path / "p.json")]

@@ -114,7 +114,7 @@ OPTIONS = [("甲有效", "乙无效"), ("甲无效", "乙有效"), ("丙无罪",
 
 
 @pytest.mark.parametrize("benchmark, task", [("jecqa", "kd"), ("disc", "sing_nje")])
-def test_options_tell_questions_of_the_same_words_apart(tmp_path, benchmark, task):
+def test_options_distinguish_questions_with_the_same_words(tmp_path, benchmark, task):
     stem = "下列说法正确的是："
     if benchmark == "jecqa":
         rows = [
@@ -176,7 +176,7 @@ FRAMED = {"stard": "all", "cail2018": "charge", "cail2019": "loan", "casegen": "
 
 
 @pytest.mark.parametrize("name, task", FRAMED.items())
-def test_benchmarks_with_frames_of_their_own(tmp_path, name, task):
+def test_benchmarks_with_their_own_frames(tmp_path, name, task):
     file, content, pairs = rows_of(name)
     data = written(tmp_path / file, content)
     positional = [{"prediction": given} for _, given in pairs]
@@ -233,7 +233,7 @@ def test_an_instruction_alone_says_nothing_and_documents_without_facts_go_by_id(
     assert found.further["term"] == 1.0
 
 
-def test_questions_in_one_another_and_twice_are_told_apart():
+def test_questions_inside_others_and_repeated_ones_are_distinguished():
     questions = [
         Question("0", "能离婚吗？", "能"),
         Question("1", "分居两年能离婚吗？", "不能"),

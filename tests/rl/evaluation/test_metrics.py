@@ -106,7 +106,7 @@ def test_cail2019_reads_the_longest_name():
         scored("cail2019", "labor", [("无", ["返还借款"])])
 
 
-def test_a_judgment_is_read_by_the_published_rules_and_mended():
+def test_a_judgment_is_read_by_the_published_rules_and_by_fixed_ones():
     reasoning, judgment = sections(DOCUMENT)
     assert reasoning.startswith("本院认为") and reasoning.endswith("判决如下：") and judgment.endswith("五千元。")
     found, corrected = decided(DOCUMENT), decided_fixed(DOCUMENT)

@@ -127,7 +127,7 @@ def test_the_end_of_a_chats_frame_belongs_to_the_sentence_but_for_fixed():
     assert score([question], ["指控实施，好。"], TABLES).further == {"precision": 1, "recall": 0}
 
 
-def test_what_is_missing_is_told(tmp_path):
+def test_what_is_missing_is_reported(tmp_path):
     with pytest.raises(UserError, match="no sentence after 句子："):
         score([Question("7", "", "证据")], ["证据"], TABLES)
     with pytest.raises(

@@ -172,7 +172,7 @@ def test_what_can_not_be_scored_is_a_sentence(tmp_path, capsys, data, monkeypatc
     assert code == 2 and err.startswith("error: ") and message in err
 
 
-def test_list_tells_which_data_is_there(capsys, data):
+def test_list_shows_which_data_is_there(capsys, data):
     (data / "LexEval" / "data" / "1_3.json").write_text("{}")
     code, out, _ = run(capsys, "list", "--root", data, "--json")
     found = json.loads(out)
@@ -237,7 +237,7 @@ def test_a_damaged_description_is_a_sentence(tmp_path, capsys, old, new, message
     assert code == 2 and message in err
 
 
-def test_a_field_that_an_entry_lacks_is_told(tmp_path):
+def test_a_field_that_an_entry_lacks_is_reported(tmp_path):
     (tmp_path / "tax.yaml").write_text(TAX.replace("METRIC", "choice"))
     (tmp_path / "basic.csv").write_text("key,question,answer\na,税额,A\n")
     benchmark = find(str(tmp_path / "tax.yaml"))
@@ -258,7 +258,7 @@ def test_scoring_loads_no_model(tmp_path):
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == "[]"
 
 
-def test_unknown_commands_are_told(capsys):
+def test_unknown_commands_are_reported(capsys):
     assert main([]) == 2 and main(["scroe"]) == 2
     said = capsys.readouterr().err
     assert all(command in said for command in COMMANDS)

@@ -211,7 +211,7 @@ def test_an_evaluation_is_started_watched_and_stopped(tmp_path):
 
 def test_a_missing_folder_or_a_taken_port_is_a_sentence(tmp_path, capsys):
     assert main(["serve", "--runs", str(tmp_path), "--models", str(tmp_path / "none")]) == 2
-    assert "is no folder" in capsys.readouterr().err
+    assert "is not a folder" in capsys.readouterr().err
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
