@@ -28,9 +28,7 @@ from tests.rl.browser import chromium, needs_chinese_font
 from tests.rl.evaluation.scripted_evaluations import HOSTILE, evaluation
 from tests.rl.server import Server
 
-NUMBERS = {
-    "shots": 0, "limit": 2, "temperature": 0, "top_p": 1, "max_tokens": 64, "samples": 1, "seed": 0,
-}  # fmt: skip
+NUMBERS = {"shots": 0, "limit": 2, "temperature": 0, "top_p": 1, "max_tokens": 64, "samples": 1, "seed": 0}
 SERVED = {
     "benchmark": "held_out", "tasks": ["age"], "backend": "server", "model": "", "server": "http://127.0.0.1:9/v1",
     "served": "m", "numbers": NUMBERS,
