@@ -85,6 +85,14 @@ def frozen(pid: int) -> bool:
     return False
 
 
+def kill_marked(mark: str) -> None:
+    """Kill every process that was started with a text in its environment: what a killed supervisor left behind."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in (place / "environ").read_bytes():
+                os.kill(int(place.name), signal.SIGKILL)
+
+
 def main() -> None:
     """``python -m rewards.lifetime COMMAND…``: become that command, bound to the parent."""
     die_with_parent()

@@ -22,7 +22,7 @@ from typing import Any
 
 from curricula.statutes import law_setting
 from rewards.confinement import clean_environment
-from rewards.lifetime import frozen
+from rewards.lifetime import frozen, kill_marked
 from rewards.registry import Part, Weights
 from rewards.total import expand
 from rewards.verdict import Sample, Verdict
@@ -58,6 +58,9 @@ class Worker:
         """The supervisor of the process that scores."""
         self._channel: socket.socket | None = None
         self._folder = ""
+        """Its temporary folder, whose name no other process has in its environment."""
+        self.confined: list[str] = []
+        """The parts of the confinement (:mod:`rewards.confinement`) that hold in it."""
         self._parts: dict[str, Part] | None = None
         self._buffer = bytearray()
 
@@ -97,6 +100,7 @@ class Worker:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+                kill_marked(folder)
             shutil.rmtree(folder, ignore_errors=True)
 
     def _prepare(self, parts: dict[str, Part]) -> None:
@@ -117,7 +121,7 @@ class Worker:
                 continue
             if "error" in answer:
                 raise ValueError(answer["error"])
-            self._parts = parts
+            self._parts, self.confined = parts, answer.get("ready", [])
 
     def _start(self) -> None:
         self._folder = tempfile.mkdtemp(prefix="themis-reward-")
