@@ -212,8 +212,3 @@ def test_shared_memory_is_its_own(pool, parts):
 @pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="what is expected here")
 def test_this_kernel_refuses_calls(parts):
     assert confinement.CALLS in parts
-
-
-def test_a_loss_at_the_same_sample_twice_is_an_error(pool):
-    (found,) = pool.score([Sample("问", "crash", "A")], {"tests.rewards.misbehaving:badly": 1.0})
-    assert found.score is None and "exit status 7" in found.error
