@@ -205,9 +205,13 @@ def _read(answer: Mapping[str, Any], parts: Mapping[str, Part]) -> Verdict:
     score, scores = answer.get("score"), answer.get("parts", {})
     if isinstance(answer.get("error"), str):
         return Verdict.failed(answer["error"])
-    if isinstance(scores, dict) and scores.keys() == parts.keys() and isinstance(answer.get("reason", ""), str):
-        if all(isinstance(one, int | float) and math.isfinite(one) for one in (score, *scores.values())):
-            return Verdict.read(answer)
+    if (
+        isinstance(scores, dict)
+        and scores.keys() == parts.keys()
+        and isinstance(answer.get("reason", ""), str)
+        and all(isinstance(one, int | float) and math.isfinite(one) for one in (score, *scores.values()))
+    ):
+        return Verdict.read(answer)
     return Verdict.failed(f"the rewards {', '.join(parts)}: the worker answered with something else than a verdict")
 
 

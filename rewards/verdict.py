@@ -9,7 +9,6 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any
 
-
 LONGEST = 4_000
 """Most characters of a reward's reason or error."""
 

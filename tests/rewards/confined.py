@@ -28,7 +28,8 @@ def of_others(sample: Sample) -> Verdict:
     found = []
     for name in ("environ", "mem", "maps"):
         try:
-            Path(f"/proc/{sample.completion}/{name}").open("rb").read(1)
+            with Path(f"/proc/{sample.completion}/{name}").open("rb") as file:
+                file.read(1) if name != "mem" else None  # its first page is no memory
             found.append(name)
         except OSError:
             pass
@@ -108,7 +109,8 @@ def writes(sample: Sample) -> Verdict:
         {
             "overwrite": lambda: file.write_text("x"), "append": lambda: file.open("a").write("x"),
             "truncate": lambda: os.truncate(file, 0), "create": new.touch, "folder": new.mkdir,
-            "link": lambda: os.link(file, new), "symlink": lambda: os.symlink(file, new), "pipe": lambda: os.mkfifo(new),
+            "link": lambda: os.link(file, new), "symlink": lambda: os.symlink(file, new),
+            "pipe": lambda: os.mkfifo(new),
             "move": lambda: os.rename(file, new), "mode": lambda: os.chmod(file, 0o777),
             "owner": lambda: os.chown(file, os.getuid(), os.getgid()),
             "attribute": lambda: os.setxattr(file, "user.a", b"b"), "remove": file.unlink,

@@ -28,10 +28,7 @@ CANARIES = {
             "MY_TEACHER_KEY",
         )
     },
-    **{
-        name: "http://user:canary-password@127.0.0.1:1"
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "PIP_INDEX_URL")
-    },
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "PIP_INDEX_URL"), "http://user:canary-password@127.0.0.1:1"),
 }  # fmt: skip
 
 

@@ -1,6 +1,5 @@
 """A worker that is lost, whatever it was doing, is replaced, and the verdicts are those of an unbroken pool."""
 
-
 import signal
 import threading
 import time
