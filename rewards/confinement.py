@@ -33,6 +33,7 @@ def clean_environment(given: Mapping[str, str]) -> dict[str, str]:
 
 
 FILES, SIGNALS, CALLS, SHARED_MEMORY = "files", "signals", "system calls", "shared memory"
+PARTS = (FILES, SIGNALS, CALLS, SHARED_MEMORY)
 """The parts of the confinement."""
 
 

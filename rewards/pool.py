@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from curricula.statutes import law_setting
-from rewards.confinement import clean_environment
+from rewards.confinement import PARTS, clean_environment
 from rewards.lifetime import frozen, kill_marked
 from rewards.registry import Part, Weights
 from rewards.total import expand
@@ -61,6 +61,7 @@ class Worker:
         """Its temporary folder, whose name no other process has in its environment."""
         self.confined: list[str] = []
         """The parts of the confinement (:mod:`rewards.confinement`) that hold in it."""
+        self.told = False
         self._parts: dict[str, Part] | None = None
         self._buffer = bytearray()
 
@@ -122,6 +123,10 @@ class Worker:
             if "error" in answer:
                 raise ValueError(answer["error"])
             self._parts, self.confined = parts, answer.get("ready", [])
+            lacking = [part for part in PARTS if part not in self.confined]
+            if lacking and not self.told:
+                log.warning("this kernel does not confine rewards in: %s", ", ".join(lacking))
+                self.told = True
 
     def _start(self) -> None:
         self._folder = tempfile.mkdtemp(prefix="themis-reward-")
