@@ -61,7 +61,7 @@ class Worker:
         """Its temporary folder, whose name no other process has in its environment."""
         self.confined: list[str] = []
         """The parts of the confinement (:mod:`rewards.confinement`) that hold in it."""
-        self.told = False
+        self._told = False
         self._parts: dict[str, Part] | None = None
         self._buffer = bytearray()
 
@@ -106,6 +106,8 @@ class Worker:
 
     def _prepare(self, parts: dict[str, Part]) -> None:
         """Have a worker that is set up for parts, however often the last one was lost."""
+        if self._process is not None and self._process.poll() is not None:
+            log.warning("a reward worker was lost while idle and is replaced: %s", self._lost("the worker died"))
         for start in range(1, STARTS + 1):
             if self._process is not None and self._parts == parts:
                 return
@@ -124,9 +126,9 @@ class Worker:
                 raise ValueError(answer["error"])
             self._parts, self.confined = parts, answer.get("ready", [])
             lacking = [part for part in PARTS if part not in self.confined]
-            if lacking and not self.told:
+            if lacking and not self._told:
                 log.warning("this kernel does not confine rewards in: %s", ", ".join(lacking))
-                self.told = True
+                self._told = True
 
     def _start(self) -> None:
         self._folder = tempfile.mkdtemp(prefix="themis-reward-")

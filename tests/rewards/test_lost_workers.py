@@ -53,6 +53,14 @@ def test_a_worker_that_dies_while_idle_is_replaced(pool, unbroken, which, sign, 
     assert sum("is replaced" in one for one in caplog.messages) == 3, "each loss is told"
 
 
+def test_a_loss_while_idle_is_no_try_of_the_next_sample(pool, caplog):
+    pool.score(SAMPLES, RULES)
+    processes(pool)[0].kill()
+    time.sleep(0.1)
+    pool.check(RULES)
+    assert [one for one in caplog.messages if "while idle" in one] == caplog.messages != []
+
+
 def test_a_worker_that_dies_at_work_costs_nothing(pool):
     """Three workers are killed in the middle of samples of 50 ms."""
     killed = []
