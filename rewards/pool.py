@@ -30,7 +30,7 @@ from rewards.worker import PROBE, encode_parts, short_of_memory
 
 START_S = 60.0
 """Longest start of a worker."""
-STARTS = 3
+STARTS = 5
 """Workers in a row that must fail at their start before that is an error."""
 CHUNK = 8
 """Samples that a worker takes at a time."""
