@@ -53,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError(f"--processes={chosen.processes} must be at least 1")
     with ExitStack() as stack:
         lines = sys.stdin.buffer if chosen.input == "-" else stack.enter_context(Path(chosen.input).open("rb"))
-        pool = stack.enter_context(closing(WorkerPool(chosen.processes, chosen.timeout, chosen.memory_mb)))
+        pool = stack.enter_context(
+            closing(WorkerPool(chosen.processes, chosen.timeout, chosen.memory_mb, chosen.network))
+        )
         score: Score = pool.score
         settings = judge_settings(chosen)
         if settings:
@@ -79,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--judge-cache", type=Path, help="SQLite file of the judge's answers")
     add_law(score)
     score.add_argument("--memory-mb", type=int, default=2048, help="address space of a worker (MB)")
+    score.add_argument("--network", action="store_true", help="let rewards open connections")
     return parser
 
 

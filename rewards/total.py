@@ -14,7 +14,7 @@ from typing import Any
 import rewards.library  # noqa: F401  (registers the rewards)
 from rewards.published import PUBLISHED
 from rewards.registry import JUDGED, REWARDS, Part, RewardFunction, Weights
-from rewards.verdict import Sample, Verdict, as_number
+from rewards.verdict import Sample, Verdict, as_number, shortened
 
 PLAIN = "rewards are plain functions: write def, use asyncio.run for what must be awaited, and return a Verdict"
 _NO_PLAIN_FUNCTION = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
@@ -137,7 +137,14 @@ def score_apart(samples: Sequence[Sample], weights: Weights, rules: Ask, judge: 
 
 def score(name: str, sample: Sample, options: Mapping[str, Any] | None = None) -> Verdict:
     """The verdict of one reward, its score as a float. An exception, a score that is not one finite number, or anything
-    else than a verdict or a number is an errored verdict."""
+    else than a verdict or a number is an errored verdict. A reason or error of more than 4,000 characters is cut."""
+    found = _score(name, sample, options)
+    if found.error is not None:
+        return Verdict.failed(shortened(found.error))
+    return replace(found, reason=shortened(found.reason))
+
+
+def _score(name: str, sample: Sample, options: Mapping[str, Any] | None) -> Verdict:
     function = find(name)
     try:
         found = function(sample, **(options or {}))

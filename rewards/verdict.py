@@ -9,6 +9,9 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any
 
+LONGEST = 4_000
+"""Most characters of a reward's reason or error."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -121,3 +124,8 @@ def as_text(value: object) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def shortened(text: str) -> str:
+    """A reward's reason or error, cut where it is longer than any that somebody reads."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"

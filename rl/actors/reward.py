@@ -19,7 +19,7 @@ class RewardActor:
         """``law`` is the law that the rewards read; None keeps the setting of this process."""
         if law is not None:
             use_law(law.as_of, law.folder)
-        self.pool = WorkerPool(config.processes, config.verdict_timeout_s, config.memory_mb)
+        self.pool = WorkerPool(config.processes, config.verdict_timeout_s, config.memory_mb, config.network)
 
     def check(self, sums: Sequence[Weights]) -> None:
         """Set up every weighted sum in every worker, and try the rewards given as module:function.

@@ -138,6 +138,9 @@ class RewardConfig(Strict):
     """Longest wait for one verdict (seconds); its worker is then killed and replaced, and the verdict is an error."""
     memory_mb: int = Field(2048, ge=256)
     """Address space of a worker (MB)."""
+    network: bool = False
+    """Let rewards open connections, such as to a scoring server of yours. They may then also reach every service of the
+    machine that asks for no password."""
     timeout_s: float = Field(60, gt=0)
     """Longest silence of a reward actor at work (seconds), well above ``verdict_timeout_s``; it is then replaced and
     asked again. It returns the verdicts it has every quarter of this time, however many are asked for."""

@@ -13,6 +13,7 @@ from rewards.verdict import Sample, Verdict
 
 @reward("names_the_law")
 def names_the_law(sample: Sample, least: int = 1) -> Verdict:
+    '''1 if the Civil Code is named often enough.'''
     return Verdict(float(sample.completion.count("民法典") >= least), reason="counted")
 
 

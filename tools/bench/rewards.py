@@ -38,7 +38,8 @@ def measure(processes: int, samples: list[Sample], rounds: int) -> dict[str, flo
     pool = WorkerPool(processes)
     try:
         pool.score(samples[:200], MIX)  # starts the workers, loads statutes and segmenter
-        workers = [psutil.Process(w._process.pid) for w in pool.workers if w._process is not None]
+        supervisors = [psutil.Process(w._process.pid) for w in pool.workers if w._process is not None]
+        workers = [one for supervisor in supervisors for one in (supervisor, *supervisor.children())]
         before = sum(sum(w.cpu_times()[:2]) for w in workers)
         seconds = []
         for _ in range(rounds):
