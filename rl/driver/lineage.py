@@ -10,7 +10,7 @@ from rl.config.stages import EvaluateStage, PerplexityStage
 from rl.driver.fleet import Fleet
 from rl.errors import UserError
 from rl.files import digest, read_json
-from rl.records.checkpoint import Checkpoints
+from rl.records.checkpoint import Checkpoint, Checkpoints
 from rl.records.manifest import Manifest
 
 IN_TRAINING = ""
@@ -69,8 +69,7 @@ class Lineage:
     def weights_id(self) -> str:
         """A hash of the trainer's weights; equal weights of equal runs have equal ones."""
         if self.weights_from is not None:
-            engine = self._final_engine(self.weights_from, self.weights_from)
-            files = read_json(engine.parent / "files.json")
+            files = read_json(self._final_checkpoint(self.weights_from, self.weights_from).path / "files.json")
             return key_of(sorted(item for item in files.items() if item[0].startswith("engine/")))
         folder = Path(self.fleet.model_path)
         if folder.is_dir():
@@ -98,7 +97,13 @@ class Lineage:
         return self.trained_up_to(names[names.index(name) - 1]) if names.index(name) else None
 
     def _final_engine(self, source: str, name: str) -> Path:
-        """The engine's part of the checkpoint with the weights that stage ``source`` left to stage ``name``."""
+        """The engine's part of that checkpoint, after its files have been verified."""
+        checkpoint = self._final_checkpoint(source, name)
+        self.checkpoints.driver(checkpoint)
+        return checkpoint.engine.resolve()
+
+    def _final_checkpoint(self, source: str, name: str) -> Checkpoint:
+        """The checkpoint with the weights that stage ``source`` left to stage ``name``."""
         after = self.manifest.stage(source).get("ended", {}).get("weights_after")
         checkpoint = self.checkpoints.latest(source) if after is None else self.checkpoints.at(source, after)
         if checkpoint is None:
@@ -106,5 +111,4 @@ class Lineage:
                 f"stage {name} starts from the weights of {source}, but {self.checkpoints.root} holds no checkpoint of "
                 f"that stage; use resume=restart to start from scratch"
             )
-        self.checkpoints.driver(checkpoint)  # verifies its files
-        return checkpoint.engine.resolve()
+        return checkpoint

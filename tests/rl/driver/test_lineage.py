@@ -109,6 +109,8 @@ def test_equal_weights_have_equal_ids(run, tmp_path):
         lineage.load_after(stage)
         ids.append(lineage.weights_id())
     assert ids[0] == ids[2] != ids[1]
+    (lineage.checkpoints.at("first", 11).engine / "weights").write_bytes(b"")
+    assert lineage.weights_id() == ids[0], "it comes from the list of files; reading them all is for a load"
     lineage.restart_trainer()
     for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
         actors.model_path = str(tmp_path / name)

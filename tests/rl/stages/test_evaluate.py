@@ -46,7 +46,7 @@ def test_answers_are_used_again_only_if_nothing_has_changed(tokenizer, tmp_path,
             config=SimpleNamespace(model=SimpleNamespace(max_length=length, chat_template_kwargs={}), seed=seed),
             fleet=SimpleNamespace(model_path=path),
             tracker=SimpleNamespace(console=Console()),
-            weights_id=lambda: weights,
+            lineage=SimpleNamespace(weights_id=lambda: weights),
             policy=lambda stage, tokens: backend,
         )
         journal = journals(stage, runtime, tmp_path / "answers" / "look")[1]
