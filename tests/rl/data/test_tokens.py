@@ -169,7 +169,7 @@ class Trainer:
     def __init__(self):
         self.sizes = []
 
-    def log_probs(self, batch, max_tokens):
+    def log_probs(self, batch, *, max_tokens_per_microbatch):
         self.sizes.append(len(batch.input_ids))
         return (-batch.input_ids / 1000).astype(np.float32)
 
@@ -180,7 +180,7 @@ def test_perplexity_goes_through_the_texts_part_by_part(tokenizer, monkeypatch):
     texts = [prompt.demonstration * (1 + n % 3) for n, prompt in enumerate(make_prompts("charge", "train", 30, seed=0))]
     texts += ["", "法"]
     found, lengths = {}, []
-    for places, scores in score(runtime, texts, 32, 512):
+    for places, scores in score(runtime, texts, 32, max_tokens_per_microbatch=512):
         found |= dict(zip(places, scores, strict=True))
         lengths += [len(tokenizer.encode(texts[place], add_special_tokens=False)) for place in places]
     assert lengths == sorted(lengths) and len(runtime.trainer.sizes) > 5
