@@ -169,14 +169,14 @@ def main(folder: Path = ROOT / "requirements") -> int:
         for name, lock in LOCKS.items():
             held = pins([folder / file for file in lock.files])
             found = [] if lock.extras is None else missing(dependencies(ROOT / "pyproject.toml", lock.extras), held)
-            told = f"{len(held)} pins"
+            line = f"{len(held)} pins"
             for python, answer in asked[name]:
                 try:
                     found += [f"Python {python}: {problem}" for problem in answer.result()]
-                    told += f", resolved for Python {python}"
+                    line += f", resolved for Python {python}"
                 except Unresolved as error:
-                    told += f", not resolved for Python {python}: {str(error).splitlines()[0]}"
-            print(f"{', '.join(lock.files)}: {told}")
+                    line += f", not resolved for Python {python}: {str(error).splitlines()[0]}"
+            print(f"{', '.join(lock.files)}: {line}")
             for problem in found:
                 print(f"  error: {problem}")
             failed |= bool(found)

@@ -16,7 +16,7 @@ from rewards.total import expand, split
 from rl.config.corpora import CorpusSource
 from rl.config.fingerprint import data_files
 from rl.config.gate_conditions import gate_problems
-from rl.config.metrics import Setting
+from rl.config.metrics import LoggingSetting
 from rl.config.schema import RunConfig
 from rl.config.stages import (
     ChatOverrides,
@@ -122,16 +122,16 @@ def reward_sum(config: RunConfig, stage: GRPOStage) -> dict[str, float | Part]:
     return _parts(stage.reward or config.reward.parts)
 
 
-def logging_setting(config: RunConfig, stage: Stage) -> Setting:
+def logging_setting(config: RunConfig, stage: Stage) -> LoggingSetting:
     """What decides which metrics a stage logs.
 
     Raises:
         ValueError: for rewards that can't be used, as :func:`rewards.total.expand`.
     """
     if not isinstance(stage, GRPOStage):
-        return Setting(stage)
+        return LoggingSetting(stage)
     judge = config.judge.kind == "llm" and wants_judge(config)
-    return Setting(stage, tuple(expand(reward_sum(config, stage))), judge)
+    return LoggingSetting(stage, tuple(expand(reward_sum(config, stage))), judge)
 
 
 def task_weights(config: RunConfig, stage: GRPOStage) -> dict[str, float]:

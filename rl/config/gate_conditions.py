@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from curricula.gates import Condition
-from rl.config.metrics import Setting, of_kind
+from rl.config.metrics import LoggingSetting, of_kind
 from rl.config.stages import EvaluateStage, Gate, GRPOStage, Stage
 
 
@@ -26,7 +26,7 @@ def last_evaluation(stages: Iterable[Stage], name: str) -> EvaluateStage | None:
     return found
 
 
-def gate_problems(setting: Setting, stages: tuple[Stage, ...], tasks: Iterable[str]) -> list[str]:
+def gate_problems(setting: LoggingSetting, stages: tuple[Stage, ...], tasks: Iterable[str]) -> list[str]:
     """What is wrong with a GRPO stage's gates: a metric that its steps don't log, or that the evaluation before it
     doesn't give.
 
@@ -52,7 +52,7 @@ def gate_problems(setting: Setting, stages: tuple[Stage, ...], tasks: Iterable[s
     return problems
 
 
-def _step_problems(setting: Setting, tasks: list[str]) -> list[str]:
+def _step_problems(setting: LoggingSetting, tasks: list[str]) -> list[str]:
     stage: GRPOStage = setting.stage
     values = {"task": tasks, "reward": setting.rewards}
     logged: list[str] = []

@@ -26,7 +26,7 @@ MEASURED = "every `held_out_every` steps and the last"
 
 
 @dataclass(frozen=True)
-class Setting:
+class LoggingSetting:
     """What decides which metrics a stage logs."""
 
     stage: Any
@@ -42,7 +42,7 @@ class When:
     """A condition on the configuration, in words and as a function."""
 
     text: str
-    holds: Callable[[Setting], bool]
+    holds: Callable[[LoggingSetting], bool]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Metric:
         """Its name as a Ray gauge."""
         return "themis_" + self.name.replace("/", "_")
 
-    def logged(self, setting: Setting) -> bool:
+    def logged(self, setting: LoggingSetting) -> bool:
         """Whether a stage of one of its kinds logs it."""
         return self.when is None or self.when.holds(setting)
 

@@ -113,9 +113,7 @@ class PolicyBackend:
         finally:
             stop.set()
         if isinstance(problem, RuntimeError | TimeoutError):
-            raise UserError(
-                f"stage {self.name}: {problem}. The answers so far are kept: run the same command again to go on"
-            ) from problem
+            raise UserError(f"stage {self.name}: {problem}; run the same command again to go on") from problem
         if problem is not None:
             raise problem
 

@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 
 from rl.config.stages import EvaluateStage
+from rl.errors import UserError
 from rl.evaluation.asking import TaskRun, answer
 from rl.evaluation.benchmark import Benchmark
 from rl.files import read_json, write_json
@@ -34,10 +35,14 @@ def read_benchmarks(stage: EvaluateStage) -> Tasks:
 
     given: dict[str, Any] = stage.benchmarks
     root = Path(given["root"]).expanduser() if "root" in given else None
-    found = []
+    found: Tasks = []
     for name in given:
         if name not in SETTINGS:
             benchmark = find_benchmark(name)
+            if benchmark.name in {other.name for other, _ in found}:
+                raise UserError(
+                    f"stage {stage.name}: two benchmarks are named {benchmark.name}; give one of them another name"
+                )
             tasks = read_tasks(benchmark, given[name], root, given.get("shots", 0), given.get("limit"))
             found.append((benchmark, tasks))
     return found

@@ -52,7 +52,7 @@ class WeightSync:
         """
         Args:
             ends: trainer and rollout engines.
-            backend: how weights move (:func:`rl.weights.transfer.backend_for`).
+            backend: how weights move (:meth:`rl.device.Device.transfer`).
             shared_file: where they lie on the way, for the backends that go through a file.
             sync_s: longest time that an engine may take to load them (seconds).
             restart_s: the same for an engine that has just been started again.

@@ -58,12 +58,12 @@ def _question(entry: Entry, task: str, key: str, asked: Mapping[str, str]) -> Qu
     reference = entry.text("judgment" if task == "judgement" and "judgement" not in entry.fields else task)
     instruction, parts = ASKED[task]
     if key in asked:
-        return Question(key, asked[key], reference, parts=tuple(_told(entry, parts)))
-    told = (f"【{TITLES[part]}】\n{_text(entry, part)}" for part in parts)
-    return Question(key, "\n\n".join((instruction, *told)), reference, parts=tuple(_told(entry, parts)))
+        return Question(key, asked[key], reference, parts=tuple(_given_parts(entry, parts)))
+    shown = (f"【{TITLES[part]}】\n{_text(entry, part)}" for part in parts)
+    return Question(key, "\n\n".join((instruction, *shown)), reference, parts=tuple(_given_parts(entry, parts)))
 
 
-def _told(entry: Entry, parts: Sequence[str]) -> list[str]:
+def _given_parts(entry: Entry, parts: Sequence[str]) -> list[str]:
     """The parts that are texts. Lists of evidence are left out, because other files write them differently."""
     return [entry.fields[part] for part in parts if isinstance(entry.fields.get(part), str)]
 

@@ -44,7 +44,7 @@ class BertScore:
 
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder; BERTScore needs that of a model such as bert-base-chinese")
-        told = logging.get_verbosity()
+        verbosity = logging.get_verbosity()
         logging.set_verbosity_error()  # the layers above are left out on purpose
         try:
             config = AutoConfig.from_pretrained(folder)
@@ -56,7 +56,7 @@ class BertScore:
         except (OSError, ValueError, KeyError, AttributeError) as error:
             raise UserError(f"{folder} can't be loaded for BERTScore: {error}; give an encoder's folder") from None
         finally:
-            logging.set_verbosity(told)
+            logging.set_verbosity(verbosity)
         if None in (self._tokenizer.cls_token_id, self._tokenizer.sep_token_id, self._tokenizer.pad_token_id):
             raise UserError(f"{folder} has no tokens [CLS], [SEP] and [PAD]; BERTScore needs an encoder's folder")
         self._model.to(here().name)

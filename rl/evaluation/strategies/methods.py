@@ -37,7 +37,7 @@ class StrategySettings:
     rounds: int = 3
     seed: int = 0
     reasoning: bool = True
-    """Whether the prompt tells the policy to reason first; not for a policy that was trained on bare questions."""
+    """Whether the prompt asks the policy to reason first; not for a policy that was trained on bare questions."""
 
 
 @dataclass(frozen=True)

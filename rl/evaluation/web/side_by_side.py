@@ -44,8 +44,8 @@ def side_by_side(runs: Sequence[EvaluationRun]) -> str:
                     "cells": [None] * len(runs),
                 },
             )
-            told = notes({**figures, "contaminated": None})
-            row["cells"][place] = {**figures, "judged": judged_cell(figures), "notes": told}
+            text = notes({**figures, "contaminated": None})
+            row["cells"][place] = {**figures, "judged": judged_cell(figures), "notes": text}
     return show("side_by_side", runs=runs, rows=sorted(rows.items(), key=lambda row: row[0]))
 
 

@@ -5,7 +5,6 @@ import pytest
 
 from rl.config.stages import SamplingConfig
 from rl.driver.policy_backend import PolicyBackend
-from rl.driver.stream import stable_seed
 from rl.errors import UserError
 from rl.evaluation.asking import answer
 from rl.evaluation.own import BENCHMARK
@@ -15,6 +14,7 @@ from rl.inference.backends.conversation import Chat
 from rl.inference.journal import Journal, read_lines
 from rl.inference.model_options import Sampling
 from rl.samples import Completion
+from rl.seeds import stable_seed
 from tests.rl.scripted import asks, collect
 
 
