@@ -10,7 +10,7 @@ from typing import Any
 
 from rl.errors import UserError
 
-UNUSABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
+UNUSABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 """Errors of paths that can't be written to, or that hold a file instead of a folder, or a folder instead of a file."""
 
 
@@ -54,16 +54,19 @@ def is_disk_full(error: BaseException) -> bool:
     )
 
 
-def disk_problem(error: BaseException, numbers: Collection[int] = UNUSABLE) -> str:
+def disk_problem(
+    error: BaseException, numbers: Collection[int] = UNUSABLE, other: str = "run_dir=FOLDER"
+) -> str:
     """What a user can do about an error that a full disk has caused, or a file or folder that can't be used (by the
-    ``numbers`` of such errors); empty for any other error. The causes of the error are looked at, too."""
+    ``numbers`` of such errors); empty for any other error. The causes of the error are looked at, too. ``other`` is how
+    to choose another folder."""
     if is_disk_full(error):
         return "the disk is full; free some space and run the same command again, which resumes"
     for one in _causes(error):
         if isinstance(one, OSError) and one.filename and one.errno in numbers:
             return (
                 f"{os.fsdecode(one.filename)} can't be used: {one.strerror}; give another folder "
-                f"(run_dir=FOLDER), or correct what stands at that path or its permissions"
+                f"({other}), or correct what stands at that path or its permissions"
             )
     return ""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from typing import Any
 from rl.errors import UserError
 from rl.files import read_json, write_json
 from rl.inference.backend import Answer, Ask, Backend, Messages, SampledAnswer
+from rl.records.lock import FolderLock
 
 BATCH = 32
 """Answers written at once. A process that is killed loses no more than these and those being generated."""
@@ -251,14 +251,16 @@ class OpenFolder:
         Raises:
             UserError: if another process uses it, or if it holds answers of other settings.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (folder / ".lock").open("w")
+        self._lock = FolderLock(folder, "--out FOLDER")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f"{folder} is being written by another process; wait for it or give another --out"
-            ) from None
+            self.date = self._begun(folder, asked)
+            """The day that chat templates take for today, the same in every call with this folder."""
+        except BaseException:
+            self.close()
+            raise
+
+    @staticmethod
+    def _begun(folder: Path, asked: dict[str, Any]) -> datetime.date:
         path = folder / "manifest.json"
         before = read_json(path) if path.is_file() else asked
         for name, value in asked.items():
@@ -270,12 +272,11 @@ class OpenFolder:
         if "date" not in before:
             before = before | {"date": datetime.date.today().isoformat()}
             write_json(path, before)
-        self.date = datetime.date.fromisoformat(before["date"])
-        """The day that chat templates take for today, the same in every call with this folder."""
+        return datetime.date.fromisoformat(before["date"])
 
     def close(self) -> None:
         """Release the folder."""
-        self._lock.close()
+        self._lock.release()
 
 
 def _shown(value: Any) -> str:

@@ -38,8 +38,8 @@ class Manifest:
             UserError: if the folder holds a run of another configuration or other data, and ``resume`` is ``auto``.
         """
         path = run_dir / "manifest.json"
-        if config.resume == "restart" and run_dir.is_dir():
-            _set_aside(run_dir)
+        if config.resume == "restart" and path.is_file():
+            set_aside(run_dir)
         day = read_law(run_dir, config)
         fresh = {
             "date": day,
@@ -101,7 +101,8 @@ def read_law(run_dir: Path, config: RunConfig) -> str:
     return day
 
 
-def _set_aside(run_dir: Path) -> None:
+def set_aside(run_dir: Path) -> None:
+    """Give a run folder another name."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     run_dir.rename(run_dir.with_name(f"{run_dir.name}.before-{stamp}"))
 
