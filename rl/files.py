@@ -16,10 +16,15 @@ UNUSABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR,
 
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as JSON to ``path`` in one move; a missing folder is made."""
+    write_bytes(path, json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True).encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` in one move; a missing folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False, indent=1, sort_keys=True)
+    with partial.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)

@@ -39,6 +39,11 @@ def rows(group: Group, part: int) -> list[dict[str, Any]]:
     ]
 
 
+def step_of(path: Path) -> int:
+    """The step of a rollout file (0-based)."""
+    return int(path.stem.removeprefix("step-"))
+
+
 def rollout_files(run_dir: Path, stage: str | None, step: int | None) -> list[Path]:
     """The rollout files of a stage and a step (0-based), or of all of them, in the order in which they were written."""
     found = (run_dir / "rollouts").glob(_pattern(stage, step))
@@ -65,7 +70,7 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> list[dict[str
         rows = pq.read_table(path, columns=[name for name in columns or there if name in there]).to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} can't be read as Parquet ({error}); remove it, or restore it from a copy") from None
-    place = {"stage": path.parent.name, "step": int(path.stem.removeprefix("step-"))}
+    place = {"stage": path.parent.name, "step": step_of(path)}
     found = [
         {**row, "parts": json.loads(row["parts"]), "meta": json.loads(row.get("meta", "{}")), **place} for row in rows
     ]

@@ -22,11 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rl.config.metrics import SHOWN
 from rl.config.schema import TrackerConfig
-from rl.files import read_json, write_json
+from rl.errors import UserError
+from rl.files import read_json, write_bytes, write_json
+from rl.records.rollouts import rollout_files, step_of
 
 
 class Tracker:
@@ -149,14 +152,47 @@ class Tracker:
     # --- resume ---------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Where metrics.jsonl ends, and the W&B run."""
-        return {"position": self.path.stat().st_size if self.path.is_file() else 0, "wandb_id": self.wandb_id}
+        """Where metrics.jsonl ends, and the W&B run. What comes before is on the disk, so that it stays longer than
+        the record of it."""
+        position = 0
+        if self.path.is_file():
+            with self.path.open("rb") as file:
+                os.fsync(file.fileno())
+                position = file.seek(0, os.SEEK_END)
+        return {"position": position, "wandb_id": self.wandb_id}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Cut metrics.jsonl back to a state, so that repeated steps are not in it twice."""
-        if self.path.is_file() and self.path.stat().st_size > state["position"]:
-            os.truncate(self.path, state["position"])
+        """Cut metrics.jsonl back to a state, so that repeated steps are not in it twice.
+
+        Raises:
+            UserError: if that would cut a line in two.
+        """
+        position, found = state["position"], self.path.read_bytes() if self.path.is_file() else b""
+        if position > len(found):  # a power cut, or a full disk
+            position = found.rfind(b"\n") + 1
+            self.console.print(f"[yellow]{escape(str(self.path))} has been cut: lines of finished steps are gone[/yellow]")
+        elif position and found[position - 1 : position] != b"\n":
+            raise UserError(
+                f"no line of {self.path} ends at byte {position}, though the checkpoint says that the file ended there; "
+                f"restore the file from a copy, or start from scratch with resume=restart"
+            )
+        if len(found) > position:
+            os.truncate(self.path, position)
         self._logged = self._count()
+
+    def drop(self, stage: str, done: int = 0) -> None:
+        """Remove what a stage has left after its first ``done`` steps, because it runs them again: rollout files, and
+        if it starts from scratch its lines, too. A half-written last line is removed with them."""
+        for path in rollout_files(self.run_dir, stage, None):
+            if step_of(path) >= done:
+                path.unlink()
+        if done or not self.path.is_file():
+            return
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith(b"\n") and _stage_of(line) != stage]
+        if len(kept) < len(lines):
+            write_bytes(self.path, b"".join(kept))
+        self._logged = len(kept)
 
     def _count(self) -> int:
         return self.path.read_bytes().count(b"\n") if self.path.is_file() else 0
@@ -202,3 +238,12 @@ class Tracker:
 
             self._gauges[name] = Gauge(name, description=name.replace("_", " "), tag_keys=tuple(tags))
         self._gauges[name].set(value, tags=tags)
+
+
+def _stage_of(line: bytes) -> Any:
+    """The stage of a line; None for a damaged line."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found.get("stage") if isinstance(found, dict) else None
