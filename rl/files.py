@@ -5,12 +5,24 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from rl.errors import UserError
 
-UNUSABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
+UNUSABLE = (
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
 """Errors of paths that can't be written to, or that hold a file instead of a folder, or a folder instead of a file."""
 
 
@@ -30,18 +42,48 @@ def write_bytes(path: Path, content: bytes) -> None:
     os.replace(partial, path)
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON from ``path``.
+WRITTEN = "as it was written"
+RESTORE = "restore it from a copy or remove it"
+
+
+def read_json(path: Path, shape: Any = Any, fix: str = RESTORE, what: str = WRITTEN) -> Any:
+    """Read JSON from ``path``, as it was written.
+
+    Args:
+        path: the file.
+        shape: the type that pydantic must find in it, strictly, such as a TypedDict.
+        fix: what the user can do about a damaged file.
+        what: what a file of that shape is.
 
     Raises:
-        UserError: if the file is missing or is not JSON.
+        UserError: if the file is missing, or does not hold JSON of that shape.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path} is missing; the folder it belongs to is incomplete") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}); restore it from a copy or remove it") from None
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}; correct what stands there, or {fix}") from None
+    return parse_json(content, shape, str(path), fix, what)
+
+
+def parse_json(content: bytes, shape: Any, where: str, fix: str = RESTORE, what: str = WRITTEN) -> Any:
+    """JSON of a shape, as :func:`read_json` reads it; ``where`` is where it stands, for the message."""
+    try:
+        _shape(shape).validate_json(content, strict=True)
+        return json.loads(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"]).lstrip(".")
+        kind = "damaged" if first["type"] == "json_invalid" else f"not {what}"
+        raise UserError(f"{where} is {kind} ({f'{place}: ' * bool(place)}{first['msg']}); {fix}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is damaged ({error}); {fix}") from None
+
+
+@cache
+def _shape(shape: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(shape)
 
 
 def digest(path: Path) -> str:
@@ -59,9 +101,7 @@ def is_disk_full(error: BaseException) -> bool:
     )
 
 
-def disk_problem(
-    error: BaseException, numbers: Collection[int] = UNUSABLE, other: str = "run_dir=FOLDER"
-) -> str:
+def disk_problem(error: BaseException, numbers: Collection[int] = UNUSABLE, other: str = "run_dir=FOLDER") -> str:
     """What a user can do about an error that a full disk has caused, or a file or folder that can't be used (by the
     ``numbers`` of such errors); empty for any other error. The causes of the error are looked at, too. ``other`` is how
     to choose another folder."""

@@ -111,7 +111,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     from rl.models.chat import load_tokenizer
     from rl.models.nano import resolve_model
     from rl.models.template import bind
-    from rl.preflight import require_judge, require_prompts_fit
+    from rl.preflight import require_caches, require_judge, require_prompts_fit
     from rl.records.checkpoint import Checkpoints
     from rl.records.tracking import Tracker
 
@@ -128,6 +128,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
         require_exportable(model_path, config.model.trust_remote_code)
         if config.rollout.weight_transfer == "adapter":
             require_portable_adapter(config.model, architecture)
+    require_caches(config)
     require_prompts_fit(config, tokenizer, console)
     with console.status("judge"):
         require_judge(config)

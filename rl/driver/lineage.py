@@ -9,8 +9,8 @@ from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, PerplexityStage
 from rl.driver.fleet import Fleet
 from rl.errors import UserError
-from rl.files import digest, read_json
-from rl.records.checkpoint import Checkpoints
+from rl.files import digest
+from rl.records.checkpoint import Checkpoint, Checkpoints
 from rl.records.manifest import Manifest
 
 IN_TRAINING = ""
@@ -69,8 +69,7 @@ class Lineage:
     def weights_id(self) -> str:
         """A hash of the trainer's weights; equal weights of equal runs have equal ones."""
         if self.weights_from is not None:
-            engine = self._final_engine(self.weights_from, self.weights_from)
-            files = read_json(engine.parent / "files.json")
+            files = self.checkpoints.inventory(self._final(self.weights_from, self.weights_from))
             return key_of(sorted(item for item in files.items() if item[0].startswith("engine/")))
         folder = Path(self.fleet.model_path)
         if folder.is_dir():
@@ -98,7 +97,11 @@ class Lineage:
         return self.trained_up_to(names[names.index(name) - 1]) if names.index(name) else None
 
     def _final_engine(self, source: str, name: str) -> Path:
-        """The engine's part of the checkpoint with the weights that stage ``source`` left to stage ``name``."""
+        """The engine's part of :meth:`_final`."""
+        return self._final(source, name).engine.resolve()
+
+    def _final(self, source: str, name: str) -> Checkpoint:
+        """The checkpoint with the weights that stage ``source`` left to stage ``name``."""
         after = self.manifest.stage(source).get("ended", {}).get("weights_after")
         checkpoint = self.checkpoints.latest(source) if after is None else self.checkpoints.at(source, after)
         if checkpoint is None:
@@ -107,4 +110,4 @@ class Lineage:
                 f"that stage; use resume=restart to start from scratch"
             )
         self.checkpoints.driver(checkpoint)  # verifies its files
-        return checkpoint.engine.resolve()
+        return checkpoint

@@ -12,9 +12,8 @@ from typing import Any
 from curricula.command import command
 from rl.errors import UserError
 from rl.evaluation.judging import text_of
-from rl.files import read_json
 from rl.inference.journal import read_lines
-from rl.records.task_figures import notes, percent
+from rl.records.task_figures import notes, percent, read_scores
 
 SHOWN = 6
 """Answers shown for each task and run."""
@@ -72,11 +71,8 @@ def write(folders: Sequence[Path], out: Path) -> Path:
 
 
 def read(folder: Path) -> Evaluated:
-    """The scores in a folder. Raises UserError if there are none."""
-    scores = read_json(folder / "scores.json")
-    if not isinstance(scores, dict) or not {"benchmark", "title", "model", "tasks", "average"} <= scores.keys():
-        raise UserError(f"{folder}/scores.json holds no scores of a benchmark; give a folder of rl.evaluate run")
-    return Evaluated(folder.resolve().name, scores, folder)
+    """The scores in a folder. Raises UserError if there are none, or they are damaged."""
+    return Evaluated(folder.resolve().name, read_scores(folder), folder)
 
 
 def section(name: str, runs: Sequence[Evaluated]) -> dict[str, Any]:

@@ -19,17 +19,46 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing_extensions import TypedDict
 
 from rl.config.metrics import SHOWN
 from rl.config.schema import TrackerConfig
 from rl.errors import UserError
-from rl.files import read_json, write_bytes, write_json
+from rl.files import parse_json, read_json, write_bytes, write_json
+from rl.records import parquet
 from rl.records.rollouts import rollout_files, step_of
+
+
+class _Sent(TypedDict):
+    """What wandb.json holds."""
+
+    global_step: int
+
+
+def _check_line(line: dict[str, Any]) -> dict[str, Any]:
+    place, times = (line.get("stage"), line.get("step")), line.get("time", {})
+    if not isinstance(place[0], str) or type(place[1]) is not int or place[1] < 0:
+        raise ValueError("no stage or no step")
+    values = [value for name, value in line.items() if name not in ("stage", "step", "time")]
+    if not isinstance(times, dict) or not all(_is_number(value) for value in times.values()):
+        raise ValueError("its time is no table of numbers")
+    if not all(value is None or _is_number(value) for value in values):
+        raise ValueError("a metric is no number")
+    return line
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+_Line = Annotated[dict[str, Any], AfterValidator(_check_line)]
+"""What a line of metrics.jsonl holds: numbers, or null where one was not finite."""
 
 
 class Tracker:
@@ -41,7 +70,7 @@ class Tracker:
         self.wandb_id = uuid.uuid4().hex[:12]
         self._wandb: Any = None
         self._sent_file = run_dir / "wandb.json"
-        self._sent: int = read_json(self._sent_file)["global_step"] if self._sent_file.is_file() else -1
+        self._sent: int = read_json(self._sent_file, _Sent)["global_step"] if self._sent_file.is_file() else -1
         """Last step that was sent to W&B, by this process or one before."""
         self._logged = self._count()
         """Lines of metrics.jsonl."""
@@ -139,15 +168,10 @@ class Tracker:
     def dump_groups(self, stage: str, step: int, rows: list[dict[str, Any]]) -> None:
         """Write a step's completions to rollouts/<stage>/step-000012.parquet, one row each."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         path = self.run_dir / "rollouts" / stage / f"step-{step:06d}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
         texts = ({name: json.dumps(row[name]) for name in ("parts", "meta")} for row in rows)  # their fields differ
-        table = pa.Table.from_pylist([row | text for row, text in zip(rows, texts, strict=True)])
-        pq.write_table(table, partial)
-        os.replace(partial, path)
+        parquet.write(path, pa.Table.from_pylist([row | text for row, text in zip(rows, texts, strict=True)]))
 
     # --- resume ---------------------------------------------------------------------------------------------------
 
@@ -170,10 +194,12 @@ class Tracker:
         position, found = state["position"], self.path.read_bytes() if self.path.is_file() else b""
         if position > len(found):  # a power cut, or a full disk
             position = found.rfind(b"\n") + 1
-            self.console.print(f"[yellow]{escape(str(self.path))} has been cut: lines of finished steps are gone[/yellow]")
+            self.console.print(
+                f"[yellow]{escape(str(self.path))} has been cut: lines of finished steps are gone[/yellow]"
+            )
         elif position and found[position - 1 : position] != b"\n":
             raise UserError(
-                f"no line of {self.path} ends at byte {position}, though the checkpoint says that the file ended there; "
+                f"no line of {self.path} ends at byte {position}, where the checkpoint says that the file ended; "
                 f"restore the file from a copy, or start from scratch with resume=restart"
             )
         if len(found) > position:
@@ -238,6 +264,23 @@ class Tracker:
 
             self._gauges[name] = Gauge(name, description=name.replace("_", " "), tag_keys=tuple(tags))
         self._gauges[name].set(value, tags=tags)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; none if there is no file. A last line that a crash cut short is left out.
+
+    Raises:
+        UserError: naming file and line, if another line is damaged.
+    """
+    if not path.is_file():
+        return []
+    lines = path.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        del lines[-1]
+    return [
+        parse_json(line, _Line, f"{path}:{number}", "remove the line", "a line of metrics")
+        for number, line in enumerate(lines, 1)
+    ]
 
 
 def _stage_of(line: bytes) -> Any:

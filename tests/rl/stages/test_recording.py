@@ -86,7 +86,9 @@ def test_a_stage_is_logged_once_however_often_it_is_killed(tmp_path, kind):
     killed = tmp_path / "killed"
     for doomed, moment in (("before", "recorded"), ("middle", "logged"), ("middle", "recorded"), ("after", "recorded")):
         assert run(killed, doomed, kind, moment) == -9
-        assert (killed / "metrics.jsonl").read_text().count(f'"{doomed}"') == 2 ** (doomed == "middle" and kind == "sft")
+        assert (killed / "metrics.jsonl").read_text().count(f'"{doomed}"') == 2 ** (
+            doomed == "middle" and kind == "sft"
+        )
     assert run(killed, kind=kind) == 0
     assert left(killed) == left(tmp_path / "whole")
 
