@@ -81,6 +81,21 @@ def parse_json(content: bytes, shape: Any, where: str, fix: str = RESTORE, what:
         raise UserError(f"{where} is damaged ({error}); {fix}") from None
 
 
+def read_json_lines(path: Path, shape: Any, fix: str, what: str = WRITTEN) -> list[Any]:
+    """Read the lines of a file to which another process may be writing; none if there is no file. A last line that is
+    not complete is left out.
+
+    Raises:
+        UserError: naming file and line, if another line is damaged.
+    """
+    if not path.is_file():
+        return []
+    lines = path.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        del lines[-1]
+    return [parse_json(line, shape, f"{path}:{number}", fix, what) for number, line in enumerate(lines, 1)]
+
+
 @cache
 def _shape(shape: Any) -> TypeAdapter[Any]:
     return TypeAdapter(shape)

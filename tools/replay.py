@@ -132,7 +132,7 @@ def compare(run_dir: Path, stage: str, step: int, again: dict[str, float]) -> tu
     lines = read_metrics(run_dir / "metrics.jsonl")
     then = next((line for line in lines if (line["stage"], line["step"]) == (stage, step)), None)
     if then is None:
-        raise UserError(f"{run_dir}/metrics.jsonl has no line for stage {stage} step {step}")
+        raise UserError(f"{run_dir}/metrics.jsonl has no line for stage {stage} step {step}; give another --step")
     table = Table(title=f"{stage} step {step}", box=box.SIMPLE_HEAD)
     for column in ("metric", "run", "replay", ""):
         table.add_column(column)

@@ -128,5 +128,5 @@ def read_scores(path: Path) -> dict[str, float]:
     Raises:
         UserError: if the file is missing or damaged.
     """
-    rows = parquet.read(path, ("key", "nll", "tokens"), "use resume=restart to score again")
+    rows = parquet.read(path, {"key": str, "nll": float, "tokens": int}, "use resume=restart to score again")
     return {row["key"]: DocumentScore(row["nll"], row["tokens"]).perplexity for row in rows}

@@ -114,14 +114,16 @@ class _Answer(TypedDict):
     log_probs: NotRequired[list[float]]
 
 
-class _Record(TypedDict):
+class Record(TypedDict):
+    """A line of a journal."""
+
     key: str
-    asked: str
+    asked: NotRequired[str]
     prompt: str
     answers: Annotated[list[_Answer], MinLen(1)]
 
 
-_RECORD = TypeAdapter(_Record)
+_RECORD = TypeAdapter(Record)
 
 
 class Journal:

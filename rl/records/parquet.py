@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,14 @@ def write(path: Path, table: pa.Table) -> None:
     partial.replace(path)
 
 
-def read(path: Path, needed: Sequence[str], fix: str, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+def read(
+    path: Path, needed: Mapping[str, type], fix: str, columns: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
     """The rows of a file, one dict each.
 
     Args:
         path: the file.
-        needed: columns that it must have.
+        needed: columns that it must have, and the type of their values.
         fix: what the user can do about a damaged file.
         columns: the columns to read, as far as it has them; None for all.
 
@@ -44,6 +46,9 @@ def read(path: Path, needed: Sequence[str], fix: str, columns: Sequence[str] | N
             raise ValueError(f"it has no column {', '.join(missing)}")
         wanted = [name for name in columns or there if name in there]
         rows: list[dict[str, Any]] = pq.read_table(path, columns=wanted, page_checksum_verification=True).to_pylist()
+        for name, kind in needed.items():
+            if not all(type(row[name]) is kind for row in rows):
+                raise ValueError(f"column {name} has values that are not of type {kind.__name__}")
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         raise UserError(f"{path} can't be read as Parquet ({error}); {fix}") from None
     return rows

@@ -63,7 +63,9 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> list[dict[str
     Raises:
         UserError: if the file is damaged.
     """
-    rows = parquet.read(path, ("parts",), "remove it, or restore it from a copy", columns)  # earlier ones lack reasons
+    rows = parquet.read(
+        path, {"parts": str}, "remove it, or restore it from a copy", columns
+    )  # earlier ones lack reasons
     place = {"stage": path.parent.name, "step": step_of(path)}
     try:
         found = [

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import Annotated, Any, NotRequired
 
-from pydantic import FiniteFloat, NonNegativeInt
+from pydantic import AfterValidator, FiniteFloat, NonNegativeInt
 from typing_extensions import TypedDict
 
 from rl.files import read_json
 
 
 class _Judge(TypedDict):
-    score: NotRequired[FiniteFloat | None]
-    errored: NotRequired[NonNegativeInt]
+    score: FiniteFloat | None
+    interval: tuple[FiniteFloat, FiniteFloat] | None
+    parts: dict[str, FiniteFloat]
+    n: NonNegativeInt
+    errored: NonNegativeInt
 
 
 class TaskFigures(TypedDict):
@@ -25,13 +28,20 @@ class TaskFigures(TypedDict):
     score: FiniteFloat | None
     interval: tuple[FiniteFloat, FiniteFloat] | None
     fixed: FiniteFloat | None
-    abstention_rate: NotRequired[FiniteFloat | None]
+    abstention_rate: FiniteFloat | None
+    further: dict[str, FiniteFloat]
     contaminated: str | None
     too_long: NonNegativeInt
     shots_left_out: NonNegativeInt
     truncated: NonNegativeInt
     problem: NotRequired[str]
     judge: NotRequired[_Judge]
+
+
+def _whole(found: TaskFigures) -> TaskFigures:
+    if (found["score"] is None) != (found["fixed"] is None):
+        raise ValueError("one of score and fixed is missing")
+    return found
 
 
 class StageFigures(TaskFigures):
@@ -49,7 +59,7 @@ class Scores(TypedDict):
     benchmark: str
     title: str
     model: str
-    tasks: dict[str, TaskFigures]
+    tasks: dict[str, Annotated[TaskFigures, AfterValidator(_whole)]]
     average: FiniteFloat | None
     average_fixed: FiniteFloat | None
 

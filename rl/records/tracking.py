@@ -30,7 +30,7 @@ from typing_extensions import TypedDict
 from rl.config.metrics import SHOWN
 from rl.config.schema import TrackerConfig
 from rl.errors import UserError
-from rl.files import parse_json, read_json, write_bytes, write_json
+from rl.files import read_json, read_json_lines, write_bytes, write_json
 from rl.records import parquet
 from rl.records.rollouts import rollout_files, step_of
 
@@ -272,15 +272,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: naming file and line, if another line is damaged.
     """
-    if not path.is_file():
-        return []
-    lines = path.read_bytes().splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
-        del lines[-1]
-    return [
-        parse_json(line, _Line, f"{path}:{number}", "remove the line", "a line of metrics")
-        for number, line in enumerate(lines, 1)
-    ]
+    return read_json_lines(path, _Line, "remove the line", "a line of metrics")
 
 
 def _stage_of(line: bytes) -> Any:

@@ -6,7 +6,11 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
+
+from annotated_types import Gt
+from pydantic import AfterValidator, FiniteFloat, NonNegativeInt
+from typing_extensions import TypedDict
 
 from rewards.published import PUBLISHED
 from rewards.registry import Part
@@ -20,6 +24,46 @@ from rl.records.tracking import read_metrics
 
 Line = dict[str, Any]
 """One line of metrics.jsonl."""
+
+
+class _Source(TypedDict):
+    name: str
+    kind: str
+    documents: NonNegativeInt
+    tokens: NonNegativeInt
+    share_asked: FiniteFloat
+    share_drawn: FiniteFloat
+    dropped: dict[str, NonNegativeInt]
+    meta: NotRequired[dict[str, dict[str, NonNegativeInt]]]
+    buckets: NotRequired[dict[str, NonNegativeInt]]
+
+
+class _Histogram(TypedDict):
+    edges: list[Annotated[FiniteFloat, Gt(0)]]
+    counts: list[NonNegativeInt]
+
+
+def _bounded(found: _Histogram) -> _Histogram:
+    edges = found["edges"]
+    if len(edges) != (len(found["counts"]) + 1 if edges else 0) or edges != sorted(set(edges)):
+        raise ValueError("its edges and counts do not belong together")
+    return found
+
+
+class _Phase(TypedDict):
+    name: str
+    steps: NonNegativeInt
+    shares: dict[str, FiniteFloat]
+
+
+class Card(TypedDict):
+    """A corpus card, see curricula/card.py."""
+
+    stage: str
+    tokens: NonNegativeInt
+    sources: list[_Source]
+    perplexity: NotRequired[Annotated[_Histogram, AfterValidator(_bounded)]]
+    phases: NotRequired[list[_Phase]]
 
 
 @dataclass(frozen=True)
@@ -190,7 +234,7 @@ def read_run(path: Path) -> Run:
             f"{path}/manifest.json is not the manifest of a run ({type(error).__name__}: {error}); give a folder that "
             f"python -m rl.main wrote"
         ) from None
-    cards = {card.stem: read_json(card) for card in sorted((path / "corpus").glob("*.json"))}
+    cards = {card.stem: read_json(card, Card) for card in sorted((path / "corpus").glob("*.json"))}
     return Run(path, manifest, stages, read(path / "results.json"), cards, stage_figures(path))
 
 
