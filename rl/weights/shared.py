@@ -166,8 +166,13 @@ def remove_earlier(shared: Path) -> None:
     """Remove what earlier processes of a shared file's run have left on this machine. Only for the run that holds the
     lock of its folder: then no other process sends weights of that folder, on whatever machine it was."""
     name = _NAME.fullmatch(shared.name)
-    for left in shared_files() if name else ():
-        if left.run == name[1] and left.process.text != name[2] and left.process.state() != "living":
+    for left in shared_files():
+        if (
+            name is not None
+            and left.run == name[1]
+            and left.process.text != name[2]
+            and left.process.state() != "living"
+        ):
             with suppress(OSError):
                 left.remove()
 
