@@ -1,4 +1,5 @@
-"""Answers by the hash of what was asked, in SQLite, shared by processes."""
+"""Answers by the hash of what was asked, in SQLite, shared by processes. A damaged answer is forgotten and made again;
+a damaged file is a DataError."""
 
 from __future__ import annotations
 
@@ -6,9 +7,12 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from curricula.errors import DataError
 
 BATCH = 500
 """Keys looked up by one statement."""
@@ -24,11 +28,13 @@ class Cache:
     """A table of answers. Several processes may read and write at once (write-ahead log, waiting for locks)."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-        self._retry("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._retry("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, written REAL)")
+        with self._sentence():
+            self._connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+            self._retry("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._retry("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, written REAL)")
 
     def _retry(self, statement: str) -> None:
         for attempt in range(50):  # switching to the log does not wait for locks
@@ -40,21 +46,57 @@ class Cache:
                     raise
                 time.sleep(0.05)
 
-    def get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The known answers, by key."""
+    @contextmanager
+    def _sentence(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise DataError(
+                f"the cache {self.path} can't be used ({error}); if it is damaged, move it and the files "
+                f"{self.path.name}-* beside it away and run the same command again, which makes its answers again"
+            ) from error
+
+    def check(self) -> None:
+        """Read the whole file.
+
+        Raises:
+            DataError: if it is damaged.
+        """
+        with self._sentence():
+            (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
+            self._connection.execute("SELECT key, answer, written FROM answers LIMIT 1").fetchall()
+
+    def get(
+        self, keys: Sequence[str], fits: Callable[[str, dict[str, Any]], bool] = lambda key, answer: True
+    ) -> dict[str, dict[str, Any]]:
+        """The known answers, by key. One that is no JSON object, or does not fit, is forgotten."""
         found: dict[str, dict[str, Any]] = {}
         for start in range(0, len(keys), BATCH):
             some = keys[start : start + BATCH]
             marks = ",".join("?" * len(some))
-            rows = self._connection.execute(f"SELECT key, answer FROM answers WHERE key IN ({marks})", some)
-            found |= {key: json.loads(answer) for key, answer in rows}
+            with self._sentence():
+                rows = self._connection.execute(
+                    f"SELECT key, CAST(answer AS BLOB) FROM answers WHERE key IN ({marks})", some
+                ).fetchall()
+            for key, text in rows:
+                try:
+                    answer = json.loads(text)
+                except (ValueError, RecursionError):
+                    answer = None
+                if isinstance(answer, dict) and fits(key, answer):
+                    found[key] = answer
+                else:
+                    with self._sentence():
+                        self._connection.execute("DELETE FROM answers WHERE key = ?", (key,))
         return found
 
     def put(self, key: str, answer: dict[str, Any]) -> None:
         """Keep an answer; if the key has one, that one stays."""
-        self._connection.execute(
-            "INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, json.dumps(answer, ensure_ascii=False), time.time())
-        )
+        content = json.dumps(answer, ensure_ascii=False)
+        with self._sentence():
+            self._connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", (key, content, time.time()))
 
     def close(self) -> None:
         """Close the file."""

@@ -70,11 +70,17 @@ def may_begin(stage: GRPOStage, runtime: Runtime) -> bool:
 
 
 def run_stage(stage: Stage, runtime: Runtime) -> None:
-    """Run one stage and record that it is done; a training stage leaves a Hugging Face export."""
+    """Run one stage and record that it is done; a training stage leaves a Hugging Face export.
+
+    What a stage has logged counts only with a record of it: that it is done, or a checkpoint, which says how far the
+    log counts. A stage without one starts from scratch, and so does its part of the log.
+    """
+    if runtime.checkpoints.latest(stage.name) is None:
+        runtime.tracker.drop(stage.name)
     if isinstance(stage, EvaluateStage | PerplexityStage):
         runtime.lineage.load_before(stage.name)
         STAGES[stage.kind](stage, runtime)
-        runtime.manifest.record(stage.name, done=True, tracker=runtime.tracker.state_dict())
+        runtime.manifest.record(stage.name, done=True)
         return
     STAGES[stage.kind](stage, runtime)
     export = Path("exports") / stage.name

@@ -5,38 +5,100 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from rl.errors import UserError
 
-UNUSABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
+UNUSABLE = (
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
 """Errors of paths that can't be written to, or that hold a file instead of a folder, or a folder instead of a file."""
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as JSON to ``path`` in one move; a missing folder is made."""
+    write_bytes(path, json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True).encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` in one move; a missing folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False, indent=1, sort_keys=True)
+    with partial.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON from ``path``.
+WRITTEN = "as it was written"
+RESTORE = "restore it from a copy or remove it"
+
+
+def read_json(path: Path, shape: Any = Any, fix: str = RESTORE, what: str = WRITTEN) -> Any:
+    """Read JSON from ``path``, as it was written.
+
+    Args:
+        path: the file.
+        shape: the type that pydantic must find in it, strictly, such as a TypedDict.
+        fix: what the user can do about a damaged file.
+        what: what a file of that shape is.
 
     Raises:
-        UserError: if the file is missing or is not JSON.
+        UserError: if the file is missing, or does not hold JSON of that shape.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path} is missing; the folder it belongs to is incomplete") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}); restore it from a copy or remove it") from None
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}; correct what stands there, or {fix}") from None
+    return parse_json(content, shape, str(path), fix, what)
+
+
+def parse_json(content: bytes, shape: Any, where: str, fix: str = RESTORE, what: str = WRITTEN) -> Any:
+    """JSON of a shape, as :func:`read_json` reads it; ``where`` is where it stands, for the message."""
+    try:
+        _shape(shape).validate_json(content, strict=True)
+        return json.loads(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in first["loc"]).lstrip(".")
+        kind = "damaged" if first["type"] == "json_invalid" else f"not {what}"
+        raise UserError(f"{where} is {kind} ({f'{place}: ' * bool(place)}{first['msg']}); {fix}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is damaged ({error}); {fix}") from None
+
+
+def read_json_lines(path: Path, shape: Any, fix: str, what: str = WRITTEN) -> list[Any]:
+    """Read the lines of a file to which another process may be writing; none if there is no file. A last line that is
+    not complete is left out.
+
+    Raises:
+        UserError: naming file and line, if another line is damaged.
+    """
+    if not path.is_file():
+        return []
+    lines = path.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        del lines[-1]
+    return [parse_json(line, shape, f"{path}:{number}", fix, what) for number, line in enumerate(lines, 1)]
+
+
+@cache
+def _shape(shape: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(shape)
 
 
 def digest(path: Path) -> str:
@@ -54,16 +116,17 @@ def is_disk_full(error: BaseException) -> bool:
     )
 
 
-def disk_problem(error: BaseException, numbers: Collection[int] = UNUSABLE) -> str:
+def disk_problem(error: BaseException, numbers: Collection[int] = UNUSABLE, other: str = "run_dir=FOLDER") -> str:
     """What a user can do about an error that a full disk has caused, or a file or folder that can't be used (by the
-    ``numbers`` of such errors); empty for any other error. The causes of the error are looked at, too."""
+    ``numbers`` of such errors); empty for any other error. The causes of the error are looked at, too. ``other`` is how
+    to choose another folder."""
     if is_disk_full(error):
         return "the disk is full; free some space and run the same command again, which resumes"
     for one in _causes(error):
         if isinstance(one, OSError) and one.filename and one.errno in numbers:
             return (
                 f"{os.fsdecode(one.filename)} can't be used: {one.strerror}; give another folder "
-                f"(run_dir=FOLDER), or correct what stands at that path or its permissions"
+                f"({other}), or correct what stands at that path or its permissions"
             )
     return ""
 

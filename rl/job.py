@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
 from curricula.statutes import law_read
-from rl.config.derive import check, derive
+from rl.config.derive import Plan, check, derive
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage
 from rl.device import CPU, here, named
 from rl.plan import batch_table, print_plan
-from rl.records.manifest import Manifest, read_law
+from rl.records.lock import FolderLock
+from rl.records.manifest import Manifest, read_law, set_aside
+from rl.weights.shared import remove_earlier, shared_file
 
 console = Console() if sys.stdout.isatty() else Console(width=120)
 open_cluster = ExitStack()
@@ -32,10 +35,30 @@ def run(config: RunConfig) -> None:
         print_plan(config, plan, console)
         return
 
+    run_dir = Path(config.run_dir)
+    if config.resume == "restart" and run_dir.is_dir():
+        with folder_of(run_dir):
+            set_aside(run_dir)
+    with folder_of(run_dir):
+        _run(config, plan, run_dir)
+
+
+@contextmanager
+def folder_of(run_dir: Path) -> Iterator[None]:
+    """Write in a run folder, where nobody else does, and remove what a killed run of it left in shared memory.
+
+    Raises:
+        UserError: if another process writes there, or it can't be written to.
+    """
+    with FolderLock(run_dir, "run_dir=FOLDER", lambda text: console.print(text, soft_wrap=True, highlight=False)):
+        remove_earlier(shared_file(run_dir))
+        yield
+
+
+def _run(config: RunConfig, plan: Plan, run_dir: Path) -> None:
     from rl.evaluation.stage import stage_table
     from rl.records.results import read, table
 
-    run_dir = Path(config.run_dir)
     manifest = Manifest.open(run_dir, config)
     console.print(batch_table(plan))
     console.print("law in force on {as_of} · newest text of the statute package {snapshot}".format(**law_read()))
@@ -88,7 +111,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     from rl.models.chat import load_tokenizer
     from rl.models.nano import resolve_model
     from rl.models.template import bind
-    from rl.preflight import require_judge, require_prompts_fit
+    from rl.preflight import require_caches, require_judge, require_prompts_fit
     from rl.records.checkpoint import Checkpoints
     from rl.records.tracking import Tracker
 
@@ -105,6 +128,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
         require_exportable(model_path, config.model.trust_remote_code)
         if config.rollout.weight_transfer == "adapter":
             require_portable_adapter(config.model, architecture)
+    require_caches(config)
     require_prompts_fit(config, tokenizer, console)
     with console.status("judge"):
         require_judge(config)

@@ -3,8 +3,10 @@
 import itertools
 import os
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +17,7 @@ from curricula.prompts import Prompt
 from curricula.records import is_file, read_prompts
 from curricula.rows import SHOWN
 from curricula.tasks import make_prompts
+from rewards.cache import Cache
 from rewards.judge.client import JudgeSettings
 from rl.config.derive import wants_judge
 from rl.config.schema import RunConfig
@@ -95,6 +98,21 @@ class _Measure:
 
 def _questions(source: str, seed: int) -> list[Prompt]:
     return read_prompts(source) if is_file(source) else make_prompts(source, "train", PROBED, seed, fewer_ok=True)
+
+
+def require_caches(config: RunConfig) -> None:
+    """Read the run's caches of scores and of the judge's answers.
+
+    Raises:
+        DataError: if one is damaged.
+    """
+    names = {stage.cache for stage in config.curriculum.stages if isinstance(stage, PerplexityStage)}
+    if config.judge.kind == "llm" and config.judge.cache is not None and wants_judge(config):
+        names.add(config.judge.cache)
+    for path in (Path(config.run_dir, name) for name in sorted(names)):
+        if path.exists():
+            with closing(Cache(path)) as cache:
+                cache.check()
 
 
 def require_judge(config: RunConfig) -> None:

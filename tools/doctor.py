@@ -133,6 +133,25 @@ def shared_memory() -> Check:
     )
 
 
+def left_weights() -> Check:
+    """Weights that killed runs have left in shared memory or temporary files; what no process holds is removed."""
+    from rl.weights.shared import shared_files
+
+    freed, kept, number = 0, [], 0
+    for left in shared_files():
+        state = left.process.state()
+        if state == "gone":
+            freed, number = freed + left.bytes, number + 1
+            left.remove()
+        elif state == "elsewhere":
+            kept.append(str(left.path))
+    gone = f"{number} files of killed runs removed, {freed / 2**20:,.1f} MiB" if number else "none of killed runs"
+    if kept:
+        detail = f"{gone}; {len(kept)} of processes on another machine or in another container: {', '.join(kept)}"
+        return Check("weights on the way", "warning", detail, "remove them if those runs are over")
+    return Check("weights on the way", "ok", gone)
+
+
 def port(number: int) -> Check:
     """Whether a port on loopback is free for the dashboard."""
     with socket.socket() as probe:
@@ -211,7 +230,7 @@ def _version(name: str) -> str | None:
 def checks(with_ray: bool) -> list[Check]:
     """Every check, in the order of the report."""
     singles: list[Callable[[], Check]] = [torch_imports, vllm_backend, broken_vision, statutes, memory]
-    singles += [shared_memory, lambda: disk(Path.cwd()), lambda: port(8265), wandb_mode, home, proxies]
+    singles += [left_weights, shared_memory, lambda: disk(Path.cwd()), lambda: port(8265), wandb_mode, home, proxies]
     singles.append(encoding)
     found = [python_version(), *(package(name, tested) for name, tested in TESTED.items())]
     found += [check() for check in singles]

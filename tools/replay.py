@@ -8,7 +8,6 @@ bit-identical to those in metrics.jsonl. So a loss can be debugged without waiti
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -30,8 +29,9 @@ from rl.config.derive import batch_numbers
 from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage
 from rl.errors import UserError
-from rl.files import read_json
+from rl.records.manifest import read_content
 from rl.records.rollouts import read_rows
+from rl.records.tracking import read_metrics
 from rl.samples import Completion, Group
 
 console = Console()
@@ -81,7 +81,7 @@ def run_config(run_dir: Path) -> RunConfig:
     if not path.is_file():
         raise UserError(f"{run_dir} has no manifest.json; give the folder of a run")
     quiet = {"cluster": {"dashboard": False}, "tracker": {"wandb": "disabled", "progress": False}}
-    return load({**read_json(path)["config"], "run_dir": str(run_dir), **quiet})
+    return load({**read_content(run_dir)["config"], "run_dir": str(run_dir), **quiet})
 
 
 def replay(config: RunConfig, stage: GRPOStage, step: int) -> dict[str, float]:
@@ -99,7 +99,7 @@ def replay(config: RunConfig, stage: GRPOStage, step: int) -> dict[str, float]:
     run_dir = Path(config.run_dir)
     path = resolve_model(config.model, config.seed, Path(".cache/models").resolve())
     batch = batch_numbers(config, stage)
-    manifest = Manifest(run_dir / "manifest.json", read_json(run_dir / "manifest.json"))
+    manifest = Manifest(run_dir / "manifest.json", read_content(run_dir))
     with connect(None, config.cluster.num_cpus, config.cluster.object_store_mb, None):
         fleet = Fleet(config, path, sampling=False)
         runtime = Runtime(
@@ -129,10 +129,10 @@ def replay(config: RunConfig, stage: GRPOStage, step: int) -> dict[str, float]:
 
 def compare(run_dir: Path, stage: str, step: int, again: dict[str, float]) -> tuple[Table, bool]:
     """A table of the trainer's numbers then and now, and whether all are equal to the last digit."""
-    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    lines = read_metrics(run_dir / "metrics.jsonl")
     then = next((line for line in lines if (line["stage"], line["step"]) == (stage, step)), None)
     if then is None:
-        raise UserError(f"{run_dir}/metrics.jsonl has no line for stage {stage} step {step}")
+        raise UserError(f"{run_dir}/metrics.jsonl has no line for stage {stage} step {step}; give another --step")
     table = Table(title=f"{stage} step {step}", box=box.SIMPLE_HEAD)
     for column in ("metric", "run", "replay", ""):
         table.add_column(column)

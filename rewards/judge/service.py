@@ -178,7 +178,7 @@ class JudgeService:
         with self._one_batch:
             answers: dict[str, dict[str, Any] | str] = {}
             if self._cache is not None:
-                answers |= self._cache.get(list(distinct))
+                answers |= self._cache.get(list(distinct), lambda key, answer: _fits(answer, distinct[key].schema))
             self.counts["asked"] += len(questions)
             self.counts["hits"] += len(questions) - len(distinct.keys() - answers.keys())
             missing = [q for key, q in distinct.items() if key not in answers]
@@ -217,3 +217,10 @@ class JudgeService:
         finally:
             await client.close()
         return answers
+
+
+def _fits(answer: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
+    """Whether a cached answer has the form that was asked for."""
+    from jsonschema.validators import validator_for
+
+    return bool(validator_for(schema)(schema).is_valid(answer))

@@ -17,6 +17,7 @@ from rl.config.stages import OptimConfig
 from rl.device import named
 from rl.samples import TokenBatch, supervised_batch
 from rl.weights.checks import PROBE_TEXT, PROBE_TOKENS, Probe, WeightLedger
+from rl.weights.shared import remove_earlier
 from rl.weights.transfer import (
     WeightUpdate,
     ipc_info,
@@ -184,6 +185,8 @@ class TrainerActor:
     def publish(self, version: int) -> tuple[WeightUpdate | None, Probe | None]:
         """Make the weights available to the rollout engines; the update is from rank 0, a probe from ranks that have
         log-probs."""
+        if version == 1 and self.spec.rank == 0:
+            remove_earlier(Path(self.spec.shared_file))  # on this node, which may not be the driver's
         probe = self._probe()
         if self.spec.backend == "adapter":
             adapter = dict(self.engine.adapter_weights())

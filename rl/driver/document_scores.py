@@ -7,15 +7,14 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from rl.data.token_cache import Ids
 from rl.data.tokens import encode_texts
-from rl.errors import UserError
+from rl.records import parquet
 from rl.samples import supervised_batch
 
 if TYPE_CHECKING:
@@ -38,6 +37,13 @@ class DocumentScore:
     def perplexity(self) -> float:
         """exp of the mean negative log-likelihood of a token; infinite for a document of one token."""
         return math.exp(min(700.0, self.nll / self.tokens)) if self.tokens else math.inf
+
+
+def is_score(answer: dict[str, Any]) -> bool:
+    """Whether a cached answer is the score of a document."""
+    nll, tokens = answer.get("nll"), answer.get("tokens")
+    numbers = type(nll) in (int, float) and type(tokens) is int and answer.keys() == {"nll", "tokens"}
+    return numbers and math.isfinite(nll) and tokens >= 0
 
 
 def content_key(text: str) -> str:
@@ -108,15 +114,12 @@ def scores_file(run_dir: Path, stage: str) -> Path:
 
 def write_scores(path: Path, texts: list[str], scores: list[DocumentScore]) -> None:
     """Write one row a document: the hash of its text, and its score."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     columns = {
         "key": [content_key(text) for text in texts],
         "nll": [score.nll for score in scores],
         "tokens": [score.tokens for score in scores],
     }
-    partial = path.with_suffix(".partial")
-    pq.write_table(pa.table(columns), partial)
-    partial.replace(path)
+    parquet.write(path, pa.table(columns))
 
 
 def read_scores(path: Path) -> dict[str, float]:
@@ -125,8 +128,5 @@ def read_scores(path: Path) -> dict[str, float]:
     Raises:
         UserError: if the file is missing or damaged.
     """
-    try:
-        rows = pq.read_table(path).to_pylist()
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise UserError(f"the scores {path} can't be read ({error}); use resume=restart to score again") from None
+    rows = parquet.read(path, {"key": str, "nll": float, "tokens": int}, "use resume=restart to score again")
     return {row["key"]: DocumentScore(row["nll"], row["tokens"]).perplexity for row in rows}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,8 +23,8 @@ from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage
 from rl.device import chosen
 from rl.errors import UserError
+from rl.weights.shared import remove_shared, shared_file
 from rl.weights.sync import WeightSync
-from rl.weights.transfer import remove_shared, shared_file
 
 ENGINE_START_S = 600.0
 """An engine gets at least so long (seconds) to read its model, even if a running one must answer sooner."""
@@ -43,8 +41,7 @@ class Fleet:
         self.takes_turns = self.device.takes_turns(self.split)
         """Whether trainer and rollout share a GPU, so that vLLM sleeps while the trainer works."""
         self.backend = self.device.transfer(config.rollout.weight_transfer, self.split)
-        run_id = hashlib.sha256(str(Path(config.run_dir).resolve()).encode()).hexdigest()[:12]
-        self.shared_file = shared_file(f"{run_id}-{os.getpid()}")
+        self.shared_file = shared_file(Path(config.run_dir))
         ranks, replicas = config.trainer.world_size, config.rollout.replicas if sampling else 0
         together = max(ranks, replicas) if self.takes_turns else ranks
         self.placement = reserve(

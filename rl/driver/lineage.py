@@ -9,7 +9,7 @@ from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, PerplexityStage
 from rl.driver.fleet import Fleet
 from rl.errors import UserError
-from rl.files import digest, read_json
+from rl.files import digest
 from rl.records.checkpoint import Checkpoint, Checkpoints
 from rl.records.manifest import Manifest
 
@@ -69,7 +69,7 @@ class Lineage:
     def weights_id(self) -> str:
         """A hash of the trainer's weights; equal weights of equal runs have equal ones."""
         if self.weights_from is not None:
-            files = read_json(self._final_checkpoint(self.weights_from, self.weights_from).path / "files.json")
+            files = self.checkpoints.inventory(self._final_checkpoint(self.weights_from, self.weights_from))
             return key_of(sorted(item for item in files.items() if item[0].startswith("engine/")))
         folder = Path(self.fleet.model_path)
         if folder.is_dir():

@@ -117,8 +117,6 @@ class StepLoop:
         checkpoint = runtime.checkpoints.latest(name)
         driver = prepare_trainer(runtime, name, optim, updates, checkpoint)
         if driver is None:
-            self._rewind(runtime.manifest.stage(name).get("tracker"))
-            runtime.manifest.record(name, tracker=runtime.tracker.state_dict())
             return 0
         if set(driver["state"]) != set(self.state):
             raise UserError(
@@ -127,13 +125,10 @@ class StepLoop:
             )
         for key, part in self.state.items():
             part.load_state_dict(driver["state"][key])
-        self._rewind(driver["tracker"])
+        runtime.tracker.load_state_dict(driver["tracker"])
+        runtime.tracker.drop(name, driver["step"])
         self.bad_updates, self.ending = driver["bad_updates"], driver.get("ending")
         return int(driver["step"])
-
-    def _rewind(self, tracker_state: dict[str, Any] | None) -> None:
-        if tracker_state is not None:
-            self.runtime.tracker.load_state_dict(tracker_state)
 
     def finish(
         self, number: int, metrics: dict[str, float], score: float | None, sampler_busy_s: float | None, save: bool

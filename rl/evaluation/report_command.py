@@ -7,19 +7,51 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
+
+from pydantic import AfterValidator, FiniteFloat
+from typing_extensions import TypedDict
 
 from curricula.command import command
 from rl.errors import UserError
 from rl.evaluation.judging import text_of
-from rl.files import read_json
-from rl.inference.journal import read_lines
-from rl.records.task_figures import notes, percent
+from rl.files import read_json_lines
+from rl.inference.journal import Record
+from rl.records.task_figures import notes, percent, read_scores
 
 SHOWN = 6
 """Answers shown for each task and run."""
 LONGEST = 6000
 """Characters shown of one text."""
+
+
+AGAIN = "remove the file and run the evaluation again, which keeps its answers"
+
+
+class _Verdict(TypedDict):
+    score: NotRequired[FiniteFloat]
+    reason: NotRequired[str]
+    parts: NotRequired[dict[str, FiniteFloat]]
+    error: NotRequired[str]
+
+
+def _decided(verdict: _Verdict) -> _Verdict:
+    if verdict and ("score" in verdict) == ("error" in verdict):
+        raise ValueError("a verdict has a score or an error")
+    return verdict
+
+
+class ScoredQuestion(TypedDict):
+    """A line of scored/."""
+
+    id: str
+    prediction: str
+    reference: Any
+    facets: dict[str, Any]
+    score: FiniteFloat | None
+    fixed: FiniteFloat | None
+    abstained: bool | None
+    verdict: NotRequired[Annotated[_Verdict, AfterValidator(_decided)]]
 
 
 @dataclass(frozen=True)
@@ -72,11 +104,8 @@ def write(folders: Sequence[Path], out: Path) -> Path:
 
 
 def read(folder: Path) -> Evaluated:
-    """The scores in a folder. Raises UserError if there are none."""
-    scores = read_json(folder / "scores.json")
-    if not isinstance(scores, dict) or not {"benchmark", "title", "model", "tasks", "average"} <= scores.keys():
-        raise UserError(f"{folder}/scores.json holds no scores of a benchmark; give a folder of rl.evaluate run")
-    return Evaluated(folder.resolve().name, scores, folder)
+    """The scores in a folder. Raises UserError if there are none, or they are damaged."""
+    return Evaluated(folder.resolve().name, read_scores(folder), folder)
 
 
 def section(name: str, runs: Sequence[Evaluated]) -> dict[str, Any]:
@@ -111,10 +140,9 @@ def section(name: str, runs: Sequence[Evaluated]) -> dict[str, Any]:
 
 def answers(run: Evaluated, task: str) -> list[dict[str, Any]]:
     """Single answers of a task: the worst and the best in turn, as many of each as there are."""
-    scored = read_lines(run.folder / "scored" / f"{task}.jsonl", lambda text: None)
-    given = {
-        record["key"]: record for record in read_lines(run.folder / "answers" / f"{task}.jsonl", lambda text: None)
-    }
+    scored = read_json_lines(run.folder / "scored" / f"{task}.jsonl", ScoredQuestion, AGAIN)
+    asked = read_json_lines(run.folder / "answers" / f"{task}.jsonl", Record, "remove the line, and it is asked again")
+    given = {record["key"]: record for record in asked}
     known = [row for row in scored if row["score"] is not None and f"{task}/{row['id']}" in given]
     ranked = sorted(known, key=lambda row: row["score"])
     half = SHOWN // 2
@@ -132,10 +160,10 @@ def _shown(run: Evaluated, task: str, row: dict[str, Any], record: dict[str, Any
         "fixed": row["fixed"],
         "abstained": row["abstained"],
         "prompt": _cut(record["prompt"]),
-        "thinking": _cut(answer["thinking"]),
+        "thinking": _cut(answer.get("thinking", "")),
         "answer": _cut(answer["text"]),
-        "truncated": answer["truncated"],
-        "tokens": answer["completion_tokens"],
+        "truncated": answer.get("truncated", False),
+        "tokens": answer.get("completion_tokens", 0),
         "reference": _cut(text_of(row["reference"])),
         "facets": row["facets"],
         "verdict": verdict,

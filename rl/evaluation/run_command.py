@@ -29,7 +29,7 @@ from rl.evaluation import judging, own
 from rl.evaluation.asking import TaskRun, answer
 from rl.evaluation.benchmark import Benchmark
 from rl.evaluation.task_scores import as_json, predictions, save_answers, score, table, unscored
-from rl.files import read_json, write_json
+from rl.files import write_json
 from rl.inference.journal import BATCH, Journal, OpenFolder
 from rl.inference.model_options import (
     Sampling,
@@ -44,6 +44,7 @@ from rl.inference.model_options import (
     use_law_of,
 )
 from rl.inference.progress import Metered
+from rl.records.task_figures import read_scores
 
 ROOT_ENV = "THEMIS_BENCHMARKS"
 """Environment variable that names the folder of the benchmarks' data, where --root is not given."""
@@ -126,7 +127,7 @@ def assess(
     scores.json keeps the tasks that an earlier call with the same folder has scored.
     """
     path = out / "scores.json"
-    found: dict[str, dict[str, Any]] = read_json(path)["tasks"] if path.is_file() else {}
+    found: dict[str, dict[str, Any]] = read_scores(out)["tasks"] if path.is_file() else {}
     for task in tasks:
         counts = {"n": len(task.questions), "too_long": task.too_long, "shots_left_out": task.shots_left_out}
         try:

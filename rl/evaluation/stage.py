@@ -13,10 +13,10 @@ from rl.config.stages import EvaluateStage
 from rl.errors import UserError
 from rl.evaluation.asking import TaskRun, answer
 from rl.evaluation.benchmark import Benchmark
-from rl.files import read_json, write_json
+from rl.files import write_json
 from rl.inference.backend import Backend
 from rl.inference.model_options import Sampling
-from rl.records.task_figures import between, notes, percent
+from rl.records.task_figures import between, notes, percent, stage_figures
 
 SETTINGS = ("root", "shots", "limit")
 """Keys of ``benchmarks`` that are not names of benchmarks."""
@@ -103,21 +103,20 @@ def score_benchmarks(stage: EvaluateStage, found: Tasks, run_dir: Path, after: s
             if figures["score"] is not None:
                 metrics[f"benchmark/{benchmark.name}/{name}"] = figures["score"]
             records.append({"stage": stage.name, "after": after, "benchmark": benchmark.name, "task": name, **figures})
-    path = run_dir / "benchmarks.json"
-    kept = [record for record in read_json(path) if record["stage"] != stage.name] if path.is_file() else []
-    write_json(path, kept + records)
+    kept = [record for record in stage_figures(run_dir) if record["stage"] != stage.name]
+    write_json(run_dir / "benchmarks.json", kept + records)
     return metrics
 
 
 def stage_table(run_dir: Path) -> Table | None:
     """The scores in ``benchmarks.json`` in percent, a row for each task and stage; None if there are none."""
-    path = run_dir / "benchmarks.json"
-    if not path.is_file():
+    figures = stage_figures(run_dir)
+    if not figures:
         return None
     shown = Table(title="Benchmarks (%, 95 % interval)", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("after", "benchmark", "task", "n", "score", "interval", "fixed", "note"):
         shown.add_column(name, justify="right" if name in ("n", "score", "interval", "fixed") else "left")
-    for one in read_json(path):
-        figures = percent(one["score"]), between(one["interval"]), percent(one["fixed"])
-        shown.add_row(one["after"], one["benchmark"], one["task"], str(one["n"]), *figures, "; ".join(notes(one)))
+    for one in figures:
+        cells = percent(one["score"]), between(one["interval"]), percent(one["fixed"])
+        shown.add_row(one["after"], one["benchmark"], one["task"], str(one["n"]), *cells, "; ".join(notes(one)))
     return shown

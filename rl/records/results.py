@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import AfterValidator, FiniteFloat, NonNegativeFloat
 from rich import box
 from rich.table import Table
+from typing_extensions import TypedDict
 
-from rl.files import write_json
+from rl.files import read_json, write_json
+
+
+class _Figures(TypedDict):
+    correct: NonNegativeFloat
+    n: NonNegativeFloat
+    format: FiniteFloat
+    errors: FiniteFloat
+
+
+def _share(found: _Figures) -> _Figures:
+    if not found["correct"] <= found["n"] < math.inf:
+        raise ValueError(f"{found['correct']:g} of {found['n']:g} are correct")
+    return found
+
+
+class _Stored(TypedDict):
+    """An :class:`EvalResult` in results.json."""
+
+    stage: str
+    after: str
+    split: str
+    per_task: dict[str, Annotated[_Figures, AfterValidator(_share)]]
+    majority: dict[str, FiniteFloat]
 
 
 @dataclass(frozen=True)
@@ -105,7 +130,12 @@ def save(path: Path, result: EvalResult) -> None:
 
 
 def read(path: Path) -> list[EvalResult]:
-    """The results in a file, in the order in which they were found; none if there is no file."""
+    """The results in a file, in the order in which they were found; none if there is no file.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
     if not path.is_file():
         return []
-    return [EvalResult(**found) for found in json.loads(path.read_text(encoding="utf-8"))]
+    names = _Stored.__annotations__
+    return [EvalResult(**{name: found[name] for name in names}) for found in read_json(path, list[_Stored])]

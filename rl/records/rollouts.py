@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rl.errors import UserError
+from rl.records import parquet
 from rl.samples import Group
 
 
@@ -39,6 +40,11 @@ def rows(group: Group, part: int) -> list[dict[str, Any]]:
     ]
 
 
+def step_of(path: Path) -> int:
+    """The step of a rollout file (0-based)."""
+    return int(path.stem.removeprefix("step-"))
+
+
 def rollout_files(run_dir: Path, stage: str | None, step: int | None) -> list[Path]:
     """The rollout files of a stage and a step (0-based), or of all of them, in the order in which they were written."""
     found = (run_dir / "rollouts").glob(_pattern(stage, step))
@@ -57,19 +63,18 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> list[dict[str
     Raises:
         UserError: if the file is damaged.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    rows = parquet.read(
+        path, {"parts": str}, "remove it, or restore it from a copy", columns
+    )  # earlier ones lack reasons
+    place = {"stage": path.parent.name, "step": step_of(path)}
     try:
-        there = pq.read_schema(path).names  # files of earlier versions have no reasons, no meta
-        rows = pq.read_table(path, columns=[name for name in columns or there if name in there]).to_pylist()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} can't be read as Parquet ({error}); remove it, or restore it from a copy") from None
-    place = {"stage": path.parent.name, "step": int(path.stem.removeprefix("step-"))}
-    found = [
-        {**row, "parts": json.loads(row["parts"]), "meta": json.loads(row.get("meta", "{}")), **place} for row in rows
-    ]
-    return [{**row, "reasons": reasons_of(row.get("reason") or "", row["parts"])} for row in found]
+        found = [
+            {**row, "parts": dict(json.loads(row["parts"])), "meta": json.loads(row.get("meta", "{}")), **place}
+            for row in rows
+        ]
+        return [{**row, "reasons": reasons_of(row.get("reason") or "", row["parts"])} for row in found]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} is not a rollout file ({error}); remove it, or restore it from a copy") from None
 
 
 def reasons_of(reason: str, parts: Iterable[str]) -> dict[str, str]:

@@ -19,14 +19,46 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing_extensions import TypedDict
 
 from rl.config.metrics import SHOWN
 from rl.config.schema import TrackerConfig
-from rl.files import read_json, write_json
+from rl.errors import UserError
+from rl.files import read_json, read_json_lines, write_bytes, write_json
+from rl.records import parquet
+from rl.records.rollouts import rollout_files, step_of
+
+
+class _Sent(TypedDict):
+    """What wandb.json holds."""
+
+    global_step: int
+
+
+def _check_line(line: dict[str, Any]) -> dict[str, Any]:
+    place, times = (line.get("stage"), line.get("step")), line.get("time", {})
+    if not isinstance(place[0], str) or type(place[1]) is not int or place[1] < 0:
+        raise ValueError("no stage or no step")
+    values = [value for name, value in line.items() if name not in ("stage", "step", "time")]
+    if not isinstance(times, dict) or not all(_is_number(value) for value in times.values()):
+        raise ValueError("its time is no table of numbers")
+    if not all(value is None or _is_number(value) for value in values):
+        raise ValueError("a metric is no number")
+    return line
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+_Line = Annotated[dict[str, Any], AfterValidator(_check_line)]
+"""What a line of metrics.jsonl holds: numbers, or null where one was not finite."""
 
 
 class Tracker:
@@ -38,7 +70,7 @@ class Tracker:
         self.wandb_id = uuid.uuid4().hex[:12]
         self._wandb: Any = None
         self._sent_file = run_dir / "wandb.json"
-        self._sent: int = read_json(self._sent_file)["global_step"] if self._sent_file.is_file() else -1
+        self._sent: int = read_json(self._sent_file, _Sent)["global_step"] if self._sent_file.is_file() else -1
         """Last step that was sent to W&B, by this process or one before."""
         self._logged = self._count()
         """Lines of metrics.jsonl."""
@@ -136,27 +168,57 @@ class Tracker:
     def dump_groups(self, stage: str, step: int, rows: list[dict[str, Any]]) -> None:
         """Write a step's completions to rollouts/<stage>/step-000012.parquet, one row each."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         path = self.run_dir / "rollouts" / stage / f"step-{step:06d}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
         texts = ({name: json.dumps(row[name]) for name in ("parts", "meta")} for row in rows)  # their fields differ
-        table = pa.Table.from_pylist([row | text for row, text in zip(rows, texts, strict=True)])
-        pq.write_table(table, partial)
-        os.replace(partial, path)
+        parquet.write(path, pa.Table.from_pylist([row | text for row, text in zip(rows, texts, strict=True)]))
 
     # --- resume ---------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Where metrics.jsonl ends, and the W&B run."""
-        return {"position": self.path.stat().st_size if self.path.is_file() else 0, "wandb_id": self.wandb_id}
+        """Where metrics.jsonl ends, and the W&B run. What comes before is on the disk, so that it stays longer than
+        the record of it."""
+        position = 0
+        if self.path.is_file():
+            with self.path.open("rb") as file:
+                os.fsync(file.fileno())
+                position = file.seek(0, os.SEEK_END)
+        return {"position": position, "wandb_id": self.wandb_id}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Cut metrics.jsonl back to a state, so that repeated steps are not in it twice."""
-        if self.path.is_file() and self.path.stat().st_size > state["position"]:
-            os.truncate(self.path, state["position"])
+        """Cut metrics.jsonl back to a state, so that repeated steps are not in it twice.
+
+        Raises:
+            UserError: if that would cut a line in two.
+        """
+        position, found = state["position"], self.path.read_bytes() if self.path.is_file() else b""
+        if position > len(found):  # a power cut, or a full disk
+            position = found.rfind(b"\n") + 1
+            self.console.print(
+                f"[yellow]{escape(str(self.path))} has been cut: lines of finished steps are gone[/yellow]"
+            )
+        elif position and found[position - 1 : position] != b"\n":
+            raise UserError(
+                f"no line of {self.path} ends at byte {position}, where the checkpoint says that the file ended; "
+                f"restore the file from a copy, or start from scratch with resume=restart"
+            )
+        if len(found) > position:
+            os.truncate(self.path, position)
         self._logged = self._count()
+
+    def drop(self, stage: str, done: int = 0) -> None:
+        """Remove what a stage has left after its first ``done`` steps, because it runs them again: rollout files, and
+        if it starts from scratch its lines, too. A half-written last line is removed with them."""
+        for path in rollout_files(self.run_dir, stage, None):
+            if step_of(path) >= done:
+                path.unlink()
+        if done or not self.path.is_file():
+            return
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith(b"\n") and _stage_of(line) != stage]
+        if len(kept) < len(lines):
+            write_bytes(self.path, b"".join(kept))
+        self._logged = len(kept)
 
     def _count(self) -> int:
         return self.path.read_bytes().count(b"\n") if self.path.is_file() else 0
@@ -202,3 +264,21 @@ class Tracker:
 
             self._gauges[name] = Gauge(name, description=name.replace("_", " "), tag_keys=tuple(tags))
         self._gauges[name].set(value, tags=tags)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; none if there is no file. A last line that a crash cut short is left out.
+
+    Raises:
+        UserError: naming file and line, if another line is damaged.
+    """
+    return read_json_lines(path, _Line, "remove the line", "a line of metrics")
+
+
+def _stage_of(line: bytes) -> Any:
+    """The stage of a line; None for a damaged line."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found.get("stage") if isinstance(found, dict) else None

@@ -2,23 +2,68 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
+
+from annotated_types import Gt
+from pydantic import AfterValidator, FiniteFloat, NonNegativeInt
+from typing_extensions import TypedDict
 
 from rewards.published import PUBLISHED
 from rewards.registry import Part
 from rl.config.metrics import METRICS
 from rl.errors import UserError
 from rl.files import read_json
+from rl.records.manifest import read_content
 from rl.records.results import EvalResult, read
+from rl.records.task_figures import stage_figures
+from rl.records.tracking import read_metrics
 
 Line = dict[str, Any]
 """One line of metrics.jsonl."""
+
+
+class _Source(TypedDict):
+    name: str
+    kind: str
+    documents: NonNegativeInt
+    tokens: NonNegativeInt
+    share_asked: FiniteFloat
+    share_drawn: FiniteFloat
+    dropped: dict[str, NonNegativeInt]
+    meta: NotRequired[dict[str, dict[str, NonNegativeInt]]]
+    buckets: NotRequired[dict[str, NonNegativeInt]]
+
+
+class _Histogram(TypedDict):
+    edges: list[Annotated[FiniteFloat, Gt(0)]]
+    counts: list[NonNegativeInt]
+
+
+def _bounded(found: _Histogram) -> _Histogram:
+    edges = found["edges"]
+    if len(edges) != (len(found["counts"]) + 1 if edges else 0) or edges != sorted(set(edges)):
+        raise ValueError("its edges and counts do not belong together")
+    return found
+
+
+class _Phase(TypedDict):
+    name: str
+    steps: NonNegativeInt
+    shares: dict[str, FiniteFloat]
+
+
+class Card(TypedDict):
+    """A corpus card, see curricula/card.py."""
+
+    stage: str
+    tokens: NonNegativeInt
+    sources: list[_Source]
+    perplexity: NotRequired[Annotated[_Histogram, AfterValidator(_bounded)]]
+    phases: NotRequired[list[_Phase]]
 
 
 @dataclass(frozen=True)
@@ -175,11 +220,11 @@ def read_run(path: Path) -> Run:
         raise UserError(f"{path} is not a folder; give the folder of a run, such as runs/legal-nano-seed0")
     if not (path / "manifest.json").is_file():
         raise UserError(f"{path} is not a run folder: it has no manifest.json; a run leaves one at its start")
-    manifest = read_json(path / "manifest.json")
+    manifest = read_content(path)
     try:
         configs = manifest["config"]["curriculum"]["stages"]
         records, _, _ = manifest["stages"], manifest["config"]["model"]["name"], manifest["seed"]
-        lines = _lines(path / "metrics.jsonl")
+        lines = read_metrics(path / "metrics.jsonl")
         stages = [
             Stage(config, records.get(config["name"], {}), [line for line in lines if line["stage"] == config["name"]])
             for config in configs
@@ -189,9 +234,8 @@ def read_run(path: Path) -> Run:
             f"{path}/manifest.json is not the manifest of a run ({type(error).__name__}: {error}); give a folder that "
             f"python -m rl.main wrote"
         ) from None
-    cards = {card.stem: read_json(card) for card in sorted((path / "corpus").glob("*.json"))}
-    benchmarks = _benchmarks(path / "benchmarks.json")
-    return Run(path, manifest, stages, _results(path / "results.json"), cards, benchmarks)
+    cards = {card.stem: read_json(card, Card) for card in sorted((path / "corpus").glob("*.json"))}
+    return Run(path, manifest, stages, read(path / "results.json"), cards, stage_figures(path))
 
 
 def runs_in(path: Path) -> list[Path]:
@@ -202,38 +246,3 @@ def runs_in(path: Path) -> list[Path]:
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _lines(path: Path) -> list[Line]:
-    """The lines of metrics.jsonl; a last line that a crash cut short is left out."""
-    if not path.is_file():
-        return []
-    lines: list[Line] = []
-    texts = path.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
-    for number, text in enumerate(texts, 1):
-        try:
-            line = json.loads(text)
-            if not (isinstance(line, Mapping) and isinstance(line["stage"], str) and isinstance(line["step"], int)):
-                raise ValueError("no stage or no step")
-        except (ValueError, KeyError) as error:
-            if number == len(texts):
-                break
-            raise UserError(f"{path}:{number}: not a line of metrics ({error}); remove the line") from None
-        lines.append(dict(line))
-    return lines
-
-
-def _results(path: Path) -> list[EvalResult]:
-    try:
-        return read(path)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}); remove it, or restore it from a copy") from None
-
-
-def _benchmarks(path: Path) -> list[dict[str, Any]]:
-    found = read_json(path) if path.is_file() else []
-    needed = {"stage", "after", "benchmark", "task", "title", "n", "score", "interval", "fixed", "contaminated"}
-    needed |= {"too_long", "shots_left_out", "truncated"}
-    if not (isinstance(found, list) and all(isinstance(one, dict) and needed <= set(one) for one in found)):
-        raise UserError(f"{path} is not as an evaluation stage writes it; remove it, or restore it from a copy")
-    return found

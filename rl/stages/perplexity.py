@@ -8,7 +8,7 @@ from rewards.cache import Cache, key_of
 from rl.config.derive import batch_numbers
 from rl.config.stages import PerplexityStage
 from rl.data.corpus import load_corpus
-from rl.driver.document_scores import DocumentScore, score, scores_file, write_scores
+from rl.driver.document_scores import DocumentScore, is_score, score, scores_file, write_scores
 from rl.driver.runtime import Runtime
 
 
@@ -19,7 +19,7 @@ def run(stage: PerplexityStage, runtime: Runtime) -> None:
     cache = Cache(runtime.run_dir / stage.cache)
     weights = runtime.lineage.weights_id()
     keys = [key_of(weights, stage.window, document.text) for document in documents]
-    known = cache.get(keys)
+    known = cache.get(keys, lambda key, answer: is_score(answer))
     missing = [place for place, key in enumerate(keys) if key not in known]
     with tracker.stage(stage.name, total=len(documents), start=len(documents) - len(missing)):
         with tracker.phase("score"):

@@ -13,7 +13,6 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from rl.errors import UserError
 from rl.files import is_disk_full
 from rl.weights.checks import LayerCount, Probe, WeightLedger
+from rl.weights.shared import SHARED_MEMORY, make_file, make_folder, places, remove_adapters, size
 
 if TYPE_CHECKING:
     import torch
@@ -43,27 +43,13 @@ class WeightUpdate:
     """Log-probs that the engine must give, too."""
 
 
-SHARED_MEMORY = Path("/dev/shm")
-
-
-def shared_file(run_id: str) -> Path:
-    """The file through which a run's weights go from trainer to rollout, in shared memory if the machine has it."""
-    base = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
-    return base / f"themis-{run_id}.safetensors"
-
-
-def places(shared: Path) -> list[Path]:
-    """Where a shared file may be: at its own path, or in the temporary folder if there is too little room."""
-    return list(dict.fromkeys((shared, Path(tempfile.gettempdir()) / shared.name)))
-
-
 def roomy(shared: Path, need: int) -> Path:
     """The first place of a shared file that has room for ``need`` bytes beside the file that they replace.
 
     Raises:
         UserError: if there is none.
     """
-    rooms = {place: shutil.disk_usage(place.parent).free + _size(place) for place in places(shared)}
+    rooms = {place: shutil.disk_usage(place.parent).free + size(place) for place in places(shared)}
     for place, room in rooms.items():
         if room >= 2 * need:
             return place
@@ -77,10 +63,6 @@ def roomy(shared: Path, need: int) -> Path:
 
 def _shm_option(need: int) -> str:
     return f"docker run --shm-size={2 * need // 2**30 + 1}g"
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
 
 
 def _mib(size: int) -> str:
@@ -98,6 +80,7 @@ def write_shared(weights: Iterable[tuple[str, torch.Tensor]], path: Path) -> Non
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights}
     partial = path.with_suffix(".partial")
     with _room_in(path.parent, sum(tensor.nbytes for tensor in tensors.values())):
+        make_file(partial)
         save_file(tensors, partial)
         os.replace(partial, path)
 
@@ -118,37 +101,22 @@ def _room_in(folder: Path, need: int) -> Iterator[None]:
         ) from None
 
 
+KEPT_ADAPTERS = 2
+"""Newest versions of an adapter that may still be in use."""
+
+
 def write_adapter(weights: dict[str, torch.Tensor], folder: Path, rank: int, alpha: int) -> None:
     """Write a LoRA adapter as a folder in peft's format, from which vLLM loads it, and remove older ones."""
     from safetensors.torch import save_file
 
     tensors = {name: tensor.cpu().contiguous() for name, tensor in weights.items()}
     with _room_in(folder.parent, sum(tensor.nbytes for tensor in tensors.values())):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         save_file(tensors, folder / "adapter_model.safetensors")
     modules = sorted({name.split(".lora_")[0].rsplit(".", 1)[1] for name in weights})
     config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": alpha, "target_modules": modules}
     (folder / "adapter_config.json").write_text(json.dumps(config))
     remove_adapters(folder.with_suffix(""), keep=KEPT_ADAPTERS)
-
-
-def remove_shared(shared: Path) -> None:
-    """Remove the files through which a run's weights went."""
-    for place in places(shared):
-        place.unlink(missing_ok=True)
-        place.with_suffix(".partial").unlink(missing_ok=True)
-        remove_adapters(place)
-
-
-KEPT_ADAPTERS = 2
-"""Newest versions of an adapter that may still be in use."""
-
-
-def remove_adapters(shared: Path, keep: int = 0) -> None:
-    """Remove the adapter folders beside a run's shared file, except the ``keep`` newest."""
-    found = sorted(shared.parent.glob(f"{shared.stem}.adapter-*"), key=lambda path: int(path.suffix.split("-")[1]))
-    for folder in found[: max(0, len(found) - keep)]:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def on_the_wire(weights: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:

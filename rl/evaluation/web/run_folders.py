@@ -11,6 +11,7 @@ from typing import Any
 
 from rl.errors import UserError
 from rl.files import read_json
+from rl.records.task_figures import read_scores
 
 DEPTH = 3
 """Runs are searched down to this depth below the folder of runs."""
@@ -78,9 +79,7 @@ def read_run(root: Path, name: str) -> EvaluationRun:
     head = read_json(path / "manifest.json")
     if not isinstance(head, dict) or not {"benchmark", "model"} <= set(head):
         raise UserError(f"{path} is not the folder of an evaluation; python -m rl.evaluate run makes such folders")
-    scores = read_json(path / "scores.json") if (path / "scores.json").is_file() else None
-    if scores is not None and not (isinstance(scores, dict) and isinstance(scores.get("tasks"), dict)):
-        raise UserError(f"{path / 'scores.json'} is damaged; run the evaluation again, which keeps its answers")
+    scores = read_scores(path) if (path / "scores.json").is_file() else None
     return EvaluationRun(name, path, head, scores)
 
 

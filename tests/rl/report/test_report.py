@@ -110,7 +110,7 @@ def test_benchmarks_stand_beside_their_contamination(sweep, page, tmp_path):
     text = Page(write_report(tmp_path / "run").read_text()).text
     assert "contains JEC-QA" in text and "No evaluation" not in text
     (tmp_path / "run" / "benchmarks.json").write_text('[{"stage": "look"}]')
-    with pytest.raises(UserError, match=r"benchmarks\.json is not as an evaluation stage writes it"):
+    with pytest.raises(UserError, match=r"benchmarks\.json is not as it was written \(\[0\]"):
         write_report(tmp_path / "run")
 
 
@@ -186,7 +186,7 @@ def test_a_damaged_line_in_the_middle_is_named(sweep, tmp_path):
     shutil.copytree(sweep / "seed=0", tmp_path / "run")
     path = tmp_path / "run" / "metrics.jsonl"
     path.write_text('{"stage": "mid"}\n' + path.read_text())
-    with pytest.raises(UserError, match=r"metrics\.jsonl:1: not a line of metrics"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl:1 is not a line of metrics"):
         write_report(tmp_path / "run")
 
 

@@ -22,6 +22,7 @@ from rl.driver.fleet import bring_up
 from rl.errors import UserError
 from rl.models.adapters import require_portable_adapter
 from rl.models.checkpoint_format import CheckpointFormat, WeightNamesError, weights_of
+from rl.weights import shared as shared_files
 from rl.weights import transfer
 from rl.weights.checks import Probe, SyncError, WeightLedger, checksum
 from tests.rl.ranks import on_ranks, ragged
@@ -185,7 +186,7 @@ def test_on_a_shared_gpu_the_engines_come_up_alone(takes_turns, order):
 def test_a_small_shared_memory_is_left_for_the_temporary_folder(tmp_path, monkeypatch):
     small, large = tmp_path / "shm", tmp_path / "tmp"
     small.mkdir(), large.mkdir()
-    monkeypatch.setattr(transfer.tempfile, "gettempdir", lambda: str(large))
+    monkeypatch.setattr(shared_files.tempfile, "gettempdir", lambda: str(large))
     usage = namedtuple("usage", "total used free")
     free = {small: 64 * 2**20, large: 2**30}
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(free[Path(folder)], 0, free[Path(folder)]))
@@ -196,7 +197,7 @@ def test_a_small_shared_memory_is_left_for_the_temporary_folder(tmp_path, monkey
     assert transfer.roomy(shared, 33 * 2**20) == shared, "the file that is there is replaced"
     with pytest.raises(UserError, match=r"shm has room for 66 MiB.*tmp has room for 1,024 MiB.*--shm-size=4g"):
         transfer.roomy(shared, 3 * 2**29)
-    transfer.remove_shared(shared)
+    shared_files.remove_shared(shared)
     assert not shared.exists()
 
 
