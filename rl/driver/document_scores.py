@@ -41,9 +41,10 @@ class DocumentScore:
 
 def is_score(answer: dict[str, Any]) -> bool:
     """Whether a cached answer is the score of a document."""
-    nll, tokens = answer.get("nll"), answer.get("tokens")
-    numbers = type(nll) in (int, float) and type(tokens) is int and answer.keys() == {"nll", "tokens"}
-    return numbers and math.isfinite(nll) and tokens >= 0
+    if answer.keys() != {"nll", "tokens"}:
+        return False
+    nll, tokens = answer["nll"], answer["tokens"]
+    return type(nll) in (int, float) and math.isfinite(nll) and type(tokens) is int and tokens >= 0
 
 
 def content_key(text: str) -> str:
