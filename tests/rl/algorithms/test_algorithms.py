@@ -268,7 +268,7 @@ def test_next_token_loss_is_a_sum_over_targets():
 def test_impossible_algorithms_are_refused():
     with pytest.raises(ValueError, match="mismatch needs old_log_probs=recompute"):
         AlgorithmConfig(mismatch=MismatchConfig())
-    with pytest.raises(ValueError, match="seq-mean-token-mean alone"):
+    with pytest.raises(ValueError, match="only defined with aggregation=seq-mean-token-mean"):
         AlgorithmConfig(loss="sapo")
     assert AlgorithmConfig(preset="sapo", tau_negative=2.0).aggregation == "seq-mean-token-mean"
     assert AlgorithmConfig(preset="gspo", clip_high=0.1).clip_high == 0.1, "a key beside the preset wins"

@@ -63,7 +63,7 @@ def test_questions_that_are_too_long_count_as_not_answered(models, tmp_path, cap
         (["--benchmark", "held_out", "--server", "http://127.0.0.1:9/v1"], "--served-model"),
         (
             ["--benchmark", "held_out", "--tasks", "age", "--model", "./nowhere", "--backend", "transformers"],
-            "no folder",
+            "is not a folder",
         ),
         (["--benchmark", "held_out", "--model", "m", "--judge", "http://127.0.0.1:9/v1"], "--judge-model"),
     ],
