@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them, even when that one is killed."""
+"""Processes that end when the process that started them ends, even if it is killed."""
 
 import ctypes
 import os

