@@ -9,7 +9,7 @@ from curricula.prompts import Prompt
 from curricula.tasks import find_task
 
 RATE = 0.05
-"""Weight of a new group in a task's running means, which so cover about the last twenty groups."""
+"""Weight of a new group in a task's running means, which thus cover about the last twenty groups."""
 Pick = tuple[str, int]
 """(task, row of its pool; -1 for a generated prompt)."""
 

@@ -37,7 +37,7 @@ class Cache:
             self._retry("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL, written REAL)")
 
     def _retry(self, statement: str) -> None:
-        for attempt in range(50):  # switching to the log does not wait for locks
+        for attempt in range(50):  # switching to the write-ahead log does not wait for locks
             try:
                 self._connection.execute(statement)
                 return

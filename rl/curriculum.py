@@ -29,7 +29,7 @@ TRAINER_RESTARTS = 3
 
 
 def run_curriculum(runtime: Runtime) -> None:
-    """Run every stage that is not done. A lost trainer is replaced, and the stage goes on from its last checkpoint."""
+    """Run every stage that is not done. A lost trainer is replaced; the stage continues from its last checkpoint."""
     lost = 0
     for stage in runtime.config.curriculum.stages:
         while not runtime.manifest.stage(stage.name).get("done"):
@@ -46,7 +46,7 @@ def run_curriculum(runtime: Runtime) -> None:
 
 
 def may_begin(stage: GRPOStage, runtime: Runtime) -> bool:
-    """Whether the gates let a stage begin; one that has begun goes on. A stage that is left out is recorded as skipped.
+    """Whether the gates let a stage begin; one that has begun continues. A stage left out is recorded as skipped.
 
     Raises:
         UserError: if the stage may not begin and the gates say that the run stops then.

@@ -90,7 +90,7 @@ def snapshot_day(texts: Iterable[Text]) -> date:
 
 @lru_cache(maxsize=1)
 def printed_articles() -> tuple[Article, ...]:
-    """The articles that the package itself holds to be law, whatever the day, and without later amendments.
+    """The articles that the package marks as law, whatever the day, and without later amendments.
 
     They do not change from day to day. So they decide what must stay the same: the order of questions, the vocabulary
     of a tokenizer.

@@ -27,11 +27,11 @@ _BILLS = {
     "自然保护地法", "国土空间规划法", "南极活动与环境保护法", "信访法", "法律职业资格法", "电磁频谱法",
     "粮食法", "住房租赁法", "全民健身法",
 }  # fmt: skip
-"""Bills in preparation that were not law on the snapshot; written from memory, not checked against a list."""
+"""Bills that were not yet law on the day of the snapshot; written from memory, not checked against a list."""
 
 
 def plain(title: str) -> str:
-    """A title in one writing: NFKC, without white space, 《》, 中华人民共和国 and the body that decided it."""
+    """A title in one standard form: NFKC, without white space, 《》, 中华人民共和国 and the body that adopted it."""
     text = _MARKS.sub("", unicodedata.normalize("NFKC", title)).replace("中华人民共和国", "")
     return _BODIES.sub("", text)
 
@@ -49,7 +49,7 @@ def edition(title: str) -> tuple[str, int | None]:
 def may_exist(title: str) -> bool:
     """Whether a norm of this title may exist though the statutes do not hold it.
 
-    The statutes hold every law of the National People's Congress and its Standing Committee, and what these decided
+    The statutes hold every law of the National People's Congress and its Standing Committee, and what these adopted
     about criminal law. A title that names anything else can't be checked: judicial interpretations, regulations, rules,
     treaties, local and foreign law, drafts. What is left ends in 法 or 法典 and claims to be a national law in force.
     """

@@ -22,10 +22,10 @@ ACTS = {
         "寻衅滋事", "非法拘禁他人", "敲诈同学", "打人致轻伤", "伪造证件", "窝藏赃物", "侵入他人住宅", "传播淫秽物品",
     ),
 }  # fmt: skip
-"""Acts by what article 17 makes of them: killing; another of the eight crimes of its second paragraph; any other."""
+"""Acts by how article 17 treats them: killing; another of the eight crimes of its second paragraph; any other."""
 
 AGES = (*range(8, 28), *range(68, 86))
-"""Ages asked about, in whole years: those around the borders that the articles draw."""
+"""Ages asked about, in whole years: those near the limits in the articles."""
 
 FRAMES: dict[Split, tuple[str, ...]] = {
     "train": (
@@ -48,8 +48,8 @@ FRAMES: dict[Split, tuple[str, ...]] = {
 def responsibility(kind: str, age: int) -> str:
     """What article 17 (as amended in 2020) and 17-1 say of an intentional act of a kind at an age in whole years.
 
-    Killing stands for the acts of the third paragraph; its further conditions (cruel means, approval) are the answer's
-    own name. 17-1 lets those of 75 and over be treated more leniently.
+    Killing stands for all acts of the third paragraph. Its further conditions (cruel means, approval) are only in the
+    name of the answer, 核准追诉. 17-1 lets those of 75 and over be treated more leniently.
     """
     if age >= 75:
         return "可以从宽"

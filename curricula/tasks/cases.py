@@ -54,7 +54,7 @@ class Case:
 
 
 def draw(rng: random.Random, split: Split, tier: bool = False, most_circumstances: int = 0) -> Case:
-    """A case of the split. Held out by way of committing it and goods, under the same key as the task ``charge``, so
+    """A case of the split. Held out by means and goods, under the same key as the task ``charge``, so
     that no task trains on what another one tests."""
     while True:
         found = rng.choice(CHARGES)

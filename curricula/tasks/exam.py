@@ -45,7 +45,7 @@ def exam_age(rng: random.Random, split: Split) -> Prompt:
 
 @task("exam_charge")
 def exam_charge(rng: random.Random, split: Split) -> Prompt:
-    """The charge of a short case; reasoned demonstrations cite its article. Held out as ``charge`` is."""
+    """The charge of a short case; reasoned demonstrations cite its article. Held out like ``charge``."""
     case = draw(rng, split)
     base = ask("exam_charge", case.facts + "何罪？", case.charge.name, "charge")
     return _exam(rng, base, "exam_charge", f"{case.charge.mark}，依刑法第{case.charge.article}条")
@@ -66,8 +66,8 @@ def exam_single(rng: random.Random, split: Split) -> Prompt:
 
 @task("exam_multi")
 def exam_multi(rng: random.Random, split: Split) -> Prompt:
-    """Which of a charge and three circumstances are given in a case; reasoned demonstrations cite an article for each
-    that is. Held out as ``charge`` is."""
+    """Which of a charge and three circumstances apply to a case; reasoned demonstrations cite an article for each
+    that applies. Held out like ``charge``."""
     case = draw(rng, split, most_circumstances=2)
     charge = case.charge if rng.random() < 0.5 or not case.circumstances else rng.choice(CHARGES)
     absent = [name for name in CIRCUMSTANCES if name not in case.circumstances]
@@ -85,7 +85,7 @@ def exam_multi(rng: random.Random, split: Split) -> Prompt:
 
 
 def _article(case: Case, name: str) -> int | None:
-    """The article under which a charge or circumstance is given in a case; None if it is not."""
+    """The article of a charge or circumstance that applies to a case; None if it does not apply."""
     if name == case.charge.name:
         return case.charge.article
     return CIRCUMSTANCES[name][0] if name in case.circumstances else None

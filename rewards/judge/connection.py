@@ -17,7 +17,7 @@ class ProxyError(ValueError):
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL is of this machine: 127.0.0.0/8, ::1, localhost, or the address that stands for all of them."""
+    """Whether a URL is of this machine: 127.0.0.0/8, ::1, localhost, or an unspecified address (0.0.0.0, ::)."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True

@@ -134,7 +134,7 @@ def _durations(written: str, spans: list[regex.Match[str]]) -> list[_Found]:
 
 
 def _rank(before: str) -> int | None:
-    """How much the words before a sentence make it the one that is passed; None if it is none at all."""
+    """How likely a sentence is the one passed, by the words before it (higher: likelier); None if it is none."""
     if _JOINED.search(before):
         return JOINED
     if _NO_TERM.search(before):

@@ -108,7 +108,7 @@ class RolloutConfig(Strict):
     (only the LoRA adapter, through one machine's memory); ``auto`` takes one of the first three."""
     overlap: Literal["none", "periodic", "async"] = "periodic"
     """``periodic``: groups are scored and trained on as they complete, weights move between steps; ``none``: one after
-    the other; ``async``: the engines go on across weight updates, within ``max_staleness``."""
+    the other; ``async``: the engines continue across weight updates, within ``max_staleness``."""
     max_staleness: int = Field(1, ge=1)
     """With ``overlap=async``: most updates between the first token of a group and its training."""
     verify_sync: bool = False

@@ -1,7 +1,7 @@
 """Finds the question that a prediction answers, by the prompt that the model was given.
 
 Published predictions may follow another order or version of the questions than the data at hand. Where they record the
-prompt, the question is searched in it: the one that ends last, because examples come first, and the longest of those.
+prompt, questions are searched in it. The one that ends last counts, as examples come first; of several, the longest.
 """
 
 from __future__ import annotations

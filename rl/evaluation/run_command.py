@@ -5,7 +5,7 @@ python -m rl.evaluate run --benchmark lexeval --root DIR --server URL --served-m
     --judge-model NAME
 python -m rl.evaluate run --benchmark held_out --tasks age exam_single --model FOLDER --out DIR
 
-After an interruption the same command goes on where it stopped.
+After an interruption the same command continues where it stopped.
 """
 
 from __future__ import annotations

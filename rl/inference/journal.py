@@ -1,4 +1,4 @@
-"""Answers on the disk as they arrive: append-only files from which an interrupted run goes on, record by record."""
+"""Answers on the disk as they arrive: append-only files from which an interrupted run continues, record by record."""
 
 from __future__ import annotations
 

@@ -77,6 +77,6 @@ def _written(tokenizer: Any) -> set[int]:
     for messages in ([user, assistant, user], [system, user]):
         try:
             found.update(encode_parts(tokenizer, [chat_text(tokenizer, messages, generation=True)]))
-        except UserError:  # a template that takes no such messages
+        except UserError:  # a template that does not accept such messages
             continue
     return found

@@ -71,7 +71,7 @@ def read_content(run_dir: Path) -> dict[str, Any]:
 
 
 class Manifest:
-    """The manifest file, updated as the run goes on."""
+    """The manifest file, updated during the run."""
 
     def __init__(self, path: Path, content: dict[str, Any]) -> None:
         self.path = path

@@ -28,7 +28,7 @@ _FILLERS = regex.compile(
     "(?:怎么|如何)(?:处罚|处理|判)|怎么办|怎么|如何|请问|能不能|可不可以|可以吗|合法吗|违法吗|犯法吗|是不是|有没有|应该|要不要|多少|什么|哪些|哪里|该|吗|呢|吧|啊|了|的"
     "|我们|他们|我|你|他|她|想|要|会"
 )  # fmt: skip
-"""Phrases that any question may hold."""
+"""Phrases that any question may contain."""
 
 
 class LayIndex:

@@ -1,6 +1,6 @@
 """Evaluation: held-out accuracy of the policy as it stands, per task, and the scores of benchmarks.
 
-Answers are kept in ``answers/<stage>`` of the run folder until the stage is done. A run that was killed goes on from
+Answers are kept in ``answers/<stage>`` of the run folder until the stage is done. A run that was killed continues from
 them, as long as weights, questions and sampling are the same.
 """
 

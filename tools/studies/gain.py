@@ -22,7 +22,7 @@ from rl.records.results import EvalResult
 from tools.studies.runs import Stages, composed, console, kinds, lines, result_after, run_variant
 
 MORE_SFT = "more_sft"
-"""Name of the stage that replaces the GRPO stages in the control."""
+"""Name of the stage that replaces the GRPO stages in the control run."""
 
 
 def without_mid_training(stages: Stages) -> Stages:

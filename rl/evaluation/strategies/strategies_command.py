@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--task", nargs="+", help="our own tasks, by their held-out questions")
     parser.add_argument("--tasks", nargs="+", default=[], help="tasks of the benchmark (default: all)")
     parser.add_argument("--root", type=Path, help=f"folder of the benchmarks' data (default: {ROOT_ENV})")
-    parser.add_argument("--out", type=Path, required=True, help="folder of chains and results; the same folder goes on")
+    parser.add_argument("--out", type=Path, required=True, help="folder of chains and results; can be continued")
     parser.add_argument("--limit", type=positive, help="only the first questions of each task")
     parser.add_argument("--batch", type=positive, default=BATCH, help="answers written at once (%(default)s)")
     parser.add_argument(

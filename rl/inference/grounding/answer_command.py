@@ -3,7 +3,7 @@
 python -m rl.inference answer --question 酒后驾车怎么处罚 --model FOLDER
 python -m rl.inference answer --input questions.jsonl --server URL --served-model NAME --out DIR --json
 
-With --out the same command goes on where it was interrupted.
+With --out the same command continues where it was interrupted.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--question", help="one question")
     source.add_argument("--input", type=Path, help='JSONL file of lines {"question": …}')
-    parser.add_argument("--out", type=Path, help="folder of the answers; the same folder goes on (needed with --input)")
+    parser.add_argument("--out", type=Path, help="folder of the answers; can be continued (needed with --input)")
     parser.add_argument("--batch", type=positive, default=BATCH, help="answers written at once (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON alone, one line a question")
     add_search(parser.add_argument_group("retrieval"), "--embedder")

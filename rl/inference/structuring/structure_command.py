@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m rl.inference structure", description="Judgments as JSON.")
     parser.add_argument("paths", type=Path, nargs="+", help="text files (UTF-8 or GB18030), or folders with .txt files")
-    parser.add_argument("--out", type=Path, required=True, help="JSONL file; an earlier one is gone on with")
+    parser.add_argument("--out", type=Path, required=True, help="JSONL file; an existing one is continued")
     add_model(parser)
     parser.add_argument("--max-tokens", type=positive, default=1024, help="of a model's answer (%(default)s)")
     return parser
@@ -133,7 +133,7 @@ def _line(path: Path) -> tuple[dict[str, Any], str]:
         check_document(document)
     except UserError as error:
         return {"file": str(path), "error": str(error)}, ""
-    except Exception as error:  # the other documents go on if a rule fails on one
+    except Exception as error:  # one document that a rule fails on must not stop the others
         return {"file": str(path), "error": f"{path} can't be structured ({type(error).__name__}: {error})"}, ""
     return {"file": str(path), "sha256": found, "document": document}, text
 
