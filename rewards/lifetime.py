@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Processes that end with the one that started them, even when that one is killed, and with all that they started."""
-=======
-"""Processes that end when the process that started them ends, even if it is killed."""
->>>>>>> newcomer
 
 from __future__ import annotations
 
