@@ -81,7 +81,10 @@ def run_config(run_dir: Path) -> RunConfig:
     if not path.is_file():
         raise UserError(f"{run_dir} has no manifest.json; give the folder of a run")
     quiet = {"cluster": {"dashboard": False}, "tracker": {"wandb": "disabled", "progress": False}}
-    return load({**read_content(run_dir)["config"], "run_dir": str(run_dir), **quiet})
+    try:
+        return load({**read_content(run_dir)["config"], "run_dir": str(run_dir), **quiet})
+    except UserError as error:
+        raise UserError(f"the configuration in {path} can't be used; restore it from a copy: {error}") from None
 
 
 def replay(config: RunConfig, stage: GRPOStage, step: int) -> dict[str, float]:

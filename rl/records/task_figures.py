@@ -59,6 +59,9 @@ class Scores(TypedDict):
     benchmark: str
     title: str
     model: str
+    shots: NotRequired[NonNegativeInt]
+    samples: NotRequired[NonNegativeInt]
+    temperature: NotRequired[FiniteFloat]
     tasks: dict[str, Annotated[TaskFigures, AfterValidator(_whole)]]
     average: FiniteFloat | None
     average_fixed: FiniteFloat | None

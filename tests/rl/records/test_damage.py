@@ -102,7 +102,7 @@ EVALUATION = "benchmarks/test/lexeval"
 READERS = {
     "manifest.json": (resume, again, write_report),
     "results.json": (show, again, write_report),
-    "metrics.jsonl": (resume, again, write_report),
+    "metrics.jsonl": (resume, write_report),
     "benchmarks.json": (show, write_report),
     "wandb.json": (tracker_of,),
     "corpus/mid.json": (write_report,),
@@ -146,8 +146,8 @@ def test_damage_is_a_sentence_or_harmless(run, tmp_path, name):
     for reader in READERS[name]:
         restore(run, folder, name, original)
         reader(folder)  # what is whole is read
-        for number, content in enumerate(damaged(original, rng, count=10)):
-            if reader in SLOW and number % 25:
+        for number, content in enumerate(damaged(original, rng, count=6)):
+            if reader in SLOW and number % 20:
                 continue
             restore(run, folder, name, content)
             try:
@@ -156,7 +156,7 @@ def test_damage_is_a_sentence_or_harmless(run, tmp_path, name):
                 said += 1
                 text = str(error)
                 assert "Traceback" not in text
-                assert (str(folder) in text or "configuration" in text) and FIX.search(text), f"no fix: {text}"
+                assert str(folder) in text and FIX.search(text), f"no fix: {text}"
             except Exception as error:
                 (tmp_path / "content").write_bytes(content)
                 raise AssertionError(f"{name} in {tmp_path}/content: {type(error).__name__}: {error}") from error
