@@ -41,9 +41,13 @@ class DocumentScore:
 
 def is_score(answer: dict[str, Any]) -> bool:
     """Whether a cached answer is the score of a document."""
-    nll, tokens = answer.get("nll"), answer.get("tokens")
-    numbers = type(nll) in (int, float) and type(tokens) is int and answer.keys() == {"nll", "tokens"}
-    return numbers and math.isfinite(nll) and tokens >= 0
+    if (
+        answer.keys() != {"nll", "tokens"}
+        or type(answer["nll"]) not in (int, float)
+        or type(answer["tokens"]) is not int
+    ):
+        return False
+    return math.isfinite(answer["nll"]) and bool(answer["tokens"] >= 0)
 
 
 def content_key(text: str) -> str:

@@ -149,8 +149,8 @@ class Checkpoints:
 
     def _prune(self, stage: str) -> None:
         found = self._complete(stage)
-        scores = {c.path: _score(c) for c in found}
-        scored = [c for c in found if scores[c.path] is not None]
+        scores = {c.path: score for c in found if (score := _score(c)) is not None}
+        scored = [c for c in found if c.path in scores]
         keep = {c.path for c in found[-self.keep_last :]}
         if scored:
             keep.add(max(scored, key=lambda c: scores[c.path]).path)
