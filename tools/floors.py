@@ -191,8 +191,8 @@ def _draw(root: Path, found: Sequence[Import]) -> Iterator[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw the floors; 1 if an import breaks the rule, which is then printed."""
     parser = argparse.ArgumentParser(prog="python -m tools.floors", description="The rooms of the code by floor.")
-    parser.add_argument("--root", type=Path, default=Path(__file__).parents[1], help="checkout (default: this one)")
-    root = parser.parse_args(argv).root
+    parser.add_argument("--root", type=Path, help="checkout (default: this one)")
+    root = parser.parse_args(argv).root or Path(__file__).parents[1]
     found = imports(root)
     broken = problems(root, found)
     print("\n".join([*_draw(root, found), *broken]))

@@ -105,7 +105,8 @@ def write(folders: Sequence[Path], out: Path) -> Path:
 
 def read(folder: Path) -> Evaluated:
     """The scores in a folder. Raises UserError if there are none, or they are damaged."""
-    return Evaluated(folder.resolve().name, read_scores(folder), folder)
+    scores = {"shots": 0, "samples": 1, "temperature": 0.0} | read_scores(folder)
+    return Evaluated(folder.resolve().name, scores, folder)
 
 
 def section(name: str, runs: Sequence[Evaluated]) -> dict[str, Any]:

@@ -46,11 +46,16 @@ class StageRecord(TypedDict):
     ended: NotRequired[Ending]
 
 
+class _Law(TypedDict):
+    as_of: str
+    snapshot: str
+
+
 class Content(TypedDict):
     """What a manifest holds. What is not required was not there in earlier versions."""
 
     date: NotRequired[datetime.date]
-    law: NotRequired[dict[str, str]]
+    law: NotRequired[_Law]
     config: dict[str, Any]
     data: dict[str, Any]
     versions: NotRequired[dict[str, str]]

@@ -59,9 +59,9 @@ class Scores(TypedDict):
     benchmark: str
     title: str
     model: str
-    shots: NonNegativeInt
-    samples: NonNegativeInt
-    temperature: FiniteFloat
+    shots: NotRequired[NonNegativeInt]
+    samples: NotRequired[NonNegativeInt]
+    temperature: NotRequired[FiniteFloat]
     tasks: dict[str, Annotated[TaskFigures, AfterValidator(_whole)]]
     average: FiniteFloat | None
     average_fixed: FiniteFloat | None

@@ -220,7 +220,7 @@ def read_run(path: Path) -> Run:
         raise UserError(f"{path} is not a folder; give the folder of a run, such as runs/legal-nano-seed0")
     if not (path / "manifest.json").is_file():
         raise UserError(f"{path} is not a run folder: it has no manifest.json; a run leaves one at its start")
-    manifest = read_content(path)
+    manifest = {"law": {}, "versions": {}} | read_content(path)
     try:
         configs = manifest["config"]["curriculum"]["stages"]
         records, _, _ = manifest["stages"], manifest["config"]["model"]["name"], manifest["seed"]
