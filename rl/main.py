@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cluster.home import require_home
 from curricula.command import print_error, require_utf8
-from rl.config.compose import CONF, accept_overrides, load
+from rl.config.compose import CONF, accept_overrides, load, no_curriculum
 from rl.errors import USER_ERRORS
 from rl.files import UNUSABLE, disk_problem
 from rl.job import open_cluster, run
@@ -46,8 +46,10 @@ def main() -> None:
         sys.argv[1:] = accept_overrides(sys.argv[1:])
         with open_cluster:
             _job()
-    except (*USER_ERRORS, OmegaConfBaseException) as error:
+    except USER_ERRORS as error:
         _exit(error)
+    except OmegaConfBaseException as error:  # the run folder is named after the curriculum
+        _exit(no_curriculum() if "curriculum.name" in str(error) else error)
     except HydraException as error:
         _exit(f"{error}: {error.__cause__}" if error.__cause__ else error)
     except OSError as error:

@@ -114,6 +114,13 @@ def _unknown(what: str, word: str, choices: Sequence[str], kind: str) -> str:
     return f"{what} is not among the {kind}: {listed}"
 
 
+def no_curriculum() -> UserError:
+    """The error of a command without a curriculum."""
+    return UserError(
+        f"no curriculum is selected; add +curriculum=NAME with NAME one of {', '.join(groups()['curriculum'])}"
+    )
+
+
 def load(composed: Any) -> RunConfig:
     """Validate what Hydra composed (a DictConfig or a plain dict).
 
@@ -128,9 +135,7 @@ def load(composed: Any) -> RunConfig:
     except OmegaConfBaseException as error:
         raise UserError(f"the configuration can't be resolved: {error.full_key}: {error.msg}") from None
     if "curriculum" not in values:
-        raise UserError(
-            f"no curriculum is selected; add +curriculum=NAME with NAME one of {', '.join(groups()['curriculum'])}"
-        )
+        raise no_curriculum()
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
