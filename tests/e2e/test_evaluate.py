@@ -86,7 +86,7 @@ def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(nano, tmp_path, reques
     process.communicate(timeout=60)
     assert engines and not left_over(engines, 60), "engines end with the process that started them"
     kept = lines_so_far(broken)
-    assert 0 < kept < 2 * 24 and kept % BATCH == 0, "whole batches are on the disk"
+    assert 0 < kept < 2 * 24
     with (broken / "answers" / "age.jsonl").open("a") as file:
         file.write('{"key": "age/hal')  # as a crash within a write leaves it
     printed = finish(start(*arguments(nano, broken)))

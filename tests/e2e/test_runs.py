@@ -124,7 +124,7 @@ def test_killed_in_every_stage_with_its_actors_killed_too_it_ends_bit_identicall
     killed_at("grpo", 2, kill_reward_and_rollout)
     process = start(run_dir)
     wait_for(run_dir, "grpo", 5, process)
-    while not json.loads((run_dir / "manifest.json").read_text())["stages"]["grpo"].get("done"):
+    while not json.loads((run_dir / "manifest.json").read_text())["stages"].get("grpo", {}).get("done"):
         time.sleep(0.02)
     kill(process.pid)  # inside the evaluation
     process.wait()
