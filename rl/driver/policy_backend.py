@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -15,13 +13,11 @@ from rl.data.tokens import encode_prompts
 from rl.driver.calls import complete
 from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Messages, SampledAnswer
+from rl.inference.backends.merged import merged
 from rl.inference.thinking import parted
 from rl.models.chat import opens_thinking, render_prompt
 from rl.samples import Completion
 from rl.seeds import stable_seed
-
-Arrived = list[tuple[Ask, list[Completion]]] | BaseException | None
-"""What the thread of an actor hands over: completed asks, an error, or None at its end."""
 
 
 class PolicyBackend:
@@ -93,39 +89,15 @@ class PolicyBackend:
         self, asks: Sequence[Ask], prompts: Mapping[str, list[int]], done: Callable[[Ask, list[Answer]], None]
     ) -> None:
         """Complete asks of the same sampling, each actor driven by a thread."""
-        arrived: queue.Queue[Arrived] = queue.Queue()
-        stop = threading.Event()
         shares = [asks[place :: len(self.actors)] for place in range(min(len(self.actors), len(asks)))]
-        for place, share in enumerate(shares):
-            threading.Thread(target=self._drive, args=(place, share, prompts, arrived, stop), daemon=True).start()
-        working, problem = len(shares), None
-        try:
-            while working:
-                found = arrived.get()
-                if found is None:
-                    working -= 1
-                elif isinstance(found, BaseException):
-                    problem = problem or found
-                    stop.set()
-                else:
-                    for ask, completions in found:
-                        done(ask, [self._answer(prompts[ask.key], one) for one in completions])
-        finally:
-            stop.set()
-        if isinstance(problem, RuntimeError | TimeoutError):
-            raise UserError(f"stage {self.name}: {problem}; run the same command again to go on") from problem
-        if problem is not None:
-            raise problem
+        for found in merged([self._parts(place, share, prompts) for place, share in enumerate(shares)]):
+            for ask, completions in found:
+                done(ask, [self._answer(prompts[ask.key], one) for one in completions])
 
-    def _drive(
-        self,
-        place: int,
-        share: Sequence[Ask],
-        prompts: Mapping[str, list[int]],
-        arrived: queue.Queue[Arrived],
-        stop: threading.Event,
-    ) -> None:
-        """Have one actor complete its share."""
+    def _parts(
+        self, place: int, share: Sequence[Ask], prompts: Mapping[str, list[int]]
+    ) -> Iterator[list[tuple[Ask, list[Completion]]]]:
+        """What one actor completes of its share, part by part."""
         first = share[0]
         asked = {"temperature": first.temperature, "top_p": first.top_p, "max_tokens": first.max_tokens}
         sampling = self.sampling.model_copy(update=asked)
@@ -133,13 +105,9 @@ class PolicyBackend:
         ids = [prompts[ask.key] for ask in share]
         try:
             for part in complete(self.actors[place], ids, sampling, seed, self.timeout_s, first.samples):
-                arrived.put([(share[number], completions) for number, completions in part])
-                if stop.is_set():
-                    break
-        except BaseException as error:  # raised by the calling thread
-            arrived.put(error)
-        finally:
-            arrived.put(None)
+                yield [(share[number], completions) for number, completions in part]
+        except (RuntimeError, TimeoutError) as problem:
+            raise UserError(f"stage {self.name}: {problem}; run the same command again to go on") from problem
 
     def _answer(self, prompt: Sequence[int], completion: Completion) -> Answer:
         thinking, text = parted(completion.text, opens_thinking(self.tokenizer, prompt))

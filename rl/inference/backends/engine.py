@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import queue
-import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +18,7 @@ from rl.device import chosen
 from rl.errors import UserError
 from rl.inference.backend import Answer, Ask, Messages
 from rl.inference.backends.conversation import Chat, longest, require_model
+from rl.inference.backends.merged import merged
 from rl.seeds import stable_seed
 
 CALL_S = 1.0
@@ -124,31 +123,9 @@ class EngineBackend:
         by_key = {ask.key: ask for ask in asks}
         waiting = deque(sorted((self._request(ask) for ask in asks), key=lambda r: len(r.prompt), reverse=True))
         prompts = {request.key: request.prompt for request in waiting}
-        arrived: queue.Queue[list[tuple[str, list[Any]]] | BaseException | None] = queue.Queue()
-        stop = threading.Event()
-        threads = [
-            threading.Thread(target=self._drive, args=(actor, waiting, arrived, stop), daemon=True)
-            for actor in self.actors
-        ]
-        for thread in threads:
-            thread.start()
-        working, problem = len(threads), None
-        try:
-            while working:
-                found = arrived.get()
-                if found is None:
-                    working -= 1
-                elif isinstance(found, BaseException):
-                    problem = found
-                    stop.set()
-                else:
-                    for key, pairs in found:
-                        answers = [self.chat.answer(prompts[key], ids, cut) for ids, cut in pairs]
-                        done(by_key[key], answers)
-        finally:
-            stop.set()
-        if problem is not None:
-            raise UserError(f"an engine failed: {problem}") from problem
+        for found in merged([self._parts(actor, waiting) for actor in self.actors]):
+            for key, pairs in found:
+                done(by_key[key], [self.chat.answer(prompts[key], ids, cut) for ids, cut in pairs])
 
     def _request(self, ask: Ask) -> Request:
         prompt = self.chat.encode(ask.messages)
@@ -162,15 +139,16 @@ class EngineBackend:
         limit = min(ask.max_tokens, room)
         return Request(ask.key, prompt, ask.samples, ask.temperature, ask.top_p, limit, seed, self.stops)
 
-    def _drive(self, actor: Supervised, waiting: deque[Request], arrived: Any, stop: threading.Event) -> None:
-        """Keep one engine busy until nothing waits. A lost engine is replaced and gets its requests again."""
+    def _parts(self, actor: Supervised, waiting: deque[Request]) -> Iterator[list[tuple[str, list[Any]]]]:
+        """What one engine finishes, part by part: it is kept busy until nothing waits. A lost engine is replaced and
+        gets its requests again."""
         running: dict[str, Request] = {}
         restarts = actor.restarts
         # Enough requests wait in the engine to keep it busy during a hand-over, and enough here for the other engines.
         width = self.settings.max_num_seqs
         room = max(width, min(4 * width, len(waiting) // (2 * len(self.actors))))
         try:
-            while not stop.is_set():
+            while True:
                 new = []
                 while waiting and sum(request.samples for request in running.values()) < room:
                     try:
@@ -187,13 +165,9 @@ class EngineBackend:
                 if actor.restarts != restarts:  # the new engine got only the last requests
                     restarts = actor.restarts
                     actor.call("advance", list(running.values()), 0, 0.0, timeout_s=timeout_s)
-                found = [(key, pairs) for key, pairs in found if running.pop(key, None) is not None]
-                if found:
-                    arrived.put(found)
-        except BaseException as error:  # raised by the calling thread
-            arrived.put(error)
-        finally:
-            arrived.put(None)
+                yield [(key, pairs) for key, pairs in found if running.pop(key, None) is not None]
+        except Exception as problem:
+            raise UserError(f"an engine failed: {problem}") from problem
 
     def count_tokens(self, messages: Messages) -> int:
         """Tokens of the prompt."""
