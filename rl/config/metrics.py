@@ -20,7 +20,6 @@ SUPERVISED: tuple[Kind, ...] = ("mid_training", "sft")
 EVERY = "every step"
 ONCE = "once"
 UPDATE = "steps with an update"
-SCORED = "steps with a scored group"
 SEEN = "from the task's first scored group on"
 MEASURED = "every `held_out_every` steps and the last"
 
@@ -118,18 +117,17 @@ REWARD = (
     Metric(
         "reward/accuracy", "accuracy", "",
         "Mean score of the reward `accuracy`, the share of completions whose answer agrees with the reference.",
-        steps=SCORED, when=_ACCURATE, shown=True,
+        when=_ACCURATE, shown=True,
     ),
     Metric(
         "reward/overlong", OVERLONG, "",
         "Mean overlong punishment, between -1 and 0, part of the reward with weight 1: "
         "-max(0, length - (max_tokens - overlong_buffer)) / overlong_buffer (DAPO, Yu et al. 2025, arXiv 2503.14476, "
         "eq. 13).",
-        steps=SCORED, when=_SHAPED,
+        when=_SHAPED,
     ),
     Metric(
         "reward/{reward}", "{reward}", "", "Mean score of one reward, before its `range`, `clip` and `weight`.",
-        steps=SCORED,
     ),
     Metric(
         "task/{task}/reward", "{task}", "",

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rl.config.derive import logging_setting
-from rl.config.metrics import EVERY, ONCE, SCORED, UPDATE, find, of_kind
+from rl.config.metrics import EVERY, ONCE, UPDATE, find, of_kind
 from tools.replay import run_config
 
 
@@ -42,6 +42,4 @@ def _steps(line: dict[str, Any]) -> set[str]:
     found = {EVERY, ONCE}
     if line.get("groups/trained", 1):
         found.add(UPDATE)
-    if line.get("groups/sampled", 1) > line.get("groups/errored", 0):
-        found.add(SCORED)
     return found

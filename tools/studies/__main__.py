@@ -23,13 +23,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--controls", type=int, nargs="*", default=[0, 1], help="gain: seeds of the controls")
     parser.add_argument("--out", type=Path, help="folder of the runs (default runs/<study>)")
     parser.add_argument("overrides", nargs="*", help="further configuration, such as trainer.threads=1")
-    chosen = parser.parse_intermixed_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    settings = [one for one in given if "=" in one and not one.startswith("-")]  # they may follow a list of seeds
+    chosen = parser.parse_args([one for one in given if one not in settings])
+    overrides = [*chosen.overrides, *settings]
     out = chosen.out or Path("runs") / chosen.study
     if chosen.study == "gain":
         curriculum = chosen.curriculum or "legal"
-        on_one_ray(lambda: gain.study(curriculum, chosen.overrides, chosen.seeds, chosen.controls, out))
+        on_one_ray(lambda: gain.study(curriculum, overrides, chosen.seeds, chosen.controls, out))
     else:
-        on_one_ray(lambda: pas.study(chosen.curriculum or "pas", chosen.overrides, chosen.seeds, out))
+        on_one_ray(lambda: pas.study(chosen.curriculum or "pas", overrides, chosen.seeds, out))
     return 0
 
 

@@ -18,8 +18,9 @@ from rl.config.stages import GRPOStage
 from rl.driver.steps import rows
 from rl.driver.updates import StepUpdate, shaped
 from rl.engines import layout
+from rl.errors import UserError
 from rl.samples import Completion, Group, policy_batch
-from rl.stages.grpo import group_metrics
+from rl.stages.grpo import group_metrics, refuse_unscored
 from tests.rl.ranks import on_ranks
 
 RIGHT, WRONG, ONE_RIGHT, ONE_WRONG = [1.0] * 4, [0.0] * 4, [1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]
@@ -175,6 +176,14 @@ def test_metrics_and_refills_ask_the_algorithm():
         found = group_metrics(update, version=0)
         assert (found["groups/zero_variance"], found["groups/trained"]) == (0.5, trained)
         assert (found["groups/sampled"], found["groups/errored"]) == (5, 1)
+
+
+def test_a_step_without_one_scored_group_ends_the_run():
+    failed = [group(n, [], tokens=[5] * 4, error=error) for n, error in enumerate(["a", "no key", "no key"])]
+    refuse_unscored([], "stage s: step 3")
+    refuse_unscored([*failed, *MIXED], "stage s: step 3")
+    with pytest.raises(UserError, match=r"stage s: step 3: none of its 3 groups .* 2 of them failed with: no key"):
+        refuse_unscored(failed, "stage s: step 3")
 
 
 def _updates(actor, algorithm, batch, shares):
