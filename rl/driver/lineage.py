@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 from rewards.cache import key_of
@@ -71,6 +72,11 @@ class Lineage:
         if self.weights_from is not None:
             files = self.checkpoints.inventory(self._final_checkpoint(self.weights_from, self.weights_from))
             return key_of(sorted(item for item in files.items() if item[0].startswith("engine/")))
+        return self._base_weights_id
+
+    @cached_property
+    def _base_weights_id(self) -> str:
+        """That of the base model. Tens of gigabytes are read once, not at each evaluation."""
         folder = Path(self.fleet.model_path)
         if folder.is_dir():
             return key_of([(path.name, digest(path)) for path in sorted(folder.glob("*.safetensors"))])

@@ -128,6 +128,7 @@ class StepLoop:
         runtime.tracker.load_state_dict(driver["tracker"])
         runtime.tracker.drop(name, driver["step"])
         self.bad_updates, self.ending = driver["bad_updates"], driver.get("ending")
+        runtime.tracker.console.print(f"stage {name} goes on after step {driver['step']} of {self.stage.steps}")
         return int(driver["step"])
 
     def finish(

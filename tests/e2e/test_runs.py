@@ -156,6 +156,7 @@ def test_asynchronous_sampling_trains_on_every_group_once_across_kills(tmp_path)
     for pid in actor_pids("RolloutActor", process.pid):
         kill(pid)
     assert process.wait(300) == 0, (tmp_path / "run.log").read_text()[-4000:]
+    assert "stage grpo goes on after step" in (tmp_path / "run.log").read_text()
     found = [line for line in metrics(tmp_path / "run") if line["stage"] == "grpo"]
     assert [line["step"] for line in found] == list(range(6))
     assert 0 < max(line["staleness_max"] for line in found) <= 2
