@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -27,7 +26,7 @@ from rl.evaluation.benchmarks import ALIASES, find, folder_of
 from rl.evaluation.metrics.bertscore import LAYER, BertScore, adding
 from rl.evaluation.predictions import Prediction, in_order, own_questions, read_predictions, tasks_in
 from rl.evaluation.scoring import Unscorable, mean
-from rl.evaluation.statistics import interval
+from rl.evaluation.task_scores import interval_of
 
 
 @command(UserError)
@@ -164,9 +163,8 @@ def figures(score: TaskScore, questions: int) -> dict[str, float | int]:
 
 
 def confidence(score: TaskScore) -> tuple[float, float] | None:
-    """95% bootstrap interval of a score that is the mean over its questions; None for other scores."""
-    each = [one.score for one in score.per_question]
-    return interval(each) if each and math.isclose(mean(each), score.score, abs_tol=1e-9) else None
+    """95 % interval of a score that is the mean over its questions; None for other scores."""
+    return interval_of([one.score for one in score.per_question], score.score)
 
 
 def notes(benchmark: Benchmark, task: str) -> str:

@@ -62,7 +62,7 @@ def _mean(found: Sequence[TaskScore]) -> TaskScore:
 
 
 def interval_of(scores: Sequence[float], mean: float | None = None) -> tuple[float, float] | None:
-    """95 % bootstrap interval of a mean; None without scores, or where ``mean`` is not the mean of these scores."""
+    """95 % interval of a mean; None without scores, or where ``mean`` is not the mean of these scores."""
     from rl.evaluation.statistics import interval
 
     if not scores or (mean is not None and not math.isclose(statistics.fmean(scores), mean, abs_tol=1e-9)):

@@ -93,6 +93,13 @@ def state(run: Run) -> str:
     return "complete"
 
 
+def fallen(first: EvalResult, last: EvalResult) -> str:
+    """The tasks that ended lower than they began, with their loss; an average hides them."""
+    before, after = first.metrics, last.metrics
+    change = {task: 100 * (after[f"accuracy/{task}"] - before[f"accuracy/{task}"]) for task in first.per_task}
+    return "".join(f" · {task} {points:+.1f}" for task, points in change.items() if round(points, 1) < 0)
+
+
 def headline(run: Run) -> list[dict[str, str]]:
     """The few figures at the top of the page."""
     found = []
@@ -115,7 +122,7 @@ def headline(run: Run) -> list[dict[str, str]]:
                 {
                     "label": f"since the first evaluation on {first.split} (after {first.after})",
                     "value": f"{100 * (last.average - first.average):+.1f} points",
-                    "note": f"from {100 * first.average:.1f} %",
+                    "note": f"from {100 * first.average:.1f} %{fallen(first, last)}",
                 }
             )
     lines = [line for stage in run.stages for line in stage.lines]

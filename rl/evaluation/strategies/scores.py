@@ -33,7 +33,7 @@ class StrategyScore:
     average: float
     """Mean score over all questions, by the benchmark's own metric."""
     interval: tuple[float, float] | None
-    """95 % bootstrap interval of the average."""
+    """95 % interval of the average."""
     tokens: float
     """Completion tokens a question."""
     prompt_tokens: float

@@ -9,10 +9,17 @@ from scipy.stats import binom
 from rl.evaluation.statistics import compare, interval, mcnemar, permutation
 
 
-def test_the_interval_of_a_mean_matches_the_binomials():
-    scores = [1.0] * 60 + [0.0] * 40
+def test_a_share_has_wilsons_interval():
+    """As statsmodels' proportion_confint(method="wilson") has them."""
+    assert interval([1.0] * 60 + [0.0] * 40) == pytest.approx((0.5020026, 0.6905987), abs=1e-6)
+    assert interval([1.0] * 20) == pytest.approx((0.8388749, 1.0), abs=1e-6), "twenty of twenty are not all there is"
+    assert interval([0.0] * 20) == pytest.approx((0.0, 0.1611251), abs=1e-6)
+
+
+def test_the_bootstrap_of_two_values_matches_the_binomials():
+    scores = [0.5] * 60 + [0.0] * 40
     low, high = interval(scores)
-    assert (low, high) == pytest.approx([binom.ppf(q, 100, 0.6) / 100 for q in (0.025, 0.975)], abs=0.011)
+    assert (low, high) == pytest.approx([binom.ppf(q, 100, 0.6) / 200 for q in (0.025, 0.975)], abs=0.006)
     assert interval(scores) == (low, high) != interval(scores, seed=1, draws=100)
     assert interval([0.25] * 7) == (0.25, 0.25)
 

@@ -266,6 +266,11 @@ def test_the_gain_at_the_top_compares_like_with_like(sweep):
     assert gain == {
         "label": "since the first evaluation on test (after c)", "value": "+20.0 points", "note": "from 40.0 %",
     }  # fmt: skip
+    first, last = (EvalResult(a, a, "s", {}, {}) for a in "ab")
+    for one, shares in ((first, (4.0, 9.0)), (last, (12.0, 7.0))):
+        one.per_task.update({t: {"correct": c, "n": 20.0, "format": 1.0} for t, c in zip("xy", shares, strict=True)})
+    gain = headline(replace(run, results=[first, last]))[1]
+    assert (gain["value"], gain["note"]) == ("+15.0 points", "from 32.5 % · y -10.0"), "a rise does not hide a fall"
 
 
 def test_the_interval_of_an_average_by_hand():
