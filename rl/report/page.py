@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from rl.records.results import EvalResult
 from rl.records.task_figures import percent
 from rl.report.curves import gate_text, stage_charts
 from rl.report.diagnose import findings
