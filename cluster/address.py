@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from dataclasses import dataclass
 
 from cluster.errors import ClusterError
+from cluster.loopback import loopback_node
 
 VARIABLE = "RAY_ADDRESS"
 LOCAL = "local"
 """Ray's word for a new local cluster."""
-ANSWER_S = 5.0
-"""Longest wait for an answer (seconds). Ray itself waits minutes for a cluster that is gone."""
+LISTEN_S = 5.0
+"""Longest wait for a server to take a connection (seconds). Ray itself waits minutes for a cluster that is gone."""
+ANSWER_S = 30.0
+"""Longest wait for its first word (seconds): on a busy machine a Ray that has just been started takes a while."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +66,25 @@ def require_answer(address: Address) -> None:
     if client not in ("", "ray"):
         raise address.lost("an address is host:port, ray://host:port or auto")
     try:
-        place = place if client else canonicalize_bootstrap_address(place)
+        with loopback_node():  # else Ray takes an address on loopback for one of a network interface
+            place = place if client else canonicalize_bootstrap_address(place)
     except Exception as error:  # what Ray raises depends on what it finds: no cluster, no such host, no port
         raise address.lost(error) from None
     _use_token(place)
+    _require_listening(address, place)
     with grpc.insecure_channel(place, [("grpc.enable_http_proxy", 0)]) as channel:
         try:
             grpc.channel_ready_future(channel).result(ANSWER_S)
         except grpc.FutureTimeoutError:
             raise address.lost(f"no Ray answers at {place} within {ANSWER_S:g} s") from None
+
+
+def _require_listening(address: Address, place: str) -> None:
+    host, _, port = place.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), LISTEN_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise address.lost(f"no Ray answers at {place} ({error})") from None
 
 
 def _use_token(place: str) -> None:
