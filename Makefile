@@ -1,7 +1,8 @@
 # make run    set up and run the legal curriculum        make test    set up and run the tests
 # make setup  the virtual environment alone              make lint    ruff and mypy
 # make bench  against TRL, in CPU-seconds                make doctor  what is installed and usable
-# make locks  whether the lock files can be installed        make sbom    every installed package as JSON
+# make locks  whether the lock files can be installed
+# make sbom   every installed package as JSON             make audit   known faults of the locked packages
 PYTHON ?= python3
 # Further arguments for pip, for example where to find PyTorch's CPU wheels on a public machine (docs/quickstart.md).
 PIP_ARGS ?=
@@ -13,7 +14,7 @@ PIP := python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 # Only files whose SHA-256 is in the lock file, and nothing that is not in it.
 LOCKED := $(PIP) --no-deps --require-hashes
 
-.PHONY: run setup test test-all lint locks sbom doctor bench clean
+.PHONY: run setup test test-all lint locks sbom audit doctor bench clean
 run: setup
 	$(BIN)/python -m rl.main +curriculum=legal $(ARGS)
 
@@ -36,6 +37,12 @@ locks: setup
 sbom: setup
 	@$(BIN)/python -m pip inspect --disable-pip-version-check --local > sbom.json
 	@echo "sbom.json"
+
+# --strict: a package that the database does not know is a failure, not a pass.
+audit:
+	@test -x .bench/audit/bin/python || $(PYTHON) -m venv .bench/audit
+	@.bench/audit/bin/$(PIP) pip-audit
+	.bench/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/cpu.txt -r requirements/dev.txt
 
 doctor: setup
 	$(BIN)/python -m tools.doctor

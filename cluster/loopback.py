@@ -70,8 +70,8 @@ def loopback_node() -> Iterator[None]:
     """Within it, a Ray that is started has its node on loopback, where all its ports listen, and one on loopback can be
     joined.
 
-    Otherwise Ray replaces 127.0.0.1, wherever it is given, by the address of a network interface. Ray's own switch is an
-    environment variable that is read when ray is imported.
+    Otherwise Ray replaces 127.0.0.1, wherever it is given, by the address of a network interface. Ray's own switch is
+    an environment variable that is read when ray is imported.
     """
     from ray._private import ray_constants
 
@@ -89,13 +89,13 @@ def require_closed() -> None:
     Raises:
         ClusterError: if it listens to other machines, or asks for no token.
     """
-    from ray._raylet import AuthenticationMode, get_authentication_mode
+    from ray._private.authentication.authentication_utils import is_token_auth_enabled
     from ray.util import get_node_ip_address
 
     address = get_node_ip_address()
     if not is_loopback(address):
         raise ClusterError(f"the local Ray listens on {address}, not on loopback; {LOCKED}")
-    if get_authentication_mode() != AuthenticationMode.TOKEN:
+    if not is_token_auth_enabled():
         raise ClusterError(f"the local Ray asks for no token, so that all users of this machine could use it; {LOCKED}")
 
 

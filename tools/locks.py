@@ -1,7 +1,7 @@
 """``python -m tools.locks``: whether every lock file can be installed, without installing it.
 
 A resolver reads only package metadata, for Linux and each supported Python. A lock that is installed with --no-deps
-must hold everything that its packages require. If no index answers, the command says so.
+must hold everything that its packages require, and the hashes of its files. If no index answers, the command says so.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TORCH = "torch.txt"
 HASHED = ("cpu.txt", "dev.txt", "bench-trl.txt")
 """Lock files whose entries have the hash of every file that may be installed (``python -m tools.lock_hashes``).
 
-Not PyTorch's, of which each index has builds of its own, and not that of GPUs, with which pip installs what vLLM needs."""
+Not PyTorch's, of which each index has builds of its own, and not those for GPUs, to which pip adds what they need."""
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 LEFT_OUT = "{name}; python_version < '3'"
 """An override that removes a package from the requirements of all packages."""

@@ -23,7 +23,8 @@ cluster.address.ANSWER_S = float(sys.argv[2]) if len(sys.argv) > 2 else 200
 try:
     with connect(sys.argv[1] if len(sys.argv) > 1 else None, 1, 80, None):
         import ray
-        print("CPUs", ray.cluster_resources()["CPU"], "answer", ray.get(ray.remote(lambda: 6 * 7).remote(), timeout=200))
+        answer = ray.get(ray.remote(lambda: 6 * 7).remote(), timeout=200)
+        print("CPUs", ray.cluster_resources()["CPU"], "answer", answer)
 except ClusterError as error:
     import psutil
     print("ClusterError:", error)
@@ -33,8 +34,9 @@ except ClusterError as error:
 PATIENCE = {
     "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "200", "RAY_CLIENT_INITIAL_CONNECTION_TIMEOUT_S": "100",
     "RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S": "100",
+    "RAY_gcs_server_port_wait_time_s": "200",
 }  # fmt: skip
-"""Ray's client starts a server in a process of its own for each that joins: slow on a busy machine."""
+"""For a busy machine: Ray's client, for one, starts a server in a process of its own for each that joins."""
 
 
 def run(code, *arguments, unset=(), **variables):
@@ -67,10 +69,12 @@ def running():
         f"--ray-client-server-port={client}", "--include-dashboard=false", "--object-store-memory=80000000",
     ]  # fmt: skip
     environment = os.environ | {"RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0", **PATIENCE}
-    ray = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    said = Path(folder, "said.txt")
+    with said.open("w") as file:
+        ray = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
     deadline = time.monotonic() + 200
     while not (Path(folder, "ray/ray_current_cluster").exists() and listens(client)):
-        assert ray.poll() is None and time.monotonic() < deadline, "ray start did not come up"
+        assert ray.poll() is None and time.monotonic() < deadline, said.read_text()
         time.sleep(0.2)
     yield port, client, folder
     ray.send_signal(signal.SIGTERM)
@@ -90,18 +94,6 @@ def test_the_address_of_the_environment_is_joined_and_named(running):
 def test_ray_client_addresses_are_joined(running):
     said, _ = run(CONNECT, RAY_ADDRESS=f"ray://127.0.0.1:{running[1]}", RAY_NAMESPACE="another one", **PATIENCE)
     assert said.startswith("CPUs 3")
-
-
-def test_a_local_ray_can_be_joined_at_its_address_on_loopback():
-    code = """
-    import subprocess, sys
-    from cluster.ray_cluster import connect
-    with connect("local", 2, 80, None):
-        import ray
-        place = ray.get_runtime_context().gcs_address
-        print(place.partition(":")[0], subprocess.check_output([sys.executable, "-c", sys.argv[1], place], text=True))
-    """
-    assert run(code, CONNECT)[0].startswith("127.0.0.1 CPUs 2.0 answer 42")
 
 
 def test_a_ray_that_others_reach_is_not_taken_for_a_closed_one(running):

@@ -5,12 +5,13 @@ import stat
 
 import pytest
 
-from tests.cluster.test_connect import run
+from tests.cluster.test_connect import CONNECT, run
 from tests.sockets import listening, open_to_others
 
 KNOCK = """
 import grpc, os, sys
 from cluster.ray_cluster import connect
+from tests.sockets import command_lines
 with connect("local", 1, 80, None):
     import ray
     from ray.core.generated import gcs_service_pb2 as messages, gcs_service_pb2_grpc as services
@@ -25,19 +26,19 @@ with connect("local", 1, 80, None):
                 print("nodes", len(found.node_info_list))
             except grpc.RpcError as error:
                 print(error.code().name)
-    import psutil
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    print("told", sum(token in " ".join(one.cmdline()) for one in family if one.is_running()))
+    print("told", sum(token in line for line in command_lines(os.getpid())))
 """
 
 
 def test_a_local_ray_listens_on_loopback_alone(ray_cluster):
     import ray
 
-    assert ray.get_runtime_context().gcs_address.startswith("127.0.0.1:")
+    place = ray.get_runtime_context().gcs_address
+    assert place.startswith("127.0.0.1:")
     found = listening(os.getpid())
     assert {"gcs_server", "raylet"} <= {one.program for one in found}
     assert open_to_others(os.getpid()) == []
+    assert run(CONNECT, place)[0].startswith("CPUs 4.0 answer 42"), "and is joined there"
 
 
 def test_a_local_ray_has_a_token_of_its_user_and_turns_others_away(tmp_path):

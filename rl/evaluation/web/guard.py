@@ -25,6 +25,8 @@ LARGEST = 2**20
 """Most bytes of a request. The page has fields, and no files to upload."""
 POSTED = ("queue/join", "cancel", "reset", "run", "api", "call")
 """The paths below ``/gradio_api/`` that the page posts to. Gradio has more, such as ``upload``."""
+WITHOUT_COOKIE = "/manifest.json"
+"""Browsers ask for it without cookies. It holds the page's title and no more."""
 READ = ("GET", "HEAD", "OPTIONS")
 
 
@@ -68,6 +70,8 @@ class Guarded:
             opened = RedirectResponse("./", 303)
             opened.set_cookie(self.cookie, self.token, httponly=True, samesite="lax")
             return opened
+        if request.url.path == WITHOUT_COOKIE and request.method == "GET":
+            return None
         if not self._is_token(request.cookies.get(self.cookie)):
             return PlainTextResponse("Open the address that the command printed, with its token", 403)
         path = request.url.path.removeprefix("/gradio_api/")
@@ -82,7 +86,7 @@ class Guarded:
 def from_the_page(method: str, headers: Mapping[str, str]) -> bool:
     """Whether a request comes from the page itself, from its own address or a link to it, or from no browser.
 
-    Browsers say so in headers that a site can't set: ``Sec-Fetch-Site``, and ``Origin`` where they don't know the first.
+    Browsers say so in headers that a site can't set: ``Sec-Fetch-Site``, and ``Origin`` where they lack the first.
     """
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return method == "GET" and headers.get("sec-fetch-mode") == "navigate"

@@ -70,7 +70,7 @@ def _serve(settings: PageSettings, host: str, port: int) -> None:
     app = application(settings, jobs, host, port, token)
     print(f"http://{f'[{host}]' if ':' in host else host}:{port}/?token={token}", flush=True)
     if host not in LOOPBACK:
-        print(f"{host} is open to others: put a proxy with a login before it", file=sys.stderr, flush=True)
+        print(f"{host} is open to others: put a proxy with HTTPS and a login before it", file=sys.stderr, flush=True)
     try:
         uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
     except KeyboardInterrupt:
