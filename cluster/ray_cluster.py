@@ -25,8 +25,10 @@ DEFAULTS = {
     "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",  # a job that was submitted to Ray gets our PYTHONPATH, which holds its own
 }
 WAIT = "RAY_gcs_server_port_wait_time_s"
+ATTEMPTS = 4
+"""Ray gives its second process 30 s, which nothing can change and a busy machine may exceed."""
 PATIENCE_S = 120
-"""How long the second attempt to start waits for Ray's first process (seconds); Ray's default is 30."""
+"""How long further attempts to start wait for Ray's first process (seconds); Ray's default is 30."""
 LONGEST_SOCKET = 107
 """Bytes of the path of a Unix socket on Linux."""
 SOCKET = "ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
@@ -83,7 +85,7 @@ def _join(address: Address) -> None:
 
 
 def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | None) -> None:
-    """Start a local cluster; once more, with more patience, where the first attempt fails."""
+    """Start a local cluster; up to :data:`ATTEMPTS` times, with more patience, where the machine is slow."""
     import ray
 
     _require_temporary_folder()
@@ -91,7 +93,7 @@ def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | Non
     if dashboard_port is not None:
         _require_free(dashboard_port)
     before = _children()
-    for last in (False, True):
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             with loopback_node():
                 _init(
@@ -106,7 +108,7 @@ def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | Non
             break
         except Exception as error:  # a start that takes too long is a bare Exception
             slow = _undo(before)
-            if last or not slow:
+            if attempt == ATTEMPTS or not slow:
                 raise ClusterError(
                     f"Ray could not be started: {type(error).__name__}: {error}{_ray_variables()}. Close other "
                     f"programs if the machine is busy, then run the same command again; python -m tools.doctor looks "

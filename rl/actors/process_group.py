@@ -22,8 +22,7 @@ def join(backend: str, rank: int, world_size: int, address: str, port: int) -> N
         os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
     listening = None
     if rank == 0:
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        listening = socket.create_server((address, port), family=family).detach()
+        listening = socket.create_server((_own(address), port), family=_family(address)).detach()
     store = TCPStore(
         address, port, world_size, is_master=rank == 0, timeout=default_pg_timeout, master_listen_fd=listening
     )
@@ -40,6 +39,15 @@ def interface(address: str) -> str | None:
 
 def free_port(address: str) -> int:
     """A port that is free on an address of this machine."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        probe.bind((address, 0))
+    with socket.socket(_family(address)) as probe:
+        probe.bind((_own(address), 0))
         return int(probe.getsockname()[1])
+
+
+def _own(address: str) -> str:
+    """What to listen on to be reached at an address; empty, which is all, if it is translated before this machine."""
+    return address if interface(address) else ""
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
