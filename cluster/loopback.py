@@ -34,7 +34,7 @@ def require_token() -> None:
         raise ClusterError(f"this Ray can't ask for a token, so others could use it; {LOCKED}") from None
     if os.environ.get(MODE, "token").lower() != "token":
         print(f"{MODE}={os.environ[MODE]} is not used: a local Ray asks for a token", file=sys.stderr, flush=True)
-    if not any(name in os.environ for name in GIVEN):
+    if not any(os.environ.get(name) for name in GIVEN):
         _require_private(Path.home() / ".ray/auth_token")
     _enable_token_auth()
 

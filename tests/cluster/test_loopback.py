@@ -57,7 +57,7 @@ def test_a_token_that_others_can_read_is_closed_and_an_empty_one_filled(tmp_path
     token.write_text(before)
     token.chmod(0o644)
     code = "from cluster.loopback import require_token; require_token()"
-    run(code, HOME=str(tmp_path))
+    run(code, HOME=str(tmp_path), RAY_AUTH_TOKEN="")
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
     kept = token.read_text()
     assert kept == before if before else len(kept) == 64
