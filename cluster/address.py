@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 from dataclasses import dataclass
+from typing import Any
 
 from cluster.errors import ClusterError
 from cluster.loopback import loopback_node
@@ -77,6 +78,11 @@ def require_answer(address: Address) -> None:
             grpc.channel_ready_future(channel).result(ANSWER_S)
         except grpc.FutureTimeoutError:
             raise address.lost(f"no Ray answers at {place} within {ANSWER_S:g} s") from None
+        if not client and _refuses(channel):
+            raise address.lost(
+                "it asks for a token, and yours is none or another. Set RAY_AUTH_MODE=token, and name the file of its "
+                "token in RAY_AUTH_TOKEN_PATH (on its machine ~/.ray/auth_token)"
+            )
 
 
 def _require_listening(address: Address, place: str) -> None:
@@ -85,6 +91,24 @@ def _require_listening(address: Address, place: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), LISTEN_S).close()
     except (OSError, ValueError, OverflowError) as error:
         raise address.lost(f"no Ray answers at {place} ({error})") from None
+
+
+def _refuses(channel: Any) -> bool:
+    """Whether a cluster does not take this process's token. Ray itself would try for half a minute."""
+    import grpc
+    from ray._private.authentication.grpc_authentication_client_interceptor import _get_authentication_metadata_tuple
+    from ray.core.generated.gcs_service_pb2 import CheckAliveRequest
+    from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
+    from ray.exceptions import AuthenticationError
+
+    ask = NodeInfoGcsServiceStub(channel).CheckAlive
+    try:
+        ask(CheckAliveRequest(), metadata=_get_authentication_metadata_tuple(), timeout=ANSWER_S)
+    except grpc.RpcError as error:
+        return bool(error.code() == grpc.StatusCode.UNAUTHENTICATED)
+    except AuthenticationError:  # it can't be read
+        return True
+    return False
 
 
 def _use_token(place: str) -> None:

@@ -39,6 +39,7 @@ def test_a_local_ray_listens_on_loopback_alone(ray_cluster):
     assert {"gcs_server", "raylet"} <= {one.program for one in found}
     assert open_to_others(os.getpid()) == []
     assert run(CONNECT, place)[0].startswith("CPUs 4.0 answer 42"), "and is joined there"
+    assert f"Ray at {place} can't be reached: it asks for a token" in run(CONNECT, place, RAY_AUTH_TOKEN="0" * 64)[0]
 
 
 def test_a_local_ray_has_a_token_of_its_user_and_turns_others_away(tmp_path):
