@@ -2,6 +2,7 @@
 # make setup  the virtual environment alone              make lint    ruff and mypy
 # make bench  against TRL, in CPU-seconds                make doctor  what is installed and usable
 # make locks  whether the lock files can be installed
+# make sbom   every installed package as JSON             make audit   known faults of the locked packages
 PYTHON ?= python3
 # Further arguments for pip, for example where to find PyTorch's CPU wheels on a public machine (docs/quickstart.md).
 PIP_ARGS ?=
@@ -9,9 +10,11 @@ PIP_ARGS ?=
 ARGS ?=
 BIN := .venv/bin
 STAMP := .venv/.ready
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
+PIP := python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
+# Only files whose SHA-256 is in the lock file, and nothing that is not in it.
+LOCKED := $(PIP) --no-deps --require-hashes
 
-.PHONY: run setup test test-all lint locks doctor bench clean
+.PHONY: run setup test test-all lint locks sbom audit doctor bench clean
 run: setup
 	$(BIN)/python -m rl.main +curriculum=legal $(ARGS)
 
@@ -30,6 +33,17 @@ lint: setup
 locks: setup
 	$(BIN)/python -m tools.locks
 
+# Each package with version, licence and what it requires.
+sbom: setup
+	@$(BIN)/python -m pip inspect --disable-pip-version-check --local > sbom.json
+	@echo "sbom.json"
+
+# --strict: a package that the database does not know is a failure, not a pass.
+audit:
+	@test -x .bench/audit/bin/python || $(PYTHON) -m venv .bench/audit
+	@.bench/audit/bin/$(PIP) pip-audit
+	.bench/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements/cpu.txt -r requirements/dev.txt
+
 doctor: setup
 	$(BIN)/python -m tools.doctor
 
@@ -42,8 +56,8 @@ bench: setup $(TRL)/.ready
 $(TRL)/.ready: requirements/torch.txt requirements/bench-trl.txt
 	@test -x $(TRL)/bin/python || $(PYTHON) -m venv $(TRL)
 	@echo "installing TRL"
-	@$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements/torch.txt
-	@$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -r requirements/bench-trl.txt
+	@$(TRL)/bin/$(LOCKED) -r requirements/bench-trl.txt
+	@$(TRL)/bin/$(PIP) -r requirements/torch.txt
 	@touch $@
 
 setup: $(STAMP)
@@ -52,12 +66,12 @@ $(STAMP): requirements/torch.txt requirements/cpu.txt requirements/dev.txt pypro
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' || \
 		{ echo "Python 3.11 or 3.12 is needed; give one with make PYTHON=python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@echo "installing PyTorch (1/3)"
-	@$(PIP) -r requirements/torch.txt
-	@echo "installing the locked packages (2/3)"
-	@$(PIP) --no-deps -r requirements/cpu.txt -r requirements/dev.txt
+	@echo "installing the locked packages (1/3)"
+	@$(BIN)/$(LOCKED) -r requirements/cpu.txt -r requirements/dev.txt
+	@echo "installing PyTorch (2/3)"
+	@$(BIN)/$(PIP) -r requirements/torch.txt
 	@echo "installing Themis (3/3)"
-	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(BIN)/$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 clean:

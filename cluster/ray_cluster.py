@@ -15,6 +15,7 @@ from typing import Any
 from cluster.address import VARIABLE, Address, chosen, require_answer
 from cluster.errors import ClusterError
 from cluster.home import require_home
+from cluster.loopback import ONE_MACHINE, loopback_node, require_closed, require_token
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS = {
@@ -24,8 +25,10 @@ DEFAULTS = {
     "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",  # a job that was submitted to Ray gets our PYTHONPATH, which holds its own
 }
 WAIT = "RAY_gcs_server_port_wait_time_s"
+ATTEMPTS = 4
+"""Ray gives its second process 30 s, which nothing can change and a busy machine may exceed."""
 PATIENCE_S = 120
-"""How long the second attempt to start waits for Ray's first process (seconds); Ray's default is 30."""
+"""How long further attempts to start wait for Ray's first process (seconds); Ray's default is 30."""
 LONGEST_SOCKET = 107
 """Bytes of the path of a Unix socket on Linux."""
 SOCKET = "ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
@@ -39,8 +42,9 @@ def connect(
     """Connect to Ray within a ``with`` block; gives the dashboard's URL, or None without one.
 
     Joins the cluster at ``address``, or at the environment's ``RAY_ADDRESS`` where ``address`` is None or ``auto``;
-    else, and for ``local``, starts a cluster on loopback (without a dashboard if ``dashboard_port`` is None). When this
-    process is connected already, as between the jobs of a multirun, that connection is used and left open.
+    else, and for ``local``, starts a cluster on loopback that asks for the user's token (without a dashboard if
+    ``dashboard_port`` is None). When this process is connected already, as between the jobs of a multirun, that
+    connection is used and left open.
 
     Raises:
         ClusterError: if the cluster can't be reached, or none can be started, such as when the dashboard's port is
@@ -72,7 +76,8 @@ def _join(address: Address) -> None:
         _say(f"{VARIABLE}={address.text} is used, as cluster.address; cluster.address=local starts a local Ray")
     require_answer(address)
     try:
-        _init(address=address.text)
+        with loopback_node():  # an address on loopback stays there
+            _init({}, address=address.text)
     except Exception as error:  # Ray raises errors of its own, ValueError, RuntimeError and OSError
         with suppress(Exception):
             ray.shutdown()
@@ -80,25 +85,30 @@ def _join(address: Address) -> None:
 
 
 def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | None) -> None:
-    """Start a local cluster; once more, with more patience, where the first attempt fails."""
+    """Start a local cluster; up to :data:`ATTEMPTS` times, with more patience, where the machine is slow."""
+    import ray
+
     _require_temporary_folder()
+    require_token()
     if dashboard_port is not None:
         _require_free(dashboard_port)
     before = _children()
-    for last in (False, True):
+    for attempt in range(1, ATTEMPTS + 1):
         try:
-            _init(
-                address="local",  # without it Ray joins any cluster that was started on this machine
-                num_cpus=num_cpus,
-                object_store_memory=object_store_mb * 2**20,
-                include_dashboard=dashboard_port is not None,
-                dashboard_host="127.0.0.1",
-                dashboard_port=dashboard_port,
-            )
-            return
+            with loopback_node():
+                _init(
+                    ONE_MACHINE,
+                    address="local",  # without it Ray joins any cluster that was started on this machine
+                    num_cpus=num_cpus,
+                    object_store_memory=object_store_mb * 2**20,
+                    include_dashboard=dashboard_port is not None,
+                    dashboard_host="127.0.0.1",
+                    dashboard_port=dashboard_port,
+                )
+            break
         except Exception as error:  # a start that takes too long is a bare Exception
             slow = _undo(before)
-            if last or not slow:
+            if attempt == ATTEMPTS or not slow:
                 raise ClusterError(
                     f"Ray could not be started: {type(error).__name__}: {error}{_ray_variables()}. Close other "
                     f"programs if the machine is busy, then run the same command again; python -m tools.doctor looks "
@@ -106,13 +116,19 @@ def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | Non
                 ) from error
             _say(f"Ray did not start ({error}); trying once more, with {PATIENCE_S} s for its first process")
             os.environ[WAIT] = str(PATIENCE_S)
+    try:
+        require_closed()
+    except ClusterError:
+        ray.shutdown()
+        raise
 
 
-def _init(**options: Any) -> None:
+def _init(variables: dict[str, str], **options: Any) -> None:
+    """Connect to Ray; ``variables`` are added to the environment of its workers."""
     import ray
 
     ray.init(
-        runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
+        runtime_env={"env_vars": {"PYTHONPATH": _python_path(), **variables}},
         logging_level=logging.ERROR,
         log_to_driver=False,
         **options,

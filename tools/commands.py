@@ -29,13 +29,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "tools.studies", "tools.gpu_check", "tools.bench", "tools.bench.data", "tools.bench.engine",
         "tools.bench.inference", "tools.bench.overlap", "tools.bench.rewards", "tools.bench.system",
     ),
-    "The repository": ("tools.floors", "tools.locks", "tools.reference", "tools.picture"),
+    "The repository": ("tools.floors", "tools.locks", "tools.lock_hashes", "tools.reference", "tools.picture"),
 }  # fmt: skip
 """Every command, as what follows ``python -m``."""
 WITHOUT_OPTIONS = {
     "rl.main": "Runs a curriculum: `+curriculum=NAME`, then any `key=value` ([keys](keys.md)). `plan=true` prints "
     "the plan and starts nothing; `-m` runs once for each choice (a sweep). See [running](../guides/running.md).",
-    "tools.locks": "Checks that the lock files can be installed on Linux with Python 3.11 and 3.12.",
+    "tools.locks": "Checks that the lock files have hashes and can be installed on Linux with Python 3.11 and 3.12.",
+    "tools.lock_hashes": "Writes the SHA-256 of every file that may be installed into the lock files.",
     "tools.reference": "Writes the generated pages of `docs/reference`.",
 }
 """Commands that have no parser of their own, with what they do."""

@@ -1,12 +1,13 @@
 """``python -m tools.locks``: whether every lock file can be installed, without installing it.
 
 A resolver reads only package metadata, for Linux and each supported Python. A lock that is installed with --no-deps
-must hold everything that its packages require. If no index answers, the command says so.
+must hold everything that its packages require, and the hashes of its files. If no index answers, the command says so.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12")
 TORCH = "torch.txt"
+HASHED = ("cpu.txt", "dev.txt", "bench-trl.txt")
+"""Lock files whose entries have the hash of every file that may be installed (``python -m tools.lock_hashes``).
+
+Not PyTorch's, of which each index has builds of its own, and not those for GPUs, to which pip adds what they need."""
+HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 LEFT_OUT = "{name}; python_version < '3'"
 """An override that removes a package from the requirements of all packages."""
 
@@ -59,27 +65,63 @@ LOCKS = {
 }
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A line of a lock file, with those that continue it."""
+
+    number: int
+    text: str
+    requirement: Requirement | None
+    """None for an empty line or a comment."""
+    hashes: tuple[str, ...]
+    """``--hash=sha256:…``"""
+
+
+def entries(text: str) -> Iterator[Entry]:
+    """The entries of a lock file.
+
+    Raises:
+        ValueError: naming the line, for one that is no requirement.
+    """
+    lines = iter(enumerate(text.splitlines(), start=1))
+    for number, line in lines:
+        whole = line
+        while whole.endswith("\\"):
+            whole = whole[:-1] + next(lines, (0, ""))[1]
+        asked, *hashes = whole.partition("#")[0].split("--hash=")
+        try:
+            requirement = Requirement(asked) if asked.strip() else None
+        except InvalidRequirement as error:
+            raise ValueError(f"{number}: {error}") from None
+        found = tuple(f"--hash={one.strip()}" for one in hashes)
+        if wrong := [one for one in found if not HASH.fullmatch(one)]:
+            raise ValueError(f"{number}: {wrong[0]} is no SHA-256 in hexadecimal digits")
+        yield Entry(number, line, requirement, found)
+
+
 def pins(paths: Sequence[Path]) -> dict[str, Requirement]:
     """Requirement of each package by its normalised name.
 
     Raises:
-        ValueError: naming file and line, for a line that is not ``name==version`` or a package with two versions.
+        ValueError: naming file and line, for a line that is not ``name==version``, a package with two versions, or
+            one without hashes in a file that has them (:data:`HASHED`).
     """
     found: dict[str, Requirement] = {}
     for path in paths:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            text = line.partition("#")[0].strip()
-            if not text:
-                continue
-            try:
-                one = Requirement(text)
-            except InvalidRequirement as error:
-                raise ValueError(f"{path}:{number}: {error}") from None
+        try:
+            listed = [entry for entry in entries(path.read_text(encoding="utf-8")) if entry.requirement is not None]
+        except ValueError as error:
+            raise ValueError(f"{path}:{error}") from None
+        for entry in listed:
+            one, place = entry.requirement, f"{path}:{entry.number}"
+            assert one is not None
             name = canonicalize_name(one.name)
             if [part.operator for part in one.specifier] != ["=="]:
-                raise ValueError(f"{path}:{number}: {text} is not a pin; write {one.name}==VERSION")
+                raise ValueError(f"{place}: {one} is not a pin; write {one.name}==VERSION")
             if found.setdefault(name, one).specifier != one.specifier:
-                raise ValueError(f"{path}:{number}: {text}, but {found[name]} is required, too")
+                raise ValueError(f"{place}: {one}, but {found[name]} is required, too")
+            if path.name in HASHED and not entry.hashes:
+                raise ValueError(f"{place}: {one} has no hash; python -m tools.lock_hashes writes it")
     return found
 
 
@@ -110,8 +152,8 @@ class Unresolved(Exception):
     """The check is not possible: there is no resolver, no index answers, or it does not have a package."""
 
 
-def resolved(wanted: Sequence[Requirement], overrides: Sequence[str], python: str) -> set[str]:
-    """Normalised names of all packages in an installation on Linux.
+def compiled(wanted: Sequence[Requirement], *options: str) -> str:
+    """What ``uv pip compile`` prints for requirements, without installing anything.
 
     Raises:
         ValueError: with the resolver's explanation, if the packages can't be installed together.
@@ -121,12 +163,11 @@ def resolved(wanted: Sequence[Requirement], overrides: Sequence[str], python: st
     if uv is None:
         raise Unresolved("uv is not installed; make setup installs it")
     with tempfile.TemporaryDirectory() as folder:
-        asked, instead = Path(folder, "in.txt"), Path(folder, "overrides.txt")
+        asked = Path(folder, "in.txt")
         asked.write_text("\n".join(map(str, wanted)), encoding="utf-8")
-        instead.write_text("\n".join(overrides), encoding="utf-8")
         command = [
-            uv, "pip", "compile", str(asked), "--override", str(instead), "--python-version", python,
-            "--python-platform", "linux", "--no-annotate", "--no-header", "--quiet", "--no-python-downloads",
+            uv, "pip", "compile", str(asked), "--no-annotate", "--no-header", "--quiet", "--no-python-downloads",
+            *options,
         ]  # fmt: skip
         patience = {"UV_HTTP_TIMEOUT": "30", "UV_HTTP_CONNECT_TIMEOUT": "10", "UV_HTTP_RETRIES": "1"}
         try:
@@ -134,12 +175,26 @@ def resolved(wanted: Sequence[Requirement], overrides: Sequence[str], python: st
         except subprocess.TimeoutExpired:
             raise Unresolved("the resolver took more than 300 s") from None
     if done.returncode == 0:
-        lines = (line.partition("#")[0].strip() for line in done.stdout.splitlines())
-        return {canonicalize_name(Requirement(line).name) for line in lines if line}
+        return done.stdout
     said = done.stderr.strip()
     if "No solution found" in said and not any(sign in said for sign in ("was not found in", "network was disabled")):
         raise ValueError(said)
     raise Unresolved(said or f"uv ended with status {done.returncode}")
+
+
+def resolved(wanted: Sequence[Requirement], overrides: Sequence[str], python: str) -> set[str]:
+    """Normalised names of all packages in an installation on Linux.
+
+    Raises:
+        ValueError: with the resolver's explanation, if the packages can't be installed together.
+        Unresolved: if there is no resolver, no index answers, or it lacks a package.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        instead = Path(folder, "overrides.txt")
+        instead.write_text("\n".join(overrides), encoding="utf-8")
+        options = ("--override", str(instead), "--python-version", python, "--python-platform", "linux")
+        lines = (line.partition("#")[0].strip() for line in compiled(wanted, *options).splitlines())
+        return {canonicalize_name(Requirement(line).name) for line in lines if line}
 
 
 def problems(lock: Lock, python: str, folder: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cluster.loopback import ONE_MACHINE
 from curricula.statutes import Setting, use_law
 from rewards.judge.client import JudgeSettings
 from rewards.judge.service import JudgeService
@@ -49,11 +51,12 @@ class JudgeActor:
             self.pool = WorkerPool(reward.processes, reward.verdict_timeout_s, reward.memory_mb)
             return
         assert config.model is not None
-        url = config.base_url or self._serve(config, device)
+        key = os.environ.get(config.api_key_env) if config.base_url else secrets.token_hex()
+        url = config.base_url or self._serve(config, device, str(key))
         settings = JudgeSettings(
             base_url=url,
             model=config.model,
-            api_key=os.environ.get(config.api_key_env),
+            api_key=key,
             temperature=config.temperature,
             max_tokens=config.max_tokens,
             votes=config.votes,
@@ -91,8 +94,10 @@ class JudgeActor:
         """Requests, hit rate, errors, latency and cost since the start; empty for the statute judge."""
         return {} if self.service is None else self.service.metrics()
 
-    def _serve(self, config: JudgeConfig, device: str) -> str:
+    def _serve(self, config: JudgeConfig, device: str, key: str) -> str:
         """Start vLLM's server as a child process and wait until it answers; returns its address.
+
+        Whoever asks it needs the key: every user of this machine and every page in a browser reaches its port.
 
         Raises:
             RuntimeError: if it exits or does not answer in time.
@@ -105,7 +110,8 @@ class JudgeActor:
             *flags(server_options(config, device)),
             "--host", LOOPBACK, "--port", str(port), "--disable-log-stats", "--no-enable-log-requests",
         ]  # fmt: skip
-        environment = os.environ | named(device).vllm_environment(KV_CACHE_GB, eager=True)
+        environment = os.environ | ONE_MACHINE | named(device).vllm_environment(KV_CACHE_GB, eager=True)
+        environment["VLLM_API_KEY"] = key
         self._server = subprocess.Popen(command, env=environment, start_new_session=True)
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # without the environment's proxies
         deadline = time.monotonic() + config.start_timeout_s

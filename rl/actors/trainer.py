@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rl.actors.process_group import free_port, join
 from rl.config.algorithm import AlgorithmConfig
 from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import OptimConfig
@@ -79,13 +80,10 @@ class TrainerActor:
 
     def rendezvous(self) -> tuple[str, int]:
         """Address of this rank's machine and a free port on it, for the process group."""
-        import socket
-
         import ray
 
-        with socket.socket() as probe:
-            probe.bind(("", 0))
-            return ray.util.get_node_ip_address(), probe.getsockname()[1]
+        address = ray.util.get_node_ip_address()
+        return address, free_port(address)
 
     def setup(self, address: str, port: int) -> float:
         """Join the process group and build the engine; returns seconds."""
@@ -103,7 +101,7 @@ class TrainerActor:
         torch.set_num_threads(spec.trainer.threads)
         torch.manual_seed(spec.seed)
         backend = named(spec.device).process_group
-        torch.distributed.init_process_group(backend, rank=spec.rank, world_size=spec.trainer.world_size)
+        join(backend, spec.rank, spec.trainer.world_size, address, port)
         from rl.engines.fsdp import build
 
         self.engine = build(spec.model, spec.path, spec.trainer, spec.device)

@@ -34,6 +34,7 @@ ELSEWHERE = {
     "tools.judge_agreement": "tests/tools/test_tools.py",
     "tools.floors": "tests/test_floors.py",
     "tools.locks": "tests/tools/test_locks.py",
+    "tools.lock_hashes": "tests/tools/test_lock_hashes.py",
     "tools.reference": "tests/docs/test_pages.py",
     "tools.replay": "tests/e2e/test_runs.py",
     "tools.retrieval": "tests/rl/retrieval/test_retrieval.py",

@@ -13,6 +13,7 @@ import pytest
 from rl.records.rollouts import read_rows
 from tests.e2e.catalogue import hold_to_catalogue
 from tests.e2e.runs import ROOT, actor_pids, fail, finish, kill, left_over, metrics, start, wait_for
+from tests.sockets import listening, open_to_others
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +150,9 @@ def test_asynchronous_sampling_trains_on_every_group_once_across_kills(tmp_path)
     asynchronous = ("rollout.overlap=async", "rollout.max_staleness=2")
     process = start(tmp_path / "run", *asynchronous)
     wait_for(tmp_path / "run", "grpo", 2, process)
+    actors = [pid for name in ("Trainer", "Rollout", "Reward") for pid in actor_pids(f"{name}Actor", process.pid)]
+    assert len(actors) >= 3 and set(actors) <= {one.pid for one in listening(process.pid)}
+    assert not open_to_others(process.pid), "every socket of a local run is on loopback"
     kill(process.pid)
     process.wait()
     process = start(tmp_path / "run", *asynchronous)

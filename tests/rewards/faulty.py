@@ -86,9 +86,8 @@ class FaultyProxy:
 
     def pass_on(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
         """The answer of the server behind."""
-        request = urllib.request.Request(
-            self.upstream.removesuffix("/v1") + handler.path, body, {"Content-Type": "application/json"}
-        )
+        kept = {name: handler.headers[name] for name in ("Content-Type", "Authorization")}
+        request = urllib.request.Request(self.upstream.removesuffix("/v1") + handler.path, body, kept)
         with urllib.request.urlopen(request, timeout=60) as found:
             self._send(handler, found.read())
 

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,10 @@ from rewards.judge.prompts import official, points_schema, question, speaks_to_j
 from rewards.judge.service import JudgeService
 from rewards.verdict import Sample
 from tests.rewards.faulty import FaultyProxy
+from tests.sockets import command_lines, family, listening, open_to_others
 
+KEY = {}
+"""``api_key`` of the judge that is served."""
 FAULTS = ["429", "500", "hang", "drip", "garbage", "prose", "cut"]
 
 
@@ -28,6 +32,7 @@ def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("judge")
     model = str(ensure_nano(NanoConfig(layers=1), 0, 4096, folder))
     actor = JudgeActor(JudgeConfig(kind="llm", model=model, max_model_len=4096), RewardConfig(), None, "cpu")
+    KEY["api_key"] = actor.service.settings.api_key
     yield actor.service.settings.base_url, model
     actor.close()
 
@@ -39,7 +44,7 @@ def sample(number=0):
 
 
 def service(address, model, cache=None, **changes):
-    settings = {"timeout_s": 20.0, "backoff_s": 0.02, "retries": 6, "guided": "choice"} | changes
+    settings = {"timeout_s": 20.0, "backoff_s": 0.02, "retries": 6, "guided": "choice", **KEY} | changes
     extra = {key: settings.pop(key) for key in ("language", "fallback", "batch_timeout_s") if key in settings}
     return JudgeService(JudgeSettings(address, model, **settings), cache, **extra)
 
@@ -91,7 +96,16 @@ def test_a_dead_server_and_a_wrong_model_are_reported_at_once(served):
     assert "HTTP 404" in found[0].error and judge.counts["requests"] == 1, "a retry can't fix it"
 
 
-def test_a_run_asks_for_its_judge_before_anything_starts(served):
+def test_only_its_own_actor_reaches_the_judge(served):
+    others = service(*served, api_key="another")
+    assert "HTTP 401" in others.verdicts("legal_validity", [sample()])[0].error
+    assert len(KEY["api_key"]) == 64 and not [line for line in command_lines(os.getpid()) if KEY["api_key"] in line]
+    server = next(one.pid for one in family(os.getpid()) if "vllm.entrypoints.openai.api_server" in one.cmdline())
+    assert f":{listening(server)[0].port}/" in served[0] and not open_to_others(server)
+
+
+def test_a_run_asks_for_its_judge_before_anything_starts(served, monkeypatch):
+    monkeypatch.setenv("JUDGE_API_KEY", KEY["api_key"])
     from rl.config.compose import load
     from rl.errors import UserError
     from rl.preflight import require_judge

@@ -1,4 +1,4 @@
-"""The page: four tabs, and the application that serves them only to its own machine."""
+"""The page: four tabs, and the application that serves them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 import gradio as gr
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rl.evaluation.web import evaluations, review, side_by_side, single_answers
+from rl.evaluation.web.guard import Guarded
 from rl.evaluation.web.jobs import Jobs
 from rl.evaluation.web.page_settings import PageSettings
 from rl.evaluation.web.run_folders import find_runs
@@ -23,34 +23,6 @@ TITLE = "Themis: evaluations"
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 FONTS = ["system-ui", "Segoe UI", "Noto Sans", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "sans-serif"]
 MONO = ["ui-monospace", "DejaVu Sans Mono", "Noto Sans Mono CJK SC", "monospace"]
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
-    "form-action 'self'; frame-ancestors 'none'"
-)
-"""The page loads nothing from, and sends nothing to, any other address, whatever an answer holds."""
-HEADERS = (
-    (b"content-security-policy", POLICY.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-)
-
-
-class Guarded:
-    """An application whose answers carry :data:`HEADERS`."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
-
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *HEADERS]
-            await send(message)
-
-        await self.app(scope, receive, guarded)
 
 
 def blocks(settings: PageSettings, jobs: Jobs) -> gr.Blocks:
@@ -80,12 +52,12 @@ def _refresh(events: list[Any], names: Callable[[], list[str]], fields: list[Any
     gr.on(events, again, None, fields, api_name=False, show_progress="hidden")
 
 
-def application(settings: PageSettings, jobs: Jobs, host: str, port: int) -> FastAPI:
-    """The page as an ASGI application. On a loopback host, requests for another host name are refused, so that no web
-    page can reach it through a name that resolves to this machine."""
+def application(settings: PageSettings, jobs: Jobs, host: str, port: int, token: str) -> FastAPI:
+    """The page as an ASGI application, for those who have the token. On a loopback host, requests for another host name
+    are refused, so that no web page can reach it through a name that resolves to this machine."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
-    app.add_middleware(Guarded)
+    app.add_middleware(Guarded, token=token, port=port)
     if host in LOOPBACK:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
     theme = gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=FONTS, font_mono=MONO)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Sequence
@@ -65,10 +66,11 @@ def _serve(settings: PageSettings, host: str, port: int) -> None:
 
     jobs = Jobs(settings.runs)
     port = listening.getsockname()[1]
-    app = application(settings, jobs, host, port)
-    print(f"http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+    token = secrets.token_urlsafe(32)
+    app = application(settings, jobs, host, port, token)
+    print(f"http://{f'[{host}]' if ':' in host else host}:{port}/?token={token}", flush=True)
     if host not in LOOPBACK:
-        print(f"{host} is open to others: put a proxy with a login before it", file=sys.stderr, flush=True)
+        print(f"{host} is open to others: put a proxy with HTTPS and a login before it", file=sys.stderr, flush=True)
     try:
         uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
     except KeyboardInterrupt:

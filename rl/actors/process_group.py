@@ -1,0 +1,53 @@
+"""The process group of trainer ranks, which listens on one address alone."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import ray
+
+
+def join(backend: str, rank: int, world_size: int, address: str, port: int) -> None:
+    """Join the group whose rank 0 is at ``address``.
+
+    torch by itself lets rank 0's store listen on all interfaces, and gloo picks one by the host's name, which may be of
+    none. Here the store listens on ``address``, and gloo on the interface of this machine that Ray uses.
+    """
+    from torch.distributed import TCPStore, init_process_group
+    from torch.distributed.constants import default_pg_timeout
+
+    name = interface(address) or interface(ray.util.get_node_ip_address())
+    if name:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+    listening = None
+    if rank == 0:
+        listening = socket.create_server((_own(address), port), family=_family(address)).detach()
+    store = TCPStore(
+        address, port, world_size, is_master=rank == 0, timeout=default_pg_timeout, master_listen_fd=listening
+    )
+    init_process_group(backend, store=store, rank=rank, world_size=world_size)
+
+
+def interface(address: str) -> str | None:
+    """The network interface of this machine that has an IP address; None if none has."""
+    import psutil
+
+    found = psutil.net_if_addrs().items()
+    return next((name for name, places in found if any(place.address == address for place in places)), None)
+
+
+def free_port(address: str) -> int:
+    """A port that is free on an address of this machine."""
+    with socket.socket(_family(address)) as probe:
+        probe.bind((_own(address), 0))
+        return int(probe.getsockname()[1])
+
+
+def _own(address: str) -> str:
+    """What to listen on to be reached at an address; empty, which is all, if it is translated before this machine."""
+    return address if interface(address) else ""
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
