@@ -40,7 +40,7 @@ _CONTROL = regex.compile(
     r"|\[(?=\|[^\s\[\]]{1,64}\|\]|control_\d|e~\[)"  # [|user|] [control_8] [e~[
     r"|\](?=~!?b[\[\]])"  # ]~b] ]~!b[
     r"|>(?=>[A-Z]{3,20}<<)"  # >>QUESTION<<
-    r"|(?<!<)/(?=(?:no_?)?think\b)"  # /no_think, which switches the thinking of some models on or off
+    r"|/(?=no_?think(?![A-Za-z_]))|(?<!<)/(?=think(?![A-Za-z_>]))"  # /no_think, which switches the thinking of some models on or off
 )
 """The first character of what has the shape of a control token's text in one of the known model families. The tags that
 a completion is asked to write are left alone: they open no turn."""
