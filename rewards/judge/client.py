@@ -166,10 +166,10 @@ class Client:
             self.counts["completion_tokens"] += found.usage.completion_tokens
         if not found.choices:
             raise ValueError("the server sent no choice")
-        return found.choices[0].message.content or ""
+        return self._shown(found.choices[0].message.content or "")
 
-    def _shown(self, error: object) -> str:
-        return without_secrets(str(error), self.settings.api_key)
+    def _shown(self, said: object) -> str:
+        return without_secrets(str(said), self.settings.api_key)
 
     def _pause(self, attempt: int, problem: str) -> float:
         asked = regex.search(r"\(retry-after ([\d.]+)\)$", problem)

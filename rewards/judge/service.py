@@ -78,9 +78,7 @@ class JudgeService:
         schema = points_schema(name)
         tainted = [speaks_to_judge(sample.completion) for sample in samples]
         asked = [
-            []
-            if bad
-            else [self._question(question(name, sample, self.language), schema, vote) for vote in self._votes]
+            [] if bad else [self._question(question(name, sample, self.language), schema, vote) for vote in self._votes]
             for sample, bad in zip(samples, tainted, strict=True)
         ]
         answers = self._answers([q for some in asked for q in some])

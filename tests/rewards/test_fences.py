@@ -104,19 +104,7 @@ def test_a_token_that_a_text_holds_is_not_taken(drawn, text):
 
 # --- control tokens -------------------------------------------------------------------------------------------------
 
-MARKERS = """
-<|im_start|> <|im_end|> <|endoftext|> <|im_sep|> <|im_user|> <|im_middle|> <|system|> <|user|> <|assistant|> <|end|>
-<|observation|> <|begin_of_text|> <|end_of_text|> <|start_header_id|> <|end_header_id|> <|eot_id|> <|eom_id|>
-<|python_tag|> <|header_start|> <|eot|> <|channel|> <|message|> <|return|> <|START_OF_TURN_TOKEN|> <|USER_TOKEN|>
-<|start_of_role|> <|end_of_role|> <|Human|> <|separator|> <|role_end|> <|turn> <turn|> <|fim_prefix|> <|vision_start|>
-<s> </s> <unk> <pad> <mask> <bos> <eos> <BOS_TOKEN> <EOS_TOKEN> <start_of_turn> <end_of_turn> <start_of_image>
-<unused12> <extra_id_0> <reserved_106> <SPECIAL_12> <TOKENS_UNUSED_3> <sop> <eop> <eoh> <eoa> <_user> <_bot> <_end>
-<用户> <AI> <seed:bos> <seed:think> <mask:0> <beginning_of_sentence> <tool_call> </tool_call> <tool_response> <role>
-<｜begin▁of▁sentence｜> <｜User｜> <｜Assistant｜> <｜tool▁calls▁begin｜> <｜hy_User｜> <｜end▁of▁sentence｜>
-[INST] [/INST] [SYSTEM_PROMPT] [/SYSTEM_PROMPT] [AVAILABLE_TOOLS] [TOOL_CALLS] [TOOL_RESULTS] [IMG] [THINK] [gMASK]
-[sMASK] [MASK] [CLS] [SEP] [PAD] [UNK] [BOS] [EOS] [EOT] [USER] [BOT] [UNUSED_TOKEN_146] [control_8] [|system|]
-[|endofturn|] ]~b] ]~!b[ [e~[ >>QUESTION<< /no_think /nothink
-""".split()
+MARKERS = ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|im_sep|>", "<|im_user|>", "<|im_middle|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|observation|>", "<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|eom_id|>", "<|python_tag|>", "<|header_start|>", "<|eot|>", "<|channel|>", "<|message|>", "<|return|>", "<|START_OF_TURN_TOKEN|>", "<|USER_TOKEN|>", "<|start_of_role|>", "<|end_of_role|>", "<|Human|>", "<|separator|>", "<|role_end|>", "<|turn>", "<turn|>", "<|fim_prefix|>", "<|vision_start|>", "<s>", "</s>", "<unk>", "<pad>", "<mask>", "<bos>", "<eos>", "<BOS_TOKEN>", "<EOS_TOKEN>", "<start_of_turn>", "<end_of_turn>", "<start_of_image>", "<unused12>", "<extra_id_0>", "<reserved_106>", "<SPECIAL_12>", "<TOKENS_UNUSED_3>", "<sop>", "<eop>", "<eoh>", "<eoa>", "<_user>", "<_bot>", "<_end>", "<用户>", "<AI>", "<seed:bos>", "<seed:think>", "<mask:0>", "<beginning_of_sentence>", "<tool_call>", "</tool_call>", "<tool_response>", "<role>", "<｜begin▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", "<｜tool▁calls▁begin｜>", "<｜hy_User｜>", "<｜end▁of▁sentence｜>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[AVAILABLE_TOOLS]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[IMG]", "[THINK]", "[gMASK]", "[sMASK]", "[MASK]", "[CLS]", "[SEP]", "[PAD]", "[UNK]", "[BOS]", "[EOS]", "[EOT]", "[USER]", "[BOT]", "[UNUSED_TOKEN_146]", "[control_8]", "[|system|]", "[|endofturn|]", "]~b]", "]~!b[", "[e~[", ">>QUESTION<<", "/no_think", "/nothink"]
 
 
 @pytest.mark.parametrize("marker", [*MARKERS, "<|fim prefix|>", "<<SYS>>", "<</SYS>>"])
@@ -152,7 +140,9 @@ def tokenizers(models, tmp_path_factory):
 
 def encoded(tokenizer, text):
     """The control tokens of a conversation of one message, as a server that knows nothing of ours encodes it."""
-    chat = tokenizer.apply_chat_template([{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True)
+    chat = tokenizer.apply_chat_template(
+        [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+    )
     tags = ("<think>", "</think>", "<answer>", "</answer>")
     control = {token for token, added in tokenizer.added_tokens_decoder.items() if added.content not in tags}
     return chat, [token for token in tokenizer.encode(chat, add_special_tokens=False) if token in control]
@@ -236,6 +226,8 @@ def test_a_template_with_other_slots_is_one_sentence(tmp_path, monkeypatch, body
 
 def test_every_slot_of_a_template_of_one_s_own_is_fenced(tmp_path, monkeypatch):
     monkeypatch.setattr("rewards.judge.prompts.FOLDER", tmp_path)
-    (tmp_path / "own.zh.txt").write_text("version: 1\n评：$completion。题：${question}；再看 $completion", encoding="utf-8")
+    (tmp_path / "own.zh.txt").write_text(
+        "version: 1\n评：$completion。题：${question}；再看 $completion", encoding="utf-8"
+    )
     prompt = question("own", Sample("问", "答", ""), "zh").text()
     assert parts(prompt)[1] == ["答", "问", "答"]
