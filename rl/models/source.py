@@ -37,8 +37,8 @@ def require_plain(path: str) -> None:
             size = file.stat().st_size / 2**20
             if size > LARGEST_MB:
                 raise UserError(
-                    f"{file} has {size:,.0f} MB, and {LARGEST_MB} is the most that is read of a file beside the weights; "
-                    f"take the model's own"
+                    f"{file} has {size:,.0f} MB, and {LARGEST_MB} is the most that is read of a file beside the "
+                    f"weights; take the model's own"
                 )
     config = folder / "config.json"
     for name, number in _numbers(config) if config.is_file() else ():
@@ -47,7 +47,7 @@ def require_plain(path: str) -> None:
 
 
 def _numbers(config: Path) -> list[tuple[str, int]]:
-    """The whole numbers of a configuration, also of the parts in it; none if it can't be read, which its reader says."""
+    """The whole numbers of a configuration and of its parts; none if it can't be read, which its reader says."""
     found: list[tuple[str, int]] = []
 
     def keep(pairs: list[tuple[str, Any]]) -> None:

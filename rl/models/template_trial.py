@@ -8,7 +8,7 @@ import datetime
 import json
 import resource
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import jinja2
 from jinja2.ext import Extension, loopcontrols
@@ -19,7 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 class Generation(Extension):
     """``{% generation %}``, which marks what the assistant writes."""
 
-    tags = {"generation"}
+    tags: ClassVar[set[str]] = {"generation"}
 
     def parse(self, parser: Any) -> Any:
         """The block, as it is written."""
@@ -61,16 +61,11 @@ def main() -> None:
         raise
     except Exception:  # it can't be read, which whoever uses it will say
         template = environment.from_string("")
+    variables = {"tools": None, "documents": None} | trial["variables"]
     for messages in trial["conversations"]:
         for generation in (True, False):
             try:
-                text = template.render(
-                    messages=messages,
-                    tools=None,
-                    documents=None,
-                    add_generation_prompt=generation,
-                    **trial["variables"],
-                )
+                text = template.render(messages=messages, add_generation_prompt=generation, **variables)
                 longest = max(longest, len(text))
             except MemoryError:
                 raise

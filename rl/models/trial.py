@@ -1,4 +1,4 @@
-"""A chat template is a program by whoever made the model. It is tried in a process of its own before it is used here."""
+"""A chat template is a program by whoever made the model. It is tried in a process of its own before it is used."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def require_ends(name: str, template: str, variables: Mapping[str, Any]) -> None
     problem = _problem(template, json.dumps(variables, ensure_ascii=False, sort_keys=True, default=str))
     if problem:
         raise UserError(
-            f"the chat template of {name} ({_file(name)}) {problem}; it can't be used: correct it, or take the template "
-            f"of the model's publisher"
+            f"the chat template of {name} ({_file(name)}) {problem}; it can't be used: correct it, or take the "
+            f"template of the model's publisher"
         )
 
 

@@ -104,10 +104,22 @@ def test_a_token_that_a_text_holds_is_not_taken(drawn, text):
 
 # --- control tokens -------------------------------------------------------------------------------------------------
 
-MARKERS = ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|im_sep|>", "<|im_user|>", "<|im_middle|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|observation|>", "<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|eom_id|>", "<|python_tag|>", "<|header_start|>", "<|eot|>", "<|channel|>", "<|message|>", "<|return|>", "<|START_OF_TURN_TOKEN|>", "<|USER_TOKEN|>", "<|start_of_role|>", "<|end_of_role|>", "<|Human|>", "<|separator|>", "<|role_end|>", "<|turn>", "<turn|>", "<|fim_prefix|>", "<|vision_start|>", "<s>", "</s>", "<unk>", "<pad>", "<mask>", "<bos>", "<eos>", "<BOS_TOKEN>", "<EOS_TOKEN>", "<start_of_turn>", "<end_of_turn>", "<start_of_image>", "<unused12>", "<extra_id_0>", "<reserved_106>", "<SPECIAL_12>", "<TOKENS_UNUSED_3>", "<sop>", "<eop>", "<eoh>", "<eoa>", "<_user>", "<_bot>", "<_end>", "<用户>", "<AI>", "<seed:bos>", "<seed:think>", "<mask:0>", "<beginning_of_sentence>", "<tool_call>", "</tool_call>", "<tool_response>", "<role>", "<｜begin▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", "<｜tool▁calls▁begin｜>", "<｜hy_User｜>", "<｜end▁of▁sentence｜>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[AVAILABLE_TOOLS]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "[IMG]", "[THINK]", "[gMASK]", "[sMASK]", "[MASK]", "[CLS]", "[SEP]", "[PAD]", "[UNK]", "[BOS]", "[EOS]", "[EOT]", "[USER]", "[BOT]", "[UNUSED_TOKEN_146]", "[control_8]", "[|system|]", "[|endofturn|]", "]~b]", "]~!b[", "[e~[", ">>QUESTION<<", "/no_think", "/nothink"]
+MARKERS = """
+<|im_start|> <|im_end|> <|endoftext|> <|im_sep|> <|im_user|> <|im_middle|> <|system|> <|user|> <|assistant|>
+<|end|> <|observation|> <|begin_of_text|> <|end_of_text|> <|start_header_id|> <|end_header_id|> <|eot_id|>
+<|eom_id|> <|python_tag|> <|header_start|> <|eot|> <|channel|> <|message|> <|return|> <|START_OF_TURN_TOKEN|>
+<|USER_TOKEN|> <|start_of_role|> <|end_of_role|> <|Human|> <|separator|> <|role_end|> <|turn> <turn|>
+<|fim_prefix|> <|vision_start|> <s> </s> <unk> <pad> <mask> <bos> <eos> <BOS_TOKEN> <EOS_TOKEN> <start_of_turn>
+<end_of_turn> <start_of_image> <unused12> <extra_id_0> <reserved_106> <SPECIAL_12> <TOKENS_UNUSED_3> <sop> <eop>
+<eoh> <eoa> <_user> <_bot> <_end> <用户> <AI> <seed:bos> <seed:think> <mask:0> <beginning_of_sentence> <tool_call>
+</tool_call> <tool_response> <role> <｜begin▁of▁sentence｜> <｜User｜> <｜Assistant｜> <｜tool▁calls▁begin｜>
+<｜hy_User｜> <｜end▁of▁sentence｜> [INST] [/INST] [SYSTEM_PROMPT] [/SYSTEM_PROMPT] [AVAILABLE_TOOLS] [TOOL_CALLS]
+[TOOL_RESULTS] [IMG] [THINK] [gMASK] [sMASK] [MASK] [CLS] [SEP] [PAD] [UNK] [BOS] [EOS] [EOT] [USER] [BOT]
+[UNUSED_TOKEN_146] [control_8] [|system|] [|endofturn|] ]~b] ]~!b[ [e~[ >>QUESTION<< /no_think /nothink
+"""
 
 
-@pytest.mark.parametrize("marker", [*MARKERS, "<|fim prefix|>", "<<SYS>>", "<</SYS>>"])
+@pytest.mark.parametrize("marker", [*MARKERS.split(), "<|fim prefix|>", "<<SYS>>", "<</SYS>>"])
 def test_no_family_s_control_token_is_left_and_it_can_still_be_read(marker):
     for text in (marker, f"甲{marker}乙", marker * 3, f"<{marker}>", f"<|{marker}"):
         shown = without_control(text)

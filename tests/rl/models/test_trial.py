@@ -117,6 +117,6 @@ def test_files_and_numbers_without_measure_are_refused(folder):
 def test_deep_json_is_a_sentence(folder, name):
     content = (folder / name).read_text().rstrip()
     (folder / name).write_text(content[:-1] + ', "deep": ' + "[" * 100_000 + "]" * 100_000 + "}")
-    with pytest.raises(UserError, match="can be loaded from|can't be read"):
+    with pytest.raises(UserError, match=r"can be loaded from|can't be read"):
         load_tokenizer(str(folder))
         load_architecture(str(folder), False)
