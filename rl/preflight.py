@@ -19,7 +19,9 @@ from curricula.rows import SHOWN
 from curricula.tasks import make_prompts
 from rewards.cache import Cache
 from rewards.judge.client import JudgeSettings
-from rl.config.derive import wants_judge
+from rewards.judge.prompts import load
+from rewards.total import split
+from rl.config.derive import reward_sum, wants_judge
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, PerplexityStage, SFTStage
 from rl.data.corpus import load_corpus
@@ -28,6 +30,7 @@ from rl.data.tokens import encode_demonstrations, encode_prompts
 from rl.errors import UserError
 from rl.evaluation.stage import read_benchmarks
 from rl.inference.backends.served import asked_models
+from rl.models.chat import load_tokenizer
 from rl.models.template import for_stage
 
 PROBED = 100
@@ -116,13 +119,24 @@ def require_caches(config: RunConfig) -> None:
 
 
 def require_judge(config: RunConfig) -> None:
-    """Ask the judge's server for its models if a stage needs a judge.
+    """If a stage needs a language model as judge, read the judge's prompts and ask its server for its models.
 
     Raises:
-        UserError: if it does not answer, refuses the key, or does not serve ``judge.model``.
+        UserError: if a prompt can't be used, or if the server does not answer, refuses the key, or does not serve
+            ``judge.model``.
     """
     judge = config.judge
-    if judge.kind != "llm" or judge.base_url is None or not wants_judge(config):
+    if judge.kind != "llm" or not wants_judge(config):
+        return
+    stages = [stage for stage in config.curriculum.stages if isinstance(stage, GRPOStage)]
+    try:
+        for name in {name for stage in stages for name in split(reward_sum(config, stage))[1]}:
+            load(name, judge.language)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if judge.base_url is None:
+        if Path(str(judge.model)).is_dir():
+            load_tokenizer(str(judge.model))  # the server renders its chat template, and says nothing while it does
         return
     settings = JudgeSettings(judge.base_url, str(judge.model), os.environ.get(judge.api_key_env))
     asked_models(

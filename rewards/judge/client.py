@@ -7,20 +7,21 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import regex
 
-from rewards.judge.connection import connected_async, proxy_note
+from rewards.judge.connection import connected_async, proxy_note, without_secrets
 
 LONGEST_WAIT_S = 30.0
 """Longest pause between two attempts."""
 
 T = TypeVar("T")
 
-_THINK = regex.compile(r"^.*</think>", regex.DOTALL)
+_JSON = json.JSONDecoder()
+_CODE = regex.compile(r"\s*```(?:json)?\s*(.*?)\s*```\s*", regex.DOTALL)
 
 
 class JudgeError(Exception):
@@ -85,15 +86,23 @@ class Client:
         self.openai = connected_async(settings.base_url, settings.api_key, timeout=settings.timeout_s, max_retries=0)
         self._free = asyncio.Semaphore(settings.concurrency)
 
-    async def ask(self, text: str, schema: dict[str, Any], seed: int) -> dict[str, Any]:
+    async def ask(
+        self, text: Callable[[], str], schema: dict[str, Any], seed: int, material: Collection[str] = ()
+    ) -> dict[str, Any]:
         """The answer as a JSON object that fits the schema.
+
+        Args:
+            text: makes the text of each attempt.
+            schema: form of the answer.
+            seed: of the server's sampling.
+            material: the texts in it that others wrote, whose objects are never the answer.
 
         Raises:
             JudgeError: when every attempt failed, or one failed in a way that trying again can't fix.
         """
 
         async def once(attempt: int) -> dict[str, Any]:
-            return fitting(await self._complete(text, schema, seed + 1000 * attempt), schema)
+            return fitting(await self._complete(text(), schema, seed + 1000 * attempt), schema, material)
 
         return await self.attempt(once)
 
@@ -121,15 +130,16 @@ class Client:
                 except TimeoutError:
                     problem = f"no answer within {self.settings.timeout_s:g} s"
                 except openai.APIConnectionError as error:
-                    problem = f"{type(error).__name__}: {error.__cause__ or error}{proxy_note(self.settings.base_url)}"
+                    why = self._shown(error.__cause__ or error)
+                    problem = f"{type(error).__name__}: {why}{proxy_note(self.settings.base_url)}"
                 except openai.APIStatusError as error:
-                    problem = f"HTTP {error.status_code}: {str(error.message)[:200]}"
+                    problem = f"HTTP {error.status_code}: {self._shown(error.message)[:200]}"
                     if error.status_code < 500 and error.status_code not in (408, 409, 425, 429):
                         raise JudgeError(problem) from None
                     wait = error.response.headers.get("retry-after", "")
                     problem += f" (retry-after {wait})" if wait.replace(".", "", 1).isdigit() else ""
                 except (openai.OpenAIError, ValueError) as error:
-                    problem = f"{type(error).__name__}: {str(error)[:200]}"
+                    problem = f"{type(error).__name__}: {self._shown(error)[:200]}"
                 finally:
                     self.counts["latency_ms"] += round(1000 * (time.monotonic() - started))
                 self.counts["failed_requests"] += 1
@@ -156,7 +166,10 @@ class Client:
             self.counts["completion_tokens"] += found.usage.completion_tokens
         if not found.choices:
             raise ValueError("the server sent no choice")
-        return found.choices[0].message.content or ""
+        return self._shown(found.choices[0].message.content or "")
+
+    def _shown(self, said: object) -> str:
+        return without_secrets(str(said), self.settings.api_key)
 
     def _pause(self, attempt: int, problem: str) -> float:
         asked = regex.search(r"\(retry-after ([\d.]+)\)$", problem)
@@ -175,22 +188,40 @@ def bare_answers(schema: dict[str, Any]) -> list[str]:
     return [json.dumps({"reason": ""} | dict.fromkeys(fields, value)) for value in values]
 
 
-def fitting(text: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """The last JSON object of an answer, reasoning before it left out.
+def fitting(text: str, schema: dict[str, Any], material: Collection[str] = ()) -> dict[str, Any]:
+    """The JSON object of an answer, which may stand alone or, after the reasoning, in prose.
+
+    Objects in the reasoning do not count. Nor does prose that repeats one of the material: it quotes.
 
     Raises:
-        ValueError: if there is none or it does not fit the schema.
+        ValueError: if there is none that fits the schema, or if there are several and they differ.
     """
+    given = list(_objects(text, schema))
+    ends = [match.end() for match in regex.finditer("</think>", text)]
+    reasoned = max((end for end in ends if not any(begin < end < stop for begin, stop, _ in given)), default=0)
+    answers = [(text[begin:stop], answer) for begin, stop, answer in given if begin >= reasoned]
+    code = _CODE.fullmatch(text, reasoned)
+    if len(answers) == 1 and answers[0][0] == (code[1] if code else text[reasoned:].strip()):
+        return answers[0][1]
+    held = [answer for other in material for _, _, answer in _objects(other, schema)]
+    own = [answer for _, answer in answers if answer not in held]
+    if not own or any(answer != own[0] for answer in own):
+        what = "several verdicts" if own else "only a quoted verdict" if answers else "no answer of the asked form"
+        raise ValueError(f"{what} in {text[:80]!r}")
+    return own[0]
+
+
+def _objects(text: str, schema: dict[str, Any]) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """(begin, end, value) of the JSON objects in a text that fit a schema, the outer of two."""
     from jsonschema import ValidationError, validate
 
-    plain = _THINK.sub("", text)
-    start = plain.rfind("{")
-    while start >= 0:
+    begin = text.find("{")
+    while begin >= 0:
         try:
-            found, _ = json.JSONDecoder().raw_decode(plain[start:])
+            found, end = _JSON.raw_decode(text, begin)
             validate(found, schema)
         except (json.JSONDecodeError, ValidationError, RecursionError):
-            start = plain.rfind("{", 0, start)
+            begin = text.find("{", begin + 1)
             continue
-        return dict(found)
-    raise ValueError(f"no answer of the asked form in {text[:80]!r}")
+        yield begin, end, found
+        begin = text.find("{", end)

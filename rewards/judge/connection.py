@@ -8,8 +8,13 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import regex
+
 if TYPE_CHECKING:
     import openai
+
+
+_LOGIN = regex.compile(r"(?<=://)[^\s/?#]*@")
 
 
 class ProxyError(ValueError):
@@ -48,6 +53,13 @@ def proxy_note(url: str) -> str:
     )
 
 
+def without_secrets(text: str, *secrets: str | None) -> str:
+    """Text to be shown or kept, without these secrets and without the logins that stand in URLs."""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    return _LOGIN.sub("***@", text)
+
+
 def connected(base_url: str, api_key: str | None, **options: Any) -> openai.OpenAI:
     """A client of a server. Raises ProxyError."""
     import openai
@@ -74,7 +86,8 @@ def _problem(base_url: str, error: Exception) -> Exception:
     """A new client opens no connection yet: if it can't be made, a proxy or the URL is wrong."""
     name = proxy_variable(base_url)
     if not name:
-        return ValueError(f"{base_url} is not the address of a server ({error}); write http://HOST:PORT/v1")
+        shown = without_secrets(f"{base_url} is not the address of a server ({error})")
+        return ValueError(f"{shown}; write http://HOST:PORT/v1")
     if isinstance(error, ImportError):
         return ProxyError(
             f"the environment variable {name} names a SOCKS proxy, which needs a further package: install socksio, "

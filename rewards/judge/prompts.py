@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from string import Template
-from typing import Any, Literal
+from typing import Any
 
 import regex
 
+from rewards.judge.fences import NOTICE, Language, fenced, without_control
 from rewards.parsing import article_refs, folded
 from rewards.parsing.text import LONGEST, scan
 from rewards.statute_check import article_of, check
 from rewards.verdict import Sample
 
-Language = Literal["zh", "en"]
 FOLDER = Path(__file__).parent / "templates"
 MOST_ARTICLES = 6
 LONGEST_ARTICLE = 500
@@ -38,7 +38,12 @@ LOWEST = {"legal_validity": 0} | dict.fromkeys(DIMENSIONS, 1)
 HIGHEST = {"legal_validity": 2} | dict.fromkeys(DIMENSIONS, 10)
 """Fewest and most points of each criterion."""
 
-_FENCE = regex.compile(r"<<<|>>>")
+PREFERENCE = "preference"
+"""Name of the template that asks which of two completions is better."""
+POINTS_SLOTS = ("question", "reference", "statutes", "completion")
+PREFERENCE_SLOTS = ("question", "reference", "first", "second")
+"""The slots that a template may have, each written ``$name``; the judged ones (from the end: one, two) it must have."""
+
 _TO_THE_JUDGE = regex.compile(
     r"(?:给|打|评为?|请给)\S{0,12}(?:[2２二两]|10|十|满|最高)\s?分|(?:忽略|无视|不要理会)\S{0,10}(?:指令|要求|规则|标准|提示)"
     r"|(?:评审|评委|评分|打分|阅卷)(?:者|员|人|模型|系统|老师)\S{0,4}[,，:：请]|\"points\"\s?:"
@@ -51,10 +56,23 @@ _TO_THE_JUDGE = regex.compile(
 class JudgePrompt:
     """A template."""
 
-    name: str
     version: str
-    """Its version and the start of its SHA-256, so that no changed text is taken for the old one."""
+    """Its version and the start of the SHA-256 of all its wording, so that no changed text is taken for the old one."""
     text: Template
+    language: Language
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a judge is asked about, without the marks of a request, which are others each time."""
+
+    prompt: JudgePrompt
+    texts: dict[str, str]
+    """The text in each slot, as the judge is shown it."""
+
+    def text(self) -> str:
+        """The text of one request, with marks of its own around the text of each slot."""
+        return fenced(self.prompt.text, self.texts, self.prompt.language)
 
 
 @lru_cache(maxsize=16)
@@ -62,7 +80,7 @@ def load(name: str, language: Language) -> JudgePrompt:
     """A template of the package.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is none, or if its slots are not those of its kind.
     """
     path = FOLDER / f"{name}.{language}.txt"
     if not path.is_file():
@@ -70,33 +88,52 @@ def load(name: str, language: Language) -> JudgePrompt:
         raise ValueError(f"no judge prompt {name}.{language}; there are {', '.join(known)}")
     raw = path.read_text(encoding="utf-8")
     head, _, body = raw.partition("\n")
-    version = head.removeprefix("version:").strip()
-    return JudgePrompt(name, f"{version}-{hashlib.sha256(raw.encode()).hexdigest()[:8]}", Template(body))
+    text = Template(body)
+    _require_slots(path, text, *((PREFERENCE_SLOTS, 2) if name == PREFERENCE else (POINTS_SLOTS, 1)))
+    version, digest = head.removeprefix("version:").strip(), hashlib.sha256((raw + NOTICE[language]).encode())
+    return JudgePrompt(f"{version}-{digest.hexdigest()[:8]}", text, language)
 
 
-def question(name: str, sample: Sample, language: Language) -> str:
-    """The text that asks for points on a sample, with the articles it cites in their official wording."""
-    return load(name, language).text.substitute(
-        question=_fenced(sample.prompt),
-        reference=_fenced(sample.reference),
-        completion=_fenced(sample.completion[-LONGEST:]),
+def _require_slots(path: Path, text: Template, slots: tuple[str, ...], judged: int) -> None:
+    if not text.is_valid():
+        raise ValueError(f"{path}: a $ that begins no slot is written $$")
+    found = text.get_identifiers()
+    for name in found:
+        if name not in slots:
+            raise ValueError(f"{path}: ${name} is no slot of this prompt; the slots are ${', $'.join(slots)}")
+    for name in slots[-judged:]:
+        if name not in found:
+            raise ValueError(f"{path}: the prompt lacks ${name}, and so the text that is judged; add it")
+
+
+def question(name: str, sample: Sample, language: Language) -> Asked:
+    """A question for points on a sample, with the articles it cites in their official wording."""
+    return _asked(
+        name,
+        language,
+        question=sample.prompt,
+        reference=sample.reference,
         statutes=official(sample.completion, language),
+        completion=sample.completion[-LONGEST:],
     )
 
 
-def comparison(sample: Sample, first: str, second: str, language: Language) -> str:
-    """The text that asks which of two completions is better."""
-    return load("preference", language).text.substitute(
-        question=_fenced(sample.prompt),
-        reference=_fenced(sample.reference),
-        first=_fenced(first[-LONGEST:]),
-        second=_fenced(second[-LONGEST:]),
+def comparison(sample: Sample, first: str, second: str, language: Language) -> Asked:
+    """A question which of two completions is better."""
+    return _asked(
+        PREFERENCE,
+        language,
+        question=sample.prompt,
+        reference=sample.reference,
+        first=first[-LONGEST:],
+        second=second[-LONGEST:],
     )
 
 
-def _fenced(text: str) -> str:
-    """Text that can't close the block in which it stands, and that can be sent (half a surrogate pair can't)."""
-    return _FENCE.sub("", text).encode("utf-8", "replace").decode("utf-8")
+def _asked(name: str, language: Language, **texts: str) -> Asked:
+    prompt = load(name, language)
+    used = prompt.text.get_identifiers()
+    return Asked(prompt, {slot: without_control(text) for slot, text in texts.items() if slot in used})
 
 
 def official(text: str, language: Language) -> str:

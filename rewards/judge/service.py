@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 from rewards.cache import Cache, key_of
 from rewards.judge.client import Client, JudgeError, JudgeSettings, TokenBucket
+from rewards.judge.fences import Language
 from rewards.judge.prompts import (
     DIMENSIONS,
     HIGHEST,
     LOWEST,
-    Language,
+    Asked,
     comparison,
-    load,
     points_schema,
     preference_schema,
     question,
@@ -36,9 +36,9 @@ NOT_IN_KEY = ("api_key", "base_url", "concurrency", "requests_per_s", "timeout_s
 
 @dataclass(frozen=True)
 class JudgeQuestion:
-    """One request: what is asked, in which form the answer must be, and its key in the cache."""
+    """What is asked, in which form the answer must be, and its key in the cache."""
 
-    text: str
+    asked: Asked
     schema: Mapping[str, Any]
     key: str
     seed: int
@@ -78,9 +78,7 @@ class JudgeService:
         schema = points_schema(name)
         tainted = [speaks_to_judge(sample.completion) for sample in samples]
         asked = [
-            []
-            if bad
-            else [self._question(name, question(name, sample, self.language), schema, vote) for vote in self._votes]
+            [] if bad else [self._question(question(name, sample, self.language), schema, vote) for vote in self._votes]
             for sample, bad in zip(samples, tainted, strict=True)
         ]
         answers = self._answers([q for some in asked for q in some])
@@ -102,8 +100,8 @@ class JudgeService:
         schema = preference_schema()
         asked = []
         for first, second in others:
-            texts = (comparison(sample, first, second, self.language), comparison(sample, second, first, self.language))
-            asked.append([self._question("preference", text, schema, vote) for vote in self._votes for text in texts])
+            orders = [comparison(sample, *pair, self.language) for pair in ((first, second), (second, first))]
+            asked.append([self._question(order, schema, vote) for vote in self._votes for order in orders])
         answers = self._answers([q for some in asked for q in some])
         found = []
         for some in asked:
@@ -149,11 +147,10 @@ class JudgeService:
     def _votes(self) -> range:
         return range(self.settings.votes)
 
-    def _question(self, name: str, text: str, schema: Mapping[str, Any], vote: int) -> JudgeQuestion:
+    def _question(self, asked: Asked, schema: Mapping[str, Any], vote: int) -> JudgeQuestion:
+        # The marks of a request, which are random, are not in the key.
         settings = {key: value for key, value in asdict(self.settings).items() if key not in NOT_IN_KEY}
-        return JudgeQuestion(
-            text, schema, key_of(settings, load(name, self.language).version, text, schema, vote), vote
-        )
+        return JudgeQuestion(asked, schema, key_of(settings, asked.prompt.version, asked.texts, schema, vote), vote)
 
     def _verdict(self, name: str, sample: Sample, answers: list[dict[str, Any] | str]) -> Verdict:
         good = [answer for answer in answers if isinstance(answer, dict)]
@@ -196,7 +193,7 @@ class JudgeService:
         async def one(q: JudgeQuestion) -> None:
             nonlocal last
             try:
-                answer = await client.ask(q.text, dict(q.schema), q.seed)
+                answer = await client.ask(q.asked.text, dict(q.schema), q.seed, q.asked.texts.values())
             except JudgeError as error:
                 answers[q.key] = str(error)
                 return

@@ -143,6 +143,7 @@ def server_options(config: JudgeConfig, device: str) -> dict[str, Any]:
     memory = config.gpu_memory_utilization
     return {
         **shared_options(str(config.model), named(device), config.max_model_len, memory, eager=True),
+        **named(device).vllm_seeded_requests(config.max_model_len),
         "structured_outputs_config": '{"backend": "xgrammar", "disable_any_whitespace": true}',
         # Else the model's folder decides about sampling where a request says nothing.
         "generation_config": "vllm",

@@ -57,10 +57,10 @@ def shared_options(
 
 
 def flags(given: Mapping[str, Any]) -> list[str]:
-    """Options as arguments of vLLM's server: ``{"max_model_len": 64, "enforce_eager": True}`` is
-    ``--max-model-len 64 --enforce-eager``."""
+    """Options as arguments of vLLM's server: ``{"max_model_len": 64, "enforce_eager": True, "a": False}`` is
+    ``--max-model-len 64 --enforce-eager --no-a``."""
     found: list[str] = []
     for name, value in given.items():
-        if value is not False:
-            found += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+        option = name.replace("_", "-")
+        found += [f"--no-{option}"] if value is False else [f"--{option}", *([] if value is True else [str(value)])]
     return found

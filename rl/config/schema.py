@@ -199,6 +199,11 @@ class JudgeConfig(Strict):
     def _possible(self) -> "JudgeConfig":
         if self.kind == "llm" and self.model is None:
             raise ValueError("kind=llm needs judge.model: the name of the served model, or a folder to serve")
+        if self.base_url is not None and "@" in self.base_url.partition("://")[2].partition("/")[0]:
+            raise ValueError(
+                f"judge.base_url holds a login, and a run's configuration is written to its folder; take it out and "
+                f"give the server's key in {self.api_key_env}"
+            )
         if self.votes > 1 and self.temperature == 0:
             raise ValueError(f"votes={self.votes} at temperature=0 are the same answer; set judge.temperature=0.7")
         return self

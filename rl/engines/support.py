@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rl.errors import UserError
-from rl.models.source import copy_beside_weights
+from rl.models.source import copy_beside_weights, require_plain
 
 CHANGES_LOGITS = (
     "final_logit_softcapping",
@@ -75,9 +75,10 @@ def load_architecture(path: str, trust_remote_code: bool) -> Any:
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
+    require_plain(path)
     try:
         return AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError, TypeError, StrictDataclassError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, StrictDataclassError) as error:
         reason = " ".join(str(error).split())[:600]
         raise UserError(f"the configuration of {path} can't be read: {reason}") from error
 

@@ -6,8 +6,9 @@ from typing import Any
 from curricula.prompts import Prompt
 from rl.errors import UserError
 from rl.models.control import chat_parts, encode, encode_parts
+from rl.models.source import require_plain
 from rl.models.stops import text_without_stops, turn_end
-from rl.models.template import prompt_text
+from rl.models.template import prompt_text, try_template
 
 THINK = "<think>"
 THOUGHT = "</think>"
@@ -17,14 +18,17 @@ def load_tokenizer(path: str, trust_remote_code: bool = False) -> Any:
     """The tokenizer of a model folder or hub name.
 
     Raises:
-        UserError: if there is none, or if it has no chat template or no end-of-sequence token.
+        UserError: if there is none, if it has no chat template or no end-of-sequence token, or if the template does not
+            end.
     """
     from transformers import AutoTokenizer
 
+    require_plain(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError) as error:
-        raise UserError(f"no tokenizer can be loaded from {path}: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # the tokenizer libraries raise errors of every kind, some of them no subclass of any
+        reason = " ".join(str(error).split())[:600] or type(error).__name__
+        raise UserError(f"no tokenizer can be loaded from {path}: {reason}") from error
     if not tokenizer.chat_template:
         raise UserError(
             f"the tokenizer of {path} has no chat template; take an instruct model or add chat_template.jinja"
@@ -33,6 +37,7 @@ def load_tokenizer(path: str, trust_remote_code: bool = False) -> Any:
         raise UserError(
             f"the tokenizer of {path} names no end-of-sequence token; set eos_token in tokenizer_config.json"
         )
+    try_template(tokenizer)
     return tokenizer
 
 

@@ -17,6 +17,7 @@ from rl.config.derive import chat_template_kwargs
 from rl.config.schema import RunConfig
 from rl.config.stages import ChatOverrides, Stage
 from rl.errors import UserError
+from rl.models.trial import require_ends
 
 ROLES = ("system", "user", "assistant", "tool")
 OWN = ("messages", "add_generation_prompt", "strftime_now", "raise_exception")
@@ -37,10 +38,12 @@ def bind(tokenizer: Any, arguments: Mapping[str, Any] | None = None, date: datet
     """The same tokenizer with other arguments or another date of its chat template; None keeps the bound ones.
 
     Raises:
-        UserError: if the template does not use an argument.
+        UserError: if the template does not use an argument, or does not end with it.
     """
     before = _binding(tokenizer)
-    _require_used(tokenizer, arguments or {})
+    if arguments:
+        try_template(tokenizer, arguments)
+        _require_used(tokenizer, arguments)
     bound = copy.copy(tokenizer)  # shares the vocabulary
     bound.chat_binding = Binding(before.arguments if arguments is None else dict(arguments), date or before.date)
     return bound
@@ -60,6 +63,12 @@ def for_stage(tokenizer: Any, config: RunConfig, stage: Stage) -> Any:
         raise UserError(f"stage {stage.name}: {error}") from None
 
 
+def try_template(tokenizer: Any, arguments: Mapping[str, Any] | None = None) -> None:
+    """Try the chat template of a tokenizer, if it has one, before it is used. Raises UserError if it does not end."""
+    if source := template_of(tokenizer):
+        require_ends(_name(tokenizer), source, {**tokenizer.special_tokens_map, **(arguments or {})})
+
+
 def template_of(tokenizer: Any) -> str:
     """The source of the chat template that messages are rendered with; empty without one."""
     return str(tokenizer.get_chat_template()) if tokenizer.chat_template else ""
@@ -76,11 +85,9 @@ def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], generation:
     Raises:
         UserError: with the template's own reason, if it refuses the messages.
     """
-    from jinja2 import TemplateError
-
     try:
         return _apply(tokenizer, messages, generation)
-    except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+    except Exception as error:  # a template is a program and raises what it likes
         reason = str(error).strip() or type(error).__name__
         advice = "give what it asks for (a variable in chat_template_kwargs), or change chat_template.jinja"
         if messages[0]["role"] == "system":
@@ -133,13 +140,9 @@ def _today() -> datetime.date:
 
 
 def _require_used(tokenizer: Any, arguments: Mapping[str, Any]) -> None:
-    if not arguments:
-        return
-    from jinja2 import TemplateError
-
     try:
         used = _variables(template_of(tokenizer)) - {*OWN, *tokenizer.special_tokens_map}
-    except TemplateError as error:
+    except Exception as error:
         raise UserError(f"the chat template of {_name(tokenizer)} can't be read: {error}") from None
     for name in arguments:
         if name not in used:

@@ -14,27 +14,30 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def command(run_dir: Path, *overrides: str) -> list[str]:
     """The command of a small run."""
-    quiet = ("cluster.dashboard=false", "tracker.wandb=disabled", "trainer.checkpoint_every=2")
+    quiet = ["cluster.dashboard=false", "trainer.checkpoint_every=2"]
+    if not any(override.startswith("tracker.wandb=") for override in overrides):
+        quiet.append("tracker.wandb=disabled")
     return [sys.executable, "-m", "rl.main", "+curriculum=smoke", *quiet, f"run_dir={run_dir}", *overrides]
 
 
-def start(run_dir: Path, *overrides: str) -> subprocess.Popen:
-    """Start a run and go on."""
+def start(run_dir: Path, *overrides: str, given: dict[str, str] | None = None) -> subprocess.Popen:
+    """Start a run and go on. ``given`` are further variables of its environment."""
     run_dir.parent.mkdir(parents=True, exist_ok=True)
     with (run_dir.parent / f"{run_dir.name}.log").open("a") as log:
         # A test run in the background ignores SIGINT and hands that down; a run at a terminal does not.
         return subprocess.Popen(
             command(run_dir, *overrides),
             cwd=ROOT,
+            env=os.environ | (given or {}),
             stdout=log,
             stderr=subprocess.STDOUT,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 
-def finish(run_dir: Path, *overrides: str, timeout: float = 300) -> str:
+def finish(run_dir: Path, *overrides: str, timeout: float = 300, given: dict[str, str] | None = None) -> str:
     """Run to the end; returns what was printed."""
-    process = start(run_dir, *overrides)
+    process = start(run_dir, *overrides, given=given)
     code = process.wait(timeout)
     printed = (run_dir.parent / f"{run_dir.name}.log").read_text()
     assert code == 0, printed[-4000:]

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from rl.records.rollouts import read_rows
+from tests.e2e.canaries import CANARIES, holding
 from tests.e2e.catalogue import hold_to_catalogue
 from tests.e2e.runs import ROOT, actor_pids, fail, finish, kill, left_over, metrics, start, wait_for
 from tests.sockets import listening, open_to_others
@@ -20,7 +21,7 @@ from tests.sockets import listening, open_to_others
 def unbroken(tmp_path_factory):
     """An unbroken run that others are compared with."""
     run_dir = tmp_path_factory.mktemp("unbroken") / "run"
-    printed = finish(run_dir, "rollout.verify_sync=true")
+    printed = finish(run_dir, "rollout.verify_sync=true", "tracker.wandb=offline", given=CANARIES)
     return run_dir, printed
 
 
@@ -49,6 +50,12 @@ def test_a_run_leaves_everything_it_promises(unbroken):
     assert len(list((run_dir / "checkpoints" / "sft").iterdir())) <= 3, "the last two and the best"
     assert json.loads((run_dir / "results.json").read_text())[-1]["after"] == "grpo"
     assert 'id="stage-grpo"' in (run_dir / "report.html").read_text(encoding="utf-8") and "report.html" in printed
+
+
+def test_no_file_of_a_run_and_nothing_that_it_prints_holds_a_secret(unbroken):
+    run_dir, printed = unbroken
+    assert holding(run_dir) == [] and not [name for name, value in CANARIES.items() if value in printed]
+    assert list(run_dir.glob("wandb/offline-run-*/*.wandb")), "W&B wrote its files, too"
 
 
 def test_every_number_is_in_the_catalogue(unbroken):

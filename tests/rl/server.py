@@ -7,16 +7,16 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Reply = Callable[[dict[str, Any]], str | dict[str, Any] | int]
+Reply = Callable[[dict[str, Any]], str | dict[str, Any] | int | tuple[int, str]]
 
 
 class Server:
     """Serves one model, ``m``. ``reply`` takes a request's body; it returns a message's text, a whole message, or a
-    status to fail with."""
+    status to fail with, alone or with its message."""
 
     def __init__(
         self,
-        reply: Callable[[dict[str, Any]], str | dict[str, Any] | int],
+        reply: Reply,
         length: int | None = None,
         owner: str = "test",
     ) -> None:
@@ -38,7 +38,9 @@ class Server:
                     served.keys.add(self.headers.get("Authorization", ""))
                     found = reply(body)
                 if isinstance(found, int):
-                    self.send(found, {"error": {"message": f"status {found}"}})
+                    found = found, f"status {found}"
+                if isinstance(found, tuple):
+                    self.send(found[0], {"error": {"message": found[1]}})
                     return
                 message = {"role": "assistant"} | ({"content": found} if isinstance(found, str) else found)
                 choices = [

@@ -138,9 +138,10 @@ def test_options_of_a_served_judge():
     common = ["--model", "/j", "--max-model-len", "512", "--enforce-eager"]
     own = ["--structured-outputs-config", form, "--generation-config", "vllm"]
     memory = ["--gpu-memory-utilization", "0.3"]
-    assert vllm_engine.flags(judge.server_options(config, "cpu")) == common + own
+    whole = ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "2048"]
+    assert vllm_engine.flags(judge.server_options(config, "cpu")) == common + whole + own
     assert vllm_engine.flags(judge.server_options(config, "cuda")) == common + memory + own
-    assert vllm_engine.flags({"trust_remote_code": False, "seed": 0}) == ["--seed", "0"]
+    assert vllm_engine.flags({"trust_remote_code": False, "seed": 0}) == ["--no-trust-remote-code", "--seed", "0"]
 
 
 def test_vllm_is_built_in_one_place():

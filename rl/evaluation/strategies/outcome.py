@@ -14,6 +14,7 @@ from rl.errors import UserError
 from rl.evaluation.benchmark import Question
 from rl.inference.backend import Answer
 from rl.inference.thinking import whole
+from rl.models.template import try_template
 
 Pair = tuple[Question, Answer]
 
@@ -101,6 +102,7 @@ class ClassifierOutcome:
             )
         except (OSError, ValueError) as error:
             raise UserError(f"no sequence-classification model in {folder}: {str(error).splitlines()[0]}") from None
+        try_template(self.tokenizer)
         self.model: Any = model.to(here().name).eval()
         self.batch_size = batch_size
         if self.tokenizer.pad_token_id is None:

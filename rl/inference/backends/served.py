@@ -12,7 +12,7 @@ from typing import Any
 import regex
 
 from rewards.judge.client import Client, JudgeError, JudgeSettings, TokenBucket
-from rewards.judge.connection import ProxyError, connected, proxy_note
+from rewards.judge.connection import ProxyError, connected, proxy_note, without_secrets
 from rl.errors import UserError
 from rl.inference.backend import KEY_ENV, Answer, Ask, Messages
 from rl.inference.thinking import parted
@@ -70,8 +70,9 @@ class ServedBackend:
         failed = asyncio.run(self._all(asks, done))
         if failed:
             key, problem = failed[0]
+            server = without_secrets(self.settings.base_url)
             raise UserError(
-                f"{len(failed)} of {len(asks)} questions have no answer from {self.settings.base_url}; {key}: "
+                f"{len(failed)} of {len(asks)} questions have no answer from {server}; {key}: "
                 f"{problem}. Fix that and run the same command again; it asks only what is missing"
             )
 
@@ -190,6 +191,7 @@ def asked_models(settings: JudgeSettings, server: str, key_env: str, otherwise: 
     """
     import openai
 
+    server = without_secrets(server)
     try:
         with connected(settings.base_url, settings.api_key, timeout=10, max_retries=1) as client:
             found = {model.id: model for model in client.models.list()}
@@ -198,7 +200,7 @@ def asked_models(settings: JudgeSettings, server: str, key_env: str, otherwise: 
     except ProxyError as error:
         raise UserError(f"{server} can't be asked: {error}") from None
     except (openai.OpenAIError, ValueError) as error:
-        why = f"{error} {error.__cause__ or ''}".strip()
+        why = without_secrets(f"{error} {error.__cause__ or ''}".strip(), settings.api_key)
         raise UserError(
             f"{server} does not answer: {why}{proxy_note(settings.base_url)}; start it, or {otherwise}"
         ) from None

@@ -115,10 +115,13 @@ def _counter(folder: Path | None) -> Callable[[Messages], int]:
         return lambda messages: sum(len(content) for _, content in messages)
     from transformers import AutoTokenizer
 
+    from rl.models.template import try_template
+
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError) as error:
         raise UserError(f"no tokenizer can be loaded from --tokenizer={folder} ({error})") from None
+    try_template(tokenizer)
 
     def count(messages: Messages) -> int:
         chat = [{"role": role, "content": content} for role, content in messages]

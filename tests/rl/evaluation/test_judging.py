@@ -57,7 +57,7 @@ def test_every_criterion_has_a_template_that_asks_for_its_form():
 
     assert set(CRITERIA.values()) <= DIMENSIONS.keys()
     for name, parts in DIMENSIONS.items():
-        text = question(name, Sample("问句", "作答", "参考"), "zh")
+        text = question(name, Sample("问句", "作答", "参考"), "zh").text()
         assert "问句" in text and "作答" in text and ("参考\n" in text) == (name != "outcome"), name
         assert all(f'"{part}":' in text for part in (*parts, "points")), name
         for bare in bare_answers(points_schema(name)):
