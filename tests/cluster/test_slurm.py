@@ -1,0 +1,84 @@
+"""The batch script under a real Slurm of two nodes. A small command takes the place of the run."""
+
+import pytest
+
+from cluster.errors import ClusterError
+from cluster.launch import slurm as launcher
+from cluster.launch.job import Job
+from tests.cluster.slurm_daemons import missing, slurm, until
+
+RUN = """\
+import os, pathlib, signal, sys, time
+folder = pathlib.Path(sys.argv[1])
+attempts = [*folder.glob("attempt-*")]
+def stop(*_):
+    (folder / "stopped").touch()
+    sys.exit(143)
+signal.signal(signal.SIGTERM, stop)
+(folder / f"attempt-{len(attempts)}").write_text("\\n".join(sys.argv[2:]))
+while not attempts:
+    time.sleep(0.1)
+"""
+"""In place of a run: the first attempt works until SIGTERM, the second is soon done."""
+
+
+def job(folder, nodes=1, words=(), **changed):
+    (folder / "in_place.py").write_text(RUN, encoding="utf-8")
+    return Job((str(folder), *words), str(folder), nodes, gpus=0, cpus=1, memory_gb=1, module="in_place", **changed)
+
+
+def written(found, folder):
+    path = folder / "launch" / "slurm.sbatch"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(found.files["slurm.sbatch"], encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def daemons(tmp_path_factory):
+    if why := missing():
+        pytest.skip(why)
+    with slurm(tmp_path_factory.mktemp("slurm")) as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run folder with a name that a shell, and Slurm, would take apart."""
+    path = tmp_path / "实验 (1) 50%j's $HOME"
+    path.mkdir()
+    return path
+
+
+def test_a_stopped_job_is_queued_again_with_the_same_words(daemons, folder):
+    words = ("model.name=it's $(id) `id` \"x\"", "a=b c")
+    script = written(launcher.launch(job(folder, words=words), folder=str(folder)), folder)
+    number = daemons.submit(script)
+    until((folder / "attempt-0").exists, daemons.logs)
+    daemons("scancel", "--batch", "--signal=TERM", number)  # what Slurm sends before the time limit
+    until((folder / "stopped").exists, daemons.logs)
+    daemons.wait(number, "PENDING", "COMPLETED")
+    if daemons.job(number)["JobState"] == "PENDING":  # Slurm lets a requeued job wait for two minutes
+        daemons("scontrol", "update", f"JobId={number}", "StartTime=now+2")  # in the same second it would be refused
+    done = daemons.wait(number, "COMPLETED", "FAILED", "CANCELLED")
+    assert (done["JobState"], done["Restarts"]) == ("COMPLETED", "1"), daemons.logs()
+    for attempt in ("attempt-0", "attempt-1"):
+        assert (folder / attempt).read_text().split("\n") == [*words, "cluster.address=local"]
+    assert "queued again" in (folder / "launch" / f"slurm-{number}.log").read_text()
+
+
+def test_a_cancelled_job_ends_its_run_and_is_not_queued_again(daemons, folder):
+    number = daemons.submit(written(launcher.launch(job(folder), folder=str(folder)), folder))
+    until((folder / "attempt-0").exists, daemons.logs)
+    daemons("scancel", number)
+    until((folder / "stopped").exists, daemons.logs)
+    until(daemons.idle, daemons.logs)  # the script has ended
+    done = daemons.job(number)
+    assert (done["JobState"], done["Restarts"]) == ("CANCELLED", "0"), daemons.logs()
+
+
+def test_a_failed_run_is_not_queued_again(daemons, folder):
+    script = written(launcher.launch(job(folder), folder=str(folder)), folder)
+    (folder / "in_place.py").write_text("raise SystemExit(2)", encoding="utf-8")
+    done = daemons.wait(daemons.submit(script), "COMPLETED", "FAILED", "TIMEOUT")
+    assert (done["JobState"], done["ExitCode"], done["Restarts"]) == ("FAILED", "2:0", "0"), daemons.logs()
