@@ -72,8 +72,7 @@ def test_a_cancelled_job_ends_its_run_and_is_not_queued_again(daemons, folder):
     until((folder / "attempt-0").exists, daemons.logs)
     daemons("scancel", number)
     until((folder / "stopped").exists, daemons.logs)
-    until(daemons.idle, daemons.logs)  # the script has ended
-    done = daemons.job(number)
+    done = daemons.wait(number, "CANCELLED", "PENDING")  # COMPLETING until the script has ended
     assert (done["JobState"], done["Restarts"]) == ("CANCELLED", "0"), daemons.logs()
 
 
