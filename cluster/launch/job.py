@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.errors import ClusterError
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULE = "rl.main"
-"""The command of a run, as what follows ``python -m``."""
 LOCAL_DISKS = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs", "ramfs", "overlay", "squashfs", "vfat"}
 )
@@ -22,8 +21,8 @@ LOCAL_DISKS = frozenset(
 class Job:
     """A run to be started somewhere else. Launching it again resumes it."""
 
-    overrides: tuple[str, ...]
-    """The run's words, such as ``+curriculum=legal``, as they were given."""
+    words: tuple[str, ...]
+    """What follows ``python`` to start the run, all but the address of Ray."""
     run_dir: str
     """Folder of the run: an absolute path that all nodes share."""
     nodes: int
@@ -35,10 +34,9 @@ class Job:
     """Memory of each node (GiB)."""
     folders: tuple[str, ...] = ()
     """Other files and folders that the run reads, absolute paths: its model, its data."""
-    module: str = MODULE
 
     def __post_init__(self) -> None:
-        for what, text in (("run_dir", self.run_dir), *(("override", word) for word in self.overrides)):
+        for what, text in (("run_dir", self.run_dir), *(("the word", word) for word in self.words)):
             if not text.isprintable():
                 raise ClusterError(f"{what} {text!r} holds a line break or another control character; take it out")
 
@@ -48,11 +46,6 @@ class Job:
         words = re.sub(r"[^a-z0-9]+", "-", Path(self.run_dir).name.lower()).strip("-")
         return f"themis-{words or 'run'}"[:40].rstrip("-")
 
-    @property
-    def words(self) -> list[str]:
-        """What follows ``python``, without the address of Ray."""
-        return ["-m", self.module, *self.overrides]
-
     def shell(self, python: str, address: str, folder: str | None = None) -> str:
         """A line for a shell that becomes the run, so that a signal to the shell's process reaches it."""
         line = shlex.join([python, *self.words, f"cluster.address={address}"])
@@ -61,14 +54,27 @@ class Job:
 
 @dataclass(frozen=True)
 class Launch:
-    """What a launcher will do: files it writes, and the command that starts the run with them."""
+    """What a launcher will do: a file it writes, and the command that starts the run with it."""
 
-    files: dict[str, str]
-    """Text of each file, by its name."""
     command: tuple[str, ...]
-    """The command; ``{NAME}`` stands for the path of a file of that name."""
+    """The command; the word ``FILE`` stands for the path of the file."""
+    file: str = ""
+    """Name of the file; empty without one."""
+    text: str = ""
+    """What is in it."""
     then: str = ""
     """What to type afterwards."""
+    start: Callable[[], str] | None = None
+    """What starts the run where no program does; gives a line about it."""
+
+
+STOP_S = 300
+"""How long a job of Ray that is stopped may take to end (seconds); Ray's own limit is 3, after which it is killed."""
+
+
+def stop_environment() -> dict[str, dict[str, str]]:
+    """The runtime environment that gives a job of Ray time to end."""
+    return {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S)}}
 
 
 def require_one_node(job: Job, launcher: str) -> None:

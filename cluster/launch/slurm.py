@@ -64,7 +64,7 @@ def launch(
         tokens=str(own),
         words=shlex.join(job.words),
     )
-    return Launch({"slurm.sbatch": text}, ("sbatch", "{slurm.sbatch}"), f"squeue --me; the log is {own}/slurm-JOB.log")
+    return Launch(("sbatch", "FILE"), "slurm.sbatch", text, f"squeue --me   (the log is {own}/slurm-JOB.log)")
 
 
 def seconds(time: str) -> int:

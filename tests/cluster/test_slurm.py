@@ -2,7 +2,6 @@
 
 import pytest
 
-from cluster.errors import ClusterError
 from cluster.launch import slurm as launcher
 from cluster.launch.job import Job
 from tests.cluster.slurm_daemons import missing, slurm, until
@@ -22,15 +21,15 @@ while not attempts:
 """In place of a run: the first attempt works until SIGTERM, the second is soon done."""
 
 
-def job(folder, nodes=1, words=(), **changed):
+def job(folder, nodes=1, words=()):
     (folder / "in_place.py").write_text(RUN, encoding="utf-8")
-    return Job((str(folder), *words), str(folder), nodes, gpus=0, cpus=1, memory_gb=1, module="in_place", **changed)
+    return Job(("in_place.py", str(folder), *words), str(folder), nodes, gpus=0, cpus=1, memory_gb=1)
 
 
 def written(found, folder):
     path = folder / "launch" / "slurm.sbatch"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(found.files["slurm.sbatch"], encoding="utf-8")
+    path.write_text(found.text, encoding="utf-8")
     return path
 
 
@@ -51,7 +50,7 @@ def folder(tmp_path):
 
 
 def test_a_stopped_job_is_queued_again_with_the_same_words(daemons, folder):
-    words = ("model.name=it's $(id) `id` \"x\"", "a=b c")
+    words = ('model.name=it\'s $(id) `id` "x"', "a=b c")
     script = written(launcher.launch(job(folder, words=words), folder=str(folder)), folder)
     number = daemons.submit(script)
     until((folder / "attempt-0").exists, daemons.logs)
