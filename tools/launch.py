@@ -35,12 +35,17 @@ PROCESSES_GB = 4
 """Memory of a node beside what the plan counts (GiB)."""
 
 
+COMMON = ("overrides", "dry_run", "nodes", "gpus_per_node", "cpus_per_node", "memory_gb")
+"""Options of every launcher."""
+
+
 class Launcher(NamedTuple):
     """One way to start a run."""
 
     what: str
     options: Callable[[argparse.ArgumentParser], None]
-    launch: Callable[[Job, argparse.Namespace], Launch]
+    launch: Callable[..., Launch]
+    """Takes the job, and what its options give, by their names."""
     elsewhere: bool = True
     """Whether the run's folder and model may be out of this machine's sight."""
 
@@ -86,6 +91,9 @@ def job_of(config: RunConfig, overrides: Sequence[str], given: argparse.Namespac
             f"run_dir={config.run_dir} is not absolute, and a launched run starts in another folder or on another "
             f"machine; give run_dir=/SHARED/{config.run_dir} on a disk that all nodes share"
         )
+    folders = _folders(config)
+    if tilde := next((path for path in folders if path.startswith("~")), None):
+        raise UserError(f"{tilde}: another machine or a container has another home folder; give the whole path")
     device = chosen(config.trainer.device, given.gpus_per_node)
     places = _places(config, device.gpus > 0)
     per_node = given.gpus_per_node if device.gpus else places
@@ -112,7 +120,7 @@ def job_of(config: RunConfig, overrides: Sequence[str], given: argparse.Namespac
         gpus,
         given.cpus_per_node or GPU_CPUS * gpus or threads,
         given.memory_gb or memory,
-        tuple(_folders(config)),
+        tuple(folders),
     )
 
 
@@ -135,7 +143,7 @@ def _folders(config: RunConfig) -> list[str]:
     """Files and folders that the run reads and no image holds."""
     served = config.judge.model if config.judge.kind == "llm" and config.judge.base_url is None else None
     named = [config.model.path, served, config.statutes.folder, *data_files(config)]
-    return [path for path in named if path and (Path(path).is_absolute() or Path(path).exists())]
+    return [path for path in named if path and (path.startswith(("/", "~")) or Path(path).exists())]
 
 
 def _warn(job: Job, elsewhere: bool) -> None:
@@ -162,7 +170,7 @@ def _place_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _kuberay_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--image", default="themis:gpu", help="image of Themis that the cluster can pull")
+    _image_option(parser)
     parser.add_argument("--claim", default="themis", help="PersistentVolumeClaim (ReadWriteMany) of run and model")
     parser.add_argument("--mount", default="/shared", help="where pods see it")
     parser.add_argument("--secret", help="Secret whose keys become environment variables, such as WANDB_API_KEY")
@@ -170,14 +178,20 @@ def _kuberay_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", choices=("RayJob", "RayCluster"), default="RayJob", help="a run, or a cluster alone")
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
+
+
 def _ray_up_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--hosts", required=True, help="machines, separated by commas; the first is Ray's head")
+    parser.add_argument(
+        "--hosts", required=True, type=_hosts, help="machines, separated by commas; the first is Ray's head"
+    )
     parser.add_argument("--user", required=True, help="user of ssh")
     parser.add_argument("--key", help="private key of ssh (default: what ssh takes)")
     _place_options(parser)
 
 
-def _docker_options(parser: argparse.ArgumentParser) -> None:
+def _image_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", help="image of Themis (default: themis:gpu or themis:cpu)")
 
 
@@ -186,38 +200,21 @@ def _job_options(parser: argparse.ArgumentParser) -> None:
     _place_options(parser)
 
 
-def _take(launch: Callable[..., Launch], *names: str) -> Callable[[Job, argparse.Namespace], Launch]:
-    return lambda job, given: launch(job, **{name: getattr(given, name) for name in names})
-
-
-def _by_ray_up(job: Job, given: argparse.Namespace) -> Launch:
-    hosts = tuple(filter(None, given.hosts.split(",")))
-    return ray_up.launch(job, hosts=hosts, user=given.user, key=given.key, folder=given.folder, python=given.python)
-
-
-def _by_docker(job: Job, given: argparse.Namespace) -> Launch:
-    return docker.launch(job, image=given.image or f"themis:{'gpu' if job.gpus else 'cpu'}")
-
-
-def _by_job(job: Job, given: argparse.Namespace) -> Launch:
-    return submit.launch(job, address=given.address, folder=given.folder, python=given.python)
-
-
 LAUNCHERS = {
     "slurm": Launcher(
         "a Slurm batch script, submitted by sbatch",
         _slurm_options,
-        _take(slurm.launch, "time", "partition", "account", "folder", "python"),
+        slurm.launch,
         elsewhere=False,
     ),
     "kuberay": Launcher(
         "a RayJob or RayCluster of KubeRay, applied by kubectl",
         _kuberay_options,
-        _take(kuberay.launch, "image", "claim", "mount", "secret", "namespace", "kind"),
+        kuberay.launch,
     ),
-    "ray-up": Launcher("machines reached by ssh, as a cluster of ray up", _ray_up_options, _by_ray_up),
-    "docker": Launcher("a container on this machine", _docker_options, _by_docker, elsewhere=False),
-    "job": Launcher("a job of a running Ray", _job_options, _by_job),
+    "ray-up": Launcher("machines reached by ssh, as a cluster of ray up", _ray_up_options, ray_up.launch),
+    "docker": Launcher("a container on this machine", _image_option, docker.launch, elsewhere=False),
+    "job": Launcher("a job of a running Ray", _job_options, submit.launch),
 }
 COMMANDS = tuple(LAUNCHERS)
 
@@ -257,7 +254,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = _parser(name).parse_intermixed_args(rest[:-1])
     config = read_run(given.overrides, LAUNCHERS[name].elsewhere)
     job = job_of(config, given.overrides, given)
-    launch = LAUNCHERS[name].launch(job, given)
+    launch = LAUNCHERS[name].launch(job, **{key: value for key, value in vars(given).items() if key not in COMMON})
     _warn(job, LAUNCHERS[name].elsewhere)
     if given.dry_run:
         return _show(launch)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 
-from cluster.launch.job import ROOT, Job, Launch, require_one_node
+from cluster.launch.job import Job, Launch, require_one_node
 from cluster.launch.kuberay import IMAGE_FOLDER
 
 STOP_S = 120
@@ -15,12 +14,12 @@ SECRETS = ("WANDB_API_KEY", "JUDGE_API_KEY", "OPENAI_API_KEY")
 """Variables that go into the container by name; their values stay in the environment."""
 
 
-def launch(job: Job, *, image: str) -> Launch:
+def launch(job: Job, *, image: str | None = None) -> Launch:
     """The command that runs the run.
 
     Args:
         job: the run.
-        image: the image; ``then`` says how it is built.
+        image: the image; None is ours.
 
     Raises:
         ClusterError: if the run needs more than one node.
@@ -37,16 +36,8 @@ def launch(job: Job, *, image: str) -> Launch:
     command += _mount(job.run_dir, writable=True)
     for path in job.folders:
         command += _mount(path)
-    command += [image, "python", *job.words, "cluster.address=local"]
+    command += [image or job.image, "python", *job.words, "cluster.address=local"]
     return Launch(tuple(command), then=f"docker stop {job.name}   (the same command resumes)")
-
-
-def build(image: str, gpus: int) -> str:
-    """The command that builds the image."""
-    target = "gpu" if gpus else "cpu"
-    file = str(Path(__file__).with_name("Dockerfile").relative_to(ROOT))
-    words = ["docker", "build", "--file", file, "--target", target, "--tag", image, "."]
-    return f"cd {shlex.quote(str(ROOT))} && {shlex.join(words)}"
 
 
 def _mount(path: str, writable: bool = False) -> list[str]:

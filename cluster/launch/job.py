@@ -46,6 +46,11 @@ class Job:
         words = re.sub(r"[^a-z0-9]+", "-", Path(self.run_dir).name.lower()).strip("-")
         return f"themis-{words or 'run'}"[:40].rstrip("-")
 
+    @property
+    def image(self) -> str:
+        """The name that the guide gives to our image for this run."""
+        return "themis:gpu" if self.gpus else "themis:cpu"
+
     def shell(self, python: str, address: str, folder: str | None = None) -> str:
         """A line for a shell that becomes the run, so that a signal to the shell's process reaches it."""
         line = shlex.join([python, *self.words, f"cluster.address={address}"])

@@ -25,7 +25,7 @@ TRIES = 3
 def launch(
     job: Job,
     *,
-    image: str,
+    image: str | None = None,
     claim: str = "themis",
     mount: str = "/shared",
     secret: str | None = None,
@@ -36,7 +36,7 @@ def launch(
 
     Args:
         job: the run.
-        image: image with Themis, such as that of ``python -m tools.launch docker``.
+        image: image of Themis that the cluster can pull; None is ours.
         claim: a PersistentVolumeClaim that several pods may write (ReadWriteMany), with run folder and models.
         mount: where pods see it.
         secret: Secret of which every key becomes an environment variable (``WANDB_API_KEY``, ``JUDGE_API_KEY``).
@@ -53,7 +53,7 @@ def launch(
             raise ClusterError(
                 f"{path} is not below {mount}, where pods see the claim {claim}; put it there, or give --mount"
             )
-    cluster = _cluster(job, image, claim, mount, secret)
+    cluster = _cluster(job, image or job.image, claim, mount, secret)
     spec = cluster if kind == "RayCluster" else _job_spec(job, cluster)
     metadata = {"name": job.name} | ({"namespace": namespace} if namespace else {})
     manifest = {"apiVersion": "ray.io/v1", "kind": kind, "metadata": metadata, "spec": spec}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
 
 from cluster.errors import ClusterError
 from cluster.launch.job import Job, Launch
@@ -63,15 +62,3 @@ def _start(job: Job, python: str, *options: str) -> list[str]:
     ray = f"{shlex.quote(python)} -m ray.scripts.scripts"
     have = f"--num-cpus={job.cpus} --num-gpus={job.gpus}"
     return [f"{ray} stop", f"chmod 600 {TOKEN}", f"RAY_AUTH_MODE=token {ray} start {' '.join(options)} {have}"]
-
-
-def problems(config: Any) -> str:
-    """What Ray itself says against the YAML of ``ray up``; empty if nothing."""
-    from jsonschema import ValidationError
-    from ray.autoscaler._private.util import prepare_config, validate_config
-
-    try:
-        validate_config(prepare_config(config))
-    except (ValidationError, ValueError) as error:
-        return str(getattr(error, "message", error))
-    return ""

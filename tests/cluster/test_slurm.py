@@ -1,5 +1,8 @@
 """The batch script under a real Slurm of two nodes. A small command takes the place of the run."""
 
+import json
+
+import psutil
 import pytest
 
 from cluster.launch import slurm as launcher
@@ -20,9 +23,25 @@ while not attempts:
 """
 """In place of a run: the first attempt works until SIGTERM, the second is soon done."""
 
+RAY = """\
+import json, os, pathlib, sys, time
+import psutil, ray
+folder, address = pathlib.Path(sys.argv[1]), sys.argv[2].partition("=")[2]
+ray.init(address=address, log_to_driver=False)
+while len(ray.nodes()) < 2:
+    time.sleep(0.2)
+file = pathlib.Path(os.environ["RAY_AUTH_TOKEN_PATH"])
+token, mode = file.read_text(), oct(file.stat().st_mode & 0o777)
+words = [word for one in psutil.process_iter(["cmdline"]) for word in one.info["cmdline"] or ()]
+found = {"cpus": ray.cluster_resources()["CPU"], "mode": mode, "length": len(token), "address": address,
+         "in a command line": any(token in word for word in words)}
+(folder / "found.json").write_text(json.dumps(found))
+"""
+"""In place of a run over two nodes: says what it finds."""
 
-def job(folder, nodes=1, words=()):
-    (folder / "in_place.py").write_text(RUN, encoding="utf-8")
+
+def job(folder, nodes=1, words=(), program=RUN):
+    (folder / "in_place.py").write_text(program, encoding="utf-8")
     return Job(("in_place.py", str(folder), *words), str(folder), nodes, gpus=0, cpus=1, memory_gb=1)
 
 
@@ -80,3 +99,15 @@ def test_a_failed_run_is_not_queued_again(daemons, folder):
     (folder / "in_place.py").write_text("raise SystemExit(2)", encoding="utf-8")
     done = daemons.wait(daemons.submit(script), "COMPLETED", "FAILED", "TIMEOUT")
     assert (done["JobState"], done["ExitCode"], done["Restarts"]) == ("FAILED", "2:0", "0"), daemons.logs()
+
+
+def test_ray_runs_over_all_nodes_with_a_token_that_only_a_file_holds(daemons, folder):
+    two = job(folder, nodes=2, program=RAY)
+    number = daemons.submit(written(launcher.launch(two, folder=str(folder)), folder))
+    done = daemons.wait(number, "COMPLETED", "FAILED", "CANCELLED")
+    assert done["JobState"] == "COMPLETED", daemons.logs()
+    found = json.loads((folder / "found.json").read_text())
+    address = found.pop("address")
+    assert found == {"cpus": 2, "mode": "0o600", "length": 64, "in a command line": False}
+    assert not [*(folder / "launch").glob("token-*")]
+    assert not [one for one in psutil.process_iter(["cmdline"]) if address in " ".join(one.info["cmdline"] or ())]
