@@ -20,7 +20,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from cluster.launch import docker, kuberay, ray_up, slurm, submit
-from cluster.launch.job import ROOT, Job, Launch, local_disk
+from cluster.launch.job import Job, Launch, local_disk
 from curricula.command import command, require_utf8
 from rl.config.compose import CONF, accept_overrides, load
 from rl.config.derive import check, derive, wants_judge
@@ -146,6 +146,11 @@ def _folders(config: RunConfig) -> list[str]:
     return [path for path in named if path and (path.startswith(("/", "~")) or Path(path).exists())]
 
 
+def _own(given: argparse.Namespace) -> dict[str, str]:
+    """The launcher's own options that were given, by name."""
+    return {key: value for key, value in vars(given).items() if key not in COMMON and value is not None}
+
+
 def _warn(job: Job, elsewhere: bool) -> None:
     """Say where several nodes don't share the run's folder, as far as this machine shows."""
     kind = "" if elsewhere and not Path(job.run_dir).parent.is_dir() else local_disk(job.run_dir)
@@ -165,17 +170,17 @@ def _slurm_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _place_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--folder", default=str(ROOT), help="the checkout, on every node")
-    parser.add_argument("--python", default=str(ROOT / ".venv/bin/python"), help="Python of Themis, on every node")
+    parser.add_argument("--folder", help="the checkout, on every node (default: this one)")
+    parser.add_argument("--python", help="Python of Themis, on every node (default: the one of this command)")
 
 
 def _kuberay_options(parser: argparse.ArgumentParser) -> None:
     _image_option(parser)
-    parser.add_argument("--claim", default="themis", help="PersistentVolumeClaim (ReadWriteMany) of run and model")
-    parser.add_argument("--mount", default="/shared", help="where pods see it")
+    parser.add_argument("--claim", help="PersistentVolumeClaim (ReadWriteMany) of run and model (default: themis)")
+    parser.add_argument("--mount", help="where pods see it (default: /shared)")
     parser.add_argument("--secret", help="Secret whose keys become environment variables, such as WANDB_API_KEY")
     parser.add_argument("--namespace", help="Kubernetes namespace (default: that of the context)")
-    parser.add_argument("--kind", choices=("RayJob", "RayCluster"), default="RayJob", help="a run, or a cluster alone")
+    parser.add_argument("--kind", choices=("RayJob", "RayCluster"), help="a run, or a cluster alone (default: RayJob)")
 
 
 def _hosts(text: str) -> tuple[str, ...]:
@@ -196,7 +201,7 @@ def _image_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _job_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--address", default="http://127.0.0.1:8265", help="dashboard of the running Ray")
+    parser.add_argument("--address", help="dashboard of the running Ray (default: http://127.0.0.1:8265)")
     _place_options(parser)
 
 
@@ -216,7 +221,7 @@ LAUNCHERS = {
     "docker": Launcher("a container on this machine", _image_option, docker.launch, elsewhere=False),
     "job": Launcher("a job of a running Ray", _job_options, submit.launch),
 }
-COMMANDS = tuple(LAUNCHERS)
+"""The launcher of each name."""
 
 
 def _parser(name: str) -> argparse.ArgumentParser:
@@ -246,7 +251,8 @@ def _number(least: int) -> Callable[[str], int]:
 @command(*USER_ERRORS)
 def main(argv: Sequence[str] | None = None) -> int:
     """Print or submit what starts the run; the exit code of the submitting program, or 2 for an error."""
-    require_utf8()
+    if argv is None:
+        require_utf8()
     name, *rest = [*(sys.argv[1:] if argv is None else argv), ""]
     if name not in LAUNCHERS:
         print(f"usage: python -m tools.launch {{{','.join(LAUNCHERS)}}} …", file=sys.stderr)
@@ -254,7 +260,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = _parser(name).parse_intermixed_args(rest[:-1])
     config = read_run(given.overrides, LAUNCHERS[name].elsewhere)
     job = job_of(config, given.overrides, given)
-    launch = LAUNCHERS[name].launch(job, **{key: value for key, value in vars(given).items() if key not in COMMON})
+    launch = LAUNCHERS[name].launch(job, **_own(given))
     _warn(job, LAUNCHERS[name].elsewhere)
     if given.dry_run:
         return _show(launch)

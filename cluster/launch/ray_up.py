@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import sys
 
 from cluster.errors import ClusterError
-from cluster.launch.job import Job, Launch
+from cluster.launch.job import ROOT, Job, Launch
 from cluster.launch.kuberay import dump
 
 PORT = 6379
@@ -18,8 +19,8 @@ def launch(
     *,
     hosts: tuple[str, ...],
     user: str,
-    folder: str,
-    python: str,
+    folder: str = str(ROOT),
+    python: str = sys.executable,
     key: str | None = None,
 ) -> Launch:
     """The cluster of a run; the run itself starts by ``ray exec``.

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 import time
 from typing import Any
 
 from cluster.errors import ClusterError
-from cluster.launch.job import Job, Launch, stop_environment
+from cluster.launch.job import ROOT, Job, Launch, stop_environment
 
 
-def launch(job: Job, *, address: str, folder: str, python: str) -> Launch:
+def launch(
+    job: Job, *, address: str = "http://127.0.0.1:8265", folder: str = str(ROOT), python: str = sys.executable
+) -> Launch:
     """The submission of a run.
 
     Args:
