@@ -13,10 +13,12 @@ from typing import Any
 
 from rl.evaluate import COMMANDS as EVALUATE
 from rl.inference.__main__ import COMMANDS as INFERENCE
+from tools.launch import LAUNCHERS
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS: dict[str, tuple[str, ...]] = {
     "A run": ("rl.main", "tools.doctor", "tools.report", "tools.rollouts", "tools.replay"),
+    "A run on a cluster": tuple(f"tools.launch {name}" for name in LAUNCHERS),
     "Rewards and law": (
         "rewards", "tools.judge_agreement", "tools.judge_cases", "tools.statutes", "tools.fuzz_parsers",
     ),

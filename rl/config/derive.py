@@ -202,17 +202,25 @@ def _stage_plan(config: RunConfig, stage: Stage, parameters: int) -> StagePlan:
     return StagePlan(stage.name, stage.kind, steps, batch, sequences, longest, seconds)
 
 
-def check(config: RunConfig) -> None:
+def check(config: RunConfig, elsewhere: bool = False) -> None:
     """Refuse combinations that can't work, all at once, before anything starts.
+
+    Args:
+        config: the run.
+        elsewhere: whether it will run on other machines, so that absolute paths are not looked for on this one.
 
     Raises:
         UserError: one line for each problem.
     """
     problems: list[str] = []
+
+    def seen(path: str) -> bool:
+        return not (elsewhere and Path(path).is_absolute())
+
     if config.trainer.engine == "megatron":
         problems.append("trainer.engine=megatron is not part of this version; use trainer.engine=fsdp")
     path = config.model.path
-    if path is not None and _looks_like_folder(path) and not Path(path).expanduser().is_dir():
+    if path is not None and _looks_like_folder(path) and seen(path) and not Path(path).expanduser().is_dir():
         problems.append(f"model.path={path}: no such folder; give a Hugging Face folder or a hub name (owner/name)")
     corpora = {
         source.path
@@ -220,14 +228,15 @@ def check(config: RunConfig) -> None:
         if isinstance(stage, MidTrainingStage | PerplexityStage)
         for source in stage.corpus
     }
-    for file in data_files(config):
+    for file in filter(seen, data_files(config)):
         if not Path(file).is_file() and not (file in corpora and Path(file).is_dir()):
             problems.append(f"data file {file} does not exist (looked from {Path.cwd()})")
     for stage in config.curriculum.stages:
         problems += [f"stage {stage.name}: {problem}" for problem in _stage_problems(config, stage)]
     problems += _reward_problems(config, "reward.parts", config.reward.parts)
     judge = config.judge
-    if judge.kind == "llm" and judge.base_url is None and judge.model and not Path(judge.model).expanduser().is_dir():
+    served = judge.model if judge.kind == "llm" and judge.base_url is None else None
+    if served and seen(served) and not Path(served).expanduser().is_dir():
         problems.append(
             f"judge.model={judge.model}: no such folder; give one that the judge actor can serve, or judge.base_url"
         )

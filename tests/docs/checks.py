@@ -32,6 +32,8 @@ def problem(command: Command) -> str:
             _make(rest)
         elif program == "pip":
             _pip(rest)
+        elif program == "docker":
+            _docker(rest)
         elif program == "pytest" or rest[:2] == ["-m", "pytest"]:
             _pytest(rest[2:] if program != "pytest" else rest)
         elif rest[:2] == ["-m", "rl.main"]:
@@ -129,6 +131,14 @@ def _pip(words: list[str]) -> None:
     for before, word in pairwise(words):
         if before == "-r" and not (ROOT / word).is_file():
             raise LookupError(f"no file {word}")
+
+
+def _docker(words: list[str]) -> None:
+    """``docker build``: the file and its stage exist."""
+    option = dict(pairwise(words))
+    text = (ROOT / option["--file"]).read_text(encoding="utf-8")
+    if not re.search(rf"^FROM .* AS {re.escape(option['--target'])}$", text, re.MULTILINE):
+        raise LookupError(f"{option['--file']} has no stage {option['--target']}")
 
 
 def _pytest(words: list[str]) -> None:

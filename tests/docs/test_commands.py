@@ -10,6 +10,7 @@ import pytest
 from tests.docs.checks import problem
 from tests.docs.pages import ROOT, Command, Place, code_blocks, commands, pages
 from tests.rl.report.folders import run_folder
+from tools.launch import LAUNCHERS
 
 RUN = ("rewards", "tools.report", "tools.rollouts", "tools.picture", "tools.statutes", "rl.evaluate list",
        "rl.inference retrieve", "rl.inference verify", "rl.inference structure")  # fmt: skip
@@ -26,6 +27,7 @@ ELSEWHERE = {
     "rl.inference strategies": "tests/rl/evaluation/test_strategies.py",
     "rl.inference retrieve": "tests/rl/retrieval/test_retrieval.py",
     "rl.inference structure": "tests/rl/inference/test_structuring.py",
+    **{f"tools.launch {name}": "tests/tools/test_launch.py" for name in LAUNCHERS},
     "tools.contamination": "tests/tools/test_contamination.py",
     "tools.doctor": "tests/tools/test_tools.py",
     "tools.export_lm_eval": "tests/tools/test_export_lm_eval.py",
@@ -44,6 +46,7 @@ ELSEWHERE = {
     "pytest": "is a test",
     "make": "CI makes the environment, lints and tests with it",
     "pip": "needs a network; the Makefile's set-up and CI install the same files",
+    "docker": "needs a daemon and a network; the file is linted by hand",
     "lm_eval": "another program; tests/tools/test_export_lm_eval.py checks what it reads",
     "tools.bench": "minutes; a measurement, repeated by hand",
     "tools.studies": "minutes to hours; a measurement, repeated by hand",
@@ -67,7 +70,7 @@ def name_of(command):
     if not program.endswith("python") or rest[:2] == ["-m", "pytest"]:
         return "pytest" if rest[:2] == ["-m", "pytest"] else program
     module = rest[1]
-    if module in ("rl.evaluate", "rl.inference"):
+    if module in ("rl.evaluate", "rl.inference", "tools.launch"):
         return " ".join([module, *rest[2:3]])
     return "tools.bench" if module.startswith("tools.bench") else module
 
@@ -157,6 +160,8 @@ def test_a_command_that_is_not_run_here_has_a_test():
         ("python -m tools.locks now", "takes no arguments"),
         ("python -m tests.rewards.readings", "no module"),
         ("make runs", "no runs"),
+        ("docker build --file cluster/launch/Dockerfile --target tpu .", "no stage tpu"),
+        ("python -m tools.launch slurm +curriculum=legal --tme 3", "--tme"),
         ("pip install -r requirements/tpu.txt", "no file"),
         ("pytest tests/rl/evaluation/test_lawbenches.py", "test_lawbenches.py"),
         ("pytest -k no_such_name tests/docs/test_pages.py", "matches -k"),

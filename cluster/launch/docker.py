@@ -1,0 +1,48 @@
+"""``docker run`` on one machine: the run in an image of ours, with its folder, model and data mounted."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cluster.launch.job import Job, Launch, require_one_node
+from cluster.launch.kuberay import IMAGE_FOLDER
+
+STOP_S = 120
+"""How long ``docker stop`` waits for the run to end (seconds)."""
+SECRETS = ("WANDB_API_KEY", "JUDGE_API_KEY", "OPENAI_API_KEY")
+"""Variables that go into the container by name; their values stay in the environment."""
+
+
+def launch(job: Job, *, image: str | None = None) -> Launch:
+    """The command that runs the run.
+
+    Args:
+        job: the run.
+        image: the image; None is ours.
+
+    Raises:
+        ClusterError: if the run needs more than one node.
+    """
+    require_one_node(job, "docker")
+    command = [
+        "docker", "run", "--rm", "--init", "--name", job.name, "--stop-timeout", str(STOP_S),
+        "--user", f"{os.getuid()}:{os.getgid()}", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
+        "--cpus", str(job.cpus), "--memory", f"{job.memory_gb}g", "--shm-size", f"{max(1, job.memory_gb // 2)}g",
+    ]  # fmt: skip
+    command += ["--gpus", str(job.gpus)] if job.gpus else []
+    for name in SECRETS:
+        command += ["--env", name]
+    command += _mount(job.run_dir, writable=True)
+    for path in job.folders:
+        command += _mount(path)
+    command += [image or job.image, "python", *job.words, "cluster.address=local"]
+    return Launch(tuple(command), then=f"docker stop {job.name}   (the same command resumes)")
+
+
+def _mount(path: str, writable: bool = False) -> list[str]:
+    """The option of a path of this machine, which the container sees at the same place; a relative one in the image's
+    checkout."""
+    fields = ["type=bind", f"source={Path(path).absolute()}", f"target={Path(IMAGE_FOLDER, path)}"]
+    quoted = (f'"{field}"' if "," in field else field for field in fields)  # the option is a line of CSV
+    return ["--mount", ",".join([*quoted, *([] if writable else ["readonly"])])]

@@ -1,0 +1,160 @@
+"""What launchers write: names, quoting, KubeRay's and Ray's own schemas. Slurm has tests of its own."""
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+from cluster.errors import ClusterError
+from cluster.launch import docker, kuberay, ray_up, slurm, submit
+from cluster.launch.job import Job, local_disk
+
+SCHEMA = yaml.safe_load(Path(__file__).with_name("kuberay_schema.yaml").read_text(encoding="utf-8"))
+ODD = 'model.name=it\'s $(id) `id` ${HOME} "x" {a: 1}; 李明'
+"""A word that a shell, YAML, Jinja and Docker would each take apart."""
+JOB = Job(("-m", "rl.main", ODD), "/shared/实验 (1), 50%", nodes=4, gpus=8, cpus=64, memory_gb=512)
+MOUNTS = "/dev/sda / ext4 rw 0 0\nnfs:/a /shared nfs4 rw 0 0\ntmpfs /shared/my\\040disk tmpfs rw 0 0\n"
+
+
+@pytest.mark.parametrize(
+    ("run_dir", "name"),
+    [
+        ("/shared/legal-nano-seed0", "themis-legal-nano-seed0"),
+        ("/shared/Runs/A_b c", "themis-a-b-c"),
+        ("/shared/实验", "themis-run"),
+        ("/shared/" + "x" * 80, "themis-" + "x" * 33),
+        ("/shared/" + "x" * 32 + "-y", "themis-" + "x" * 32),
+    ],
+)
+def test_a_name_is_taken_by_every_launcher(run_dir, name):
+    assert replace(JOB, run_dir=run_dir).name == name
+
+
+@pytest.mark.parametrize("changed", [{"run_dir": "/a\nb"}, {"words": ("a\n#SBATCH --uid=0",)}])
+def test_a_line_break_is_refused(changed):
+    with pytest.raises(ClusterError, match="line break"):
+        replace(JOB, **changed)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/shared/run", ""), ("/home/run", "ext4"), ("/shared/my disk/run", "tmpfs"), ("/shared2/run", "ext4")],
+)
+def test_a_disk_of_one_machine_is_told_from_a_shared_one(path, kind):
+    assert local_disk(path, MOUNTS) == kind
+
+
+def test_a_run_on_kubernetes():
+    job = replace(JOB, run_dir="/shared/legal", folders=("/shared/models/m",))
+    launch = kuberay.launch(job, image="lab/themis:gpu", claim="disk", secret="keys", namespace="nlp")
+    found = yaml.safe_load(launch.text)
+    jsonschema.validate(found, SCHEMA)
+    spec = found["spec"]
+    assert shlex.split(spec["entrypoint"]) == [
+        "cd", "/opt/themis", "&&", "exec", "python", "-m", "rl.main", ODD, "cluster.address=auto",
+    ]  # fmt: skip
+    (workers,) = spec["rayClusterSpec"]["workerGroupSpecs"]
+    (container,) = workers["template"]["spec"]["containers"]
+    assert (workers["minReplicas"], container["resources"]["limits"]["nvidia.com/gpu"]) == (4, "8")
+    assert container["envFrom"] == [{"secretRef": {"name": "keys"}}] and "&" not in launch.text.replace("&&", "")
+    assert spec["rayClusterSpec"]["authOptions"] == {"mode": "token"}
+
+
+def test_a_cluster_on_kubernetes_without_gpus():
+    job = replace(JOB, run_dir="/shared/legal", gpus=0)
+    found = yaml.safe_load(kuberay.launch(job, kind="RayCluster").text)
+    jsonschema.validate(found, SCHEMA)
+    assert "nvidia.com/gpu" not in str(found) and "entrypoint" not in str(found)
+
+
+@pytest.mark.parametrize("where", ["spec.replicas", "spec.rayClusterSpec.headGroupSpec.ports", "status"])
+def test_the_schema_refuses_what_kubernetes_would(where):
+    """The check above can fail."""
+    found = yaml.safe_load(kuberay.launch(replace(JOB, run_dir="/shared/legal")).text)
+    *path, key = where.split(".")
+    inner = found
+    for name in path:
+        inner = inner[name]
+    inner[key] = 1
+    with pytest.raises(jsonschema.ValidationError, match=key):
+        jsonschema.validate(found, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("job", "mount", "said"),
+    [
+        (JOB, "/disk", "is not below /disk"),
+        (replace(JOB, folders=("/models/m",)), "/shared", "/models/m is not below /shared"),
+        (JOB, "shared", "no absolute path"),
+    ],
+)
+def test_what_pods_would_not_see_is_refused(job, mount, said):
+    with pytest.raises(ClusterError, match=said):
+        kuberay.launch(job, mount=mount)
+
+
+def test_ray_takes_the_yaml_of_ray_up():
+    launch = ray_up.launch(JOB, hosts=tuple("abcde"), user="me", folder="/opt/a b", python="/opt/a b/python")
+    found = yaml.safe_load(launch.text)
+    assert found["provider"] == {"type": "local", "head_ip": "a", "worker_ips": ["b", "c", "d"]}
+    validate_config(prepare_config(found))
+    with pytest.raises(jsonschema.ValidationError, match="no_such_key"):
+        validate_config(prepare_config(found | {"no_such_key": 1}))
+    *_, command = shlex.split(launch.then)
+    assert shlex.split(command)[:3] == ["cd", "/opt/a b", "&&"] and ODD in shlex.split(command)
+
+
+def test_too_few_machines_for_ray_up():
+    with pytest.raises(ClusterError, match="needs 4 nodes, and --hosts names 2"):
+        ray_up.launch(JOB, hosts=("a", "b", "a"), user="me", folder="/t", python="python")
+
+
+def test_a_container_sees_what_the_run_reads_and_no_value_of_a_secret(monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "s3cret")
+    job = replace(JOB, nodes=1, folders=("/models/m", "models/n"))
+    words = list(docker.launch(job).command)
+    mounts = [words[number + 1] for number, word in enumerate(words) if word == "--mount"]
+    assert mounts == [
+        'type=bind,"source=/shared/实验 (1), 50%","target=/shared/实验 (1), 50%"',
+        "type=bind,source=/models/m,target=/models/m,readonly",
+        f"type=bind,source={Path.cwd()}/models/n,target=/opt/themis/models/n,readonly",
+    ]
+    assert words[words.index("--gpus") + 1] == "8" and "s3cret" not in str(words) and "WANDB_API_KEY" in words
+    assert words[-4:] == ["-m", "rl.main", ODD, "cluster.address=local"]
+    assert words[-6:-4] == ["themis:gpu", "python"]
+
+
+def test_a_container_is_one_machine():
+    with pytest.raises(ClusterError, match="docker starts one machine, and this run needs 4 nodes"):
+        docker.launch(JOB)
+
+
+def test_a_job_that_is_stopped_gets_time_to_end():
+    sent = submit.submission(JOB, folder="/opt/themis", python="python")
+    assert sent["runtime_env"] == {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "300"}}
+    assert shlex.split(sent["entrypoint"])[-2:] == [ODD, "cluster.address=auto"]
+
+
+def test_a_submission_to_nobody_is_a_sentence():
+    with pytest.raises(ClusterError, match=r"could not be submitted to http://127.0.0.1:9.*--address"):
+        submit.submit("http://127.0.0.1:9", submit.submission(JOB, folder="/", python="python"))
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [("90", 5400), ("90:30", 5430), ("8:00:00", 28800), ("2-00", 172800), ("1-12:30", 131400), ("0-0:4:1", 241)],
+)
+def test_a_time_limit_is_read_as_slurm_reads_it(time, seconds):
+    assert slurm.seconds(time) == seconds
+
+
+@pytest.mark.parametrize(
+    ("time", "said"), [("8h", "no time limit"), ("", "no time limit"), ("3", "at least 4 minutes")]
+)
+def test_a_time_limit_that_leaves_no_time_is_refused(time, said):
+    with pytest.raises(ClusterError, match=said):
+        slurm.launch(JOB, time=time)

@@ -1,0 +1,300 @@
+"""``python -m tools.launch LAUNCHER OVERRIDES``: start a run by Slurm, KubeRay, ``ray up``, Docker or a running Ray.
+
+It stands above the run's room, because it reads the run's configuration; what the launchers write is in cluster/launch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from cluster.launch import docker, kuberay, ray_up, slurm, submit
+from cluster.launch.job import Job, Launch, local_disk
+from curricula.command import command, require_utf8
+from rl.config.compose import CONF, accept_overrides, load
+from rl.config.derive import check, derive, wants_judge
+from rl.config.fingerprint import data_files
+from rl.config.schema import RunConfig
+from rl.device import chosen
+from rl.errors import USER_ERRORS, UserError
+
+GPU_CPUS, GPU_MEMORY_GB = 8, 64
+"""CPUs and memory (GiB) that a node gets for each GPU, where nothing else is said."""
+PROCESSES_GB = 4
+"""Memory of a node beside what the plan counts (GiB)."""
+
+
+COMMON = ("overrides", "dry_run", "nodes", "gpus_per_node", "cpus_per_node", "memory_gb")
+"""Options of every launcher."""
+
+
+class Launcher(NamedTuple):
+    """One way to start a run."""
+
+    what: str
+    options: Callable[[argparse.ArgumentParser], None]
+    launch: Callable[..., Launch]
+    """Takes the job, and what its options give, by their names."""
+    elsewhere: bool = True
+    """Whether the run's folder and model may be out of this machine's sight."""
+
+
+def read_run(overrides: Sequence[str], elsewhere: bool) -> RunConfig:
+    """The valid configuration of a run, with its folder.
+
+    Raises:
+        UserError: for what the run itself would refuse, and for what can't be launched: a sweep, an address of Ray,
+            a start from scratch.
+    """
+    if any(word.startswith("-") for word in overrides):
+        raise UserError("a sweep or another option of Hydra can't be launched; launch each run by itself")
+    accepted = accept_overrides(overrides)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        try:
+            composed = compose("config", overrides=accepted, return_hydra_config=True)
+            run_dir = str(composed.hydra.run.dir) if "curriculum" in composed else "unset"
+        except HydraException as error:
+            raise UserError(f"{error}: {error.__cause__}" if error.__cause__ else str(error)) from None
+    OmegaConf.set_struct(composed, False)
+    del composed["hydra"]
+    composed["run_dir"] = run_dir
+    config = load(composed)
+    if config.cluster.address is not None:
+        raise UserError("cluster.address is set by the launcher; leave it out")
+    if config.resume == "restart":
+        raise UserError("resume=restart would begin from scratch at every new start of the job; use another run_dir")
+    if config.plan:
+        raise UserError("plan=true starts nothing; give it to python -m rl.main")
+    check(config, elsewhere=elsewhere)
+    return config
+
+
+def job_of(config: RunConfig, overrides: Sequence[str], given: argparse.Namespace) -> Job:
+    """What the run needs of each node.
+
+    Raises:
+        UserError: if its folder is not absolute, or the nodes don't have what it asks for.
+    """
+    if not Path(config.run_dir).is_absolute():
+        raise UserError(
+            f"run_dir={config.run_dir} is not absolute, and a launched run starts in another folder or on another "
+            f"machine; give run_dir=/SHARED/{config.run_dir} on a disk that all nodes share"
+        )
+    folders = _folders(config)
+    if tilde := next((path for path in folders if path.startswith("~")), None):
+        raise UserError(f"{tilde}: another machine or a container has another home folder; give the whole path")
+    device = chosen(config.trainer.device, given.gpus_per_node)
+    places = _places(config, device.gpus > 0)
+    per_node = given.gpus_per_node if device.gpus else places
+    if device.gpus and not per_node:
+        raise UserError("trainer.device=cuda needs GPUs, and --gpus-per-node is 0")
+    nodes = given.nodes or math.ceil(places / per_node)
+    if device.gpus and places > nodes * per_node:
+        raise UserError(
+            f"this run asks for {places} GPUs ({_asked(config)}), and {nodes} node(s) of {per_node} have "
+            f"{nodes * per_node}; give --nodes {math.ceil(places / per_node)}, or lower what it asks for"
+        )
+    if nodes > places:
+        raise UserError(
+            f"this run uses {places} place(s) ({_asked(config)}), fewer than --nodes {nodes}; lower --nodes"
+        )
+    gpus = min(per_node, math.ceil(places / nodes)) if device.gpus and nodes == 1 else per_node * device.gpus
+    threads = max(config.trainer.threads * math.ceil(config.trainer.world_size / nodes), config.rollout.threads)
+    planned = sum(gib for _, gib in derive(config).memory)
+    memory = GPU_MEMORY_GB * gpus or math.ceil(planned / nodes) + PROCESSES_GB
+    return Job(
+        ("-m", "rl.main", *overrides),
+        config.run_dir,
+        nodes,
+        gpus,
+        given.cpus_per_node or GPU_CPUS * gpus or threads,
+        given.memory_gb or memory,
+        tuple(folders),
+    )
+
+
+def _places(config: RunConfig, gpu: bool) -> int:
+    """Bundles that the run reserves (rl/driver/fleet.py), and the GPU of a judge that the run serves itself."""
+    ranks, replicas = config.trainer.world_size, config.rollout.replicas
+    together = max(ranks, replicas) if gpu else ranks
+    judge = config.judge.kind == "llm" and config.judge.base_url is None and wants_judge(config)
+    return (ranks + replicas if config.cluster.placement == "split" else together) + (judge and gpu)
+
+
+def _asked(config: RunConfig) -> str:
+    return (
+        f"trainer.world_size={config.trainer.world_size}, rollout.replicas={config.rollout.replicas}, "
+        f"cluster.placement={config.cluster.placement}"
+    )
+
+
+def _folders(config: RunConfig) -> list[str]:
+    """Files and folders that the run reads and no image holds."""
+    served = config.judge.model if config.judge.kind == "llm" and config.judge.base_url is None else None
+    named = [config.model.path, served, config.statutes.folder, *data_files(config)]
+    return [path for path in named if path and (path.startswith(("/", "~")) or Path(path).exists())]
+
+
+def _own(given: argparse.Namespace) -> dict[str, str]:
+    """The launcher's own options that were given, by name."""
+    return {key: value for key, value in vars(given).items() if key not in COMMON and value is not None}
+
+
+def _warn(job: Job, elsewhere: bool) -> None:
+    """Say where several nodes don't share the run's folder, as far as this machine shows."""
+    kind = "" if elsewhere and not Path(job.run_dir).parent.is_dir() else local_disk(job.run_dir)
+    if job.nodes > 1 and kind:
+        print(
+            f"warning: {job.run_dir} is on a disk of this machine ({kind}); the {job.nodes} nodes of this run must all "
+            f"see it, or its checkpoints can't be read",
+            file=sys.stderr,
+        )
+
+
+def _slurm_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--time", help="time limit, such as 8:00:00 or 2-00 (default: the partition's)")
+    parser.add_argument("--partition", help="partition (default: Slurm's)")
+    parser.add_argument("--account", help="account (default: the user's)")
+    _place_options(parser)
+
+
+def _place_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--folder", help="the checkout, on every node (default: this one)")
+    parser.add_argument("--python", help="Python of Themis, on every node (default: the one of this command)")
+
+
+def _kuberay_options(parser: argparse.ArgumentParser) -> None:
+    _image_option(parser)
+    parser.add_argument("--claim", help="PersistentVolumeClaim (ReadWriteMany) of run and model (default: themis)")
+    parser.add_argument("--mount", help="where pods see it (default: /shared)")
+    parser.add_argument("--secret", help="Secret whose keys become environment variables, such as WANDB_API_KEY")
+    parser.add_argument("--namespace", help="Kubernetes namespace (default: that of the context)")
+    parser.add_argument("--kind", choices=("RayJob", "RayCluster"), help="a run, or a cluster alone (default: RayJob)")
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
+
+
+def _ray_up_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--hosts", required=True, type=_hosts, help="machines, separated by commas; the first is Ray's head"
+    )
+    parser.add_argument("--user", required=True, help="user of ssh")
+    parser.add_argument("--key", help="private key of ssh (default: what ssh takes)")
+    _place_options(parser)
+
+
+def _image_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--image", help="image of Themis (default: themis:gpu or themis:cpu)")
+
+
+def _job_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--address", help="dashboard of the running Ray (default: http://127.0.0.1:8265)")
+    _place_options(parser)
+
+
+LAUNCHERS = {
+    "slurm": Launcher(
+        "a Slurm batch script, submitted by sbatch",
+        _slurm_options,
+        slurm.launch,
+        elsewhere=False,
+    ),
+    "kuberay": Launcher(
+        "a RayJob or RayCluster of KubeRay, applied by kubectl",
+        _kuberay_options,
+        kuberay.launch,
+    ),
+    "ray-up": Launcher("machines reached by ssh, as a cluster of ray up", _ray_up_options, ray_up.launch),
+    "docker": Launcher("a container on this machine", _image_option, docker.launch, elsewhere=False),
+    "job": Launcher("a job of a running Ray", _job_options, submit.launch),
+}
+"""The launcher of each name."""
+
+
+def _parser(name: str) -> argparse.ArgumentParser:
+    launcher = LAUNCHERS[name]
+    parser = argparse.ArgumentParser(
+        prog=f"python -m tools.launch {name}", description=f"Starts a run: {launcher.what}."
+    )
+    parser.add_argument("overrides", nargs="+", help="the run: +curriculum=NAME run_dir=FOLDER, then any key=value")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be submitted, and submit nothing")
+    parser.add_argument("--nodes", type=_number(1), help="nodes (default: as many as the run's GPUs need)")
+    parser.add_argument("--gpus-per-node", type=_number(0), default=8, help="GPUs of a node; 0 runs on CPUs")
+    parser.add_argument("--cpus-per-node", type=_number(1), help="CPUs of a node (default: by GPUs or threads)")
+    parser.add_argument("--memory-gb", type=_number(1), help="memory of a node, GiB (default: by GPUs or the plan)")
+    launcher.options(parser)
+    return parser
+
+
+def _number(least: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number from {least} on")
+        return int(text)
+
+    return read
+
+
+@command(*USER_ERRORS)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print or submit what starts the run; the exit code of the submitting program, or 2 for an error."""
+    if argv is None:
+        require_utf8()
+    name, *rest = [*(sys.argv[1:] if argv is None else argv), ""]
+    if name not in LAUNCHERS:
+        print(f"usage: python -m tools.launch {{{','.join(LAUNCHERS)}}} …", file=sys.stderr)
+        return 0 if name in ("-h", "--help") else 2
+    given = _parser(name).parse_intermixed_args(rest[:-1])
+    config = read_run(given.overrides, LAUNCHERS[name].elsewhere)
+    job = job_of(config, given.overrides, given)
+    launch = LAUNCHERS[name].launch(job, **_own(given))
+    _warn(job, LAUNCHERS[name].elsewhere)
+    if given.dry_run:
+        return _show(launch)
+    own = Path("runs/launch", job.name) if LAUNCHERS[name].elsewhere else Path(config.run_dir, "launch")
+    return _start(launch, own)
+
+
+def _show(launch: Launch) -> int:
+    """Print the file, or where there is none the command; the rest goes to standard error."""
+    print(launch.text if launch.file else shlex.join(launch.command), end="" if launch.file else "\n")
+    if launch.file:
+        print(f"would run: {shlex.join(launch.command)}", file=sys.stderr)
+    print(f"then: {launch.then}", file=sys.stderr)
+    return 0
+
+
+def _start(launch: Launch, folder: Path) -> int:
+    program = launch.command[0]
+    if launch.start is None and shutil.which(program) is None:
+        raise UserError(
+            f"{program} is not on this machine; run this command where it is, or take there what --dry-run prints"
+        )
+    path = folder / launch.file
+    if launch.file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(launch.text, encoding="utf-8")
+        print(f"wrote {path}")
+    if launch.start is not None:
+        print(launch.start())
+    elif code := subprocess.run([str(path) if word == "FILE" else word for word in launch.command]).returncode:
+        raise UserError(f"{program} ended with exit code {code}; its own words are above")
+    print(f"then: {launch.then.replace('FILE', shlex.quote(str(path)))}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
