@@ -113,6 +113,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     from rl.models.template import bind
     from rl.preflight import require_caches, require_judge, require_prompts_fit
     from rl.records.checkpoint import Checkpoints
+    from rl.records.losses import Losses
     from rl.records.tracking import Tracker
 
     to_do = [stage for stage in config.curriculum.stages if not manifest.stage(stage.name).get("done")]
@@ -133,6 +134,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     with console.status("judge"):
         require_judge(config)
     tracker = Tracker(Path(config.run_dir), config.tracker, console)
+    losses = Losses(Path(config.run_dir), console, lambda: tracker.place)
     checkpoints = Checkpoints(Path(config.run_dir), config.trainer.keep_last)
 
     cluster, started = config.cluster, time.monotonic()
@@ -142,7 +144,8 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     tracker.start_wandb(config.model_dump(mode="json"), manifest.content.get("wandb_id"))
     manifest.content["wandb_id"] = tracker.wandb_id
     with console.status(f"starting trainer{', rollout and reward' if samples else ''} actors"):
-        runtime = Runtime(config, tokenizer, manifest, checkpoints, tracker, Fleet(config, model_path, samples))
+        fleet = Fleet(config, model_path, losses.tell, sampling=samples)
+        runtime = Runtime(config, tokenizer, manifest, checkpoints, tracker, fleet)
     try:
         console.print(f"actors are ready after {time.monotonic() - started:.0f} s")
         run_curriculum(runtime)
