@@ -7,4 +7,9 @@ class ClusterError(Exception):
 
 class Lost(RuntimeError):
     """Something that a run can't go on without was lost: Ray itself, or an actor more often than it may be replaced.
-    The message says what. The same command goes on from what was saved."""
+    The same command goes on from what was saved."""
+
+    def __init__(self, who: str, why: str) -> None:
+        super().__init__(f"{who} {why}")
+        self.who, self.why = who, why
+        """What was lost, and what happened to it."""

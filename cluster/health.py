@@ -69,6 +69,7 @@ class Supervised:
 
         Raises:
             Lost: if the actor was lost more often than ``max_restarts``, or Ray itself was lost.
+            RuntimeError: if it could not start.
             TimeoutError: if a freshly made actor did not answer in time either.
         """
         timeouts = 0
@@ -87,10 +88,11 @@ class Supervised:
             except RayActorError as error:
                 self._replace(handle, cause_of_death(error))
 
-    def finish(self, method: str, timeout_s: float) -> None:
-        """Let the actor close what it holds; wait at most ``timeout_s`` seconds for it."""
+    def finish(self, method: str, timeout_s: float) -> Any:
+        """The result of a method that ends the actor's work; None if it has died, or does not answer within
+        ``timeout_s`` seconds."""
         with contextlib.suppress(ray.exceptions.RayError):
-            ray.get(getattr(self.handle, method).remote(), timeout=timeout_s)
+            return ray.get(getattr(self.handle, method).remote(), timeout=timeout_s)
 
     def stop(self) -> None:
         """End the actor."""
@@ -100,7 +102,7 @@ class Supervised:
 
     def _replace(self, lost: Any, reason: str) -> None:
         if CREATION in reason:  # it would fail again in the same way
-            raise Lost(f"{self.name} could not start: {reason}")
+            raise RuntimeError(f"{self.name} could not start: {reason}")
         if self.watch is not None:
             self.watch.require()
             reason = self.watch.of(lost).ended or reason
@@ -108,10 +110,10 @@ class Supervised:
             if self.handle is not lost:
                 return
             if self._stopped:
-                raise Lost(f"{self.name} was stopped")
+                raise Lost(self.name, "was stopped")
             self.restarts += 1
             if self.restarts > self.max_restarts:
-                raise Lost(f"{self.name} was lost {self.restarts} times, more than allowed; the last time it {reason}")
+                raise Lost(self.name, f"was lost {self.restarts} times, more than allowed; the last time it {reason}")
             self._end(lost)
             self.tell(self.name, reason, lost)
             self.handle = replacement = self._start()

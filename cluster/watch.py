@@ -60,7 +60,7 @@ class Watch:
         """
         self.frozen_s, self.each_look = frozen_s, each_look
         self.lost = ""
-        """Why Ray itself is lost."""
+        """What happened to Ray itself, if it is lost."""
         self._actors: dict[Any, Watched] = {}
         self._past: list[Watched] = []
         self._lock = threading.Lock()
@@ -126,7 +126,7 @@ class Watch:
             Lost: if Ray itself is lost.
         """
         if self.lost:
-            raise Lost(self.lost)
+            raise Lost("Ray", self.lost)
 
     def close(self) -> None:
         """Look no more."""
@@ -147,14 +147,15 @@ class Watch:
                 self._look_at_ray(seconds)
                 if not self.lost:
                     self._look(seconds)
-            self.each_look(self, seconds)
+            with suppress(Exception):
+                self.each_look(self, seconds)
             if self.lost and self._old_handler is not None and not self._closed.is_set():
                 signal.pthread_kill(threading.main_thread().ident or 0, INTERRUPT)
 
     def _raise(self, *_: object) -> None:
         if self.lost and not self._closed.is_set():
             self._closed.set()
-            raise Lost(self.lost)
+            raise Lost("Ray", self.lost)
 
     def _look_at_ray(self, seconds: float) -> None:
         """Notice that Ray's own processes are gone or frozen; Ray would end this process without a word."""
@@ -164,7 +165,7 @@ class Watch:
         for name, pid in _ray_processes().items():
             found = look(pid)
             if found is None:
-                self.lost = f"Ray was lost: its {name} (pid {pid}) died"
+                self.lost = f"was lost: its {name} (pid {pid}) died"
                 return
             if found[0] == STOPPED:
                 silent = f"its {name} (pid {pid}) was stopped by a signal"
@@ -177,7 +178,7 @@ class Watch:
         self._silent_s = self._silent_s + seconds if silent else 0.0
         limit_s = self.frozen_s if _ray_processes() else ANSWER_S
         if self._silent_s >= limit_s:
-            self.lost = f"Ray was lost: {silent} for {self._silent_s:.0f} s"
+            self.lost = f"was lost: {silent} for {self._silent_s:.0f} s"
 
     def _look(self, seconds: float) -> None:
         with self._lock:

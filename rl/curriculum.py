@@ -49,7 +49,7 @@ def run_curriculum(runtime: Runtime) -> None:
             except TrainerLost as error:
                 lost, whole = lost + 1, False
                 if lost > TRAINER_RESTARTS:
-                    raise Lost(f"{error}; the trainer was lost {lost} times, more than allowed") from error
+                    raise Lost(error.who, f"{error.why}; it is the {lost}th loss, more than allowed") from error
                 tell(error, stage, runtime)
 
 

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from rl.config.schema import JudgeConfig, RewardConfig
 from rl.device import named
 
 LOOPBACK = "127.0.0.1"
+SERVERS = 3
+"""How often a batch is asked for when the server dies each time."""
 KV_CACHE_GB = 1
 """Key-value cache of a judge that is served on the CPU (GiB)."""
 
@@ -45,11 +48,13 @@ class JudgeActor:
         self.pool: WorkerPool | None = None
         self.service: JudgeService | None = None
         self._server: subprocess.Popen[bytes] | None = None
+        self._losses: list[str] = []
         if config.kind == "statute":
             self.pool = WorkerPool(reward.processes, reward.verdict_timeout_s, reward.memory_mb)
             return
         assert config.model is not None
-        url = config.base_url or self._serve(config, device)
+        self.device = device
+        url = config.base_url or self._serve()
         settings = JudgeSettings(
             base_url=url,
             model=config.model,
@@ -85,27 +90,46 @@ class JudgeActor:
         if self.pool is not None:
             return self.pool.score_some(samples, weights, patience_s)
         assert self.service is not None
-        return self.service.score(samples, expand(weights))
+        for _ in range(SERVERS):
+            verdicts = self.service.score(samples, expand(weights))
+            if not self._replace_server() or not any(verdict.error for verdict in verdicts):
+                break
+        return verdicts
+
+    def losses(self) -> list[str]:
+        """How workers or the model's server were lost since this was asked last; each was replaced."""
+        found, self._losses = self._losses, []
+        return found + [f"worker {why}" for why in (self.pool.losses() if self.pool else ())]
 
     def metrics(self) -> dict[str, float]:
         """Requests, hit rate, errors, latency and cost since the start; empty for the statute judge."""
         return {} if self.service is None else self.service.metrics()
 
-    def _serve(self, config: JudgeConfig, device: str) -> str:
+    def _replace_server(self) -> bool:
+        """Start the model's server again if it has ended; returns whether it had."""
+        if self.service is None or self._server is None or self._server.poll() is None:
+            return False
+        self._losses.append(f"server died (exit status {self._server.returncode})")
+        self._end_server()
+        self.service.settings = replace(self.service.settings, base_url=self._serve())
+        return True
+
+    def _serve(self) -> str:
         """Start vLLM's server as a child process and wait until it answers; returns its address.
 
         Raises:
             RuntimeError: if it exits or does not answer in time.
         """
+        config = self.config
         with socket.socket() as probe:
             probe.bind((LOOPBACK, 0))
             port = probe.getsockname()[1]
         command = [
             sys.executable, "-m", "rewards.lifetime", sys.executable, "-m", "vllm.entrypoints.openai.api_server",
-            *flags(server_options(config, device)),
+            *flags(server_options(config, self.device)),
             "--host", LOOPBACK, "--port", str(port), "--disable-log-stats", "--no-enable-log-requests",
         ]  # fmt: skip
-        environment = os.environ | named(device).vllm_environment(KV_CACHE_GB, eager=True)
+        environment = os.environ | named(self.device).vllm_environment(KV_CACHE_GB, eager=True)
         self._server = subprocess.Popen(command, env=environment, start_new_session=True)
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # without the environment's proxies
         deadline = time.monotonic() + config.start_timeout_s
@@ -121,6 +145,11 @@ class JudgeActor:
 
     def close(self) -> None:
         """Stop the server and the workers."""
+        self._end_server()
+        if self.pool is not None:
+            self.pool.close()
+
+    def _end_server(self) -> None:
         if self._server is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._server.pid, signal.SIGTERM)
@@ -128,8 +157,6 @@ class JudgeActor:
                 self._server.wait(10)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._server.pid, signal.SIGKILL)
-        if self.pool is not None:
-            self.pool.close()
 
 
 def server_options(config: JudgeConfig, device: str) -> dict[str, Any]:

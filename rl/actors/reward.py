@@ -34,6 +34,10 @@ class RewardActor:
         """Stop the workers."""
         self.pool.close()
 
+    def losses(self) -> list[str]:
+        """How workers were lost since this was asked last; each was replaced."""
+        return [f"worker {why}" for why in self.pool.losses()]
+
     def score(
         self, samples: Sequence[Sample], weights: Weights, patience_s: float | None = None
     ) -> Sequence[Verdict | None]:

@@ -24,10 +24,13 @@ from rl.config.derive import reward_sum, wants_judge, wants_reference
 from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage
 from rl.device import chosen
+from rl.driver.calls import counted
 from rl.errors import UserError
 from rl.weights.shared import remove_shared, shared_file
 from rl.weights.sync import WeightSync
 
+REPLACED = "replaced, and asked again"
+"""What is done about a loss that costs nothing."""
 ENGINE_START_S = 600.0
 """An engine gets at least so long (seconds) to read its model, even if a running one must answer sooner."""
 
@@ -62,8 +65,12 @@ class Fleet:
         ranks, replicas = config.trainer.world_size, config.rollout.replicas if sampling else 0
         together = max(ranks, replicas) if self.takes_turns else ranks
         bundles = [self.device.bundle()] * (ranks + replicas if self.split else together)
-        self.placement = reserve(bundles, config.cluster.placement_timeout_s)
         self.watch = Watch(config.cluster.frozen_s, each_look)
+        try:
+            self.placement = reserve(bundles, config.cluster.placement_timeout_s)
+        except BaseException:
+            self.watch.close()
+            raise
         sync_s = config.rollout.timeout_s
         self.weights = WeightSync(self, self.backend, self.shared_file, sync_s, self.engine_start_s)
         self.rollouts: list[Supervised] = []
@@ -75,7 +82,7 @@ class Fleet:
             self._start(replicas, sampling)
         except TrainerLost as error:
             self.close()
-            raise Lost(f"{error} while it was started") from error
+            raise Lost(error.who, f"{error.why}, while it was started") from error
         except BaseException:
             self.close()
             raise
@@ -154,7 +161,7 @@ class Fleet:
 
     def _lost(self, name: str, why: str, handle: Any) -> None:
         found = self.watch.of(handle)
-        self.tell(name, why, "replaced, and asked again", pid=found.pid, host=found.host)
+        self.tell(name, why, REPLACED, pid=found.pid, host=found.host)
 
     def _check_rewards(self, actors: list[Supervised], judged: bool) -> None:
         """Try every stage's rewards in every worker before the first step."""
@@ -224,6 +231,8 @@ class Fleet:
         """End every actor and free what they held."""
         if not self.watch.lost:
             for actor in self.rewards + self.judges:
+                for why in counted(actor.finish("losses", timeout_s=10) or ()):
+                    self.tell(actor.name, f"lost its {why}", REPLACED)
                 actor.finish("close", timeout_s=10)
         for group in (self._trainer, self.reference):
             if group is not None:

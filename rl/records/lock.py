@@ -21,6 +21,7 @@ import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -36,6 +37,18 @@ GONE_S = 30.0
 """A holder on another machine that has not shown this for so long is gone (seconds)."""
 PATIENCE_S = 2.0
 """How long to wait for a process that is ending (seconds): a killed one frees its memory before its locks."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """A process that had a folder and ended without releasing it, as one does that is killed."""
+
+    who: str
+    """In words."""
+    pid: int | None
+    host: str | None
+    seen: datetime.datetime
+    """When it showed last that it lives."""
 
 
 class FolderLock:
@@ -56,8 +69,11 @@ class FolderLock:
         now = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         record = {"process": this_process().text, "pid": os.getpid(), "host": socket.gethostname(), "since": now}
         self._record = json.dumps(record).encode()
+        self.left: Left | None = None
+        """The process that had the folder before, if it ended without releasing it."""
         try:
             self._file = self._take(notice)
+            self.left = self._left()
             self._write(self._record)
         except OSError as error:
             problem = disk_problem(error, (*UNUSABLE, errno.ENOENT), other)  # ENOENT: a folder that can't be made
@@ -134,6 +150,14 @@ class FolderLock:
             if self.path.stat().st_mtime != first:
                 return True
         return False
+
+    def _left(self) -> Left | None:
+        found = _read(self.path)
+        if _holder(found) is None or found == self._record:
+            return None
+        pid, host = _fields(found).get("pid"), _fields(found).get("host")
+        seen = datetime.datetime.fromtimestamp(os.fstat(self._file).st_mtime).astimezone()
+        return Left(_who(found), pid if type(pid) is int else None, host if isinstance(host, str) else None, seen)
 
     def _taken(self) -> UserError:
         return UserError(

@@ -14,6 +14,7 @@ from rich.markup import escape
 from typing_extensions import TypedDict
 
 from rl.files import read_json_lines
+from rl.records.status import now
 
 NOTHING = "nothing"
 """What is lost where everything that was being done is done again."""
@@ -61,7 +62,7 @@ class Losses:
     ) -> None:
         """Tell a loss; ``at`` is when it happened, now if it is not given."""
         stage, step = self.place()
-        moment = (at or datetime.datetime.now()).astimezone().isoformat(sep=" ", timespec="seconds")
+        moment = now() if at is None else at.isoformat(sep=" ", timespec="seconds")
         loss = Loss(at=moment, who=who, why=why, done=done, lost=lost, stage=stage, step=step, pid=pid, host=host)
         append(self.path, loss)
         self.console.print(f"[yellow]{escape(sentence(loss))}[/yellow]", soft_wrap=True, highlight=False)

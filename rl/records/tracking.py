@@ -78,6 +78,8 @@ class Tracker:
         self._times: dict[str, float] = {}
         self._stage = ""
         self._step = 0
+        self.current = ""
+        """The phase that is going on."""
         self._progress: tuple[Progress, Any] | None = None
         self._shown = 0.0
         self._sampler_busy = 0.0
@@ -119,10 +121,12 @@ class Tracker:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time a phase: for the log line of the step, and as a Ray gauge."""
-        started = time.perf_counter()
+        started, before = time.perf_counter(), self.current
+        self.current = name
         try:
             yield
         finally:
+            self.current = before
             seconds = time.perf_counter() - started
             self._times[name] = self._times.get(name, 0.0) + seconds
             self._gauge("themis_phase_seconds", seconds, {"stage": self._stage, "phase": name})
