@@ -28,7 +28,7 @@ from typing import Any
 
 from rl.errors import UserError
 from rl.files import UNUSABLE, disk_problem
-from rl.records.process import Process, parse, same_kernel, this_process
+from rl.records.process import Process, State, parse, same_kernel, this_process
 
 NAME = ".lock"
 BEAT_S = 5.0
@@ -41,7 +41,7 @@ PATIENCE_S = 2.0
 
 @dataclass(frozen=True)
 class Left:
-    """A process that had a folder and ended without releasing it, as one does that is killed."""
+    """A process that has a folder, or had it and ended without releasing it, as one does that is killed."""
 
     who: str
     """In words."""
@@ -73,7 +73,8 @@ class FolderLock:
         """The process that had the folder before, if it ended without releasing it."""
         try:
             self._file = self._take(notice)
-            self.left = self._left()
+            found = _read(self.path)
+            self.left = None if _holder(found) is None else _left(found, os.fstat(self._file))
             self._write(self._record)
         except OSError as error:
             problem = disk_problem(error, (*UNUSABLE, errno.ENOENT), other)  # ENOENT: a folder that can't be made
@@ -151,14 +152,6 @@ class FolderLock:
                 return True
         return False
 
-    def _left(self) -> Left | None:
-        found = _read(self.path)
-        if _holder(found) is None or found == self._record:
-            return None
-        pid, host = _fields(found).get("pid"), _fields(found).get("host")
-        seen = datetime.datetime.fromtimestamp(os.fstat(self._file).st_mtime).astimezone()
-        return Left(_who(found), pid if type(pid) is int else None, host if isinstance(host, str) else None, seen)
-
     def _taken(self) -> UserError:
         return UserError(
             f"{self.folder} is being written by another process ({_who(_read(self.path))}); wait for it or end it, or "
@@ -201,6 +194,20 @@ def _forget() -> None:
 
 
 os.register_at_fork(after_in_child=_forget)
+
+
+def holder_of(folder: Path) -> tuple[Left | None, State | None]:
+    """The process that a folder's lock names, and whether it runs; nothing where a folder was released."""
+    path = folder / NAME
+    found = _read(path)
+    holder = _holder(found)
+    return (None, None) if holder is None else (_left(found, path.stat()), holder.state())
+
+
+def _left(record: bytes, found: os.stat_result) -> Left:
+    pid, host = _fields(record).get("pid"), _fields(record).get("host")
+    seen = datetime.datetime.fromtimestamp(found.st_mtime).astimezone()
+    return Left(_who(record), pid if type(pid) is int else None, host if isinstance(host, str) else None, seen)
 
 
 def _flock(file: int) -> bool | None:
