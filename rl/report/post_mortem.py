@@ -20,6 +20,8 @@ LINES, BYTES = 30, 6000
 """Most of the end of one log: lines, and bytes."""
 ACTORS = 60
 """Most actors whose logs are shown."""
+SHOWN_S = 10.0
+"""Only waits that lasted longer (seconds) are shown."""
 HIDDEN = "[hidden]"
 _SECRET_NAME = re.compile(r"(?i)key|token|secret|passw|credential|auth|cookie")
 _SECRETS = (
@@ -52,6 +54,8 @@ def write_post_mortem(run_dir: Path, ended: str) -> Path:
         name=run_dir.resolve().name,
         ended=redacted(ended)[:4000],
         status=status,
+        waits=[wait for wait in status.get("waiting", []) if wait["seconds"] >= SHOWN_S],
+        folder=status.get("logs"),
         problems=problems,
         first=since[0] if since else None,
         losses=losses[-200:],
