@@ -10,7 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError
+from ray.exceptions import (
+    GetTimeoutError,
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    RayActorError,
+    RaySystemError,
+    RpcError,
+)
 
 from cluster.errors import Lost
 from cluster.waits import waiting
@@ -117,7 +125,12 @@ class Supervised:
             self._end(lost)
             self.tell(self.name, reason, lost)
             self.handle = replacement = self._start()
-        self.on_restart(replacement)
+        try:
+            self.on_restart(replacement)
+        except RayActorError as error:
+            self._replace(replacement, cause_of_death(error))
+        except GetTimeoutError:
+            self._replace(replacement, "did not come up in time")
 
     def _end(self, handle: Any) -> None:
         if self.watch is not None:
@@ -142,7 +155,14 @@ class Supervised:
 
 def cause_of_death(error: RayActorError) -> str:
     """What Ray says about a death, in one line that follows the actor's name; for one that could not start, the end of
-    its traceback."""
+    its traceback.
+
+    Raises:
+        Lost: if it died with Ray itself.
+    """
+    lost = lost_ray(error)
+    if lost is not None:
+        raise lost from error
     text = str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if CREATION in lines[0]:
@@ -151,3 +171,23 @@ def cause_of_death(error: RayActorError) -> str:
     detail = re.search(r"exit type: (?!SYSTEM_ERROR)\w+ Worker exit detail: (.*?)(?:\.\s|\.?$)", text, re.MULTILINE)
     found = [part[1].strip() for part in (because, detail) if part]
     return f"died: {'; '.join(found) or lines[0].rstrip('.')}"
+
+
+def lost_ray(error: BaseException) -> Lost | None:
+    """What is lost if an error of Ray says that Ray itself, or a part of it, is gone; None for another error."""
+    if "its owner has died" in str(error):  # the owner of every actor is this process, which Ray takes for dead
+        return Lost("Ray", "was lost: the node of this process has died")
+    gone = (RaySystemError, LocalRayletDiedError, NodeDiedError, ObjectLostError, RpcError)
+    if isinstance(error, gone):
+        return Lost("Ray", f"was lost: {str(error).strip().splitlines()[0].rstrip('.') or type(error).__name__}")
+    return None
+
+
+def as_lost(error: BaseException) -> Lost | None:
+    """The same also for an actor that nobody has replaced."""
+    if isinstance(error, Lost):
+        return error
+    found = lost_ray(error)
+    if found is None and isinstance(error, RayActorError):
+        return Lost("an actor", cause_of_death(error))
+    return found

@@ -21,6 +21,8 @@ from typing import Any
 from cluster.errors import Lost
 from cluster.processes import STOPPED, Known, end, look, stopped
 
+FROZEN_S = 45.0
+"""A process is ended when it has been stopped for so long (seconds), where nothing else is configured."""
 LOOK_S = 5.0
 """Time between two looks (seconds)."""
 ANSWER_S = 30.0

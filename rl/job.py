@@ -190,15 +190,24 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
 @contextmanager
 def _told(losses: Losses, ended: Callable[[str], None]) -> Iterator[None]:
     """Leave word in the run folder when the run ends within this block."""
+    from cluster.health import as_lost
+
     try:
         yield
-    except Lost as error:
-        losses.tell(error.who, error.why, "the run ended, and the same command goes on")
-        ended(str(error))
-        raise
     except BaseException as error:
-        ended(str(error) if isinstance(error, Exception) else "it was interrupted")
-        raise
+        lost = as_lost(error)
+        if lost is None:
+            ended(_in_short(error) if isinstance(error, Exception) else "it was interrupted")
+            raise
+        losses.tell(lost.who, lost.why, "the run ended, and the same command goes on")
+        ended(str(lost))
+        raise lost from error
+
+
+def _in_short(error: Exception) -> str:
+    """An error in a line: its first, or the last of the traceback that an actor's error holds."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return (lines[-1] if "ray::" in lines[0] else lines[0])[:1000]
 
 
 def _post_mortem(run_dir: Path, error: Exception) -> None:
@@ -206,7 +215,7 @@ def _post_mortem(run_dir: Path, error: Exception) -> None:
     try:
         from rl.report.post_mortem import write_post_mortem
 
-        console.print(f"post-mortem {escape(str(write_post_mortem(run_dir, str(error))))}", soft_wrap=True)
+        console.print(f"post-mortem {escape(str(write_post_mortem(run_dir, _in_short(error))))}", soft_wrap=True)
     except Exception as problem:
         console.print(f"[yellow]no post-mortem: {type(problem).__name__}: {escape(str(problem))}[/yellow]")
 

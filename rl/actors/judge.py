@@ -28,6 +28,7 @@ from rl.config.schema import JudgeConfig, RewardConfig
 from rl.device import named
 
 LOOPBACK = "127.0.0.1"
+SERVER = "vllm.entrypoints.openai.api_server"
 SERVERS = 3
 """How often a batch is asked for when the server dies each time."""
 KV_CACHE_GB = 1
@@ -125,7 +126,7 @@ class JudgeActor:
             probe.bind((LOOPBACK, 0))
             port = probe.getsockname()[1]
         command = [
-            sys.executable, "-m", "rewards.lifetime", sys.executable, "-m", "vllm.entrypoints.openai.api_server",
+            sys.executable, "-m", "rewards.lifetime", sys.executable, "-m", SERVER,
             *flags(server_options(config, self.device)),
             "--host", LOOPBACK, "--port", str(port), "--disable-log-stats", "--no-enable-log-requests",
         ]  # fmt: skip
@@ -143,11 +144,13 @@ class JudgeActor:
         self.close()
         raise RuntimeError(f"the judge's vLLM server did not answer within {config.start_timeout_s:.0f} s")
 
-    def close(self) -> None:
-        """Stop the server and the workers."""
+    def close(self) -> list[str]:
+        """Stop the server and the workers; returns :meth:`losses`."""
+        found = self.losses()
         self._end_server()
         if self.pool is not None:
             self.pool.close()
+        return found
 
     def _end_server(self) -> None:
         if self._server is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -231,9 +232,8 @@ class Fleet:
         """End every actor and free what they held."""
         if not self.watch.lost:
             for actor in self.rewards + self.judges:
-                for why in counted(actor.finish("losses", timeout_s=10) or ()):
+                for why in counted(actor.finish("close", timeout_s=10) or ()):
                     self.tell(actor.name, f"lost its {why}", REPLACED)
-                actor.finish("close", timeout_s=10)
         for group in (self._trainer, self.reference):
             if group is not None:
                 group.stop()
@@ -241,7 +241,8 @@ class Fleet:
             actor.stop()
         self.watch.close()
         if not self.watch.lost:
-            ray.util.remove_placement_group(self.placement)
+            with suppress(Exception):  # it goes with Ray
+                ray.util.remove_placement_group(self.placement)
         remove_shared(self.shared_file)
 
 
