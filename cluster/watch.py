@@ -27,8 +27,8 @@ LOOK_S = 5.0
 """Time between two looks (seconds)."""
 ANSWER_S = 30.0
 """Longest wait for another node, or for the first process of a cluster that was joined (seconds)."""
-INTERRUPT = signal.SIGUSR1
-"""How the thread that looks wakes the main thread."""
+INTERRUPT = signal.SIGRTMIN + 7
+"""How the thread that looks wakes the main thread: a signal that no batch system sends."""
 
 
 @dataclass

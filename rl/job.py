@@ -11,7 +11,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from cluster.errors import Lost
 from curricula.statutes import law_read
 from rl.config.derive import Plan, check, derive
 from rl.config.schema import RunConfig

@@ -149,7 +149,7 @@ def measure(mode: str, folder: Path) -> dict[str, Any]:
     rewards = [Supervised("reward/0", SleepingReward, (), {"num_cpus": 0, "max_concurrency": 8}, 0)]
     fleet: Any = SimpleNamespace(
         trainer=SleepingTrainer(), reference=None, rollouts=rollouts, rewards=rewards, judges=[], takes_turns=False,
-        weights=SleepingWeights(rollouts), device=CPU,
+        weights=SleepingWeights(rollouts), device=CPU, tell=lambda *loss: None,
     )  # fmt: skip
     tracker = Tracker(folder / mode, config.tracker, console)
     manifest = Manifest.open(folder / mode, config)
