@@ -3,3 +3,13 @@
 
 class ClusterError(Exception):
     """Ray can't be started or can't give what is needed. The message says why and how to fix it."""
+
+
+class Lost(RuntimeError):
+    """Something that a run can't go on without was lost: Ray itself, or an actor more often than it may be replaced.
+    The same command goes on from what was saved."""
+
+    def __init__(self, who: str, why: str) -> None:
+        super().__init__(f"{who} {why}")
+        self.who, self.why = who, why
+        """What was lost, and what happened to it."""

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError
+from ray.exceptions import (
+    GetTimeoutError,
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    RayActorError,
+    RaySystemError,
+    RpcError,
+)
+
+from cluster.errors import Lost
+from cluster.waits import waiting
+from cluster.watch import Watch
 
 CREATION = "error raised in its creation task"
 """How Ray says that an actor's constructor raised."""
+Tell = Callable[[str, str, Any], None]
+"""(name of the actor, what happened to it, its handle): told of each actor that is replaced."""
+
+
+def tell_nobody(name: str, why: str, handle: Any) -> None:
+    """Say nothing of a loss."""
 
 
 class Supervised:
@@ -31,7 +50,21 @@ class Supervised:
         options: dict[str, Any],
         max_restarts: int,
         on_restart: Callable[[Any], None] = lambda handle: None,
+        watch: Watch | None = None,
+        tell: Tell = tell_nobody,
     ) -> None:
+        """
+        Args:
+            name: of the actor, on the cluster and in messages.
+            actor_class: its class.
+            arguments: of its constructor.
+            options: Ray's options for it.
+            max_restarts: how often it may be lost.
+            on_restart: brings a new one up to date.
+            watch: ends it if it is frozen.
+            tell: is told when it is replaced.
+        """
+        self.watch, self.tell = watch, tell
         self.name, self.actor_class, self.arguments, self.options = name, actor_class, arguments, options
         self.max_restarts, self.on_restart = max_restarts, on_restart
         self.restarts = 0
@@ -43,14 +76,16 @@ class Supervised:
         """The result of a method of the actor; ``timeout_s`` is its longest wait (seconds).
 
         Raises:
-            RuntimeError: if the actor was lost more often than ``max_restarts``.
+            Lost: if the actor was lost more often than ``max_restarts``, or Ray itself was lost.
+            RuntimeError: if it could not start.
             TimeoutError: if a freshly made actor did not answer in time either.
         """
         timeouts = 0
         while True:
             handle = self.handle
             try:
-                return ray.get(getattr(handle, method).remote(*arguments), timeout=timeout_s)
+                with waiting(self.name, method):
+                    return ray.get(getattr(handle, method).remote(*arguments), timeout=timeout_s)
             except GetTimeoutError as error:
                 timeouts += 1
                 self._replace(handle, f"did not finish {method} within {timeout_s:.0f} s")
@@ -58,48 +93,101 @@ class Supervised:
                     raise TimeoutError(
                         f"{self.name} did not finish {method} within {timeout_s:.0f} s, twice"
                     ) from error
-            except (RayActorError, ActorUnavailableError) as error:
-                self._replace(handle, f"died in {method}: {_cause(error)}")
+            except RayActorError as error:
+                self._replace(handle, cause_of_death(error))
 
-    def finish(self, method: str, timeout_s: float) -> None:
-        """Let the actor close what it holds; wait at most ``timeout_s`` seconds for it."""
+    def finish(self, method: str, timeout_s: float) -> Any:
+        """The result of a method that ends the actor's work; None if it has died, or does not answer within
+        ``timeout_s`` seconds."""
         with contextlib.suppress(ray.exceptions.RayError):
-            ray.get(getattr(self.handle, method).remote(), timeout=timeout_s)
+            return ray.get(getattr(self.handle, method).remote(), timeout=timeout_s)
 
     def stop(self) -> None:
         """End the actor."""
         with self._lock:
             self._stopped = True
-            ray.kill(self.handle)
+            self._end(self.handle)
 
     def _replace(self, lost: Any, reason: str) -> None:
         if CREATION in reason:  # it would fail again in the same way
             raise RuntimeError(f"{self.name} could not start: {reason}")
+        if self.watch is not None:
+            self.watch.require()
+            reason = self.watch.of(lost).ended or reason
         with self._lock:
             if self.handle is not lost:
                 return
             if self._stopped:
-                raise RuntimeError(f"{self.name} was stopped")
+                raise Lost(self.name, "was stopped")
             self.restarts += 1
             if self.restarts > self.max_restarts:
-                raise RuntimeError(
-                    f"{self.name} was lost {self.restarts} times, more than allowed; the last time it {reason}"
-                )
-            ray.kill(self.handle)
+                raise Lost(self.name, f"was lost {self.restarts} times, more than allowed; the last time it {reason}")
+            self._end(lost)
+            self.tell(self.name, reason, lost)
             self.handle = replacement = self._start()
-        self.on_restart(replacement)
+        try:
+            self.on_restart(replacement)
+        except RayActorError as error:
+            self._replace(replacement, cause_of_death(error))
+        except GetTimeoutError:
+            self._replace(replacement, "did not come up in time")
+
+    def _end(self, handle: Any) -> None:
+        if self.watch is not None:
+            self.watch.end(handle)
+        else:
+            ray.kill(handle)
 
     def _start(self) -> Any:
         actor = ray.remote(self.actor_class).options(name=self.name, **self.options)
-        for _ in range(100):  # a name is free again shortly after its actor has ended
+        for last in [False] * 100 + [True]:  # a name is free again shortly after its actor has ended
             try:
-                return actor.remote(*self.arguments)
+                handle = actor.remote(*self.arguments)
+                break
             except ValueError:
+                if last:
+                    raise
                 time.sleep(0.1)
-        return actor.remote(*self.arguments)
+        if self.watch is not None:
+            self.watch.add(self.name, handle)
+        return handle
 
 
-def _cause(error: Exception) -> str:
-    """What Ray says about a death, in one line; for an actor that could not start, the end of its traceback."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if CREATION not in lines[0] else f"{CREATION}: {' '.join(lines[-3:])[:600]}"
+def cause_of_death(error: RayActorError) -> str:
+    """What Ray says about a death, in one line that follows the actor's name; for one that could not start, the end of
+    its traceback.
+
+    Raises:
+        Lost: if it died with Ray itself.
+    """
+    lost = lost_ray(error)
+    if lost is not None:
+        raise lost from error
+    text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if CREATION in lines[0]:
+        return f"died: {CREATION}: {' '.join(lines[-3:])[:600]}"
+    because = re.search(r"is dead because (.*?)(?:\.\s|\.?$)", text, re.MULTILINE)
+    detail = re.search(r"exit type: (?!SYSTEM_ERROR)\w+ Worker exit detail: (.*?)(?:\.\s|\.?$)", text, re.MULTILINE)
+    found = [part[1].strip() for part in (because, detail) if part]
+    return f"died: {'; '.join(found) or lines[0].rstrip('.')}"
+
+
+def lost_ray(error: BaseException) -> Lost | None:
+    """What is lost if an error of Ray says that Ray itself, or a part of it, is gone; None for another error."""
+    if "its owner has died" in str(error):  # the owner of every actor is this process, which Ray takes for dead
+        return Lost("Ray", "was lost: the node of this process has died")
+    gone = (RaySystemError, LocalRayletDiedError, NodeDiedError, ObjectLostError, RpcError)
+    if isinstance(error, gone):
+        return Lost("Ray", f"was lost: {str(error).strip().splitlines()[0].rstrip('.') or type(error).__name__}")
+    return None
+
+
+def as_lost(error: BaseException) -> Lost | None:
+    """The same also for an actor that nobody has replaced."""
+    if isinstance(error, Lost):
+        return error
+    found = lost_ray(error)
+    if found is None and isinstance(error, RayActorError):
+        return Lost("an actor", cause_of_death(error))
+    return found

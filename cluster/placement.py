@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cluster.errors import ClusterError
+from cluster.waits import waiting
 
 
 def reserve(bundles: list[dict[str, float]], timeout_s: float) -> Any:
@@ -17,8 +18,9 @@ def reserve(bundles: list[dict[str, float]], timeout_s: float) -> Any:
     from ray.util.placement_group import placement_group, remove_placement_group
 
     group = placement_group(bundles, strategy="PACK")
-    if group.wait(timeout_s):
-        return group
+    with waiting("Ray", "reserve"):
+        if group.wait(timeout_s):
+            return group
     remove_placement_group(group)
     lines = [f"  asked       {_listed(_total(bundles))} in {len(bundles)} bundle(s)"]
     free = ray._private.state.available_resources_per_node()

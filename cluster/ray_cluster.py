@@ -212,6 +212,14 @@ def _dashboard_url() -> str | None:
     return f"http://{url}" if url else None
 
 
+def log_folder() -> str | None:
+    """The folder of Ray's logs on this machine; None without Ray, and where Ray's client does not know it."""
+    import ray
+
+    node = ray._private.worker._global_node
+    return None if node is None else str(Path(node.get_session_dir_path(), "logs"))
+
+
 def _python_path() -> str:
     """Workers import the packages that the driver runs from, installed or not."""
     return os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)

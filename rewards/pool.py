@@ -62,6 +62,8 @@ class Worker:
         self.confined: list[str] = []
         """The parts of the confinement (:mod:`rewards.confinement`) that hold in it."""
         self._told = False
+        self.losses: list[str] = []
+        """How processes were lost through no fault of a reward, since this was emptied."""
         self._parts: dict[str, Part] | None = None
         self._buffer = bytearray()
 
@@ -81,6 +83,8 @@ class Worker:
                 return _read(self._ask(record, timeout_s), parts)
             except WorkerLost as lost:
                 log.warning("a reward worker was lost and is replaced: %s", lost)
+                if lost.outside:
+                    self.losses.append(str(lost))
                 if not (again and lost.outside):
                     return Verdict.failed(f"the rewards {', '.join(parts)}: {lost}")
         raise AssertionError("unreachable")
@@ -107,7 +111,9 @@ class Worker:
     def _prepare(self, parts: dict[str, Part]) -> None:
         """Have a worker that is set up for parts, however often the last one was lost."""
         if self._process is not None and self._process.poll() is not None:
-            log.warning("a reward worker was lost while idle and is replaced: %s", self._lost("the worker died"))
+            lost = self._lost("the worker died")
+            log.warning("a reward worker was lost while idle and is replaced: %s", lost)
+            self.losses.append(f"{lost} while idle")
         for start in range(1, STARTS + 1):
             if self._process is not None and self._parts == parts:
                 return
@@ -121,6 +127,7 @@ class Worker:
                         f"a worker for the rewards {', '.join(parts)} could not start, {STARTS} times in a row: {lost}"
                     ) from None
                 log.warning("a reward worker was lost while it was set up, and is replaced: %s", lost)
+                self.losses.append(f"{lost} while it was set up")
                 continue
             if "error" in answer:
                 raise ValueError(answer["error"])
@@ -284,6 +291,13 @@ class WorkerPool:
         ):
             if own and found.error is not None and "raised ValueError" not in found.error:
                 raise ValueError(f"tried on a small sample: {found.error}")
+
+    def losses(self) -> list[str]:
+        """How worker processes were lost since this was asked last."""
+        found = [one for worker in self.workers for one in worker.losses]
+        for worker in self.workers:
+            worker.losses.clear()
+        return found
 
     def close(self) -> None:
         """End every worker."""

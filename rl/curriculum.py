@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cluster.errors import Lost
 from curricula.gates import unmet
 from rl.actors.group import TrainerLost
 from rl.config.gate_conditions import conditions, last_evaluation
 from rl.config.stages import EvaluateStage, GRPOStage, PerplexityStage, Stage
 from rl.driver.runtime import Runtime
 from rl.errors import UserError
+from rl.records.losses import NOTHING
 from rl.records.results import read
 from rl.stages import evaluate, grpo, mid_training, perplexity, sft
 
@@ -29,20 +31,43 @@ TRAINER_RESTARTS = 3
 
 
 def run_curriculum(runtime: Runtime) -> None:
-    """Run every stage that is not done. A lost trainer is replaced; the stage continues from its last checkpoint."""
-    lost = 0
+    """Run every stage that is not done. A lost trainer is replaced; the stage continues from its last checkpoint.
+
+    Raises:
+        Lost: if it was lost more often than it may be.
+    """
+    lost, whole = 0, True
     for stage in runtime.config.curriculum.stages:
         while not runtime.manifest.stage(stage.name).get("done"):
             try:
+                if not whole:
+                    runtime.lineage.restart_lost()
+                    whole = True
                 if isinstance(stage, GRPOStage) and not may_begin(stage, runtime):
                     break
                 run_stage(stage, runtime)
             except TrainerLost as error:
-                lost += 1
+                lost, whole = lost + 1, False
                 if lost > TRAINER_RESTARTS:
-                    raise
-                runtime.tracker.console.print(f"[yellow]{error}; starting the trainer again[/yellow]")
-                runtime.lineage.restart_trainer()
+                    raise Lost(error.who, f"{error.why}; it is the {lost}th loss, more than allowed") from error
+                tell(error, stage, runtime)
+
+
+def tell(error: TrainerLost, stage: Stage, runtime: Runtime) -> None:
+    """Tell the loss of a trainer or reference rank, and from where its stage goes on."""
+    checkpoint = runtime.checkpoints.latest(stage.name)
+    start, (_, step) = checkpoint.step if checkpoint else 0, runtime.tracker.place
+    found = runtime.fleet.watch.of(error.handle) if error.handle is not None else None
+    again = f"; steps {start + 1} to {step + 1} of stage {stage.name} are made again" if step is not None else ""
+    runtime.fleet.tell(
+        error.who,
+        error.why,
+        f"replaced; stage {stage.name} goes on "
+        + (f"from its checkpoint after step {start}" if checkpoint else "from its start"),
+        NOTHING + again,
+        pid=found and found.pid,
+        host=found and found.host,
+    )
 
 
 def may_begin(stage: GRPOStage, runtime: Runtime) -> bool:

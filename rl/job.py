@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,9 +16,12 @@ from rl.config.derive import Plan, check, derive
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage
 from rl.device import CPU, here, named
+from rl.errors import UserError
 from rl.plan import batch_table, print_plan
-from rl.records.lock import FolderLock
+from rl.records.lock import FolderLock, Left
+from rl.records.losses import NOTHING, Losses
 from rl.records.manifest import Manifest, read_law, set_aside
+from rl.records.status import read_status
 from rl.weights.shared import remove_earlier, shared_file
 
 console = Console() if sys.stdout.isatty() else Console(width=120)
@@ -50,9 +53,32 @@ def folder_of(run_dir: Path) -> Iterator[None]:
     Raises:
         UserError: if another process writes there, or it can't be written to.
     """
-    with FolderLock(run_dir, "run_dir=FOLDER", lambda text: console.print(text, soft_wrap=True, highlight=False)):
+    with FolderLock(
+        run_dir, "run_dir=FOLDER", lambda text: console.print(text, soft_wrap=True, highlight=False)
+    ) as lock:
+        if lock.left is not None:
+            _tell_left(run_dir, lock.left)
         remove_earlier(shared_file(run_dir))
         yield
+
+
+def _tell_left(run_dir: Path, left: Left) -> None:
+    """Tell that the driver of the run before ended without a word."""
+    try:
+        status = read_status(run_dir) or {}
+    except UserError:
+        status = {}
+    place = status.get("stage"), status.get("step")
+    losses = Losses(run_dir, console, lambda: place)
+    losses.tell(
+        "driver",
+        f"ended without a word (pid {left.pid} on host {left.host})",
+        "this start goes on from what was saved",
+        f"{NOTHING}; steps after the last checkpoint are made again",
+        pid=left.pid,
+        host=left.host,
+        at=left.seen,
+    )
 
 
 def _run(config: RunConfig, plan: Plan, run_dir: Path) -> None:
@@ -65,8 +91,9 @@ def _run(config: RunConfig, plan: Plan, run_dir: Path) -> None:
     if any(not manifest.stage(stage.name).get("done") for stage in config.curriculum.stages):
         try:
             _run_stages(config, manifest)
-        except Exception:
+        except Exception as error:
             _report(run_dir)  # the report matters most when a run fails
+            _post_mortem(run_dir, error)
             raise
         _report(run_dir)
     results, benchmarks = read(run_dir / "results.json"), stage_table(run_dir)
@@ -99,6 +126,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     from cluster.ray_cluster import connect
     from rl.curriculum import run_curriculum
     from rl.driver.fleet import Fleet
+    from rl.driver.progress import Progress
     from rl.driver.runtime import Runtime
     from rl.engines.support import (
         load_architecture,
@@ -132,8 +160,10 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     require_prompts_fit(config, tokenizer, console)
     with console.status("judge"):
         require_judge(config)
-    tracker = Tracker(Path(config.run_dir), config.tracker, console)
-    checkpoints = Checkpoints(Path(config.run_dir), config.trainer.keep_last)
+    run_dir = Path(config.run_dir)
+    tracker = Tracker(run_dir, config.tracker, console)
+    losses = Losses(run_dir, console, lambda: tracker.place)
+    checkpoints = Checkpoints(run_dir, config.trainer.keep_last)
 
     cluster, started = config.cluster, time.monotonic()
     port = cluster.dashboard_port if cluster.dashboard else None
@@ -141,14 +171,52 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     console.print(f"Ray is up{f' · dashboard {dashboard}' if dashboard else ''}")
     tracker.start_wandb(config.model_dump(mode="json"), manifest.content.get("wandb_id"))
     manifest.content["wandb_id"] = tracker.wandb_id
-    with console.status(f"starting trainer{', rollout and reward' if samples else ''} actors"):
-        runtime = Runtime(config, tokenizer, manifest, checkpoints, tracker, Fleet(config, model_path, samples))
+    progress = Progress(run_dir, tracker)
+    starting = f"starting trainer{', rollout and reward' if samples else ''} actors"
+    with console.status(starting), _told(losses, progress.write):
+        fleet = Fleet(config, model_path, losses.tell, progress.look, samples)
+    runtime = Runtime(config, tokenizer, manifest, checkpoints, tracker, fleet)
+    with _told(losses, progress.write):
+        try:
+            console.print(f"actors are ready after {time.monotonic() - started:.0f} s")
+            run_curriculum(runtime)
+        finally:
+            runtime.close()
+            tracker.close()
+    progress.write("")
+
+
+@contextmanager
+def _told(losses: Losses, ended: Callable[[str], None]) -> Iterator[None]:
+    """Leave word in the run folder when the run ends within this block."""
+    from cluster.health import as_lost
+
     try:
-        console.print(f"actors are ready after {time.monotonic() - started:.0f} s")
-        run_curriculum(runtime)
-    finally:
-        runtime.close()
-        tracker.close()
+        yield
+    except BaseException as error:
+        lost = as_lost(error)
+        if lost is None:
+            ended(_in_short(error) if isinstance(error, Exception) else "it was interrupted")
+            raise
+        losses.tell(lost.who, lost.why, "the run ended, and the same command goes on")
+        ended(str(lost))
+        raise lost from error
+
+
+def _in_short(error: Exception) -> str:
+    """An error in a line: its first, or the last of the traceback that an actor's error holds."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return (lines[-1] if "ray::" in lines[0] else lines[0])[:1000]
+
+
+def _post_mortem(run_dir: Path, error: Exception) -> None:
+    """Write how the run ended; a failure to do so is only reported."""
+    try:
+        from rl.report.post_mortem import write_post_mortem
+
+        console.print(f"post-mortem {escape(str(write_post_mortem(run_dir, _in_short(error))))}", soft_wrap=True)
+    except Exception as problem:
+        console.print(f"[yellow]no post-mortem: {type(problem).__name__}: {escape(str(problem))}[/yellow]")
 
 
 def _on_cpu(config: RunConfig) -> bool:

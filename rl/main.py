@@ -10,6 +10,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from cluster.errors import Lost
 from cluster.home import require_home
 from curricula.command import print_error, require_utf8
 from rl.config.compose import CONF, accept_overrides, load, no_curriculum
@@ -24,6 +25,8 @@ def _job(composed: DictConfig) -> None:
         run(load(composed))
     except USER_ERRORS as error:
         _exit(error)
+    except Lost as error:
+        _exit(f"{str(error).rstrip('.')}. The same command goes on from what was saved", 1)
     except Exception as error:
         problem = disk_problem(error)
         if not problem:
@@ -31,9 +34,9 @@ def _job(composed: DictConfig) -> None:
         _exit(problem)
 
 
-def _exit(error: BaseException | str) -> None:
+def _exit(error: BaseException | str, code: int = 2) -> None:
     print_error(error)
-    sys.exit(2)
+    sys.exit(code)
 
 
 def main() -> None:

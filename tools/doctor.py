@@ -1,40 +1,29 @@
-"""``python -m tools.doctor``: what is installed and usable here, and how to fix the rest."""
+"""``python -m tools.doctor``: what is installed and usable here, and how to fix the rest; with a run folder, what that
+run is doing (:mod:`tools.run_doctor`)."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
 import importlib.util
-import json
 import os
 import shutil
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from curricula.command import command
+from rl.errors import USER_ERRORS
+from tools import run_doctor
+from tools.checkup import Check, show
+from tools.run_doctor import GIB, disk
 
-GIB = 2**30
 TESTED = {
     "torch": "2.13.0", "verl": "0.9.1", "transformers": "5.10.4", "tensordict": "0.10.0", "peft": "0.21.2",
     "ray": "2.60.0", "hydra-core": "1.3.8", "pydantic": "2.14.3",
 }  # fmt: skip
 """Versions that the tests run with."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the report."""
-
-    name: str
-    status: Literal["ok", "warning", "error"]
-    detail: str
-    fix: str = ""
 
 
 def python_version() -> Check:
@@ -111,15 +100,6 @@ def memory() -> Check:
     if free < 3:
         return Check("memory", "error", detail, "close other programs; the nano curriculum needs about 4 GiB")
     return Check("memory", "ok" if free >= 6 else "warning", detail, "" if free >= 6 else "close other programs")
-
-
-def disk(path: Path) -> Check:
-    """Free disk where runs are written."""
-    free = shutil.disk_usage(path).free / GIB
-    detail = f"{free:.1f} GiB free in {path}"
-    if free < 1:
-        return Check("disk", "error", detail, "free some space, or give run_dir= on another disk")
-    return Check("disk", "ok" if free >= 5 else "warning", detail, "" if free >= 5 else "checkpoints may fill it")
 
 
 def shared_memory() -> Check:
@@ -237,24 +217,19 @@ def checks(with_ray: bool) -> list[Check]:
     return [*found, ray_starts()] if with_ray else found
 
 
+@command(*USER_ERRORS)
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the report; 1 if any line is an error."""
-    parser = argparse.ArgumentParser(prog="python -m tools.doctor", description="What is installed and usable here.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.doctor", description="What is installed and usable here, or what a run is doing."
+    )
+    parser.add_argument("run", nargs="?", type=Path, help="a run folder: what it is doing, or what is wrong with it")
     parser.add_argument("--no-ray", action="store_true", help="don't start a local Ray (saves about 5 s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.parse_args(argv)
-    found = checks(with_ray=not chosen.no_ray)
-    if chosen.json:
-        print(json.dumps([asdict(check) for check in found], ensure_ascii=False, indent=1))
-    else:
-        table = Table(box=box.SIMPLE_HEAD)
-        for column in ("", "what", "found", "fix"):
-            table.add_column(column)
-        colours = {"ok": "green", "warning": "yellow", "error": "bold red"}
-        for check in found:
-            table.add_row(f"[{colours[check.status]}]{check.status}[/]", check.name, check.detail, check.fix)
-        Console().print(table)
-    return int(any(check.status == "error" for check in found))
+    if chosen.run is not None:
+        return show(run_doctor.checks(chosen.run), chosen.json)
+    return show(checks(with_ray=not chosen.no_ray), chosen.json)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, RayActorError
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
+from cluster.health import cause_of_death
+from cluster.waits import waiting
+from cluster.watch import Watch
 from rl.actors.trainer import TrainerActor, TrainerSpec, environment
 from rl.config.algorithm import AlgorithmConfig
 from rl.config.stages import OptimConfig
@@ -19,18 +22,32 @@ from rl.weights.transfer import WeightUpdate
 T = TypeVar("T")
 
 
+OTHERS_S = 20.0
+"""How long to look for a dead rank when a call has failed on another one (seconds)."""
+
+
 class TrainerLost(Exception):
     """A trainer rank died or does not answer. The stage continues from its last checkpoint with a new group."""
+
+    def __init__(self, who: str, why: str, handle: Any = None) -> None:
+        super().__init__(f"{who} {why}")
+        self.who, self.why, self.handle = who, why, handle
+        """The rank or the group, what happened to it, and the rank's handle where it is known."""
 
 
 class TrainerGroup:
     """All ranks of one engine: ``trainer/0``, ``trainer/1``, … or ``reference/0``, …"""
 
     def __init__(
-        self, spec: TrainerSpec, role: str, options: Callable[[int], dict[str, Any]], timeout_s: float
+        self,
+        spec: TrainerSpec,
+        role: str,
+        options: Callable[[int], dict[str, Any]],
+        timeout_s: float,
+        watch: Watch | None = None,
     ) -> None:
-        """Start the actors in the background; :meth:`setup` waits for them."""
-        self.timeout_s = timeout_s
+        """Start the actors in the background; :meth:`setup` waits for them. ``watch`` ends those that are frozen."""
+        self.role, self.timeout_s, self.watch = role, timeout_s, watch
         self.actors = [
             ray.remote(TrainerActor)
             .options(
@@ -41,6 +58,9 @@ class TrainerGroup:
             .remote(replace(spec, rank=rank))
             for rank in range(spec.trainer.world_size)
         ]
+        if watch is not None:
+            for rank, actor in enumerate(self.actors):
+                watch.add(f"{role}/{rank}", actor)
 
     def setup(self) -> float:
         """Connect the ranks and build the engine; returns the seconds of the slowest rank."""
@@ -57,11 +77,39 @@ class TrainerGroup:
 
     def _get(self, references: list[Any], method: str) -> list[Any]:
         try:
-            return list(ray.get(references, timeout=self.timeout_s))
-        except (ActorDiedError, ActorUnavailableError, RayActorError) as error:
-            raise TrainerLost(f"a trainer rank died in {method}: {error}") from error
+            with waiting(self.role, method):
+                return list(ray.get(references, timeout=self.timeout_s))
+        except RayActorError as error:
+            raise self._lost(error) from error
         except GetTimeoutError as error:
-            raise TrainerLost(f"the trainer did not finish {method} within {self.timeout_s:.0f} s") from error
+            raise TrainerLost(self.role, f"did not finish {method} within {self.timeout_s:.0f} s") from error
+        except RayTaskError as error:  # where a rank dies, others may fail first, in what they do together
+            death = self._death(references)
+            if death is None:
+                raise
+            raise self._lost(death) from error
+
+    def _death(self, references: list[Any]) -> RayActorError | None:
+        """How one of the ranks that were called has died, if one has."""
+        if len(references) > 1:
+            ray.wait(references, num_returns=len(references), timeout=OTHERS_S)
+        for reference in references:
+            try:
+                ray.get(reference, timeout=0)
+            except RayActorError as error:
+                return error
+            except Exception:
+                continue
+        return None
+
+    def _lost(self, error: RayActorError) -> TrainerLost:
+        if self.watch is not None:
+            self.watch.require()
+        rank = next((i for i, one in enumerate(self.actors) if one._actor_id.hex() == error.actor_id), None)
+        handle = None if rank is None else self.actors[rank]
+        who = self.role if rank is None else f"{self.role}/{rank}"
+        ended = self.watch.of(handle).ended if self.watch and handle else ""
+        return TrainerLost(who, ended or cause_of_death(error), handle)
 
     def begin_stage(self, optim: OptimConfig, total_updates: int) -> None:
         """Start a new optimizer and schedule on every rank."""
@@ -127,6 +175,9 @@ class TrainerGroup:
 
     def stop(self) -> None:
         """End the actors."""
+        if self.watch is not None:
+            self.watch.end(*self.actors)
+            return
         for actor in self.actors:
             ray.kill(actor)
 

@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ from rl.config.schema import JudgeConfig, RewardConfig
 from rl.device import named
 
 LOOPBACK = "127.0.0.1"
+SERVER = "vllm.entrypoints.openai.api_server"
+SERVERS = 3
+"""How often a batch is asked for when the server dies each time."""
 KV_CACHE_GB = 1
 """Key-value cache of a judge that is served on the CPU (GiB)."""
 
@@ -47,16 +51,18 @@ class JudgeActor:
         self.pool: WorkerPool | None = None
         self.service: JudgeService | None = None
         self._server: subprocess.Popen[bytes] | None = None
+        self._losses: list[str] = []
         if config.kind == "statute":
             self.pool = WorkerPool(reward.processes, reward.verdict_timeout_s, reward.memory_mb)
             return
         assert config.model is not None
-        key = os.environ.get(config.api_key_env) if config.base_url else secrets.token_hex()
-        url = config.base_url or self._serve(config, device, str(key))
+        self.device = device
+        self.key = os.environ.get(config.api_key_env) if config.base_url else secrets.token_hex()
+        url = config.base_url or self._serve()
         settings = JudgeSettings(
             base_url=url,
             model=config.model,
-            api_key=key,
+            api_key=self.key,
             temperature=config.temperature,
             max_tokens=config.max_tokens,
             votes=config.votes,
@@ -88,13 +94,31 @@ class JudgeActor:
         if self.pool is not None:
             return self.pool.score_some(samples, weights, patience_s)
         assert self.service is not None
-        return self.service.score(samples, expand(weights))
+        for _ in range(SERVERS):
+            verdicts = self.service.score(samples, expand(weights))
+            if not self._replace_server() or not any(verdict.error for verdict in verdicts):
+                break
+        return verdicts
+
+    def losses(self) -> list[str]:
+        """How workers or the model's server were lost since this was asked last; each was replaced."""
+        found, self._losses = self._losses, []
+        return found + [f"worker {why}" for why in (self.pool.losses() if self.pool else ())]
 
     def metrics(self) -> dict[str, float]:
         """Requests, hit rate, errors, latency and cost since the start; empty for the statute judge."""
         return {} if self.service is None else self.service.metrics()
 
-    def _serve(self, config: JudgeConfig, device: str, key: str) -> str:
+    def _replace_server(self) -> bool:
+        """Start the model's server again if it has ended; returns whether it had."""
+        if self.service is None or self._server is None or self._server.poll() is None:
+            return False
+        self._losses.append(f"server died (exit status {self._server.returncode})")
+        self._end_server()
+        self.service.settings = replace(self.service.settings, base_url=self._serve())
+        return True
+
+    def _serve(self) -> str:
         """Start vLLM's server as a child process and wait until it answers; returns its address.
 
         Whoever asks it needs the key: every user of this machine and every page in a browser reaches its port.
@@ -102,16 +126,17 @@ class JudgeActor:
         Raises:
             RuntimeError: if it exits or does not answer in time.
         """
+        config = self.config
         with socket.socket() as probe:
             probe.bind((LOOPBACK, 0))
             port = probe.getsockname()[1]
         command = [
-            sys.executable, "-m", "rewards.lifetime", sys.executable, "-m", "vllm.entrypoints.openai.api_server",
-            *flags(server_options(config, device)),
+            sys.executable, "-m", "rewards.lifetime", sys.executable, "-m", SERVER,
+            *flags(server_options(config, self.device)),
             "--host", LOOPBACK, "--port", str(port), "--disable-log-stats", "--no-enable-log-requests",
         ]  # fmt: skip
-        environment = os.environ | ONE_MACHINE | named(device).vllm_environment(KV_CACHE_GB, eager=True)
-        environment["VLLM_API_KEY"] = key
+        environment = os.environ | ONE_MACHINE | named(self.device).vllm_environment(KV_CACHE_GB, eager=True)
+        environment["VLLM_API_KEY"] = str(self.key)
         self._server = subprocess.Popen(command, env=environment, start_new_session=True)
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # without the environment's proxies
         deadline = time.monotonic() + config.start_timeout_s
@@ -125,8 +150,15 @@ class JudgeActor:
         self.close()
         raise RuntimeError(f"the judge's vLLM server did not answer within {config.start_timeout_s:.0f} s")
 
-    def close(self) -> None:
-        """Stop the server and the workers."""
+    def close(self) -> list[str]:
+        """Stop the server and the workers; returns :meth:`losses`."""
+        found = self.losses()
+        self._end_server()
+        if self.pool is not None:
+            self.pool.close()
+        return found
+
+    def _end_server(self) -> None:
         if self._server is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._server.pid, signal.SIGTERM)
@@ -134,8 +166,6 @@ class JudgeActor:
                 self._server.wait(10)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._server.pid, signal.SIGKILL)
-        if self.pool is not None:
-            self.pool.close()
 
 
 def server_options(config: JudgeConfig, device: str) -> dict[str, Any]:

@@ -30,9 +30,15 @@ class RewardActor:
         for weights in sums:
             self.pool.check(weights)
 
-    def close(self) -> None:
-        """Stop the workers."""
+    def close(self) -> list[str]:
+        """Stop the workers; returns :meth:`losses`."""
+        found = self.losses()
         self.pool.close()
+        return found
+
+    def losses(self) -> list[str]:
+        """How workers were lost since this was asked last; each was replaced."""
+        return [f"worker {why}" for why in self.pool.losses()]
 
     def score(
         self, samples: Sequence[Sample], weights: Weights, patience_s: float | None = None

@@ -236,6 +236,8 @@ class ClusterConfig(Strict):
     """``colocate``: trainer and rollout take turns on the same devices; ``split``: each has its own."""
     placement_timeout_s: float = Field(120, gt=0)
     """Longest wait for the resources that the run asks for (seconds)."""
+    frozen_s: float = Field(45, gt=0)
+    """A process of an actor that a signal has stopped (SIGSTOP) for so long (seconds) is ended and replaced."""
 
 
 class TrackerConfig(Strict):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from cluster.health import Supervised
+from cluster.waits import waiting
 from rewards.registry import Weights
 from rewards.verdict import Sample, Verdict
 from rl.config.stages import SamplingConfig
@@ -41,23 +43,33 @@ def complete(
     from the seed, or only for what is missing where sampling is greedy.
 
     Raises:
-        RuntimeError: if the actor was silent for ``timeout_s`` or died, more often than it may be replaced.
+        Lost: if the actor was silent for ``timeout_s`` or died, more often than it may be replaced.
         TimeoutError: if a freshly made one was silent, too.
     """
     requests = [(str(number), ids) for number, ids in enumerate(prompts)]
     found: set[str] = set()
     restarts = None
-    while len(found) < len(requests):
-        if actor.restarts != restarts:
-            restarts = actor.restarts
-            asked = [one for one in requests if one[0] not in found] if sampling.temperature == 0 else requests
-            for start in range(0, len(asked), SUBMIT):
-                some, begin = asked[start : start + SUBMIT], seed if start == 0 else None
-                actor.call("submit", some, samples, sampling, begin, timeout_s=timeout_s)
-        part = actor.call("collect", len(requests), patience(timeout_s), timeout_s=timeout_s)
-        new = [(uid, completions) for uid, completions in part if uid not in found]
-        found |= {uid for uid, _ in new}
-        yield [(int(uid), completions) for uid, completions in new]
+    with ExitStack() as since_last:
+        since_last.enter_context(waiting(actor.name, "collect"))
+        while len(found) < len(requests):
+            if actor.restarts != restarts:
+                restarts = actor.restarts
+                asked = [one for one in requests if one[0] not in found] if sampling.temperature == 0 else requests
+                for start in range(0, len(asked), SUBMIT):
+                    some, begin = asked[start : start + SUBMIT], seed if start == 0 else None
+                    actor.call("submit", some, samples, sampling, begin, timeout_s=timeout_s)
+            part = actor.call("collect", len(requests), patience(timeout_s), timeout_s=timeout_s)
+            new = [(uid, completions) for uid, completions in part if uid not in found]
+            found |= {uid for uid, _ in new}
+            if new:
+                since_last.close()
+                since_last.enter_context(waiting(actor.name, "collect"))
+            yield [(int(uid), completions) for uid, completions in new]
+
+
+def counted(losses: Sequence[str]) -> list[str]:
+    """What an actor says it has lost, equal losses once with their number."""
+    return [why if times == 1 else f"{why}, {times} times" for why, times in Counter(losses).items()]
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,17 @@ class Panel:
         with ThreadPoolExecutor(len(self.actors)) as pool:
             asked = [pool.submit(self._share, place, share, weights) for place, share in enumerate(shares)]
             return [verdict for share in asked for verdict in share.result()]
+
+    def losses(self) -> Iterator[tuple[str, str]]:
+        """(name of the actor, what it has lost and replaced by itself) since this was asked last. An actor that is
+        working for another thread is not asked."""
+        for place, actor in enumerate(self.actors):
+            if self._turns[place].acquire(blocking=False):
+                try:
+                    found = actor.call("losses", timeout_s=self.limits.timeout_s)
+                finally:
+                    self._turns[place].release()
+                yield from ((actor.name, why) for why in counted(found))
 
     def call(self, place: int, method: str, *arguments: object) -> object:
         """The result of a method of one of the actors."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import ray
 
+from cluster.errors import Lost
 from cluster.health import Supervised
 from cluster.placement import reserve
+from cluster.watch import Watch
 from curricula.statutes import law_setting
 from rewards.total import split
 from rl.actors import rollout as rollout_actor
-from rl.actors.group import TrainerGroup
+from rl.actors.group import TrainerGroup, TrainerLost
 from rl.actors.judge import JudgeActor
 from rl.actors.reward import RewardActor
 from rl.actors.rollout import RolloutActor, RolloutSpec
@@ -22,10 +25,13 @@ from rl.config.derive import reward_sum, wants_judge, wants_reference
 from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage
 from rl.device import chosen
+from rl.driver.calls import counted
 from rl.errors import UserError
 from rl.weights.shared import remove_shared, shared_file
 from rl.weights.sync import WeightSync
 
+REPLACED = "replaced, and asked again"
+"""What is done about a loss that costs nothing."""
 ENGINE_START_S = 600.0
 """An engine gets at least so long (seconds) to read its model, even if a running one must answer sooner."""
 
@@ -33,9 +39,24 @@ ENGINE_START_S = 600.0
 class Fleet:
     """Trainer, reference, rollout, reward and judge actors of one run, in one placement group."""
 
-    def __init__(self, config: RunConfig, model_path: str, sampling: bool = True) -> None:
-        """Start everything and wait until it is up; without ``sampling`` only trainer and reference."""
-        self.config, self.model_path = config, model_path
+    def __init__(
+        self,
+        config: RunConfig,
+        model_path: str,
+        tell: Callable[..., None] = lambda *loss, **facts: None,
+        each_look: Callable[[Watch, float], None] = lambda watch, seconds: None,
+        sampling: bool = True,
+    ) -> None:
+        """Start everything and wait until it is up; without ``sampling`` only trainer and reference.
+
+        Args:
+            config: of the run.
+            model_path: the base model.
+            tell: told of each actor that is lost (:meth:`rl.records.losses.Losses.tell`).
+            each_look: called every few seconds.
+            sampling: whether there are rollout, reward and judge actors.
+        """
+        self.config, self.model_path, self.tell = config, model_path, tell
         self.device = chosen(config.trainer.device, ray.cluster_resources().get("GPU", 0))
         self.split = config.cluster.placement == "split"
         self.takes_turns = self.device.takes_turns(self.split)
@@ -44,9 +65,13 @@ class Fleet:
         self.shared_file = shared_file(Path(config.run_dir))
         ranks, replicas = config.trainer.world_size, config.rollout.replicas if sampling else 0
         together = max(ranks, replicas) if self.takes_turns else ranks
-        self.placement = reserve(
-            [self.device.bundle()] * (ranks + replicas if self.split else together), config.cluster.placement_timeout_s
-        )
+        bundles = [self.device.bundle()] * (ranks + replicas if self.split else together)
+        self.watch = Watch(config.cluster.frozen_s, each_look)
+        try:
+            self.placement = reserve(bundles, config.cluster.placement_timeout_s)
+        except BaseException:
+            self.watch.close()
+            raise
         sync_s = config.rollout.timeout_s
         self.weights = WeightSync(self, self.backend, self.shared_file, sync_s, self.engine_start_s)
         self.rollouts: list[Supervised] = []
@@ -56,6 +81,9 @@ class Fleet:
         self.reference: TrainerGroup | None = None
         try:
             self._start(replicas, sampling)
+        except TrainerLost as error:
+            self.close()
+            raise Lost(error.who, f"{error.why}, while it was started") from error
         except BaseException:
             self.close()
             raise
@@ -64,7 +92,7 @@ class Fleet:
         config, restarts = self.config, self.config.reward.max_restarts
         self.rollouts = [self._rollout(i) for i in range(replicas)]
         self.rewards = [
-            Supervised(f"reward/{i}", RewardActor, (config.reward, law_setting()), {"num_cpus": 0}, restarts)
+            self._supervised(f"reward/{i}", RewardActor, (config.reward, law_setting()), {"num_cpus": 0}, restarts)
             for i in range(config.reward.workers * sampling)
         ]
         self.judges = [self._judge(i) for i in range(wants_judge(config) * sampling)]
@@ -109,7 +137,7 @@ class Fleet:
         )
         where = config.trainer.world_size + number if self.split else number if self.takes_turns else 0
         share = (1.0, 1.0) if self.split else (0.0, 0.5)
-        return Supervised(
+        return self._supervised(
             f"rollout/{number}",
             RolloutActor,
             (spec,),
@@ -127,7 +155,14 @@ class Fleet:
         serves = config.judge.kind == "llm" and config.judge.base_url is None
         share = self.device.request(0, float(serves))  # outside the placement group
         arguments = (config.judge, config.reward, cache, self.device.name, law_setting())
-        return Supervised(f"judge/{number}", JudgeActor, arguments, share, config.reward.max_restarts)
+        return self._supervised(f"judge/{number}", JudgeActor, arguments, share, config.reward.max_restarts)
+
+    def _supervised(self, *arguments: Any, **others: Any) -> Supervised:
+        return Supervised(*arguments, **{"watch": self.watch, "tell": self._lost, **others})
+
+    def _lost(self, name: str, why: str, handle: Any) -> None:
+        found = self.watch.of(handle)
+        self.tell(name, why, REPLACED, pid=found.pid, host=found.host)
 
     def _check_rewards(self, actors: list[Supervised], judged: bool) -> None:
         """Try every stage's rewards in every worker before the first step."""
@@ -158,7 +193,7 @@ class Fleet:
         def options(rank: int) -> dict[str, Any]:
             return self._placed(rank, share, share / 2)
 
-        return TrainerGroup(spec, role, options, config.trainer.timeout_s)
+        return TrainerGroup(spec, role, options, config.trainer.timeout_s, self.watch)
 
     def _placed(self, bundle: int, cpus: float, gpus: float) -> dict[str, Any]:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -167,11 +202,18 @@ class Fleet:
         return {**self.device.request(cpus, gpus), "scheduling_strategy": strategy}
 
     def restart_trainer(self) -> None:
-        """Replace the trainer group after a rank was lost; the stage then loads its last checkpoint."""
+        """Replace the trainer group, which then holds the base model."""
         self.trainer.stop()
         self._trainer = self._trainer_group("trainer")
         self.trainer.setup()
         self.weights.new_trainer()
+
+    def restart_reference(self) -> None:
+        """Replace the reference group, which then holds the base model."""
+        if self.reference is not None:
+            self.reference.stop()
+            self.reference = self._trainer_group("reference")
+            self.reference.setup()
 
     def wake(self) -> None:
         """Give a shared GPU to the rollout engines."""
@@ -188,14 +230,19 @@ class Fleet:
 
     def close(self) -> None:
         """End every actor and free what they held."""
+        if not self.watch.lost:
+            for actor in self.rewards + self.judges:
+                for why in counted(actor.finish("close", timeout_s=10) or ()):
+                    self.tell(actor.name, f"lost its {why}", REPLACED)
         for group in (self._trainer, self.reference):
             if group is not None:
                 group.stop()
-        for actor in self.rewards + self.judges:
-            actor.finish("close", timeout_s=10)
         for actor in (*self.rollouts, *self.rewards, *self.judges):
             actor.stop()
-        ray.util.remove_placement_group(self.placement)
+        self.watch.close()
+        if not self.watch.lost:
+            with suppress(Exception):  # it goes with Ray
+                ray.util.remove_placement_group(self.placement)
         remove_shared(self.shared_file)
 
 

@@ -51,9 +51,15 @@ class Lineage:
         self.weights_from = self.trained_up_to(name)
 
     def restart_trainer(self) -> None:
-        """Replace the trainer group, for instance after a rank was lost. The new one holds the base model."""
+        """Replace the trainer group. The new one holds the base model."""
         self.fleet.restart_trainer()
         self.weights_from = None
+
+    def restart_lost(self) -> None:
+        """Replace trainer and reference after a rank of one was lost."""
+        self.restart_trainer()
+        self.fleet.restart_reference()
+        self._reference_from = None
 
     def trained_up_to(self, name: str) -> str | None:
         """The last stage up to ``name`` that left weights of its own: it trained, and did not fall back to its start.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from cluster.errors import Lost
 from cluster.health import Supervised
 from curricula.prompts import Prompt
 from rl.config.stages import SamplingConfig
@@ -59,7 +60,8 @@ class PolicyBackend:
         """Complete all; asks with different sampling are completed one after the other.
 
         Raises:
-            UserError: if a prompt leaves no room for an answer, or an actor was lost too often.
+            UserError: if a prompt leaves no room for an answer, or a fresh actor does not answer.
+            Lost: if an actor was lost too often, or Ray itself was.
         """
         prompts = self._encoded(asks)
         self.before()
@@ -106,6 +108,8 @@ class PolicyBackend:
         try:
             for part in complete(self.actors[place], ids, sampling, seed, self.timeout_s, first.samples):
                 yield [(share[number], completions) for number, completions in part]
+        except Lost:
+            raise
         except (RuntimeError, TimeoutError) as problem:
             raise UserError(f"stage {self.name}: {problem}; run the same command again to go on") from problem
 

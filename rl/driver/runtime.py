@@ -61,7 +61,7 @@ class Runtime:
         self.run_dir = Path(config.run_dir)
         self.fleet = fleet
         self.lineage = Lineage(config, manifest, checkpoints, fleet)
-        self.scorer = GroupScorer(config, tokenizer, fleet.rewards, fleet.judges)
+        self.scorer = GroupScorer(config, tokenizer, fleet.rewards, fleet.judges, fleet.tell)
 
     @property
     def trainer(self) -> TrainerGroup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,9 +26,15 @@ class GroupScorer:
     """Has groups scored: by the reward actors, and by the judges where a reward needs one."""
 
     def __init__(
-        self, config: RunConfig, tokenizer: Any, rewards: Sequence[Supervised], judges: Sequence[Supervised]
+        self,
+        config: RunConfig,
+        tokenizer: Any,
+        rewards: Sequence[Supervised],
+        judges: Sequence[Supervised],
+        tell: Callable[[str, str, str], None] = lambda who, why, done: None,
     ) -> None:
-        self.tokenizer = tokenizer
+        """``tell`` is told what the actors have lost and replaced by themselves."""
+        self.tokenizer, self.tell = tokenizer, tell
         served = config.judge.kind == "llm"
         by_rules = Limits(PIECE, patience(config.reward.timeout_s), config.reward.timeout_s)
         self._rewards = Panel(rewards, by_rules)
@@ -42,6 +48,9 @@ class GroupScorer:
         if again:
             for i, group in zip(again, self._once([groups[i] for i in again], weights), strict=True):
                 scored[i] = group
+        for panel in (self._rewards, self._judges):
+            for who, why in panel.losses():
+                self.tell(who, f"lost its {why}", "replaced, and asked again")
         return scored
 
     def _once(self, groups: Sequence[Group], weights: Weights) -> list[Group]:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.health import Supervised
+from cluster.waits import waiting
 from curricula.prompts import Prompt
 from curricula.sampler import require_keys
 from rl.config.stages import SamplingConfig
@@ -257,6 +258,12 @@ class GroupStream:
         awaited = self.pending.keys() - {group.uid for group in self._ready}
         if not awaited:
             raise RuntimeError("more groups were asked for than prompts were issued")
+        asked = [worker.actor.name for worker in self.workers if not awaited.isdisjoint(worker.issued)]
+        with waiting(" and ".join(asked), "collect"):
+            return self._first(awaited)
+
+    def _first(self, awaited: Set[str]) -> Future[list[Group]]:
+        """The first part that a worker has of the awaited groups."""
         impatient = self.plan.staleness > 0 and len(self.workers) > 1
         while True:
             worker = self.workers[self._turn]

@@ -21,13 +21,14 @@ import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rl.errors import UserError
 from rl.files import UNUSABLE, disk_problem
-from rl.records.process import Process, parse, same_kernel, this_process
+from rl.records.process import Process, State, parse, same_kernel, this_process
 
 NAME = ".lock"
 BEAT_S = 5.0
@@ -36,6 +37,18 @@ GONE_S = 30.0
 """A holder on another machine that has not shown this for so long is gone (seconds)."""
 PATIENCE_S = 2.0
 """How long to wait for a process that is ending (seconds): a killed one frees its memory before its locks."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """A process that has a folder, or had it and ended without releasing it, as one does that is killed."""
+
+    who: str
+    """In words."""
+    pid: int | None
+    host: str | None
+    seen: datetime.datetime
+    """When it showed last that it lives."""
 
 
 class FolderLock:
@@ -56,8 +69,12 @@ class FolderLock:
         now = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         record = {"process": this_process().text, "pid": os.getpid(), "host": socket.gethostname(), "since": now}
         self._record = json.dumps(record).encode()
+        self.left: Left | None = None
+        """The process that had the folder before, if it ended without releasing it."""
         try:
             self._file = self._take(notice)
+            found = _read(self.path)
+            self.left = None if _holder(found) is None else _left(found, os.fstat(self._file))
             self._write(self._record)
         except OSError as error:
             problem = disk_problem(error, (*UNUSABLE, errno.ENOENT), other)  # ENOENT: a folder that can't be made
@@ -177,6 +194,20 @@ def _forget() -> None:
 
 
 os.register_at_fork(after_in_child=_forget)
+
+
+def holder_of(folder: Path) -> tuple[Left | None, State | None]:
+    """The process that a folder's lock names, and whether it runs; nothing where a folder was released."""
+    path = folder / NAME
+    found = _read(path)
+    holder = _holder(found)
+    return (None, None) if holder is None else (_left(found, path.stat()), holder.state())
+
+
+def _left(record: bytes, found: os.stat_result) -> Left:
+    pid, host = _fields(record).get("pid"), _fields(record).get("host")
+    seen = datetime.datetime.fromtimestamp(found.st_mtime).astimezone()
+    return Left(_who(record), pid if type(pid) is int else None, host if isinstance(host, str) else None, seen)
 
 
 def _flock(file: int) -> bool | None:

@@ -22,6 +22,21 @@ def write(path: Path, table: pa.Table) -> None:
     partial.replace(path)
 
 
+def check(path: Path, fix: str) -> None:
+    """Read a file only to see whether it can be read.
+
+    Raises:
+        UserError: if it is missing or damaged; ``fix`` is what the user can do.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        pq.read_table(path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        raise UserError(f"{path} can't be read as Parquet ({error}); {fix}") from None
+
+
 def read(
     path: Path, needed: Mapping[str, type], fix: str, columns: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:

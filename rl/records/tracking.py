@@ -77,6 +77,9 @@ class Tracker:
         self._gauges: dict[str, Any] = {}
         self._times: dict[str, float] = {}
         self._stage = ""
+        self._step = 0
+        self.current = ""
+        """The phase that is going on."""
         self._progress: tuple[Progress, Any] | None = None
         self._shown = 0.0
         self._sampler_busy = 0.0
@@ -88,6 +91,7 @@ class Tracker:
     def stage(self, name: str, total: int, start: int) -> Iterator[None]:
         """Show the progress of a stage."""
         self._stage, self._times, self._step_began, self._sampler_busy = name, {}, time.perf_counter(), 0.0
+        self._step = start
         if not (self.config.progress and self.console.is_terminal):
             yield
             return
@@ -104,17 +108,25 @@ class Tracker:
 
     def advance(self, done: int) -> None:
         """Show how much of a stage is done, between two lines of the log."""
+        self._step = done
         if self._progress is not None:
             progress, bar = self._progress
             progress.update(bar, completed=done)
 
+    @property
+    def place(self) -> tuple[str | None, int | None]:
+        """The stage that the run is in, and how much of it is done; None before the first."""
+        return (self._stage, self._step) if self._stage else (None, None)
+
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time a phase: for the log line of the step, and as a Ray gauge."""
-        started = time.perf_counter()
+        started, before = time.perf_counter(), self.current
+        self.current = name
         try:
             yield
         finally:
+            self.current = before
             seconds = time.perf_counter() - started
             self._times[name] = self._times.get(name, 0.0) + seconds
             self._gauge("themis_phase_seconds", seconds, {"stage": self._stage, "phase": name})
@@ -145,6 +157,7 @@ class Tracker:
                 self._gauge(metric.gauge, metrics[name], {"stage": stage})
         self._send(stage, step, metrics, times)
         self._logged += 1
+        self._step = step + 1
         self._show(stage, step, metrics, times)
 
     def _send(self, stage: str, step: int, metrics: dict[str, float], times: dict[str, float]) -> None:

@@ -76,6 +76,7 @@ def render(run: Run) -> str:
         benchmarks=benchmark_table(run.benchmarks),
         time=time_bars(run),
         corpora=cards,
+        losses=run.losses,
         samples={
             **{stage.name: training_samples(run, stage) for stage in run.of_kind("grpo")},
             **{stage.name: evaluation_samples(run, stage) for stage in evaluated},

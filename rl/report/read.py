@@ -17,6 +17,7 @@ from rewards.registry import Part
 from rl.config.metrics import METRICS
 from rl.errors import UserError
 from rl.files import read_json
+from rl.records.losses import read_losses
 from rl.records.manifest import read_content
 from rl.records.results import EvalResult, read
 from rl.records.task_figures import stage_figures
@@ -170,6 +171,8 @@ class Run:
     """Corpus card of each stage that wrote one."""
     benchmarks: list[dict[str, Any]]
     """Records of benchmarks.json: the scores of a task in an evaluation stage, see rl/evaluation/stage.py."""
+    losses: list[dict[str, Any]]
+    """Actors and drivers that were lost on the way, see rl/records/losses.py."""
 
     @property
     def name(self) -> str:
@@ -235,7 +238,7 @@ def read_run(path: Path) -> Run:
             f"python -m rl.main wrote"
         ) from None
     cards = {card.stem: read_json(card, Card) for card in sorted((path / "corpus").glob("*.json"))}
-    return Run(path, manifest, stages, read(path / "results.json"), cards, stage_figures(path))
+    return Run(path, manifest, stages, read(path / "results.json"), cards, stage_figures(path), read_losses(path))
 
 
 def runs_in(path: Path) -> list[Path]:

@@ -5,9 +5,10 @@ import time
 
 import pytest
 import ray
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, LocalRayletDiedError, RaySystemError, RpcError
 
-from cluster.errors import ClusterError
-from cluster.health import Supervised
+from cluster.errors import ClusterError, Lost
+from cluster.health import Supervised, as_lost
 from cluster.placement import reserve
 
 
@@ -39,8 +40,15 @@ class Worker:
 
 @pytest.fixture
 def worker(ray_cluster):
-    restarted = []
-    actor = Supervised("worker/0", Worker, (10,), {"num_cpus": 0}, max_restarts=2, on_restart=restarted.append)
+    restarted, told = [], []
+
+    def tell(who, why, handle):
+        told.append((who, why))
+
+    actor = Supervised(
+        "worker/0", Worker, (10,), {"num_cpus": 0}, max_restarts=2, on_restart=restarted.append, tell=tell
+    )
+    actor.told = told
     yield actor, restarted
     actor.stop()
 
@@ -53,9 +61,10 @@ def test_a_killed_actor_is_replaced_and_the_call_issued_again(worker, tmp_path):
     assert actor.call("add", 1, timeout_s=60) == 11, "a fresh actor"
     assert actor.call("crash_if", str(tmp_path / "mark"), timeout_s=60) == "alive"
     assert actor.restarts == len(restarted) == 2
+    assert actor.told == [("worker/0", "died: its worker process has died")] * 2
     assert ray.get_actor("worker/0") is not None
     os.kill(actor.call("pid", timeout_s=30), signal.SIGKILL)
-    with pytest.raises(RuntimeError, match="lost 3 times"):
+    with pytest.raises(Lost, match=r"^worker/0 was lost 3 times, more than allowed; the last time it died: its worker"):
         actor.call("pid", timeout_s=60)
 
 
@@ -70,6 +79,41 @@ def test_an_exception_is_passed_on(worker):
     with pytest.raises(ValueError, match="as asked"):
         actor.call("fail", timeout_s=30)
     assert actor.restarts == 0
+
+
+def test_an_actor_that_is_lost_again_while_it_is_brought_up_to_date_is_replaced_again(ray_cluster):
+    kills = [True, False]
+
+    def bring_up(handle):
+        if kills.pop(0):
+            os.kill(ray.get(handle.pid.remote()), signal.SIGKILL)
+        ray.get(handle.add.remote(5))
+
+    actor = Supervised("worker/1", Worker, (10,), {"num_cpus": 0}, max_restarts=5, on_restart=bring_up)
+    try:
+        os.kill(actor.call("pid", timeout_s=60), signal.SIGKILL)
+        assert actor.call("add", 1, timeout_s=60) == 16 and actor.restarts == 2
+    finally:
+        actor.stop()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RaySystemError("Broken pipe."), "Ray was lost: System error: Broken pipe"),
+        (LocalRayletDiedError(), "Ray was lost: The task's local raylet died"),
+        (RpcError("failed to connect to all addresses.\nmore"), "Ray was lost: failed to connect to all addresses"),
+        (ActorUnavailableError("busy.", b"\0" * 16), "an actor died: "),
+        (Lost("Ray", "was lost: x"), "Ray was lost: x"),
+    ],
+)
+def test_errors_of_a_lost_ray_are_sentences(error, said):
+    found = str(as_lost(error))
+    assert found.startswith(said) and not found.endswith(".") and "\n" not in found
+
+
+def test_other_errors_are_not(ray_cluster):
+    assert as_lost(ValueError("no")) is None and as_lost(GetTimeoutError()) is None
 
 
 class Broken:

@@ -17,14 +17,6 @@ from tests.e2e.runs import ROOT, actor_pids, fail, finish, kill, left_over, metr
 from tests.sockets import listening, open_to_others
 
 
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
-    """An unbroken run that others are compared with."""
-    run_dir = tmp_path_factory.mktemp("unbroken") / "run"
-    printed = finish(run_dir, "rollout.verify_sync=true", "tracker.wandb=offline", given=CANARIES)
-    return run_dir, printed
-
-
 def test_a_run_leaves_everything_it_promises(unbroken):
     run_dir, printed = unbroken
     assert "Held-out accuracy" in printed and "majority answer" in printed

@@ -19,6 +19,7 @@ class Server:
         reply: Reply,
         length: int | None = None,
         owner: str = "test",
+        port: int = 0,
     ) -> None:
         self.asked: list[dict[str, Any]] = []
         self.keys: set[str] = set()
@@ -72,7 +73,7 @@ class Server:
             def log_message(self, *arguments: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

@@ -91,6 +91,10 @@ class SleepingReward:
         time.sleep(REWARD_S)
         return [Verdict(float(i % SAMPLES), parts={"accuracy": 1.0}) for i, _ in enumerate(samples)]
 
+    def losses(self) -> list[str]:
+        """Nothing is ever lost here."""
+        return []
+
 
 class SleepingTrainer:
     """In place of a trainer group."""
@@ -145,7 +149,7 @@ def measure(mode: str, folder: Path) -> dict[str, Any]:
     rewards = [Supervised("reward/0", SleepingReward, (), {"num_cpus": 0, "max_concurrency": 8}, 0)]
     fleet: Any = SimpleNamespace(
         trainer=SleepingTrainer(), reference=None, rollouts=rollouts, rewards=rewards, judges=[], takes_turns=False,
-        weights=SleepingWeights(rollouts), device=CPU,
+        weights=SleepingWeights(rollouts), device=CPU, tell=lambda *loss: None,
     )  # fmt: skip
     tracker = Tracker(folder / mode, config.tracker, console)
     manifest = Manifest.open(folder / mode, config)

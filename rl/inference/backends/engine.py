@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import sys
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.errors import Lost
 from cluster.health import Supervised
 from cluster.placement import reserve
+from cluster.watch import FROZEN_S, Watch
 from rl.actors.inference import InferenceActor, Request
 from rl.actors.vllm_engine import EngineSpec, environment
 from rl.config.schema import ModelConfig, RolloutConfig
@@ -93,6 +96,7 @@ class EngineBackend:
         count, width = settings.data_parallel, settings.tensor_parallel
         self.placement = reserve([self.device.bundle(width)] * count, 120)
         self.actors: list[Supervised] = []
+        self.watch = Watch(FROZEN_S)
         try:
             self.actors = [self._actor(number, spec, width) for number in range(count)]
             for actor in self.actors:
@@ -115,7 +119,13 @@ class EngineBackend:
             "runtime_env": {"env_vars": environment(spec)},
         }
         return Supervised(
-            f"engine/{uuid.uuid4().hex[:8]}/{number}", InferenceActor, (spec, width), options, MAX_RESTARTS
+            f"engine/{uuid.uuid4().hex[:8]}/{number}",
+            InferenceActor,
+            (spec, width),
+            options,
+            MAX_RESTARTS,
+            watch=self.watch,
+            tell=lambda name, why, handle: print(f"{name} {why}; replaced, and asked again", file=sys.stderr),
         )
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
@@ -123,9 +133,12 @@ class EngineBackend:
         by_key = {ask.key: ask for ask in asks}
         waiting = deque(sorted((self._request(ask) for ask in asks), key=lambda r: len(r.prompt), reverse=True))
         prompts = {request.key: request.prompt for request in waiting}
-        for found in merged([self._parts(actor, waiting) for actor in self.actors]):
-            for key, pairs in found:
-                done(by_key[key], [self.chat.answer(prompts[key], ids, cut) for ids, cut in pairs])
+        try:
+            for found in merged([self._parts(actor, waiting) for actor in self.actors]):
+                for key, pairs in found:
+                    done(by_key[key], [self.chat.answer(prompts[key], ids, cut) for ids, cut in pairs])
+        except Lost as problem:
+            raise UserError(f"{problem}; the same command goes on from what was saved") from problem
 
     def _request(self, ask: Ask) -> Request:
         prompt = self.chat.encode(ask.messages)
@@ -179,4 +192,6 @@ class EngineBackend:
 
         for actor in self.actors:
             actor.stop()
-        ray.util.remove_placement_group(self.placement)
+        self.watch.close()
+        if not self.watch.lost:
+            ray.util.remove_placement_group(self.placement)

@@ -25,6 +25,8 @@ class Actor:
     def call(self, method, *arguments, timeout_s):
         if method == "metrics":
             return {f"{self.name}/calls": float(len(self.asked))}
+        if method == "losses":
+            return []
         samples, weights, _ = arguments
         self.asked.append((sorted(weights), len(samples)))
         failed = self.failing.pop(0) if self.failing else ""

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -50,12 +51,14 @@ def test_the_second_process_is_refused_and_gets_in_at_once_after_kill_9(tmp_path
     finally:
         child.send_signal(signal.SIGKILL)  # it is a zombie now, as nobody has waited for it
     began = time.monotonic()
-    with take(tmp_path):
+    with take(tmp_path) as lock:
+        assert (lock.left.pid, lock.left.host) == (child.pid, socket.gethostname())
+        assert abs(lock.left.seen.timestamp() - time.time()) < 60
         assert json.loads((tmp_path / ".lock").read_text())["pid"] == os.getpid()
     assert time.monotonic() - began < 60
     child.wait()
-    with take(tmp_path):
-        pass
+    with take(tmp_path) as lock:
+        assert lock.left is None, "the one before has released it"
     assert (tmp_path / ".lock").read_bytes() == b"", "a folder that was left names nobody"
 
 

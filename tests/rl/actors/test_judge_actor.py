@@ -1,0 +1,37 @@
+"""The judge's own server may die or freeze at any time: it is started again, no verdict is lost, and it is told."""
+
+import os
+import signal
+
+import psutil
+import pytest
+
+from cluster.processes import known
+from rewards.verdict import Sample
+from rl.actors import judge as judge_module
+from rl.actors.judge import JudgeActor
+from rl.config.schema import JudgeConfig, RewardConfig
+
+WEIGHTS = {"legal_validity": 1.0}
+
+
+@pytest.fixture
+def judge(monkeypatch):
+    monkeypatch.setattr(judge_module, "SERVER", "tests.rl.actors.judge_server")
+    config = JudgeConfig(kind="llm", model="m", max_model_len=4096, timeout_s=60, retries=1, guided="json")
+    actor = JudgeActor(config, RewardConfig(), None, "cpu")
+    yield actor
+    actor.close()
+
+
+def samples(first):
+    return [Sample("何罪？", f"<answer>盗窃罪{n}</answer>", "盗窃罪", "charge") for n in range(first, first + 4)]
+
+
+def test_a_server_that_died_is_replaced_and_its_requests_are_made_again(judge):
+    assert [verdict.score for verdict in judge.score(samples(0), WEIGHTS)] == [1.0] * 4 and judge.losses() == []
+    lost = known(judge._server.pid)
+    os.kill(lost.pid, signal.SIGKILL)
+    assert [verdict.score for verdict in judge.score(samples(4), WEIGHTS)] == [1.0] * 4
+    assert lost.state() is None and psutil.pid_exists(judge._server.pid)
+    assert judge.losses() == ["server died (exit status -9)"] and judge.losses() == []
