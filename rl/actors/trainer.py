@@ -6,6 +6,7 @@ import os
 import time
 from collections import deque
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,10 +104,20 @@ class TrainerActor:
         torch.set_num_threads(spec.trainer.threads)
         torch.manual_seed(spec.seed)
         backend = named(spec.device).process_group
-        torch.distributed.init_process_group(backend, rank=spec.rank, world_size=spec.trainer.world_size)
-        from rl.engines.fsdp import build
+        torch.distributed.init_process_group(
+            backend,
+            rank=spec.rank,
+            world_size=spec.trainer.world_size,
+            timeout=timedelta(seconds=spec.trainer.timeout_s),  # gloo's own is 30 minutes
+        )
+        if spec.trainer.engine == "megatron":
+            from rl.engines.megatron.engine import build as build_megatron
 
-        self.engine = build(spec.model, spec.path, spec.trainer, spec.device)
+            self.engine = build_megatron(spec.model, spec.path, spec.trainer, spec.device)
+        else:
+            from rl.engines.fsdp import build
+
+            self.engine = build(spec.model, spec.path, spec.trainer, spec.device)
         return time.time() - started
 
     def begin_stage(self, optim: OptimConfig, total_updates: int) -> None:

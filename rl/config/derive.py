@@ -209,8 +209,6 @@ def check(config: RunConfig) -> None:
         UserError: one line for each problem.
     """
     problems: list[str] = []
-    if config.trainer.engine == "megatron":
-        problems.append("trainer.engine=megatron is not part of this version; use trainer.engine=fsdp")
     path = config.model.path
     if path is not None and _looks_like_folder(path) and not Path(path).expanduser().is_dir():
         problems.append(f"model.path={path}: no such folder; give a Hugging Face folder or a hub name (owner/name)")

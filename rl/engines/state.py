@@ -41,12 +41,24 @@ def save(state: TrainingState, folder: Path) -> None:
     """Write a state under ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     dcp.save(_tensors(state), storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
+    save_progress(folder, 0 if state.schedule is None else state.schedule.last_epoch)
+
+
+def save_progress(folder: Path, updates: int) -> None:
+    """Write the number of updates made and every rank's random state."""
     rank = dist.get_rank()
     save_file({"torch": torch.get_rng_state()}, folder / f"rng-{rank}.safetensors")
     if rank == 0:
-        updates = 0 if state.schedule is None else state.schedule.last_epoch
         (folder / "engine.json").write_text(json.dumps({"updates": updates, "world_size": dist.get_world_size()}))
     dist.barrier()
+
+
+def load_progress(folder: Path) -> int:
+    """The number of updates made. With as many ranks as when it was written the random state is restored too."""
+    saved = json.loads((folder / "engine.json").read_text())
+    if saved["world_size"] == dist.get_world_size():
+        torch.set_rng_state(load_file(folder / f"rng-{dist.get_rank()}.safetensors")["torch"])
+    return int(saved["updates"])
 
 
 def load(state: TrainingState, folder: Path, *, weights_only: bool) -> None:
@@ -62,14 +74,12 @@ def load(state: TrainingState, folder: Path, *, weights_only: bool) -> None:
     if weights_only:
         return
     assert state.optimizer is not None and state.schedule is not None, "begin_stage comes before load"
-    saved = json.loads((folder / "engine.json").read_text())
-    state.schedule.last_epoch = saved["updates"]
+    updates = load_progress(folder)
+    state.schedule.last_epoch = updates
     for group, base, factor in zip(
         state.optimizer.param_groups, state.schedule.base_lrs, state.schedule.lr_lambdas, strict=True
     ):
-        group["lr"] = base * factor(saved["updates"])
-    if saved["world_size"] == dist.get_world_size():
-        torch.set_rng_state(load_file(folder / f"rng-{dist.get_rank()}.safetensors")["torch"])
+        group["lr"] = base * factor(updates)
 
 
 def export(
