@@ -67,8 +67,8 @@ class TrainerConfig(Strict):
     """The training engine and its processes."""
 
     engine: Literal["fsdp", "megatron"] = "fsdp"
-    """Training engine: ``fsdp`` is verl's FSDP2 engine; ``megatron`` is megatron-core, which also cuts a model over ranks
-    by tensors and layers (docs/guides/large-models.md)."""
+    """Training engine: ``fsdp`` is verl's FSDP2 engine; ``megatron`` is megatron-core, which can also cut a model by
+    tensors and layers (docs/guides/large-models.md)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the trainer; ``auto`` takes CUDA where torch sees one."""
     world_size: int = Field(1, ge=1)
@@ -79,7 +79,8 @@ class TrainerConfig(Strict):
     pipeline_parallel: int = Field(1, ge=1)
     """With megatron: stages into which the layers are dealt, as many to each."""
     sequence_parallel: bool = False
-    """With megatron: cut also what lies between the cut parts of a layer, along the row; less memory for activations."""
+    """With megatron: also cut what lies between the cut parts of a layer, along the row: less memory for activations.
+    """
     recompute: Literal["none", "selective", "full"] = "none"
     """With megatron: activations that are computed again in the backward pass: those of attention (``selective``), or
     all (``full``: least memory, about a third more time)."""

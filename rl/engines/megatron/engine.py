@@ -122,7 +122,9 @@ class MegatronEngine:
         metrics, divisor = answer[0]
         return metrics, divisor
 
-    def log_probs(self, batch: TokenBatch, *, max_tokens_per_microbatch: int, adapter: bool = True) -> np.ndarray | None:
+    def log_probs(
+        self, batch: TokenBatch, *, max_tokens_per_microbatch: int, adapter: bool = True
+    ) -> np.ndarray | None:
         """Log-probs of this rank's share (float32 [T], target-aligned, 0 where the loss mask is off)."""
         self._model.module.eval()
         with torch.no_grad():
@@ -156,7 +158,9 @@ class MegatronEngine:
         self._sums.add(sums)
         return sums.total
 
-    def _pipeline(self, micros: Iterator[MicroBatch], count: int, temperature: float, total: Any, backward: bool) -> None:
+    def _pipeline(
+        self, micros: Iterator[MicroBatch], count: int, temperature: float, total: Any, backward: bool
+    ) -> None:
         """The micro-batches through all stages, in megatron-core's 1F1B schedule."""
         if count == 0:
             return
@@ -216,8 +220,8 @@ class MegatronEngine:
 def build(model: ModelConfig, path: str, trainer: TrainerConfig, device: str) -> MegatronEngine:
     """Build, cut and load the model. The process group must exist.
 
-    fp32 throughout on CPU. On CUDA, weights and compute in bf16, with weights, gradients and moments of the optimizer in
-    fp32.
+    fp32 throughout on CPU. On CUDA, weights and compute in bf16; gradients, moments and the optimizer's copy of the
+    weights in fp32.
     """
     cpu.install()
     if parallel_state.model_parallel_is_initialized():  # an earlier engine of this process

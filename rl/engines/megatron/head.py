@@ -1,4 +1,4 @@
-"""The output layer of a model whose vocabulary is cut over the tensor-parallel ranks: log-probs and entropies of targets.
+"""The output layer of a model whose vocabulary is cut over ranks: log-probs and entropies of given targets.
 
 As in :mod:`rl.engines.head`, logits exist for one slice of the targets at a time. Of these every rank has its part of
 the vocabulary: forward takes two small all-reduces a slice, backward none.

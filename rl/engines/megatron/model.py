@@ -1,9 +1,10 @@
 """Rows of tokens (:mod:`rl.engines.layout`) through megatron-core's GPTModel.
 
-Three parts of the model are replaced, none of megatron's code is changed: attention is :func:`rl.engines.attention.attend`
-on this rank's heads, the angles of rotary positions come from each token's own position, and the output layer is
-:class:`rl.engines.megatron.head.Head`. What belongs to a micro-batch travels as ``packed_seq_params``, which megatron
-hands to every layer as it is, also in pipelines and when activations are computed again.
+Three parts of the model are replaced, none of megatron's code is changed: attention is
+:func:`rl.engines.attention.attend` on this rank's heads, the angles of rotary positions come from each token's own
+position, and the output layer is :class:`rl.engines.megatron.head.Head`. What belongs to a micro-batch travels as
+``packed_seq_params``, which megatron hands to every layer as it is, also in pipelines and when activations are computed
+again.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class _Rotary(torch.nn.Module):
 
 
 class _RMSNorm(torch.nn.RMSNorm):
-    """Marks its weight under sequence parallelism, so that megatron sums its gradient over the tensor-parallel ranks."""
+    """Marks its weight under sequence parallelism: megatron then sums its gradient over the tensor-parallel ranks."""
 
     def __init__(self, config: TransformerConfig, hidden_size: int, eps: float = 1e-6, **_: Any) -> None:
         super().__init__(hidden_size, eps=eps, dtype=config.params_dtype)

@@ -1,4 +1,4 @@
-"""Names and layouts of weights: transformers' on one side, megatron-core's parts for each tensor-parallel rank on the other.
+"""Names and layouts of weights: those of transformers, and the parts of tensor-parallel ranks in megatron-core.
 
 Dense Qwen3, Qwen2.5 and Llama. Both directions only move numbers, so that a round trip changes no bit.
 """

@@ -120,10 +120,14 @@ class Optimizer:
             values = shard.main.detach() if key == "weight" else shard.state[key]
             flat[shard.start : shard.end] = values.reshape(-1)
         if self._distributed and self._group.size() > 1:
-            dist.all_reduce(flat.view(torch.int32), group=self._group)  # every other rank has zeros; bits stay as they are
+            dist.all_reduce(
+                flat.view(torch.int32), group=self._group
+            )  # every other rank has zeros; bits stay as they are
         return flat.view(parameter.shape)
 
-    def write(self, parameter: torch.nn.Parameter, weight: Tensor, moments: dict[str, Tensor] | None, steps: int) -> None:
+    def write(
+        self, parameter: torch.nn.Parameter, weight: Tensor, moments: dict[str, Tensor] | None, steps: int
+    ) -> None:
         """Put weights and moments of a whole parameter of this rank (fp32) in place; None leaves the moments."""
         shard = self._shard(parameter)
         if shard is None:

@@ -21,7 +21,7 @@ from rl.errors import UserError
 
 
 class Tensors:
-    """Tensors by name from safetensors files. One tensor may be in parts, as torch's distributed checkpoints have it."""
+    """Tensors by name from safetensors files. A tensor may be in parts, as in torch's distributed checkpoints."""
 
     def __init__(self, files: list[Path]) -> None:
         """From files, of which only the headers are read."""

@@ -129,7 +129,6 @@ def test_a_run_needs_a_curriculum():
         ({"max_tokens_per_microbatch": 100}, {}, "less than one sequence"),
         ({"tasks": {}, "data": "absent.jsonl"}, {}, "absent.jsonl does not exist"),
         ({}, {"rollout": {"weight_transfer": "adapter"}}, "needs model.lora_rank between 1 and 512"),
-        ({}, {"trainer": {"engine": "megatron"}}, "use trainer.engine=fsdp"),
         ({}, {"model": {"path": "./no/such/folder"}}, "no such folder"),
     ],
 )

@@ -1,10 +1,13 @@
 """The megatron-core engine against the FSDP2 engine, with every cut of a model, on real gloo ranks."""
 
+import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from rl.config.algorithm import AlgorithmConfig
 from rl.config.stages import OptimConfig
@@ -143,3 +146,83 @@ def test_every_layout_computes_what_fsdp_computes(families, expected, family, la
         assert held.keys() == weights.keys()
         # Adam divides gradients near zero by themselves: the tolerance is a share of the learning rate.
         assert max(np.abs(held[name] - values).max() for name, values in weights.items()) < 2e-4
+
+
+def exported(actor, folder):
+    actor.export(folder)
+    return actor.engine.weight_bytes
+
+
+@pytest.mark.parametrize("layout", ["tp2", "pp2"])
+@pytest.mark.parametrize("family", ["qwen3", "qwen2", "llama"])
+def test_weights_go_in_and_out_without_a_changed_bit(families, tmp_path, family, layout):
+    world_size, keys = LAYOUTS[layout]
+    folder = tmp_path / "exported"
+    size, *_ = on_ranks(exported, families[family], world_size, str(folder), **MEGATRON, **keys)
+    given, found = (load_file(path / "model.safetensors") for path in (families[family], folder))
+    assert given.keys() == found.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in given.items())
+    assert size == sum(tensor.numel() * tensor.element_size() for tensor in given.values())
+
+
+def go_on(actor, batch):
+    return [actor.update(batch, None, **LIMITS) for _ in range(2)]
+
+
+def save_and_go_on(actor, batch, folder):
+    actor.begin_stage(OPTIM, 10)
+    go_on(actor, batch)
+    actor.save(folder)
+    return go_on(actor, batch)
+
+
+def resume(actor, batch, folder):
+    actor.begin_stage(OPTIM, 10)
+    actor.load(folder, weights_only=False)
+    return go_on(actor, batch)
+
+
+def metrics_of(ranks):
+    """The metrics of the ranks that have some; all the same."""
+    found = [metrics for metrics in ranks if metrics[0] is not None]
+    assert all(metrics == found[0] for metrics in found)
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("tp1", "tp2"), ("tp2", "pp2"), ("pp2", "dp2"), ("dp2", "dp2 without distributed optimizer"), ("fsdp", "tp2")],
+)
+def test_a_checkpoint_continues_bit_by_bit_and_in_other_layouts(families, tmp_path, written, read):
+    batch, folder = ragged(), str(tmp_path / "engine")
+    layouts = {name: (world_size, MEGATRON | keys) for name, (world_size, keys) in LAYOUTS.items()}
+    layouts["fsdp"] = (1, {})
+
+    def run(function, layout):
+        world_size, keys = layouts[layout]
+        return metrics_of(on_ranks(function, families["qwen3"], world_size, batch, folder, **keys))
+
+    straight = run(save_and_go_on, written)
+    assert {path.suffix for path in (tmp_path / "engine").iterdir()} == {".safetensors", ".json"}
+    assert run(resume, written) == straight
+    for other in (read, "fsdp"):
+        for left, right in zip(run(resume, other), straight, strict=True):
+            for name in ("loss", "grad_norm", "lr"):
+                assert left[name] == pytest.approx(right[name], rel=1e-4), name
+
+
+def nan_update(actor, batch):
+    before = {name: tensor.clone() for name, tensor in actor.engine.full_weights()}
+    actor.begin_stage(OPTIM, 10)
+    broken_loss = batch.with_field("rollout_log_probs", np.where(batch.loss_mask, np.nan, 0.0))
+    broken_gradient = replace(batch, rewards=np.full(len(batch), np.nan, dtype=np.float32))
+    metrics = [actor.update(b, AlgorithmConfig(), **LIMITS) for b in (broken_loss, broken_gradient)]
+    return metrics, all(torch.equal(before[name], tensor) for name, tensor in actor.engine.full_weights())
+
+
+@pytest.mark.parametrize("layout", ["tp2", "pp2"])
+def test_a_non_finite_gradient_leaves_the_weights_alone(families, layout):
+    world_size, keys = LAYOUTS[layout]
+    ranks = on_ranks(nan_update, families["qwen3"], world_size, policy_examples(), **MEGATRON, **keys)
+    assert not any(math.isfinite(step["grad_norm"]) for step in metrics_of([metrics for metrics, _ in ranks]))
+    assert all(unchanged for _, unchanged in ranks)
