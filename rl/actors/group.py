@@ -18,6 +18,9 @@ from rl.weights.transfer import WeightUpdate
 
 T = TypeVar("T")
 
+DEATH_IS_KNOWN_S = 20
+"""When a rank has failed, the other ranks' calls get so long (seconds) to show that one of them is dead."""
+
 
 class TrainerLost(Exception):
     """A trainer rank died or does not answer. The stage continues from its last checkpoint with a new group."""
@@ -62,6 +65,10 @@ class TrainerGroup:
             raise TrainerLost(f"a trainer rank died in {method}: {error}") from error
         except GetTimeoutError as error:
             raise TrainerLost(f"the trainer did not finish {method} within {self.timeout_s:.0f} s") from error
+        except Exception as error:  # the others of a dead rank fail in their collective, perhaps before Ray knows of it
+            if _one_died(references):
+                raise TrainerLost(f"a trainer rank died in {method}, and another failed: {error}") from error
+            raise
 
     def begin_stage(self, optim: OptimConfig, total_updates: int) -> None:
         """Start a new optimizer and schedule on every rank."""
@@ -129,6 +136,19 @@ class TrainerGroup:
         """End the actors."""
         for actor in self.actors:
             ray.kill(actor)
+
+
+def _one_died(references: list[Any]) -> bool:
+    """Whether the actor of one of several calls is dead. It waits a little for the calls that still run."""
+    ready, _ = ray.wait(references, num_returns=len(references), timeout=DEATH_IS_KNOWN_S)
+    for reference in ready:
+        try:
+            ray.get(reference)
+        except RayActorError:
+            return True
+        except Exception:  # the failure that is looked into
+            continue
+    return False
 
 
 def _first(answers: Iterable[T | None]) -> T:

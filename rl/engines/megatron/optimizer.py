@@ -56,10 +56,7 @@ class Optimizer:
         """Updates of AdamW since :meth:`begin`."""
 
     def begin(self, optim: OptimConfig) -> None:
-        """Start from the current weights without moments."""
-        kept = {}
-        if self._optimizer is not None and self._model.config.bf16:  # the weights in fp32 go on
-            kept = {p: shard.main for p in self._parameters() if (shard := self._shard(p)) is not None}
+        """Start from the current weights without moments. In bf16 the weights in fp32 start from those in bf16."""
         self._optimizer, self._optim, self.steps = None, optim, 0
         bf16 = self._model.config.bf16
         config = megatron_optimizer.OptimizerConfig(
@@ -79,10 +76,6 @@ class Optimizer:
             self._optimizer = megatron_optimizer.get_megatron_optimizer(
                 config, [self._buffers], config_overrides={}, use_gloo_process_groups=False
             )
-        for parameter, main in kept.items():
-            shard = self._shard(parameter)
-            assert shard is not None
-            shard.main.data.copy_(main)
 
     def set_lr(self, lr: float) -> None:
         """The learning rate of the next update."""
@@ -138,9 +131,6 @@ class Optimizer:
             shard.state["step"] = torch.tensor(float(steps))
             for key, values in moments.items():
                 shard.state[key] = values.reshape(-1)[own].view(shard.main.shape).to(shard.main.device, copy=True)
-
-    def _parameters(self) -> list[torch.nn.Parameter]:
-        return list(self._model.module.parameters())
 
     def _shard(self, parameter: Any) -> _Shard | None:
         (optimizer,) = self._optimizer.chained_optimizers
