@@ -129,12 +129,6 @@ def problems(config: RunConfig) -> list[str]:
         found.append("trainer.engine=megatron needs the package megatron-core; install it, or use trainer=fsdp")
     if config.model.lora_rank:
         found.append("trainer.engine=megatron trains no LoRA adapter; set model.lora_rank=0, or use trainer=fsdp")
-    for stage in config.curriculum.stages:
-        if getattr(getattr(stage, "optim", None), "optimizer", "adamw") == "muon":
-            found.append(
-                f"stage {stage.name}: optim.optimizer=muon works on whole matrices, and trainer.engine=megatron "
-                f"cuts them; use adamw, or trainer=fsdp"
-            )
     if trainer.gradient_checkpointing:
         found.append("trainer.gradient_checkpointing is of the FSDP2 engine; with megatron set trainer.recompute=full")
     if trainer.offload_optimizer:

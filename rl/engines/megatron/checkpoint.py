@@ -5,6 +5,7 @@ Every pipeline stage writes its own tensors, one after the other, in files of at
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from megatron.core import parallel_state
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rl.engines.megatron.optimizer import MOMENTS, Optimizer
+from rl.engines.megatron.optimizer import Optimizer
 from rl.engines.megatron.weights import CutWeights, Tensors
+from rl.engines.state import in_files
 
 FILE_BYTES = 2**30
 
@@ -25,21 +27,12 @@ def save(weights: CutWeights, optimizer: Optimizer, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     writes = parallel_state.get_tensor_model_parallel_rank() == parallel_state.get_data_parallel_rank() == 0
     stage = parallel_state.get_pipeline_model_parallel_rank()
-    waiting: dict[str, Tensor] = {}
-    files = 0
-
-    def write() -> None:
-        nonlocal files, waiting
-        save_file(waiting, folder / f"stage-{stage:03d}-{files:05d}.safetensors")
-        files, waiting = files + 1, {}
-
-    for name, tensor in _tensors(weights, optimizer):
-        if writes:
-            waiting[name] = tensor.cpu().contiguous().clone()
-            if sum(t.numel() * t.element_size() for t in waiting.values()) >= FILE_BYTES:
-                write()
-    if waiting:
-        write()
+    tensors = _tensors(weights, optimizer)
+    if writes:
+        for number, held in enumerate(in_files(tensors, FILE_BYTES)):
+            save_file(held, folder / f"stage-{stage:03d}-{number:05d}.safetensors")
+    else:
+        deque(tensors, maxlen=0)
     dist.barrier()
 
 
@@ -47,12 +40,13 @@ def _tensors(weights: CutWeights, optimizer: Optimizer) -> Iterator[tuple[str, T
     for part in weights.parts:
         if part.copy:
             continue
-        for name, tensor in weights.join(part, optimizer.read(part.parameter, "weight")):
+        for name, tensor in weights.join(part, optimizer.read(part, "weight")):
             yield f"model.{name}", tensor
-        for moment in MOMENTS if optimizer.steps else ():
-            for name, tensor in weights.join(part, optimizer.read(part.parameter, moment)):
+        moments = optimizer.method.moments(part) if optimizer.steps else ()
+        for moment in moments:
+            for name, tensor in weights.join(part, optimizer.read(part, moment)):
                 yield f"optimizer.{moment}.{name}", tensor
-        for name in part.layout.names if optimizer.steps else ():
+        for name in part.layout.names if "exp_avg" in moments else ():
             yield f"optimizer.step.{name}", torch.tensor(float(optimizer.steps))
 
 
@@ -65,11 +59,11 @@ def load(weights: CutWeights, optimizer: Optimizer | None, folder: Path, *, weig
         part.parameter.copy_(weight)
         if optimizer is None:
             continue
-        first = f"optimizer.step.{part.layout.names[0]}"
-        steps = int(read(first)) if first in read else 0
-        moments = None
-        if not weights_only and steps:
-            optimizer.steps = steps
-            moments = {m: weights.cut(part, lambda name, m=m: read(f"optimizer.{m}.{name}")) for m in MOMENTS}  # type: ignore[misc]
-        optimizer.write(part.parameter, weight.float(), moments, steps)
+        moments, steps = {}, 0
+        for moment in () if weights_only else optimizer.method.moments(part):
+            if f"optimizer.{moment}.{part.layout.names[0]}" in read:
+                moments[moment] = weights.cut(part, lambda name, of=moment: read(f"optimizer.{of}.{name}"))  # type: ignore[misc]
+        if "exp_avg" in moments:
+            steps = optimizer.steps = int(read(f"optimizer.step.{part.layout.names[0]}"))
+        optimizer.write(part, weight.float(), moments, steps)
     dist.barrier()

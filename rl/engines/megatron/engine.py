@@ -80,7 +80,7 @@ class MegatronEngine:
     def begin_stage(self, optim: OptimConfig, total_updates: int) -> None:
         """Start a new optimizer and schedule from the current weights."""
         if self._optimizer is None:  # a frozen engine never needs the gradient buffers
-            self._optimizer = Optimizer(self._model, self._distributed)
+            self._optimizer = Optimizer(self._model, self._weights, self._distributed)
         self._optimizer.begin(optim)
         self._optim, self._total_updates, self._sums = optim, total_updates, None
         self._continue_at(0)
@@ -88,8 +88,7 @@ class MegatronEngine:
     def _continue_at(self, update: int) -> None:
         assert self._optimizer is not None, "begin_stage comes first"
         self._updates = update
-        self._lr = self._optim.lr * lr_factor(update, self._total_updates, self._optim)
-        self._optimizer.set_lr(self._lr)
+        self._optimizer.scale_lr(lr_factor(update, self._total_updates, self._optim))
 
     def accumulate(self, batch: TokenBatch, loss: Loss, *, max_tokens_per_microbatch: int) -> None:
         """Add the gradient of this rank's share of a part of the batch."""
@@ -106,7 +105,7 @@ class MegatronEngine:
         assert self._sums is not None and self._optimizer is not None, "accumulate comes before step"
         metrics, divisor = self._reduced(self._sums)
         self._sums = None
-        metrics["lr"] = self._lr
+        metrics["lr"] = self._optimizer.lr
         metrics["grad_norm"] = self._optimizer.update(divisor, finite=math.isfinite(metrics["loss"]))
         self._continue_at(self._updates + 1)
         return metrics if self._answers else None

@@ -86,6 +86,19 @@ class Part:
     """Whether it is the last stage's copy of the embedding, which the first stage has too."""
 
 
+@dataclass(frozen=True)
+class Shard:
+    """What this rank updates of one parameter."""
+
+    main: Tensor
+    """Weights in fp32, flat if they are a part: the parameter itself, or a copy of one in bf16."""
+    state: dict[str, Tensor]
+    """torch's state of them: the moments, and with AdamW the number of steps."""
+    start: int
+    end: int
+    """Place in the flat parameter."""
+
+
 class CutWeights:
     """The weights of this rank, and the whole ones from all ranks."""
 

@@ -3,6 +3,7 @@
 import math
 import shutil
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 
 from rl.config.algorithm import AlgorithmConfig
 from rl.config.stages import OptimConfig
+from rl.engines import state
 from rl.samples import packed_batch
 from tests.rl.ranks import on_ranks, policy_examples, ragged
 
@@ -24,6 +26,7 @@ LAYOUTS = {
     "dp2 without distributed optimizer": (2, {"distributed_optimizer": False}),
 }
 OPTIM = OptimConfig(lr=1e-3, schedule="cosine", warmup_steps=2, weight_decay=0.1, clip_grad=0.5)
+MUON = OptimConfig(lr=1e-3, optimizer="muon", matrix_lr_ratio=3, weight_decay=0.1, clip_grad=0.5)
 POLICY = AlgorithmConfig(kl_coef=0.1, entropy_coef=0.01)
 LIMITS = {"max_tokens_per_microbatch": 160}
 
@@ -165,19 +168,38 @@ def test_weights_go_in_and_out_without_a_changed_bit(families, tmp_path, family,
     assert size == sum(tensor.numel() * tensor.element_size() for tensor in given.values())
 
 
+def exported_in_parts(actor, folder):
+    with mock.patch.object(state, "EXPORT_BYTES", 200_000):
+        actor.export(folder)
+    return log_probs(actor)
+
+
+def log_probs(actor):
+    return actor.log_probs(ragged(), **LIMITS)[1]
+
+
+def test_an_export_in_several_files_is_read_again(families, tmp_path):
+    folder = tmp_path / "exported"
+    (expected,) = on_ranks(exported_in_parts, families["llama"], 1, str(folder), **MEGATRON)
+    assert len(list(folder.glob("model-0000*-of-00*.safetensors"))) > 2
+    for engine in (MEGATRON, {}):
+        (found,) = on_ranks(log_probs, folder, 1, **engine)
+        assert np.abs(found - expected).max() < 1e-5
+
+
 def go_on(actor, batch):
     return [actor.update(batch, None, **LIMITS) for _ in range(2)]
 
 
-def save_and_go_on(actor, batch, folder):
-    actor.begin_stage(OPTIM, 10)
+def save_and_go_on(actor, batch, folder, optim):
+    actor.begin_stage(optim, 10)
     go_on(actor, batch)
     actor.save(folder)
     return go_on(actor, batch)
 
 
-def resume(actor, batch, folder):
-    actor.begin_stage(OPTIM, 10)
+def resume(actor, batch, folder, optim):
+    actor.begin_stage(optim, 10)
     actor.load(folder, weights_only=False)
     return go_on(actor, batch)
 
@@ -190,17 +212,24 @@ def metrics_of(ranks):
 
 
 @pytest.mark.parametrize(
-    ("written", "read"),
-    [("tp1", "tp2"), ("tp2", "pp2"), ("pp2", "dp2"), ("dp2", "dp2 without distributed optimizer"), ("fsdp", "tp2")],
+    ("written", "read", "optim"),
+    [
+        ("tp1", "tp2", OPTIM),
+        ("tp2", "pp2", OPTIM),
+        ("pp2", "dp2", OPTIM),
+        ("dp2", "dp2 without distributed optimizer", OPTIM),
+        ("fsdp", "tp2", OPTIM),
+        ("tp2", "dp2", MUON),
+        ("fsdp", "pp2", MUON),
+    ],
 )
-def test_a_checkpoint_continues_bit_by_bit_and_in_other_layouts(families, tmp_path, written, read):
+def test_a_checkpoint_continues_bit_by_bit_and_in_other_layouts(families, tmp_path, written, read, optim):
     batch, folder = ragged(), str(tmp_path / "engine")
-    layouts = {name: (world_size, MEGATRON | keys) for name, (world_size, keys) in LAYOUTS.items()}
-    layouts["fsdp"] = (1, {})
 
     def run(function, layout):
-        world_size, keys = layouts[layout]
-        return metrics_of(on_ranks(function, families["qwen3"], world_size, batch, folder, **keys))
+        world_size, keys = (1, {}) if layout == "fsdp" else LAYOUTS[layout]
+        engine = {} if layout == "fsdp" else MEGATRON
+        return metrics_of(on_ranks(function, families["qwen3"], world_size, batch, folder, optim, **engine, **keys))
 
     straight = run(save_and_go_on, written)
     assert {path.suffix for path in (tmp_path / "engine").iterdir()} == {".safetensors", ".json"}
@@ -209,6 +238,28 @@ def test_a_checkpoint_continues_bit_by_bit_and_in_other_layouts(families, tmp_pa
         for left, right in zip(run(resume, other), straight, strict=True):
             for name in ("loss", "grad_norm", "lr"):
                 assert left[name] == pytest.approx(right[name], rel=1e-4), name
+
+
+def trained(actor, batch, optim):
+    actor.begin_stage(optim, 10)
+    metrics = go_on(actor, batch) + go_on(actor, batch)
+    return metrics, {name: tensor.numpy().copy() for name, tensor in actor.engine.full_weights()}
+
+
+@pytest.mark.parametrize("layout", ["tp2 with sequence parallelism", "pp2", "dp2"])
+def test_muon_makes_the_matrices_orthogonal_that_fsdp_has(families, layout):
+    batch, path = ragged(), families["qwen2"]
+    expected, weights = on_ranks(trained, path, 1, batch, MUON)[0]
+    before = load_file(path / "model.safetensors")
+    world_size, keys = LAYOUTS[layout]
+    ranks = on_ranks(trained, path, world_size, batch, MUON, **MEGATRON, **keys)
+    for left, right in zip(metrics_of([metrics for metrics, _ in ranks]), expected, strict=True):
+        for name, value in right.items():
+            assert left[name] == pytest.approx(value, rel=1e-4), name
+    for _, held in ranks:
+        for name, values in weights.items():
+            moved = np.abs(values - before[name].numpy()).max()
+            assert np.abs(held[name] - values).max() < 2e-3 * moved, name
 
 
 def nan_update(actor, batch):
