@@ -18,6 +18,9 @@ from rl.errors import UserError
 FAMILIES = ("qwen3", "qwen2", "llama")
 """Model types whose weights and layers are known to the megatron engine."""
 
+MEGATRON_KEYS = ("tensor_parallel", "pipeline_parallel", "sequence_parallel", "recompute", "distributed_optimizer")
+"""Keys of the trainer that the FSDP2 engine does not have."""
+
 
 @dataclass(frozen=True)
 class ModelShape:
@@ -156,12 +159,11 @@ def require_possible(trainer: TrainerConfig, values: Mapping[str, Any]) -> None:
 
 
 def _only_megatron(trainer: TrainerConfig) -> list[str]:
-    keys = ("tensor_parallel", "pipeline_parallel", "sequence_parallel", "recompute", "distributed_optimizer")
     default = TrainerConfig()
     return [
         f"trainer.{key}={getattr(trainer, key)} needs trainer=megatron; the FSDP2 engine cuts weights, gradients and "
         f"optimizer over all trainer.world_size ranks"
-        for key in keys
+        for key in MEGATRON_KEYS
         if getattr(trainer, key) != getattr(default, key)
     ]
 

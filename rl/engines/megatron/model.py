@@ -81,7 +81,7 @@ class _RMSNorm(torch.nn.RMSNorm):
     """Marks its weight under sequence parallelism: megatron then sums its gradient over the tensor-parallel ranks."""
 
     def __init__(self, config: TransformerConfig, hidden_size: int, eps: float = 1e-6, **_: Any) -> None:
-        super().__init__(hidden_size, eps=eps, dtype=config.params_dtype)
+        super().__init__(hidden_size, eps=eps, dtype=config.params_dtype, device=torch.cuda.current_device())
         weight: Any = self.weight
         weight.sequence_parallel = config.sequence_parallel
 
