@@ -23,12 +23,11 @@ from rl.engines.megatron.weights import CutWeights, Part, Shard
 class _CutMuon(muon.Muon):
     """Muon over parts of matrices."""
 
-    def __init__(self, weights: CutWeights, mains: list[Tensor], optim: OptimConfig) -> None:
+    def __init__(self, weights: CutWeights, mains: dict[Part, Tensor], optim: OptimConfig) -> None:
         self._weights = weights
-        self._part_of = {id(main): part for part, main in zip(weights.parts, mains, strict=True)}
-        names = [part.layout.names[0] for part in weights.parts]
-        matrix_lr = optim.lr * optim.matrix_lr_ratio
-        super().__init__(zip(names, mains, strict=True), optim.lr, matrix_lr, optim.betas, optim.weight_decay)
+        self._part_of = {id(main): part for part, main in mains.items()}
+        named = ((part.layout.names[0], main) for part, main in mains.items())
+        super().__init__(named, optim.lr, optim.lr * optim.matrix_lr_ratio, optim.betas, optim.weight_decay)
 
     def _orthogonal(self, parameter: Tensor, direction: Tensor) -> Tensor:
         part = self._part_of[id(parameter)]
@@ -41,11 +40,8 @@ class Muon:
 
     def __init__(self, buffers: DistributedDataParallel, weights: CutWeights, optim: OptimConfig) -> None:
         """Without state. In bf16 the weights in fp32 start from those in bf16."""
-        self._buffers, self._parts = buffers, weights.parts
-        self._mains = [
-            p if p.dtype == torch.float32 else p.detach().float().requires_grad_()
-            for p in (part.parameter for part in weights.parts)
-        ]
+        self._buffers = buffers
+        self._mains = {part: _in_fp32(part.parameter) for part in weights.parts}
         self._muon = _CutMuon(weights, self._mains, optim)
         self._muon.materialise()
         self.param_groups = self._muon.param_groups
@@ -57,7 +53,7 @@ class Muon:
         if self._buffers.ddp_config.use_distributed_optimizer:
             self._gather_gradients()
         counted = []
-        for part, main in zip(self._parts, self._mains, strict=True):
+        for part, main in self._mains.items():
             main.grad = part.parameter.main_grad
             if param_is_not_shared(part.parameter) and param_is_not_tensor_parallel_duplicate(part.parameter):
                 counted.append(main.grad)
@@ -74,22 +70,22 @@ class Muon:
                     dist.all_gather_into_tensor(bucket.grad_data, mine, group=group)
 
     def parameters(self) -> list[Tensor]:
-        return self._mains
+        return list(self._mains.values())
 
     @torch.no_grad()
     def step(self) -> None:
         self._muon.step()
-        for part, main in zip(self._parts, self._mains, strict=True):
+        for part, main in self._mains.items():
             if main is not part.parameter:
                 part.parameter.copy_(main)
 
     def moments(self, part: Part) -> tuple[str, ...]:
-        state = self._muon.state[self._main(part)]
-        return tuple(key for key in state if key != "step")
+        return tuple(key for key in self._muon.state[self._mains[part]] if key != "step")
 
     def shard(self, part: Part) -> Shard | None:
-        main = self._main(part)
+        main = self._mains[part]
         return Shard(main, self._muon.state[main], 0, main.numel())
 
-    def _main(self, part: Part) -> Tensor:
-        return self._mains[self._parts.index(part)]
+
+def _in_fp32(parameter: torch.nn.Parameter) -> Tensor:
+    return parameter if parameter.dtype == torch.float32 else parameter.detach().float().requires_grad_()

@@ -76,7 +76,7 @@ def of_model(path: str) -> Tensors:
     return Tensors([folder / name for name in names])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """One parameter of this rank."""
 

@@ -70,7 +70,7 @@ def test_a_rank_killed_in_a_collective_is_a_lost_trainer(ray_cluster, models, tm
         with ThreadPoolExecutor() as pool:
             waiting = pool.submit(trainer.update, policy_examples(), AlgorithmConfig(), **LIMITS)
             os.kill(pid, signal.SIGKILL)
-            with pytest.raises(TrainerLost, match="died in update"):
+            with pytest.raises(TrainerLost):
                 waiting.result(timeout=240)
     finally:
         trainer.stop()
