@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from curricula.statutes import law_read
 from rl.config.derive import Plan, check, derive
+from rl.config.parallel import require_possible
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage
 from rl.device import CPU, here, named
@@ -149,6 +150,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
         model_path = resolve_model(config.model, config.seed, Path(".cache/models").resolve())
         tokenizer = bind(load_tokenizer(model_path, config.model.trust_remote_code), date=manifest.date)
         architecture = load_architecture(model_path, config.model.trust_remote_code)
+        require_possible(config.trainer, architecture.to_dict())
         require_supported(architecture, config.model.max_length, config.model.trust_remote_code)
         if samples and _on_cpu(config):
             require_sampled_on_cpu(architecture)

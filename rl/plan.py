@@ -32,6 +32,26 @@ def batch_table(plan: Plan) -> Table:
     return table
 
 
+def rank_table(plan: Plan) -> Table:
+    """What each trainer rank holds of a model that is cut."""
+    table = Table(title="Trainer ranks (estimate)", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("rank", no_wrap=True)
+    for column in ("share of\nthe batch", "part of\nlayers", "layers", "weights\n(M)", "state\n(GiB)"):
+        table.add_column(column, justify="right")
+    table.add_column("activations\n(GiB)", justify="right")
+    for held in plan.ranks:
+        table.add_row(
+            f"trainer/{held.rank}",
+            str(held.data),
+            str(held.tensor),
+            f"{held.layers[0]}–{held.layers[1]}",
+            f"{held.parameters / 1e6:.2f}",
+            f"{held.state_gib:.2f}",
+            f"{held.activations_gib:.2f}",
+        )
+    return table
+
+
 def print_plan(config: RunConfig, plan: Plan, console: Console) -> None:
     """Stages, actors, memory and an estimate of time."""
     console.print(batch_table(plan))
@@ -41,6 +61,8 @@ def print_plan(config: RunConfig, plan: Plan, console: Console) -> None:
     for name, what in plan.actors:
         actors.add_row(name, what)
     console.print(actors)
+    if plan.ranks:
+        console.print(rank_table(plan))
     memory = Table(title="Memory (estimate)")
     memory.add_column("what")
     memory.add_column("GiB", justify="right")

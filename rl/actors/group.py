@@ -21,7 +21,6 @@ from rl.weights.transfer import WeightUpdate
 
 T = TypeVar("T")
 
-
 OTHERS_S = 20.0
 """How long to look for a dead rank when a call has failed on another one (seconds)."""
 

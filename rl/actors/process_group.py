@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
+from datetime import timedelta
 
 import ray
 
 
-def join(backend: str, rank: int, world_size: int, address: str, port: int) -> None:
-    """Join the group whose rank 0 is at ``address``.
+def join(backend: str, rank: int, world_size: int, address: str, port: int, timeout_s: float) -> None:
+    """Join the group whose rank 0 is at ``address``; what its ranks do together may take ``timeout_s`` seconds.
 
     torch by itself lets rank 0's store listen on all interfaces, and gloo picks one by the host's name, which may be of
     none. Here the store listens on ``address``, and gloo on the interface of this machine that Ray uses.
     """
     from torch.distributed import TCPStore, init_process_group
-    from torch.distributed.constants import default_pg_timeout
 
     name = interface(address) or interface(ray.util.get_node_ip_address())
     if name:
@@ -23,10 +23,9 @@ def join(backend: str, rank: int, world_size: int, address: str, port: int) -> N
     listening = None
     if rank == 0:
         listening = socket.create_server((_own(address), port), family=_family(address)).detach()
-    store = TCPStore(
-        address, port, world_size, is_master=rank == 0, timeout=default_pg_timeout, master_listen_fd=listening
-    )
-    init_process_group(backend, store=store, rank=rank, world_size=world_size)
+    limit = timedelta(seconds=timeout_s)  # torch's own is 30 minutes for gloo
+    store = TCPStore(address, port, world_size, is_master=rank == 0, timeout=limit, master_listen_fd=listening)
+    init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=limit)
 
 
 def interface(address: str) -> str | None:

@@ -101,10 +101,15 @@ class TrainerActor:
         torch.set_num_threads(spec.trainer.threads)
         torch.manual_seed(spec.seed)
         backend = named(spec.device).process_group
-        join(backend, spec.rank, spec.trainer.world_size, address, port)
-        from rl.engines.fsdp import build
+        join(backend, spec.rank, spec.trainer.world_size, address, port, spec.trainer.timeout_s)
+        if spec.trainer.engine == "megatron":
+            from rl.engines.megatron.engine import build as build_megatron
 
-        self.engine = build(spec.model, spec.path, spec.trainer, spec.device)
+            self.engine = build_megatron(spec.model, spec.path, spec.trainer, spec.device)
+        else:
+            from rl.engines.fsdp import build
+
+            self.engine = build(spec.model, spec.path, spec.trainer, spec.device)
         return time.time() - started
 
     def begin_stage(self, optim: OptimConfig, total_updates: int) -> None:

@@ -17,6 +17,8 @@ from rl.config.corpora import CorpusSource
 from rl.config.fingerprint import data_files
 from rl.config.gate_conditions import gate_problems
 from rl.config.metrics import LoggingSetting
+from rl.config.parallel import RankPlan, rank_plans
+from rl.config.parallel import problems as parallel_problems
 from rl.config.schema import RunConfig
 from rl.config.stages import (
     ChatOverrides,
@@ -28,6 +30,7 @@ from rl.config.stages import (
     SFTStage,
     Stage,
 )
+from rl.device import here
 from rl.errors import UserError
 
 TRAIN_FLOPS_PER_CORE = 5.0e10
@@ -72,6 +75,8 @@ class Plan:
     """(name, what it is)."""
     memory: tuple[tuple[str, float], ...]
     """(what, GiB), estimates."""
+    ranks: tuple[RankPlan, ...] = ()
+    """What each trainer rank holds, where the model is cut by tensors or layers and its shape is known."""
 
 
 def batch_numbers(config: RunConfig, stage: Stage) -> BatchNumbers:
@@ -89,20 +94,30 @@ def derive(config: RunConfig) -> Plan:
     """The plan of a valid configuration."""
     parameters = parameter_count(config)
     stages = tuple(_stage_plan(config, stage, parameters or 0) for stage in config.curriculum.stages)
-    actors = [(f"trainer/{rank}", "verl FSDP2 engine") for rank in range(config.trainer.world_size)]
+    engine = {"fsdp": "verl FSDP2 engine", "megatron": "megatron-core engine"}[config.trainer.engine]
+    actors = [(f"trainer/{rank}", engine) for rank in range(config.trainer.world_size)]
     actors += [(f"rollout/{i}", "vLLM engine") for i in range(config.rollout.replicas)]
     actors += [(f"reward/{i}", "rule-based rewards") for i in range(config.reward.workers)]
     if wants_judge(config):
         actors.append(("judge/0", f"{config.judge.model or 'statute'} judge"))
     if wants_reference(config):
         actors += [(f"reference/{rank}", "frozen engine") for rank in range(config.trainer.world_size)]
+    ranks = rank_plans(config, max((s.batch.max_tokens_per_microbatch for s in stages), default=0), _bf16(config))
     gib = (parameters or 0) * 4 / 2**30
     memory = [("weights, gradients and Adam moments (fp32), all ranks", 4 * gib), ("rollout weights", gib)]
     memory += [("rollout key-value cache", float(config.rollout.kv_cache_gb * config.rollout.replicas))]
     if any(role.startswith("reference") for role, _ in actors):
         memory.append(("reference weights", gib))
     memory.append(("processes (Python, torch, vLLM)", 0.7 * len(actors) + 1.0))
-    return Plan(stages, parameters, tuple(actors), tuple(memory))
+    return Plan(stages, parameters, tuple(actors), tuple(memory), ranks)
+
+
+def _bf16(config: RunConfig) -> bool:
+    """Whether the trainer computes in bf16, as far as this is known before Ray starts."""
+    choice = config.trainer.device
+    if choice == "auto" and config.trainer.engine == "megatron":
+        return not here().exact
+    return choice == "cuda"
 
 
 def wants_reference(config: RunConfig) -> bool:
@@ -212,13 +227,11 @@ def check(config: RunConfig, elsewhere: bool = False) -> None:
     Raises:
         UserError: one line for each problem.
     """
-    problems: list[str] = []
+    problems = parallel_problems(config)
 
     def seen(path: str) -> bool:
         return not (elsewhere and Path(path).is_absolute())
 
-    if config.trainer.engine == "megatron":
-        problems.append("trainer.engine=megatron is not part of this version; use trainer.engine=fsdp")
     path = config.model.path
     if path is not None and _looks_like_folder(path) and seen(path) and not Path(path).expanduser().is_dir():
         problems.append(f"model.path={path}: no such folder; give a Hugging Face folder or a hub name (owner/name)")

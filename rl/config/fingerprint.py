@@ -6,6 +6,7 @@ from typing import Any
 
 from curricula.records import fingerprint, is_file
 from curricula.statutes import load_statutes
+from rl.config.parallel import MEGATRON_KEYS
 from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage, MidTrainingStage, PerplexityStage
 
@@ -40,6 +41,9 @@ def config_fingerprint(config: RunConfig) -> dict[str, Any]:
     for section, keys in _NO_INFLUENCE_INSIDE.items():
         for key in keys:
             values[section].pop(key)
+    if config.trainer.engine == "fsdp":  # which has none of them: a run from before they existed is the same run
+        for key in MEGATRON_KEYS:
+            values["trainer"].pop(key)
     return values
 
 

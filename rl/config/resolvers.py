@@ -4,9 +4,11 @@
 ``${judged:{rubric:1.0},{legal_validity:1.0}}`` is the first with ``judge.kind=llm`` and the second with ``statute``.
 Either side may be any value: a number, text in quotes, a list, a mapping, ``null``, another interpolation.
 
+``${product:2,4}`` is 8: the ranks of one copy of a model that is cut two ways.
 ``${folder_of:…}`` names the folder of a job in a multirun.
 """
 
+import math
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -38,6 +40,11 @@ def judged(*values: Any, _root_: DictConfig) -> Any:
     return model if kind == "llm" else statute
 
 
+def product(*values: int) -> int:
+    """All values multiplied."""
+    return math.prod(values)
+
+
 def folder_of(overrides: str) -> str:
     """The folder of a job in a multirun, from Hydra's list of its overrides: without the signs before the keys."""
     return folder_name(overrides)
@@ -58,5 +65,5 @@ def _section(root: DictConfig, name: str, resolver: str) -> DictConfig:
 
 def register() -> None:
     """Make the resolvers known to OmegaConf; to be called before a configuration is resolved."""
-    for resolver in (scaled, judged, folder_of):
+    for resolver in (scaled, judged, product, folder_of):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)

@@ -67,11 +67,25 @@ class TrainerConfig(Strict):
     """The training engine and its processes."""
 
     engine: Literal["fsdp", "megatron"] = "fsdp"
-    """Training engine: ``fsdp`` is verl's FSDP2 engine; ``megatron`` is not built yet and is refused."""
+    """Training engine: ``fsdp`` is verl's FSDP2 engine; ``megatron`` is megatron-core, which can also cut a model by
+    tensors and layers (docs/guides/large-models.md)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Device of the trainer; ``auto`` takes CUDA where torch sees one."""
     world_size: int = Field(1, ge=1)
-    """Number of trainer ranks (data parallel, sharded)."""
+    """Number of trainer ranks. With fsdp each has its share of a batch and of the weights; with megatron a group of
+    ``tensor_parallel`` x ``pipeline_parallel`` ranks has a share of the batch."""
+    tensor_parallel: int = Field(1, ge=1)
+    """With megatron: ranks over which every layer and the vocabulary are cut; divides the numbers of heads."""
+    pipeline_parallel: int = Field(1, ge=1)
+    """With megatron: stages into which the layers are dealt, as many to each."""
+    sequence_parallel: bool = False
+    """With megatron: also cut what lies between the cut parts of a layer, along the row: less memory for activations.
+    """
+    recompute: Literal["none", "selective", "full"] = "none"
+    """With megatron: activations that are computed again in the backward pass: those of attention (``selective``), or
+    all (``full``: least memory, about a third more time)."""
+    distributed_optimizer: bool = True
+    """With megatron: cut the optimizer's state over the ranks that have different shares of a batch."""
     threads: int = Field(2, ge=1)
     """CPU threads of each rank; trainer and rollout take turns, so both may use every core."""
     gradient_checkpointing: bool = False

@@ -79,10 +79,13 @@ class Muon(torch.optim.Optimizer):
         momentum = self._state(parameter, True)["momentum"]
         assert parameter.grad is not None
         momentum.lerp_(parameter.grad, 1 - MOMENTUM)
-        update = orthogonalised(_whole(parameter.grad.lerp(momentum, MOMENTUM)))
-        update *= RMS_OF_ADAMW * max(update.shape) ** 0.5
+        update = self._orthogonal(parameter, parameter.grad.lerp(momentum, MOMENTUM))
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(_like(update, parameter), alpha=-group["lr"])
+        parameter.add_(update, alpha=-group["lr"])
+
+    def _orthogonal(self, parameter: Tensor, direction: Tensor) -> Tensor:
+        """The update of a parameter in a direction, cut like the parameter."""
+        return _like(update_of(_whole(direction)), parameter)
 
     def _adamw_step(self, trained: list[Tensor], group: dict[str, Any]) -> None:
         states = [self._state(parameter, False) for parameter in trained]
@@ -113,6 +116,13 @@ def orthogonalised(matrix: Tensor) -> Tensor:
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
     return x.T if tall else x
+
+
+def update_of(direction: Tensor) -> Tensor:
+    """The update of a whole matrix: orthogonal, and of the size of AdamW's."""
+    update = orthogonalised(direction)
+    update *= RMS_OF_ADAMW * max(update.shape) ** 0.5
+    return update
 
 
 def _whole(tensor: Tensor) -> Tensor:

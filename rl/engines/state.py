@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,9 @@ from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, Hu
 from rl.engines.muon import Muon
 from rl.models.checkpoint_format import CheckpointFormat
 from rl.models.source import copy_beside_weights
+
+EXPORT_BYTES = 4 * 2**30
+"""Most bytes of one file of an export: so much of a model is in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,24 @@ def save(state: TrainingState, folder: Path) -> None:
     """Write a state under ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     dcp.save(_tensors(state), storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
+    save_progress(folder, 0 if state.schedule is None else state.schedule.last_epoch)
+
+
+def save_progress(folder: Path, updates: int) -> None:
+    """Write the number of updates made and every rank's random state."""
     rank = dist.get_rank()
     save_file({"torch": torch.get_rng_state()}, folder / f"rng-{rank}.safetensors")
     if rank == 0:
-        updates = 0 if state.schedule is None else state.schedule.last_epoch
         (folder / "engine.json").write_text(json.dumps({"updates": updates, "world_size": dist.get_world_size()}))
     dist.barrier()
+
+
+def load_progress(folder: Path) -> int:
+    """The number of updates made. With as many ranks as when it was written the random state is restored too."""
+    saved = json.loads((folder / "engine.json").read_text())
+    if saved["world_size"] == dist.get_world_size():
+        torch.set_rng_state(load_file(folder / f"rng-{dist.get_rank()}.safetensors")["torch"])
+    return int(saved["updates"])
 
 
 def load(state: TrainingState, folder: Path, *, weights_only: bool) -> None:
@@ -62,14 +77,12 @@ def load(state: TrainingState, folder: Path, *, weights_only: bool) -> None:
     if weights_only:
         return
     assert state.optimizer is not None and state.schedule is not None, "begin_stage comes before load"
-    saved = json.loads((folder / "engine.json").read_text())
-    state.schedule.last_epoch = saved["updates"]
+    updates = load_progress(folder)
+    state.schedule.last_epoch = updates
     for group, base, factor in zip(
         state.optimizer.param_groups, state.schedule.base_lrs, state.schedule.lr_lambdas, strict=True
     ):
-        group["lr"] = base * factor(saved["updates"])
-    if saved["world_size"] == dist.get_world_size():
-        torch.set_rng_state(load_file(folder / f"rng-{dist.get_rank()}.safetensors")["torch"])
+        group["lr"] = base * factor(updates)
 
 
 def export(
@@ -91,13 +104,46 @@ def export(
         partial = folder.with_name(folder.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in form.to_checkpoint(weights)}
-        save_file(tensors, partial / "model.safetensors", metadata={"format": "pt"})
-        dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
+        dtype = _write_weights(form.to_checkpoint(weights), partial)
         copy_beside_weights(source, partial, dtype, with_code=trust_remote_code)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
     dist.barrier()
+
+
+def _write_weights(weights: Iterable[tuple[str, Tensor]], folder: Path) -> str:
+    """Write model.safetensors, or several files and their index, as they come; returns the type of the first tensor."""
+    files: list[list[str]] = []
+    total, dtype = 0, ""
+    for tensors in in_files(weights, EXPORT_BYTES):
+        dtype = dtype or str(next(iter(tensors.values())).dtype).removeprefix("torch.")
+        total += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+        files.append(list(tensors))
+        save_file(tensors, folder / f"{len(files)}.safetensors", metadata={"format": "pt"})
+    names = [f"model-{n:05d}-of-{len(files):05d}.safetensors" for n in range(1, len(files) + 1)]
+    names = ["model.safetensors"] if len(files) == 1 else names
+    for number, name in enumerate(names, 1):
+        os.replace(folder / f"{number}.safetensors", folder / name)
+    if len(files) > 1:
+        where = {weight: name for name, held in zip(names, files, strict=True) for weight in held}
+        content = {"metadata": {"total_size": total}, "weight_map": where}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(content, indent=2))
+    return dtype
+
+
+def in_files(tensors: Iterable[tuple[str, Tensor]], limit: int) -> Iterator[dict[str, Tensor]]:
+    """The tensors, on the CPU, in dicts of at most ``limit`` bytes, or of one tensor."""
+    held: dict[str, Tensor] = {}
+    size = 0
+    for name, tensor in tensors:
+        more = tensor.numel() * tensor.element_size()
+        if held and size + more > limit:
+            yield held
+            held, size = {}, 0
+        held[name] = tensor.cpu().contiguous()
+        size += more
+    if held:
+        yield held
 
 
 def _tensors(state: TrainingState) -> dict[str, Tensor]:

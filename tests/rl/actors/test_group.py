@@ -1,10 +1,14 @@
 """The trainer group over an engine whose two ranks are one model-parallel group, on real Ray."""
 
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from rl.actors import group as group_module
-from rl.actors.group import TrainerGroup
+from rl.actors.group import TrainerGroup, TrainerLost
 from rl.actors.trainer import TrainerActor, TrainerSpec
 from rl.config.algorithm import AlgorithmConfig
 from rl.config.schema import ModelConfig, TrainerConfig
@@ -47,6 +51,29 @@ class ModelParallelTrainer(TrainerActor):
         self.engine = ModelParallel(self.engine, self.spec.rank == 1)
         assert isinstance(self.engine, Engine)
         return seconds
+
+
+@pytest.mark.parametrize("keys", [{"engine": "megatron", "pipeline_parallel": 2}, {}], ids=["megatron", "fsdp"])
+def test_a_rank_killed_in_a_collective_is_a_lost_trainer(ray_cluster, models, tmp_path, keys):
+    path = str(models["tied"])
+    spec = TrainerSpec(
+        ModelConfig(path=path, max_length=256), TrainerConfig(threads=1, world_size=2, **keys), path, "cpu", 0, 0,
+        "shm", str(tmp_path / "weights.safetensors"),
+    )  # fmt: skip
+    trainer = TrainerGroup(spec, f"killed-{len(keys)}", lambda rank: {"num_cpus": 0}, 300)
+    try:
+        trainer.setup()
+        trainer.begin_stage(OPTIM, 10)
+        trainer.update(policy_examples(), AlgorithmConfig(), **LIMITS)
+        pid = trainer.call("pid")[1]
+        os.kill(pid, signal.SIGSTOP)  # so that the other rank waits for it
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(trainer.update, policy_examples(), AlgorithmConfig(), **LIMITS)
+            os.kill(pid, signal.SIGKILL)
+            with pytest.raises(TrainerLost):
+                waiting.result(timeout=240)
+    finally:
+        trainer.stop()
 
 
 def _alone(actor, batch, algorithm):

@@ -129,7 +129,6 @@ def test_a_run_needs_a_curriculum():
         ({"max_tokens_per_microbatch": 100}, {}, "less than one sequence"),
         ({"tasks": {}, "data": "absent.jsonl"}, {}, "absent.jsonl does not exist"),
         ({}, {"rollout": {"weight_transfer": "adapter"}}, "needs model.lora_rank between 1 and 512"),
-        ({}, {"trainer": {"engine": "megatron"}}, "use trainer.engine=fsdp"),
         ({}, {"model": {"path": "./no/such/folder"}}, "no such folder"),
     ],
 )
@@ -175,6 +174,8 @@ def test_the_fingerprint_knows_what_decides_results():
     assert config_fingerprint(config("tracker.wandb=disabled", "cluster.dashboard=false", "resume=force")) == base
     changed = config_fingerprint(config("seed=3", "trainer.threads=1"))
     assert difference(base, changed) == ["seed: was 0, now 3", "trainer.threads: was 2, now 1"]
+    cut = config_fingerprint(config("trainer=megatron", "trainer.tensor_parallel=2"))
+    assert {"trainer.world_size: was 1, now 2", "trainer.tensor_parallel: was None, now 2"} < set(difference(base, cut))
 
 
 def test_the_schema_is_light():

@@ -1,0 +1,297 @@
+"""How the megatron engine cuts a model over ranks: which cuts are possible, and what each rank then holds.
+
+Ranks are numbered as megatron-core does: tensor-parallel neighbours first, then data-parallel ones, then stages.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rl.config.schema import ModelConfig, NanoConfig, RunConfig, TrainerConfig
+from rl.errors import UserError
+
+FAMILIES = ("qwen3", "qwen2", "llama")
+"""Model types whose weights and layers are known to the megatron engine."""
+
+MEGATRON_KEYS = ("tensor_parallel", "pipeline_parallel", "sequence_parallel", "recompute", "distributed_optimizer")
+"""Keys of the trainer that the FSDP2 engine does not have."""
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """Sizes of a dense decoder."""
+
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    vocabulary: int
+    tied: bool
+    extra_per_layer: int = 0
+    """Weights of a layer beside its matrices and its two norms: norms of queries and keys, biases."""
+
+    @property
+    def layer(self) -> int:
+        """Weights of the matrices of one layer."""
+        return self.hidden * (self.head_dim * (2 * self.heads + 2 * self.kv_heads) + 3 * self.intermediate)
+
+    @property
+    def embedding(self) -> int:
+        """Weights of one embedding matrix."""
+        return self.vocabulary * self.hidden
+
+
+@dataclass(frozen=True)
+class RankPlan:
+    """What one trainer rank holds."""
+
+    rank: int
+    data: int
+    """Which share of a batch it gets, from 0."""
+    tensor: int
+    """Which part of every layer it has, from 0."""
+    layers: tuple[int, int]
+    """First and last layer, from 1."""
+    parameters: int
+    state_gib: float
+    """Weights, gradients and the optimizer's state."""
+    activations_gib: float
+    """Activations of the micro-batches in flight; a rough estimate."""
+
+
+def nano_shape(nano: NanoConfig) -> ModelShape:
+    """The shape of the nano model, a Qwen3."""
+    return ModelShape(
+        nano.layers,
+        nano.hidden_size,
+        nano.heads,
+        nano.kv_heads,
+        nano.head_dim,
+        nano.intermediate_size,
+        nano.vocab_size,
+        nano.tie_embeddings,
+        2 * nano.head_dim,
+    )
+
+
+def shape_of(values: Mapping[str, Any]) -> ModelShape:
+    """The shape of a model from what its config.json holds; it must be of a family in :data:`FAMILIES`."""
+    heads = values["num_attention_heads"]
+    kv_heads = values.get("num_key_value_heads") or heads
+    head_dim = values.get("head_dim") or values["hidden_size"] // heads
+    extra = {"qwen3": 2 * head_dim, "qwen2": (heads + 2 * kv_heads) * head_dim}.get(values["model_type"], 0)
+    return ModelShape(
+        values["num_hidden_layers"],
+        values["hidden_size"],
+        heads,
+        kv_heads,
+        head_dim,
+        values["intermediate_size"],
+        values["vocab_size"],
+        bool(values.get("tie_word_embeddings", False)),
+        extra,
+    )
+
+
+def architecture(model: ModelConfig) -> dict[str, Any] | None:
+    """What config.json of a model holds, if it is on this machine: in a folder, or in the cache of the hub."""
+    if model.path is None:
+        return None
+    file: Any = Path(model.path).expanduser() / "config.json"
+    if not file.parent.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
+
+        try:
+            file = try_to_load_from_cache(model.path, "config.json")
+        except HFValidationError:
+            return None
+    if not isinstance(file, str | Path) or not Path(file).is_file():
+        return None
+    try:
+        values = json.loads(Path(file).read_text(encoding="utf-8"))
+    except ValueError:  # reported where the model is loaded
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def problems(config: RunConfig) -> list[str]:
+    """Why a run's trainer can't cut its model as configured; nothing of a model that is not on this machine."""
+    trainer = config.trainer
+    if trainer.engine == "fsdp":
+        return _only_megatron(trainer)
+    found = []
+    if find_spec("megatron") is None or find_spec("megatron.core") is None:
+        found.append("trainer.engine=megatron needs the package megatron-core; install it, or use trainer=fsdp")
+    if config.model.lora_rank:
+        found.append("trainer.engine=megatron trains no LoRA adapter; set model.lora_rank=0, or use trainer=fsdp")
+    if trainer.gradient_checkpointing:
+        found.append("trainer.gradient_checkpointing is of the FSDP2 engine; with megatron set trainer.recompute=full")
+    if trainer.offload_optimizer:
+        found.append("trainer.offload_optimizer needs trainer=fsdp; megatron keeps the optimizer where the weights are")
+    if trainer.sequence_parallel and trainer.tensor_parallel == 1:
+        found.append("trainer.sequence_parallel needs trainer.tensor_parallel of at least 2")
+    values = architecture(config.model)
+    if values is not None and (reason := _unsupported(values)):
+        return [*found, reason]
+    shape = nano_shape(config.model.nano) if config.model.path is None else shape_of(values) if values else None
+    return found + _layout_problems(trainer, shape)
+
+
+def require_possible(trainer: TrainerConfig, values: Mapping[str, Any]) -> None:
+    """Check a trainer against what config.json of its model holds, when that is known at last.
+
+    Raises:
+        UserError: one line for each problem.
+    """
+    if trainer.engine == "megatron":
+        reason = _unsupported(values)
+        found = [reason] if reason else _layout_problems(trainer, shape_of(values))
+        if found:
+            raise UserError("this configuration can't work:\n  " + "\n  ".join(found))
+
+
+def _only_megatron(trainer: TrainerConfig) -> list[str]:
+    default = TrainerConfig()
+    return [
+        f"trainer.{key}={getattr(trainer, key)} needs trainer=megatron; the FSDP2 engine cuts weights, gradients and "
+        f"optimizer over all trainer.world_size ranks"
+        for key in MEGATRON_KEYS
+        if getattr(trainer, key) != getattr(default, key)
+    ]
+
+
+def _unsupported(values: Mapping[str, Any]) -> str:
+    kind = values.get("model_type")
+    if kind not in FAMILIES:
+        return f"trainer.engine=megatron trains {', '.join(FAMILIES)} models, and this is {kind}; use trainer=fsdp"
+    rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    rope_type = rope.get("rope_type") or rope.get("type") or "default"
+    reasons = {
+        "a bias in its attention": bool(values.get("attention_bias")),
+        "a bias in its feed-forward layers": bool(values.get("mlp_bias")),
+        f"the activation {values.get('hidden_act')}": values.get("hidden_act", "silu") != "silu",
+        f"{rope_type} rope": rope_type not in ("default", "linear", "llama3"),
+    }
+    has = [reason for reason, true in reasons.items() if true]
+    if has:
+        return f"this {kind} model has {' and '.join(has)}, which trainer.engine=megatron does not; use trainer=fsdp"
+    return ""
+
+
+def _layout_problems(trainer: TrainerConfig, shape: ModelShape | None) -> list[str]:
+    tensor, pipeline, ranks = trainer.tensor_parallel, trainer.pipeline_parallel, trainer.world_size
+    found = _cut_problems(shape, tensor, pipeline)
+    if ranks % (tensor * pipeline):
+        found.append(
+            f"trainer.world_size={ranks} is not a multiple of tensor_parallel x pipeline_parallel = "
+            f"{tensor} x {pipeline}"
+        )
+    if not found:
+        return []
+    these = f"{ranks} rank{'s' * (ranks > 1)}"
+    advice = f"layouts (tensor x pipeline x data parallel) that work with {these}: {_possible(shape, ranks)}"
+    if ranks % (tensor * pipeline):
+        advice += f"; or set trainer.world_size={-(-ranks // (tensor * pipeline)) * tensor * pipeline}"
+    if shape is not None:
+        tensors = _divisors(shape.heads, lambda n: not _cut_problems(shape, n, 1))
+        stages = _divisors(shape.layers, lambda n: not _cut_problems(shape, 1, n))
+        advice += f"; in general tensor_parallel can be {tensors} and pipeline_parallel {stages}"
+    return [*found[:-1], f"{found[-1]}; {advice}"]
+
+
+def _possible(shape: ModelShape | None, ranks: int) -> str:
+    """Layouts of so many ranks: tensor x pipeline x data parallel."""
+    return ", ".join(
+        f"{t} x {p} x {ranks // (t * p)}"
+        for t in range(1, ranks + 1)
+        for p in range(1, ranks // t + 1)
+        if ranks % (t * p) == 0 and not _cut_problems(shape, t, p)
+    )
+
+
+def _divisors(size: int, fits: Callable[[int], bool]) -> str:
+    return ", ".join(str(n) for n in range(1, size + 1) if size % n == 0 and fits(n))
+
+
+def _cut_problems(shape: ModelShape | None, tensor: int, pipeline: int) -> list[str]:
+    if shape is None:
+        return []
+    sizes = {
+        "query heads": shape.heads,
+        "key-value heads": shape.kv_heads,
+        "columns of its feed-forward layer": shape.intermediate,
+        "tokens in its vocabulary": shape.vocabulary,
+    }
+    found = [
+        f"trainer.tensor_parallel={tensor} does not divide the model's {size} {what}"
+        for what, size in sizes.items()
+        if size % tensor
+    ]
+    if shape.layers % pipeline:
+        found.append(f"trainer.pipeline_parallel={pipeline} does not divide the model's {shape.layers} layers")
+    return found
+
+
+def rank_plans(config: RunConfig, tokens: int, bf16: bool) -> tuple[RankPlan, ...]:
+    """What every trainer rank of a possible layout holds; nothing if the model's shape is not known.
+
+    Args:
+        config: of the run.
+        tokens: most tokens of a micro-batch.
+        bf16: whether weights and activations are in bf16 beside an fp32 copy of the weights, as on CUDA.
+    """
+    values = architecture(config.model)
+    if config.trainer.engine != "megatron" or (config.model.path is not None and values is None):
+        return ()
+    shape = nano_shape(config.model.nano) if values is None else shape_of(values)
+    trainer = config.trainer
+    tensor, pipeline = trainer.tensor_parallel, trainer.pipeline_parallel
+    copies = trainer.world_size // (tensor * pipeline)
+    found = []
+    for rank in range(trainer.world_size):
+        stage = rank // (tensor * copies)
+        layers = shape.layers // pipeline
+        parameters = _stage_parameters(shape, trainer, stage)
+        # gradients are in fp32; the optimizer's state is two moments, and in bf16 the weights in fp32
+        state = (12 if bf16 else 8) / (copies if trainer.distributed_optimizer else 1)
+        size = parameters * ((2 if bf16 else 4) + 4 + state)
+        in_flight = min(pipeline - stage, pipeline)
+        activations = in_flight * layers * _layer_activations(shape, trainer, tokens, 2 if bf16 else 4)
+        found.append(
+            RankPlan(
+                rank,
+                rank // tensor % copies,
+                rank % tensor,
+                (stage * layers + 1, (stage + 1) * layers),
+                parameters,
+                size / 2**30,
+                activations / 2**30,
+            )
+        )
+    return tuple(found)
+
+
+def _stage_parameters(shape: ModelShape, trainer: TrainerConfig, stage: int) -> int:
+    tensor, last = trainer.tensor_parallel, trainer.pipeline_parallel - 1
+    layer = shape.layer // tensor + 2 * shape.hidden + shape.extra_per_layer
+    matrices = int(stage == 0) + int(stage == last and (not shape.tied or last > 0))
+    ends = shape.hidden * (stage == last) + matrices * shape.embedding // tensor
+    return shape.layers // trainer.pipeline_parallel * layer + ends
+
+
+def _layer_activations(shape: ModelShape, trainer: TrainerConfig, tokens: int, element: int) -> float:
+    """Bytes that one layer keeps for the backward pass: along the row, and in the parts that are cut by tensors."""
+    along = trainer.tensor_parallel if trainer.sequence_parallel else 1
+    if trainer.recompute == "full":
+        return tokens * shape.hidden * element / along
+    attention = 0 if trainer.recompute == "selective" else 3 * shape.heads * shape.head_dim
+    cut = (2 * shape.heads + 2 * shape.kv_heads) * shape.head_dim + attention + 4 * shape.intermediate
+    return tokens * element * (6 * shape.hidden / along + cut / trainer.tensor_parallel)

@@ -1,0 +1,58 @@
+"""megatron-core on a machine without an accelerator: what it asks of ``torch.cuda`` is answered with the CPU.
+
+Nothing here does anything where CUDA is available.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from megatron.core.tensor_parallel import random
+from torch.overrides import TorchFunctionMode
+
+
+class _NoRandomStates(random.CudaRNGStatesTracker):
+    """Models are trained without dropout, so no layer needs a generator of its own."""
+
+    def add(self, name: str, seed: int) -> None:
+        self._is_initialized = True
+
+    @contextmanager
+    def fork(self, name: str = "") -> Iterator[None]:
+        yield
+
+
+class _Redirect(TorchFunctionMode):
+    """Inside, the device "cuda" is the CPU, ``t.cuda()`` is ``t``, and ``t.type()`` names a CUDA type."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if str(kwargs.get("device", "")).startswith("cuda"):
+            kwargs = {**kwargs, "device": torch.device("cpu")}
+        if func is torch.Tensor.cuda:
+            return args[0]
+        answer = func(*args, **kwargs)
+        if func is torch.Tensor.type and isinstance(answer, str):
+            return answer.replace("torch.", "torch.cuda.", 1)
+        return answer
+
+
+def install() -> None:
+    """Answer the questions that are asked once or at import."""
+    if torch.cuda.is_available():
+        return
+    cuda: Any = torch.cuda
+    cuda.current_device = lambda: torch.device("cpu")  # megatron writes device=torch.cuda.current_device()
+    cuda.synchronize = lambda *_: None  # between pipeline stages
+    states: Any = random
+    states._CUDA_RNG_STATE_TRACKER, states._CUDA_RNG_STATE_TRACKER_INITIALIZED = _NoRandomStates(), True
+    states._get_cuda_rng_state = lambda *_, **__: torch.get_rng_state()  # read by recomputation
+    states._set_cuda_rng_state = lambda state, *_, **__: torch.set_rng_state(state)
+
+
+def redirected() -> AbstractContextManager[Any]:
+    """A context for calls of megatron-core that name the device themselves. It slows every operation inside."""
+    return nullcontext() if torch.cuda.is_available() else _Redirect()

@@ -1,0 +1,122 @@
+"""Cuts of a model over ranks: what is refused, and what each rank holds. Nothing here needs torch."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from rl.config.compose import load
+from rl.config.derive import check, derive
+from rl.config.parallel import architecture, require_possible, shape_of
+from rl.config.schema import TrainerConfig
+from rl.errors import UserError
+
+QWEN3_14B = {
+    "model_type": "qwen3",
+    "num_hidden_layers": 40,
+    "hidden_size": 5120,
+    "num_attention_heads": 40,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "intermediate_size": 17408,
+    "vocab_size": 151936,
+    "tie_word_embeddings": False,
+    "hidden_act": "silu",
+}
+
+
+def run(trainer, **values):
+    stage = {"name": "s", "kind": "sft", "steps": 1, "demonstrations": {"age": 4}}
+    trainer = {"engine": "megatron", "device": "cpu", **trainer}
+    return load({"run_dir": "r", "curriculum": {"name": "x", "stages": [stage]}, "trainer": trainer, **values})
+
+
+@pytest.mark.parametrize(
+    ("trainer", "values", "message"),
+    [
+        ({"world_size": 3, "tensor_parallel": 3}, {}, "does not divide the model's 2 key-value heads"),
+        ({"world_size": 3, "tensor_parallel": 3}, {}, "can be 1, 2 and pipeline_parallel 1, 2, 4"),
+        ({"world_size": 6, "pipeline_parallel": 3}, {}, "does not divide the model's 4 layers"),
+        ({"world_size": 6, "pipeline_parallel": 3}, {}, r"with 6 ranks: 1 x 1 x 6, 1 x 2 x 3, 2 x 1 x 3;"),
+        ({"tensor_parallel": 2}, {"model": {"nano": {"vocab_size": 3001}}}, "3001 tokens in its vocabulary"),
+        ({"world_size": 3, "tensor_parallel": 2}, {}, "multiple of .* = 2 x 1.*trainer.world_size=4"),
+        ({"sequence_parallel": True}, {}, "at least 2"),
+        ({"gradient_checkpointing": True}, {}, "set trainer.recompute=full"),
+        ({"offload_optimizer": True}, {}, "needs trainer=fsdp"),
+        ({}, {"model": {"lora_rank": 4}}, "set model.lora_rank=0, or use trainer=fsdp"),
+        ({"engine": "fsdp", "tensor_parallel": 2}, {}, "tensor_parallel=2 needs trainer=megatron"),
+        ({"engine": "fsdp", "recompute": "full"}, {}, "recompute=full needs trainer=megatron"),
+    ],
+)
+def test_a_cut_that_cannot_work_is_refused_with_those_that_would(trainer, values, message):
+    with pytest.raises(UserError, match=message):
+        check(run(trainer, **values))
+
+
+@pytest.mark.parametrize(
+    "trainer",
+    [
+        {},
+        {"world_size": 2, "tensor_parallel": 2, "sequence_parallel": True},
+        {"world_size": 8, "tensor_parallel": 2, "pipeline_parallel": 4, "recompute": "full"},
+        {"world_size": 5, "distributed_optimizer": False},
+    ],
+)
+def test_a_cut_that_works_is_accepted(trainer):
+    check(run(trainer))
+
+
+@pytest.mark.parametrize(
+    ("change", "trainer", "message"),
+    [
+        ({"model_type": "qwen3_moe"}, {}, "this is qwen3_moe; use trainer=fsdp"),
+        ({"attention_bias": True}, {}, "a bias in its attention"),
+        ({"hidden_act": "gelu"}, {}, "the activation gelu"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4}}, {}, "yarn rope"),
+        ({}, {"world_size": 16, "tensor_parallel": 16}, "8 key-value heads"),
+        ({}, {"world_size": 3, "pipeline_parallel": 3}, "40 layers"),
+    ],
+)
+def test_a_model_that_megatron_does_not_have_is_refused(tmp_path, change, trainer, message):
+    values = QWEN3_14B | change
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match=message):
+        check(run(trainer, model={"path": str(tmp_path)}))
+    with pytest.raises(UserError, match=message):
+        require_possible(TrainerConfig(engine="megatron", **trainer), values)
+    require_possible(TrainerConfig(**trainer), values)
+
+
+def test_a_model_on_a_hub_is_checked_when_it_is_here():
+    found = run({"world_size": 2, "tensor_parallel": 2}, model={"path": "no-such-owner/no-such-model"})
+    assert architecture(found.model) is None
+    check(found)
+    assert derive(found).ranks == ()
+
+
+def test_the_plan_has_what_each_rank_holds(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(QWEN3_14B))
+    trainer = {"world_size": 16, "tensor_parallel": 2, "pipeline_parallel": 4, "device": "cuda"}
+    ranks = derive(run(trainer, model={"path": str(tmp_path)})).ranks
+    assert [(r.tensor, r.data) for r in ranks[:4]] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    assert [r.layers for r in ranks[::4]] == [(1, 10), (11, 20), (21, 30), (31, 40)]
+    shape = shape_of(QWEN3_14B)
+    small = 40 * (2 * shape.hidden + 2 * shape.head_dim) + shape.hidden  # norms, which every tensor-parallel rank has
+    assert sum(r.parameters for r in ranks) == 2 * (14_768_307_200 + small)
+    first = ranks[0]
+    assert first.state_gib == pytest.approx(first.parameters * (2 + 4 + 12 / 2) / 2**30)
+    assert first.activations_gib > ranks[-1].activations_gib > 0
+
+
+def test_refusing_needs_no_torch():
+    code = (
+        "import sys; from rl.config.derive import check; from rl.config.compose import load\n"
+        "from rl.errors import UserError\n"
+        "stage = {'name': 's', 'kind': 'sft', 'steps': 1, 'demonstrations': {'age': 4}}\n"
+        "trainer = {'engine': 'megatron', 'tensor_parallel': 3, 'world_size': 3}\n"
+        "try: check(load({'run_dir': 'r', 'curriculum': {'name': 'x', 'stages': [stage]}, 'trainer': trainer}))\n"
+        "except UserError as error: print(error, 'torch' in sys.modules, 'ray' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert "key-value heads" in found.stdout and found.stdout.rstrip().endswith("False False"), found
