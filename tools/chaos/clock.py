@@ -1,4 +1,4 @@
-"""A wall clock that jumps, for the Python code of a process: a small library is compiled and loaded before all others."""
+"""A wall clock that jumps, for the Python code of a process: a library of ours is loaded before all others."""
 
 from __future__ import annotations
 
