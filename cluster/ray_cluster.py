@@ -8,13 +8,14 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from cluster.address import VARIABLE, Address, chosen, require_answer
 from cluster.errors import ClusterError
 from cluster.home import require_home
+from cluster.scratch import scratch_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS = {
@@ -28,6 +29,8 @@ PATIENCE_S = 120
 """How long the second attempt to start waits for Ray's first process (seconds); Ray's default is 30."""
 LONGEST_SOCKET = 107
 """Bytes of the path of a Unix socket on Linux."""
+_worker_variables: dict[str, str] = {}
+"""What is added to the environment of the workers of the Ray that this process has started."""
 SOCKET = "ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 """The longest path that Ray makes below its temporary folder."""
 
@@ -55,14 +58,17 @@ def connect(
         yield _dashboard_url()
         return
     running = chosen(address)
-    if running is None:
-        _start(num_cpus, object_store_mb, dashboard_port)
-    else:
-        _join(running)
-    try:
-        yield _dashboard_url()
-    finally:
-        ray.shutdown()
+    _worker_variables.clear()
+    with ExitStack() as stack:
+        if running is None:
+            _worker_variables.update(stack.enter_context(scratch_folder()))
+            _start(num_cpus, object_store_mb, dashboard_port)
+        else:
+            _join(running)
+        try:
+            yield _dashboard_url()
+        finally:
+            ray.shutdown()
 
 
 def _join(address: Address) -> None:
@@ -112,7 +118,7 @@ def _init(**options: Any) -> None:
     import ray
 
     ray.init(
-        runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
+        runtime_env={"env_vars": {"PYTHONPATH": _python_path(), **_worker_variables}},
         logging_level=logging.ERROR,
         log_to_driver=False,
         **options,

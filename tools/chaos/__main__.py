@@ -21,7 +21,7 @@ from rich.console import Console
 
 from tools.chaos import clock, sandbox
 from tools.chaos.campaign import Outcome, Run, unbroken_run
-from tools.chaos.plan import KINDS, Campaign, campaign
+from tools.chaos.plan import KINDS, MOST, Campaign, campaign
 from tools.chaos.summary import record, table
 from tools.chaos.variants import MODES
 
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = time.monotonic()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     while len(outcomes) < (4 if args.short else args.faults):
-        most = 4 if args.short else min(9, args.faults - len(outcomes))
+        most = 4 if args.short else min(MOST, args.faults - len(outcomes))
         drawn = campaign(args.seed, number, kinds, modes, ranks, served, most)
         again = (
             f"python -m tools.chaos --seed {args.seed} --campaign {number} --faults {most} --kinds {' '.join(kinds)} "

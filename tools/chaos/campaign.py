@@ -20,6 +20,8 @@ from tools.chaos.variants import Variant, stages
 POLL_S = 0.05
 STILL_S = 420.0
 """A command that logs nothing for so long (seconds) hangs: far more than any wait of the chaos configuration."""
+KEPT = ("ray", "torchinductor_")
+"""In the temporary folder: the logs of Ray's sessions, and compiled kernels."""
 ENDS_S = 90.0
 """Longest time in which all processes of a command that has ended are gone (seconds)."""
 VICTIM_S = 60.0
@@ -218,7 +220,7 @@ class Run:
     def _left(self) -> list[str]:
         """What is left in temporary folders and in shared memory, of a run that is done."""
         places = [self._tmp, *([sandbox.SHARED_MEMORY] if self.private else [])]
-        left = [str(path) for place in places for path in place.iterdir() if path.name != "ray"]
+        left = [path for place in places for path in place.iterdir() if not path.name.startswith(KEPT)]
         return [f"{path} was left" for path in left[:6]]
 
     def _problem(self, text: str) -> None:

@@ -43,9 +43,11 @@ MEANING = {
 }
 ENDS = ("driver", "raylet", "gcs", "run folder", "shared memory")
 """Victims with which the command usually ends, and is given again."""
+MOST = 16
+"""Most faults of one run."""
 MOST_ENDS = 3
 """Most faults of one run that hit such a victim: each costs a start."""
-MOST_SAME = 2
+MOST_SAME = 3
 """Most faults of one run that hit the same other victim: a trainer that is lost for the fourth time, and a worker that
 fails five times in a row at its start, end the run on purpose."""
 
@@ -90,7 +92,7 @@ def campaign(
     modes: Sequence[str] = MODES,
     ranks: Sequence[int] = (1, 2),
     served: float = 0.15,
-    most: int = 9,
+    most: int = MOST,
 ) -> Campaign:
     """The campaign of a number: equal arguments give equal faults.
 
@@ -109,7 +111,7 @@ def campaign(
     faults: list[Fault] = []
     hit: dict[str, int] = {}
     ends = 0
-    for _ in range(draw.randint(min(5, most), most)):
+    for _ in range(draw.randint(min(10, most), most)):
         kind = draw.choices(list(KINDS), [KINDS[kind][0] * (kind in kinds) for kind in KINDS])[0]
         victims = [one for one in KINDS[kind][1] if hit.get(one, 0) < MOST_SAME or one in ENDS]
         if variant.ranks > 1 and "trainer/0" in victims:
