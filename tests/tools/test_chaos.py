@@ -37,7 +37,9 @@ def test_a_seed_gives_the_same_faults_and_many_give_every_kind_and_victim():
         assert sum(hits[victim] for victim in ENDS) <= MOST_ENDS + 1
         assert all(count <= MOST_SAME for victim, count in hits.items() if victim not in ENDS)
     assert {fault.kind for fault in campaign(7, 0, ["kill"]).faults} == {"kill"}
-    assert {campaign(7, number, ["kill"], ["async"], [2], 0).variant for number in range(9)} == {Variant("async", 2)}
+    assert {campaign(7, number, ["kill"], ["driver"], ["async"], [2], 0).variant for number in range(9)} == {
+        Variant("async", 2)
+    }
 
 
 def test_faults_come_in_the_order_of_their_lines_with_those_at_a_start_behind_the_end():

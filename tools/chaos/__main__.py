@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from rich.console import Console
 
 from tools.chaos import clock, sandbox
 from tools.chaos.campaign import Outcome, Run, unbroken_run
-from tools.chaos.plan import KINDS, MOST, Campaign, campaign
+from tools.chaos.plan import KINDS, MOST, VICTIMS, Campaign, campaign
 from tools.chaos.summary import record, table
 from tools.chaos.variants import MODES
 
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="what the faults are drawn from")
     parser.add_argument("--faults", type=int, default=60, help="number of faults")
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS), help="kinds of fault")
+    parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=list(VICTIMS), help="whom faults hit")
     parser.add_argument("--mode", nargs="+", choices=MODES, default=list(MODES), help="values of rollout.overlap")
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2], help="numbers of trainer ranks")
     parser.add_argument("--served", type=float, default=0.15, help="share of runs whose judge is a served model")
@@ -61,10 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     while len(outcomes) < (4 if args.short else args.faults):
         most = 4 if args.short else min(MOST, args.faults - len(outcomes))
-        drawn = campaign(args.seed, number, kinds, modes, ranks, served, most)
-        again = (
-            f"python -m tools.chaos --seed {args.seed} --campaign {number} --faults {most} --kinds {' '.join(kinds)} "
-            f"--mode {' '.join(modes)} --ranks {' '.join(map(str, ranks))} --served {served}"
+        drawn = campaign(args.seed, number, kinds, args.victims, modes, ranks, served, most)
+        chosen = {"kinds": kinds, "victims": args.victims, "mode": modes, "ranks": ranks, "served": [served]}
+        again = shlex.join(
+            ["python", "-m", "tools.chaos", "--seed", str(args.seed), "--campaign", str(number), "--faults", str(most)]
+            + [word for name, values in chosen.items() for word in (f"--{name}", *map(str, values))]
         )
         found, lost = try_campaign(drawn, out, console, private)
         outcomes += found

@@ -11,6 +11,8 @@ from tools.chaos.variants import MODES, Variant, places
 ACTORS = ("trainer/0", "rollout/0", "reward/0", "judge/0", "reference/0")
 WORKERS = ("reward worker", "worker supervisor")
 RAY = ("raylet", "gcs")
+FURTHER = ("trainer/1", "judge server")
+"""Victims that only some runs have."""
 ANY = ("driver", *ACTORS, *WORKERS, *RAY)
 KINDS: dict[str, tuple[float, tuple[str, ...]]] = {
     "kill": (40, ANY),
@@ -27,6 +29,7 @@ KINDS: dict[str, tuple[float, tuple[str, ...]]] = {
     "clock": (3, ("driver",)),
 }
 """How often each kind of fault comes, and whom it may hit."""
+VICTIMS = (*ANY, *FURTHER, "run folder", "shared memory")
 MEANING = {
     "kill": "SIGKILL",
     "pause": "SIGSTOP, later SIGCONT",
@@ -88,7 +91,8 @@ class Campaign:
 def campaign(
     seed: int,
     number: int,
-    kinds: Collection[str],
+    kinds: Collection[str] = tuple(KINDS),
+    victims: Collection[str] = VICTIMS,
     modes: Sequence[str] = MODES,
     ranks: Sequence[int] = (1, 2),
     served: float = 0.15,
@@ -100,6 +104,7 @@ def campaign(
         seed: seed of the whole.
         number: number of the campaign, from 0.
         kinds: the kinds of fault that may come.
+        victims: whom they may hit.
         modes: the modes that its run may have.
         ranks: the numbers of trainer ranks that it may have.
         served: how often its judge is a served model.
@@ -113,16 +118,17 @@ def campaign(
     ends = 0
     for _ in range(draw.randint(min(10, most), most)):
         kind = draw.choices(list(KINDS), [KINDS[kind][0] * (kind in kinds) for kind in KINDS])[0]
-        victims = [one for one in KINDS[kind][1] if hit.get(one, 0) < MOST_SAME or one in ENDS]
-        if variant.ranks > 1 and "trainer/0" in victims:
-            victims.append("trainer/1")
-        if variant.served and "judge/0" in victims:
-            victims += ["judge server"] * 2
+        may = list(KINDS[kind][1])
+        if variant.ranks > 1 and "trainer/0" in may:
+            may.append("trainer/1")
+        if variant.served and "judge/0" in may:
+            may += ["judge server"] * 2
+        may = [one for one in may if one in victims and (hit.get(one, 0) < MOST_SAME or one in ENDS)]
         if ends >= MOST_ENDS:
-            victims = [one for one in victims if one not in ENDS]
-        if not victims:
+            may = [one for one in may if one not in ENDS]
+        if not may:
             continue
-        victim = draw.choice(victims)
+        victim = draw.choice(may)
         hit[victim] = hit.get(victim, 0) + 1
         after_end = bool(faults) and faults[-1].victim in ENDS and draw.random() < 0.3
         line = draw.randrange(len(places()))
