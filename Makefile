@@ -1,7 +1,7 @@
 # make run    set up and run the legal curriculum        make test    set up and run the tests
 # make setup  the virtual environment alone              make lint    ruff and mypy
 # make bench  against TRL, in CPU-seconds                make doctor  what is installed and usable
-# make locks  whether the lock files can be installed
+# make locks  whether the lock files can be installed    make chaos  break small runs, and see that nothing is lost
 PYTHON ?= python3
 # Further arguments for pip, for example where to find PyTorch's CPU wheels on a public machine (docs/quickstart.md).
 PIP_ARGS ?=
@@ -11,7 +11,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: run setup test test-all lint locks doctor bench clean
+.PHONY: run setup test test-all lint locks doctor chaos bench clean
 run: setup
 	$(BIN)/python -m rl.main +curriculum=legal $(ARGS)
 
@@ -32,6 +32,9 @@ locks: setup
 
 doctor: setup
 	$(BIN)/python -m tools.doctor
+
+chaos: setup
+	$(BIN)/python -m tools.chaos $(ARGS)
 
 # TRL's requirements and ours can't be installed together, so it has an environment of its own.
 TRL := .bench/trl

@@ -26,6 +26,7 @@ ELSEWHERE = {
     "rl.inference strategies": "tests/rl/evaluation/test_strategies.py",
     "rl.inference retrieve": "tests/rl/retrieval/test_retrieval.py",
     "rl.inference structure": "tests/rl/inference/test_structuring.py",
+    "tools.chaos": "tests/tools/test_chaos.py",
     "tools.contamination": "tests/tools/test_contamination.py",
     "tools.doctor": "tests/tools/test_tools.py",
     "tools.export_lm_eval": "tests/tools/test_export_lm_eval.py",

@@ -26,7 +26,7 @@ from tools.chaos.plan import KINDS, MOST, VICTIMS, Campaign, campaign
 from tools.chaos.summary import record, table
 from tools.chaos.variants import MODES
 
-NEEDS_SANDBOX = ("disk", "shm")
+NEEDS_SANDBOX = ("disk", "read-only", "shm")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

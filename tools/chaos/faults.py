@@ -15,7 +15,7 @@ import psutil
 
 from tools.chaos import clock
 from tools.chaos.plan import Fault
-from tools.chaos.sandbox import SHARED_MEMORY, fill
+from tools.chaos.sandbox import SHARED_MEMORY, fill, make_read_only
 from tools.chaos.system import System
 
 Undo = Callable[[], None]
@@ -53,6 +53,8 @@ def hit(fault: Fault, pid: int, system: System) -> tuple[float | None, Undo]:
         return fault.hold_s, _limited(pid, resource.RLIMIT_AS, psutil.Process(pid).memory_info().vms + NEW_BYTES)
     elif fault.kind == "disk":
         return None, fill(system.run_dir.parent)
+    elif fault.kind == "read-only":
+        return None, make_read_only(system.run_dir)
     elif fault.kind == "shm":
         return None, fill(SHARED_MEMORY)
     elif fault.kind == "clock":

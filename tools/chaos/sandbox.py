@@ -60,3 +60,10 @@ def fill(folder: Path) -> Callable[[], None]:
         path.unlink(missing_ok=True)
 
     return free
+
+
+def make_read_only(folder: Path) -> Callable[[], None]:
+    """Put a read-only mount of a folder over it; the answer takes it away."""
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+    return lambda: unmount(folder)
