@@ -46,20 +46,20 @@ class JudgeServer:
         """Its address for OpenAI's client."""
         return f"http://{LOOPBACK}:{self._port}/v1"
 
-    def revive(self) -> bool:
-        """Start it again if it was lost: it has died, its engine has, or it was frozen. Returns whether it was.
+    def revive(self) -> str:
+        """Start it again if it was lost: it has died, its engine has, or it was frozen. Returns how; empty if it was not.
 
         Raises:
             RuntimeError: if it can't be started again.
         """
         code = self._process.poll() if self._process else None
         if code is None and self._answers(SILENCE_S):
-            return False
-        why = "it does not answer" if code is None else f"exit status {code}"
-        print(f"the judge's server was lost ({why}) and is started again", file=sys.stderr, flush=True)
+            return ""
+        why = "did not answer" if code is None else f"died (exit status {code})"
+        print(f"the judge's server {why} and is started again", file=sys.stderr, flush=True)
         self.stop(wait_s=0)
         self._start()
-        return True
+        return why
 
     def stop(self, wait_s: float = 10.0) -> None:
         """End it and all that it started; it gets ``wait_s`` seconds to close what it holds."""

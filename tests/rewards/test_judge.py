@@ -285,4 +285,4 @@ def test_a_server_that_was_lost_is_started_again_and_no_verdict_is(actor, capfd)
     before = actor.score(samples, weights)
     os.kill(actor._server._process.pid, signal.SIGKILL)
     assert actor.score(samples, weights) == before and all(verdict.error is None for verdict in before)
-    assert "the judge's server was lost (exit status -9) and is started again" in capfd.readouterr().err
+    assert "the judge's server died (exit status -9) and is started again" in capfd.readouterr().err
