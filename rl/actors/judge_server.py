@@ -47,7 +47,7 @@ class JudgeServer:
         return f"http://{LOOPBACK}:{self._port}/v1"
 
     def revive(self) -> str:
-        """Start it again if it was lost: it has died, its engine has, or it was frozen. Returns how; empty if it was not.
+        """Start it again if it was lost: died, without its engine, or frozen. Returns how; empty if it was not.
 
         Raises:
             RuntimeError: if it can't be started again.
