@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools.chaos import clock, sandbox
-from tools.chaos.compare import differences, differences_so_far
+from tools.chaos.compare import differences, differences_so_far, told
 from tools.chaos.faults import Undo, hit
 from tools.chaos.plan import Campaign, Fault
 from tools.chaos.system import System
@@ -22,6 +22,11 @@ STILL_S = 420.0
 """A command that logs nothing for so long (seconds) hangs: far more than any wait of the chaos configuration."""
 KEPT = ("ray", "torchinductor_")
 """In the temporary folder: the logs of Ray's sessions, and compiled kernels."""
+TOLD_AS = {
+    "driver": "driver", "raylet": "Ray", "gcs": "Ray", "reward worker": "worker", "worker supervisor": "worker",
+    "judge server": "server",
+}  # fmt: skip
+"""A word in the record of a loss, where the record does not hold the process."""
 ENDS_S = 90.0
 """Longest time in which all processes of a command that has ended are gone (seconds)."""
 VICTIM_S = 60.0
@@ -35,6 +40,7 @@ class Outcome:
     fault: Fault
     variant: str
     campaign: int
+    pid: int = 0
     at: float = 0.0
     """Seconds since the campaign began."""
     lines: int = 0
@@ -43,6 +49,8 @@ class Outcome:
     """Seconds from the fault to the first new line; None while there is none."""
     starts: int = 0
     """How often the command had to be given again until then."""
+    told: bool | None = None
+    """Whether the run has recorded the loss; None if the fault need not be one."""
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -122,6 +130,7 @@ class Run:
                 return
             for found in differences(self.run_dir, self.unbroken, self.campaign.variant) + self._left():
                 self._problem(found)
+            self._look_whether_told()
         finally:
             if self.private:
                 sandbox.unmount(self.folder)
@@ -177,7 +186,7 @@ class Run:
         if pid is None or system.process.poll() is not None:
             self.say(f"  not met: {fault.text()}")
             return
-        outcome = Outcome(fault, self.campaign.variant.name, self.campaign.number, self._clock(), lines)
+        outcome = Outcome(fault, self.campaign.variant.name, self.campaign.number, pid, self._clock(), lines)
         self.say(f"  {number}/{len(self.campaign.faults)} {fault.text()}: pid {pid}, {lines} lines")
         try:
             lasts, undo = hit(fault, pid, system)
@@ -222,6 +231,23 @@ class Run:
         places = [self._tmp, *([sandbox.SHARED_MEMORY] if self.private else [])]
         left = [path for place in places for path in place.iterdir() if not path.name.startswith(KEPT)]
         return [f"{path} was left" for path in left[:6]]
+
+    def _look_whether_told(self) -> None:
+        """Find the record of each death among what the run has told."""
+        records = told(self.run_dir)
+        for outcome in self.outcomes:
+            if outcome.fault.kind in ("kill", "freeze"):
+                word = TOLD_AS.get(outcome.fault.victim)
+                mine = [
+                    one
+                    for one in records
+                    if (word in f"{one['who']} {one['why']}" if word else one["pid"] == outcome.pid)
+                ]
+                outcome.told = bool(mine)
+                if mine:
+                    records.remove(mine[0])
+                else:
+                    self.say(f"  not told: {outcome.fault.text()}")
 
     def _problem(self, text: str) -> None:
         self.problems.append(text)

@@ -14,6 +14,15 @@ from tools.chaos.variants import STALENESS, Variant, places, policy_stage, stage
 BY_START = ("part", "weight_version")
 """Of a completion, what a driver counts from its own start."""
 
+OF_FAULTS = ("losses.jsonl", "status.json", "post-mortem.html")
+"""Files of a run that tell of faults, which an unbroken one need not have."""
+
+
+def told(run_dir: Path) -> list[dict[str, Any]]:
+    """The losses that a run has recorded."""
+    path = run_dir / "losses.jsonl"
+    return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
 
 def metric_lines(run_dir: Path) -> list[dict[str, Any]]:
     """Whole lines of metrics.jsonl, without what a clock gave."""
@@ -96,7 +105,7 @@ def files_left(run_dir: Path, unbroken: Path) -> list[str]:
         found = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
         return {name for name in found if not name.startswith(("checkpoints/", "hydra/"))}
 
-    extra = names(run_dir) - names(unbroken)
+    extra = names(run_dir) - names(unbroken) - set(OF_FAULTS)
     extra |= {str(path.relative_to(run_dir)) for path in run_dir.rglob("*.partial")}
     return [f"{name} was left in the run folder" for name in sorted(extra)[:5]]
 

@@ -16,7 +16,7 @@ from tools.chaos.plan import KINDS, MEANING
 def table(outcomes: Sequence[Outcome]) -> Table:
     """Fault kind and victim: tried, survived, and the longest time to the next new line."""
     shown = Table(title="Faults", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("fault", "victim", "tried", "survived", "slowest recovery (s)", "given again"):
+    for name in ("fault", "victim", "tried", "survived", "told", "slowest recovery (s)", "given again"):
         shown.add_column(name, justify="left" if name in ("fault", "victim") else "right")
     pairs = {(one.fault.kind, one.fault.victim) for one in outcomes}
     last = ""
@@ -28,12 +28,13 @@ def table(outcomes: Sequence[Outcome]) -> Table:
             victim,
             str(len(mine)),
             str(sum(one.survived for one in mine)),
+            "" if mine[0].told is None else str(sum(bool(one.told) for one in mine)),
             "" if worst is None else f"{worst:.1f}",
             str(sum(one.starts > 0 for one in mine)),
         )
         last = kind
     shown.add_section()
-    shown.add_row("all", "", str(len(outcomes)), str(sum(one.survived for one in outcomes)), "", "")
+    shown.add_row("all", "", str(len(outcomes)), str(sum(one.survived for one in outcomes)), "", "", "")
     return shown
 
 
