@@ -164,15 +164,18 @@ def test_asynchronous_sampling_trains_on_every_group_once_across_kills(tmp_path)
     assert numbers == sorted(list(range(6 * 4)) * 4), "four completions of each of the 24 prompts"
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_no_process(tmp_path, sign):
+@pytest.mark.parametrize("signs", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,), (signal.SIGHUP,)])
+def test_an_interrupted_run_leaves_no_process_and_says_a_sentence(tmp_path, signs):
     process = start(tmp_path / "run")
     wait_for(tmp_path / "run", "mid", 0, process)
     family = psutil.Process(process.pid).children(recursive=True)
     assert any("raylet" in p.name() for p in family)
-    process.send_signal(sign)
+    for sign in signs:
+        process.send_signal(sign)
+        time.sleep(0.5)  # within the time that a run takes to end, whatever that is
     assert process.wait(60) != 0
     assert not left_over(family)
+    assert "Traceback" not in (tmp_path / "run.log").read_text()
 
 
 def test_a_changed_config_is_refused_on_resume(unbroken):

@@ -18,6 +18,7 @@ from tools.chaos.system import System
 from tools.chaos.variants import Variant, stages
 
 POLL_S = 0.05
+LOOK_S = 1.0
 STILL_S = 420.0
 """A command that logs nothing for so long (seconds) hangs: far more than any wait of the chaos configuration."""
 KEPT = ("ray", "torchinductor_")
@@ -142,7 +143,7 @@ class Run:
         if any(fault.kind == "clock" for fault in self.campaign.faults):
             more |= clock.environment(self.folder)
         system = System(self.campaign.variant, self.run_dir, self.judge, self.log, more)
-        began = moved = time.monotonic()
+        began = moved = looked = time.monotonic()
         most, due = system.lines, None
         while system.process.poll() is None:
             now = time.monotonic()
@@ -161,7 +162,9 @@ class Run:
             if now - moved > STILL_S:
                 self._problem(f"no line for {STILL_S:.0f} s: the command hangs")
                 system.end()
-            system.look()
+            if now - looked > LOOK_S:  # it reads all of /proc
+                system.look()
+                looked = now
             time.sleep(POLL_S)
         for _, undo in self._undo:
             undo()

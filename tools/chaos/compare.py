@@ -40,9 +40,10 @@ def completions(run_dir: Path, names: list[str] | None = None) -> list[dict[str,
 
 
 def exact_stages(variant: Variant) -> list[str]:
-    """The stages whose numbers do not depend on the time of things: with ``async``, those before its policy stage."""
+    """The stages whose numbers are always the same: with ``async``, which depends on the time of things, and with a
+    served judge, whose prompts hold random marks, those before the policy stage."""
     names = [stage.name for stage in stages()]
-    return names[: names.index(policy_stage().name)] if variant.mode == "async" else names
+    return names[: names.index(policy_stage().name)] if variant.mode == "async" or variant.served else names
 
 
 def differences_so_far(run_dir: Path, unbroken: Path, variant: Variant) -> list[str]:
@@ -78,13 +79,11 @@ def differences(run_dir: Path, unbroken: Path, variant: Variant) -> list[str]:
     undone = [stage.name for stage in stages() if not records.get(stage.name, {}).get("done")]
     if undone:
         found.append(f"manifest.json does not record that {', '.join(undone)} is done")
-    if variant.mode == "async":
-        found += ledger(run_dir)
-    return found + files_left(run_dir, unbroken)
+    return found + ledger(run_dir) + files_left(run_dir, unbroken)
 
 
 def ledger(run_dir: Path) -> list[str]:
-    """What is wrong with the groups of an asynchronous policy stage: each must be trained on once."""
+    """What is wrong with the groups of the policy stage: each must come once and have its verdicts."""
     stage = policy_stage()
     rows = read_rows(run_dir, stage.name, None)
     prompts, samples = stage.steps * (stage.prompts_per_step or 0), stage.samples_per_prompt or 0
@@ -92,7 +91,11 @@ def ledger(run_dir: Path) -> list[str]:
     wrong = {number: counts.get(number, 0) for number in range(prompts) if counts.get(number, 0) != samples}
     found = [f"group {number} has {count} completions, not {samples}" for number, count in list(wrong.items())[:3]]
     found += [f"group {number} is one too many" for number in sorted(counts.keys() - set(range(prompts)))[:3]]
-    stale = max((line["staleness_max"] for line in metric_lines(run_dir) if line["stage"] == stage.name), default=0)
+    lines = [line for line in metric_lines(run_dir) if line["stage"] == stage.name]
+    dropped = sum(line["groups/errored"] for line in lines)
+    if dropped:
+        found.append(f"{dropped:g} groups were dropped because of errors")
+    stale = max((line["staleness_max"] for line in lines), default=0)
     if stale > STALENESS:
         found.append(f"a group was trained on {stale:g} updates after it was sampled, more than {STALENESS}")
     return found
