@@ -15,7 +15,7 @@ import pytest
 from tools.chaos import clock
 from tools.chaos.compare import differences, differences_so_far, ledger
 from tools.chaos.faults import hit
-from tools.chaos.plan import ENDS, KINDS, MOST_ENDS, MOST_SAME, Fault, campaign, in_order
+from tools.chaos.plan import ENDS, KINDS, MOST_ENDS, MOST_SAME, Fault, campaign, in_order, short
 from tools.chaos.variants import STALENESS, Variant, places, policy_stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +40,12 @@ def test_a_seed_gives_the_same_faults_and_many_give_every_kind_and_victim():
     assert {campaign(7, number, ["kill"], ["driver"], ["async"], [2], 0).variant for number in range(9)} == {
         Variant("async", 2)
     }
+
+
+def test_the_short_form_hits_the_stages_that_it_says():
+    assert [fault.victim for fault in short(1).faults][:2] == ["driver", "trainer/0"] and short(1) != short(2)
+    for fault, stage in zip(short(1).faults, ("mid", "sft", "grpo", "grpo", "eval"), strict=True):
+        assert places()[fault.line][0] == stage
 
 
 def test_faults_come_in_the_order_of_their_lines_with_those_at_a_start_behind_the_end():
@@ -117,8 +123,8 @@ def test_the_clock_of_python_jumps_and_comes_back(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory):
-    """Four faults in one run."""
+def tried(tmp_path_factory):
+    """The short form: five kills in one run."""
     out = tmp_path_factory.mktemp("chaos")
     answer = subprocess.run(
         [sys.executable, "-m", "tools.chaos", "--short", "--seed", "5", "--out", str(out)],
@@ -128,17 +134,22 @@ def short(tmp_path_factory):
 
 
 @pytest.mark.timeout(1300)
-def test_a_short_campaign_loses_nothing(short):
-    out, answer = short
+def test_a_short_campaign_loses_nothing(tried):
+    out, answer = tried
     written = json.loads((out / "chaos.json").read_text())
     log = "".join(path.read_text() for path in out.glob("campaign-*.log"))
     assert answer.returncode == 0 and not written["lost"], answer.stdout + answer.stderr + log[-4000:]
-    assert len(written["faults"]) == 4 and all(one["survived"] for one in written["faults"])
-    assert written["seed"] == 5 and "slowest recovery" in answer.stdout
+    hit = [one["fault"]["victim"] for one in written["faults"]]
+    assert len(hit) >= 4 and "driver" in hit, "on a fast machine the run may end before the last"
+    assert (
+        all(one["survived"] for one in written["faults"])
+        and written["seed"] == 5
+        and "slowest recovery" in answer.stdout
+    )
 
 
-def test_what_is_lost_is_found(short, tmp_path):
-    unbroken = short[0] / "unbroken-periodic-1" / "run"
+def test_what_is_lost_is_found(tried, tmp_path):
+    unbroken = tried[0] / "unbroken-periodic-1" / "run"
     assert differences(unbroken, unbroken, PLAIN) == []
 
     def changed(change):
@@ -168,8 +179,8 @@ def test_what_is_lost_is_found(short, tmp_path):
     assert changed(lambda run_dir: (run_dir / weights).write_bytes(b"")) == ["exports/sft holds other weights"]
 
 
-def test_the_ledger_counts_every_group(short, tmp_path):
-    shutil.copytree(short[0] / "unbroken-periodic-1" / "run", tmp_path / "run")
+def test_the_ledger_counts_every_group(tried, tmp_path):
+    shutil.copytree(tried[0] / "unbroken-periodic-1" / "run", tmp_path / "run")
     assert ledger(tmp_path / "run") == []
     (tmp_path / "run" / "rollouts" / "grpo" / "step-000007.parquet").unlink()
     assert ledger(tmp_path / "run")[0] == "group 28 has 0 completions, not 4"

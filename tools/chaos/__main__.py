@@ -22,7 +22,7 @@ from rich.console import Console
 
 from tools.chaos import clock, sandbox
 from tools.chaos.campaign import Outcome, Run, unbroken_run
-from tools.chaos.plan import KINDS, MOST, VICTIMS, Campaign, campaign
+from tools.chaos.plan import KINDS, MOST, VICTIMS, Campaign, campaign, short
 from tools.chaos.summary import record, table
 from tools.chaos.variants import MODES
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2], help="numbers of trainer ranks")
     parser.add_argument("--served", type=float, default=0.15, help="share of runs whose judge is a served model")
     parser.add_argument("--campaign", type=int, metavar="N", help="only the campaign of this number")
-    parser.add_argument("--short", action="store_true", help="one campaign of four faults, about two minutes")
+    parser.add_argument("--short", action="store_true", help="one run with five kills, about two minutes")
     parser.add_argument("--out", type=Path, default=Path(".cache/chaos"), help="folder of runs, logs and chaos.json")
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = parser.parse_args(given)
@@ -52,28 +52,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for kind, why in missing.items():
         console.print(f"no fault of the kind {kind}: {why}")
     kinds = [kind for kind in args.kinds if kind not in missing]
-    modes, ranks, served = args.mode, args.ranks, args.served
-    if args.short:
-        modes, ranks, served = ["periodic"], [1], 0.0
     out: Path = args.out.resolve()
     outcomes: list[Outcome] = []
     problems: dict[int, list[str]] = {}
     number = args.campaign or 0
     began = time.monotonic()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    while len(outcomes) < (4 if args.short else args.faults):
-        most = 4 if args.short else min(MOST, args.faults - len(outcomes))
-        drawn = campaign(args.seed, number, kinds, args.victims, modes, ranks, served, most)
-        chosen = {"kinds": kinds, "victims": args.victims, "mode": modes, "ranks": ranks, "served": [served]}
-        again = shlex.join(
-            ["python", "-m", "tools.chaos", "--seed", str(args.seed), "--campaign", str(number), "--faults", str(most)]
-            + [word for name, values in chosen.items() for word in (f"--{name}", *map(str, values))]
-        )
+    while len(outcomes) < args.faults:
+        most = min(MOST, args.faults - len(outcomes))
+        drawn, again = short(args.seed), ["--short"]
+        if not args.short:
+            drawn = campaign(args.seed, number, kinds, args.victims, args.mode, args.ranks, args.served, most)
+            chosen = {"kinds": kinds, "victims": args.victims, "mode": args.mode, "ranks": args.ranks}
+            again = ["--campaign", str(number), "--faults", str(most), "--served", str(args.served)]
+            again += [word for name, values in chosen.items() for word in (f"--{name}", *map(str, values))]
         found, lost = try_campaign(drawn, out, console, private)
         outcomes += found
         if lost:
             problems[number] = lost
-            console.print(f"  again: {again}", soft_wrap=True, highlight=False)
+            again = ["python", "-m", "tools.chaos", "--seed", str(args.seed), *again]
+            console.print(f"  again: {shlex.join(again)}", soft_wrap=True, highlight=False)
         written = {
             "seed": args.seed, "command": ["python", "-m", "tools.chaos", *given], "seconds": time.monotonic() - began,
             "faults": [record(one) for one in outcomes], "lost": problems,

@@ -143,6 +143,20 @@ class Run:
         if any(fault.kind == "clock" for fault in self.campaign.faults):
             more |= clock.environment(self.folder)
         system = System(self.campaign.variant, self.run_dir, self.judge, self.log, more)
+        try:
+            self._watched(system, start)
+        except BaseException:
+            system.end()
+            raise
+        finally:
+            for _, undo in self._undo:
+                undo()
+            self._undo.clear()
+        self._after(system)
+        return int(system.process.returncode)
+
+    def _watched(self, system: System, start: int) -> None:
+        """Follow the command to its end, and do what is due."""
         began = moved = looked = time.monotonic()
         most, due = system.lines, None
         while system.process.poll() is None:
@@ -166,11 +180,6 @@ class Run:
                 system.look()
                 looked = now
             time.sleep(POLL_S)
-        for _, undo in self._undo:
-            undo()
-        self._undo.clear()
-        self._after(system)
-        return int(system.process.returncode)
 
     def _is_time(self, fault: Fault, lines: int, start: int, began: float) -> bool:
         if fault.at_start and start and time.monotonic() - began < VICTIM_S:
@@ -178,13 +187,10 @@ class Run:
         return lines >= fault.line
 
     def _hit(self, fault: Fault, system: System, lines: int) -> None:
-        until, pid = time.monotonic() + VICTIM_S, None
-        if fault.victim in ("run folder", "shared memory"):
-            pid = 0
+        until, pid = time.monotonic() + VICTIM_S, system.pid(fault.victim)
         while pid is None and system.process.poll() is None and time.monotonic() < until:
+            time.sleep(POLL_S)
             pid = system.pid(fault.victim)
-            if pid is None:
-                time.sleep(POLL_S)
         number = len(self.campaign.faults) - len(self.waiting)
         if pid is None or system.process.poll() is not None:
             self.say(f"  not met: {fault.text()}")

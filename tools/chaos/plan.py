@@ -13,6 +13,8 @@ WORKERS = ("reward worker", "worker supervisor")
 RAY = ("raylet", "gcs")
 FURTHER = ("trainer/1", "judge server")
 """Victims that only some runs have."""
+PLACES = ("run folder", "shared memory")
+"""Victims that are no process."""
 ANY = ("driver", *ACTORS, *WORKERS, *RAY)
 KINDS: dict[str, tuple[float, tuple[str, ...]]] = {
     "kill": (40, ANY),
@@ -30,7 +32,7 @@ KINDS: dict[str, tuple[float, tuple[str, ...]]] = {
     "clock": (3, ("driver",)),
 }
 """How often each kind of fault comes, and whom it may hit."""
-VICTIMS = (*ANY, *FURTHER, "run folder", "shared memory")
+VICTIMS = (*ANY, *FURTHER, *PLACES)
 MEANING = {
     "kill": "SIGKILL",
     "pause": "SIGSTOP, later SIGCONT",
@@ -46,7 +48,7 @@ MEANING = {
     "memory": "no further address space, for some seconds",
     "clock": "the process's clock jumps by 26 hours",
 }
-ENDS = ("driver", "raylet", "gcs", "run folder", "shared memory")
+ENDS = ("driver", "raylet", "gcs", *PLACES)
 """Victims with which the command usually ends, and is given again."""
 MOST = 16
 """Most faults of one run."""
@@ -138,6 +140,21 @@ def campaign(
         faults.append(Fault(kind, victim, line, round(delay, 2), round(draw.uniform(1, 12), 1), after_end))
         ends += victim in ENDS
     return Campaign(number, variant, in_order(faults))
+
+
+def short(seed: int) -> Campaign:
+    """One run in which the driver is killed twice, and each other kind of process that has state once."""
+    draw, found = random.Random(f"{seed}/short"), places()
+
+    def kill(victim: str, stage: str) -> Fault:
+        lines = [number for number, (name, _) in enumerate(found) if name == stage and number]
+        return Fault("kill", victim, draw.choice(lines[:-1] or lines), round(draw.uniform(0, 0.5), 2), 0.0)
+
+    faults = [
+        kill("driver", "mid"), kill("trainer/0", "sft"), kill("rollout/0", "grpo"), kill("reward worker", "grpo"),
+        kill("driver", "eval"),
+    ]  # fmt: skip
+    return Campaign(0, Variant("periodic", 1), in_order(faults))
 
 
 def in_order(faults: Sequence[Fault]) -> tuple[Fault, ...]:

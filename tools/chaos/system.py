@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from tools.chaos.plan import PLACES
 from tools.chaos.variants import Variant
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,8 +62,10 @@ class System:
             self.family |= {psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(True)}
 
     def pid(self, victim: str) -> int | None:
-        """The process of a victim; None if there is none yet, or no longer."""
+        """The process of a victim, 0 for a place; None if there is none yet, or no longer."""
         self.look()
+        if victim in PLACES:
+            return 0 if self.run_dir.is_dir() else None
         if victim == "driver":
             return self.process.pid if self.process.poll() is None else None
         if victim in ("raylet", "gcs"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -54,6 +55,7 @@ class Variant:
         ]  # fmt: skip
 
 
+@cache
 def stages() -> tuple[Stage, ...]:
     """The stages of the curriculum that the runs have."""
     from omegaconf import OmegaConf
