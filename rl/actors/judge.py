@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from curricula.statutes import Setting, use_law
 from rewards.judge.client import JudgeSettings
@@ -13,11 +22,13 @@ from rewards.pool import WorkerPool
 from rewards.registry import Weights
 from rewards.total import expand
 from rewards.verdict import Sample, Verdict
-from rl.actors.judge_server import JudgeServer
+from rl.actors.vllm_engine import flags, shared_options
 from rl.config.schema import JudgeConfig, RewardConfig
+from rl.device import named
 
-REVIVALS = 5
-"""How often the server may be lost in the same batch before its errors are the answer."""
+LOOPBACK = "127.0.0.1"
+KV_CACHE_GB = 1
+"""Key-value cache of a judge that is served on the CPU (GiB)."""
 
 
 class JudgeActor:
@@ -33,15 +44,12 @@ class JudgeActor:
         self.config = config
         self.pool: WorkerPool | None = None
         self.service: JudgeService | None = None
-        self._server: JudgeServer | None = None
+        self._server: subprocess.Popen[bytes] | None = None
         if config.kind == "statute":
             self.pool = WorkerPool(reward.processes, reward.verdict_timeout_s, reward.memory_mb)
             return
         assert config.model is not None
-        url = config.base_url
-        if url is None:
-            self._server = JudgeServer(config, device)
-            url = self._server.url
+        url = config.base_url or self._serve(config, device)
         settings = JudgeSettings(
             base_url=url,
             model=config.model,
@@ -77,20 +85,59 @@ class JudgeActor:
         if self.pool is not None:
             return self.pool.score_some(samples, weights, patience_s)
         assert self.service is not None
-        found = self.service.score(samples, expand(weights))
-        for _ in range(REVIVALS):
-            if self._server is None or not self._server.revive():
-                break
-            found = self.service.score(samples, expand(weights))  # what was answered comes from the cache
-        return found
+        return self.service.score(samples, expand(weights))
 
     def metrics(self) -> dict[str, float]:
         """Requests, hit rate, errors, latency and cost since the start; empty for the statute judge."""
         return {} if self.service is None else self.service.metrics()
 
+    def _serve(self, config: JudgeConfig, device: str) -> str:
+        """Start vLLM's server as a child process and wait until it answers; returns its address.
+
+        Raises:
+            RuntimeError: if it exits or does not answer in time.
+        """
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            port = probe.getsockname()[1]
+        command = [
+            sys.executable, "-m", "rewards.lifetime", sys.executable, "-m", "vllm.entrypoints.openai.api_server",
+            *flags(server_options(config, device)),
+            "--host", LOOPBACK, "--port", str(port), "--disable-log-stats", "--no-enable-log-requests",
+        ]  # fmt: skip
+        environment = os.environ | named(device).vllm_environment(KV_CACHE_GB, eager=True)
+        self._server = subprocess.Popen(command, env=environment, start_new_session=True)
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # without the environment's proxies
+        deadline = time.monotonic() + config.start_timeout_s
+        while time.monotonic() < deadline:
+            if self._server.poll() is not None:
+                raise RuntimeError(f"the judge's vLLM server exited with status {self._server.returncode}: see its log")
+            with contextlib.suppress(OSError, urllib.error.URLError):
+                direct.open(f"http://{LOOPBACK}:{port}/health", timeout=2).close()
+                return f"http://{LOOPBACK}:{port}/v1"
+            time.sleep(0.5)
+        self.close()
+        raise RuntimeError(f"the judge's vLLM server did not answer within {config.start_timeout_s:.0f} s")
+
     def close(self) -> None:
         """Stop the server and the workers."""
         if self._server is not None:
-            self._server.stop()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._server.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._server.wait(10)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._server.pid, signal.SIGKILL)
         if self.pool is not None:
             self.pool.close()
+
+
+def server_options(config: JudgeConfig, device: str) -> dict[str, Any]:
+    """vLLM's options of a judge that the actor serves itself."""
+    memory = config.gpu_memory_utilization
+    return {
+        **shared_options(str(config.model), named(device), config.max_model_len, memory, eager=True),
+        "structured_outputs_config": '{"backend": "xgrammar", "disable_any_whitespace": true}',
+        # Else the model's folder decides about sampling where a request says nothing.
+        "generation_config": "vllm",
+    }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rl.actors import inference, judge_server, trainer, vllm_engine
+from rl.actors import inference, judge, trainer, vllm_engine
 from rl.actors.rollout import RolloutSpec
 from rl.actors.trainer import TrainerSpec
 from rl.actors.vllm_engine import EngineSpec
@@ -138,8 +138,8 @@ def test_options_of_a_served_judge():
     common = ["--model", "/j", "--max-model-len", "512", "--enforce-eager"]
     own = ["--structured-outputs-config", form, "--generation-config", "vllm"]
     memory = ["--gpu-memory-utilization", "0.3"]
-    assert vllm_engine.flags(judge_server.server_options(config, "cpu")) == common + own
-    assert vllm_engine.flags(judge_server.server_options(config, "cuda")) == common + memory + own
+    assert vllm_engine.flags(judge.server_options(config, "cpu")) == common + own
+    assert vllm_engine.flags(judge.server_options(config, "cuda")) == common + memory + own
     assert vllm_engine.flags({"trust_remote_code": False, "seed": 0}) == ["--seed", "0"]
 
 
