@@ -30,6 +30,8 @@ TOLD_AS = {
 """A word in the record of a loss, where the record does not hold the process."""
 ENDS_S = 90.0
 """Longest time in which all processes of a command that has ended are gone (seconds)."""
+MOST_IDLE = 3
+"""Starts in a row that end badly without a new fault, after which a run is given up."""
 VICTIM_S = 60.0
 """Longest wait for a victim to appear (seconds)."""
 
@@ -110,6 +112,8 @@ class Run:
         """Faults after which no new line has come."""
         self._suspects: list[Outcome] = []
         """Faults since the lines were last found to be right."""
+        self._new = False
+        """Whether a fault came in this start of the command."""
         self._began = time.monotonic()
 
     def to_its_end(self) -> None:
@@ -120,15 +124,15 @@ class Run:
         if self.private:
             sandbox.mount_disk(self.folder)
         try:
-            for start in range(len(self.campaign.faults) + 4):
-                code = self._once(start)
-                if code == 0:
-                    break
+            start = idle = 0
+            while self._once(start) != 0:
+                start += 1
+                idle = 0 if self._new else idle + 1
                 for outcome in self._open:
                     outcome.starts += 1
-            else:
-                self._problem("the command did not end well, however often it was given")
-                return
+                if idle == MOST_IDLE:
+                    self._problem("the command does not end well, though no further fault has come")
+                    return
             for found in differences(self.run_dir, self.unbroken, self.campaign.variant) + self._left():
                 self._problem(found)
             self._look_whether_told()
@@ -139,6 +143,7 @@ class Run:
 
     def _once(self, start: int) -> int:
         """The command, once; its exit status."""
+        self._new = False
         more = {"TMPDIR": str(self._tmp), "NO_COLOR": "1"}
         if any(fault.kind == "clock" for fault in self.campaign.faults):
             more |= clock.environment(self.folder)
@@ -203,6 +208,7 @@ class Run:
             self.say(f"  not met: {error}")
             return
         self._undo.append((None if lasts is None else time.monotonic() + lasts, undo))
+        self._new = True
         for known in (self.outcomes, self._open, self._suspects):
             known.append(outcome)
 
