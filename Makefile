@@ -1,8 +1,8 @@
 # make run    set up and run the legal curriculum        make test    set up and run the tests
 # make setup  the virtual environment alone              make lint    ruff and mypy
 # make bench  against TRL, in CPU-seconds                make doctor  what is installed and usable
-# make locks  whether the lock files can be installed
-# make sbom   every installed package as JSON             make audit   known faults of the locked packages
+# make locks  whether the lock files can be installed    make chaos  break small runs, and see that nothing is lost
+# make sbom   every installed package as JSON            make audit  known faults of the locked packages
 PYTHON ?= python3
 # Further arguments for pip, for example where to find PyTorch's CPU wheels on a public machine (docs/quickstart.md).
 PIP_ARGS ?=
@@ -14,7 +14,7 @@ PIP := python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 # Only files whose SHA-256 is in the lock file, and nothing that is not in it.
 LOCKED := $(PIP) --no-deps --require-hashes
 
-.PHONY: run setup test test-all lint locks sbom audit doctor bench clean
+.PHONY: run setup test test-all lint locks sbom audit doctor chaos bench clean
 run: setup
 	$(BIN)/python -m rl.main +curriculum=legal $(ARGS)
 
@@ -46,6 +46,9 @@ audit:
 
 doctor: setup
 	$(BIN)/python -m tools.doctor
+
+chaos: setup
+	$(BIN)/python -m tools.chaos $(ARGS)
 
 # TRL's requirements and ours can't be installed together, so it has an environment of its own.
 TRL := .bench/trl

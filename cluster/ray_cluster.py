@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from cluster.address import VARIABLE, Address, chosen, require_answer
 from cluster.errors import ClusterError
 from cluster.home import require_home
 from cluster.loopback import ONE_MACHINE, loopback_node, require_closed, require_token
+from cluster.scratch import scratch_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS = {
@@ -59,14 +60,16 @@ def connect(
         yield _dashboard_url()
         return
     running = chosen(address)
-    if running is None:
-        _start(num_cpus, object_store_mb, dashboard_port)
-    else:
-        _join(running)
-    try:
-        yield _dashboard_url()
-    finally:
-        ray.shutdown()
+    with ExitStack() as stack:
+        if running is None:
+            variables = ONE_MACHINE | stack.enter_context(scratch_folder())
+            _start(num_cpus, object_store_mb, dashboard_port, variables)
+        else:
+            _join(running)
+        try:
+            yield _dashboard_url()
+        finally:
+            ray.shutdown()
 
 
 def _join(address: Address) -> None:
@@ -84,7 +87,7 @@ def _join(address: Address) -> None:
         raise address.lost(f"{error}{_ray_variables()}") from error
 
 
-def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | None) -> None:
+def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | None, variables: dict[str, str]) -> None:
     """Start a local cluster; up to :data:`ATTEMPTS` times, with more patience, where the machine is slow."""
     import ray
 
@@ -97,7 +100,7 @@ def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | Non
         try:
             with loopback_node():
                 _init(
-                    ONE_MACHINE,
+                    variables,
                     address="local",  # without it Ray joins any cluster that was started on this machine
                     num_cpus=num_cpus,
                     object_store_memory=object_store_mb * 2**20,

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -107,27 +108,61 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@dataclass(frozen=True)
+class Shortage:
+    """What a machine can run short of."""
+
+    numbers: tuple[int, ...]
+    """Of the errors that say so."""
+    words: tuple[str, ...]
+    """In such errors of libraries."""
+    what: str
+    """What it is, and what a user can do."""
+
+    def caused(self, error: BaseException) -> bool:
+        """Whether an error, or one of its causes, says so."""
+        return any(
+            (isinstance(one, OSError) and one.errno in self.numbers)
+            or any(word in f"{type(one).__name__}: {one}" for word in self.words)
+            for one in _causes(error)
+        )
+
+
+FULL_DISK = Shortage((errno.ENOSPC, errno.EDQUOT), ("No space left on device",), "the disk is full; free some space")
+OPEN_FILES = Shortage(
+    (errno.EMFILE, errno.ENFILE), ("Too many open files",), "too many files are open; raise the limit (ulimit -n)"
+)
+MEMORY = Shortage(
+    (errno.ENOMEM,), ("annot allocate memory", "can't allocate memory", "MemoryError"), "memory is used up; free some"
+)
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one of its causes, says that no space is left."""
-    return any(
-        (isinstance(one, OSError) and one.errno in (errno.ENOSPC, errno.EDQUOT))
-        or "No space left on device" in str(one)
-        for one in _causes(error)
-    )
+    return FULL_DISK.caused(error)
+
+
+def shortage(error: BaseException) -> str:
+    """What a user can do about an error that has come because the machine ran short of something; empty for any other
+    error."""
+    found = next((one.what for one in (FULL_DISK, OPEN_FILES, MEMORY) if one.caused(error)), "")
+    return f"{found} and run the same command again, which resumes" if found else ""
 
 
 def disk_problem(error: BaseException, numbers: Collection[int] = UNUSABLE, other: str = "run_dir=FOLDER") -> str:
-    """What a user can do about an error that a full disk has caused, or a file or folder that can't be used (by the
-    ``numbers`` of such errors); empty for any other error. The causes of the error are looked at, too. ``other`` is how
-    to choose another folder."""
-    if is_disk_full(error):
-        return "the disk is full; free some space and run the same command again, which resumes"
+    """What a user can do about an error that a :func:`shortage` has caused, or a file or folder that can't be used (by
+    the ``numbers`` of such errors); empty for any other error. The causes of the error are looked at, too. ``other`` is
+    how to choose another folder."""
+    if found := shortage(error):
+        return found
     for one in _causes(error):
         if isinstance(one, OSError) and one.filename and one.errno in numbers:
             return (
                 f"{os.fsdecode(one.filename)} can't be used: {one.strerror}; give another folder "
                 f"({other}), or correct what stands at that path or its permissions"
             )
+        if "Read-only file system" in str(one):  # as libraries say it
+            return "the disk of the run folder is read-only; make it writable and run the same command again"
     return ""
 
 

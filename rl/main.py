@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import sys
+from types import FrameType
 
 import hydra
 from hydra.errors import HydraException
@@ -17,6 +18,9 @@ from rl.config.compose import CONF, accept_overrides, load, no_curriculum
 from rl.errors import USER_ERRORS
 from rl.files import UNUSABLE, disk_problem
 from rl.job import open_cluster, run
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a run."""
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
@@ -39,9 +43,23 @@ def _exit(error: BaseException | str, code: int = 2) -> None:
     sys.exit(code)
 
 
+def _end(number: int, frame: FrameType | None) -> None:
+    """End by a signal, which stops Ray on the way out. That takes seconds, in which a second Ctrl-C, or a terminal that
+    is closed after it, must not leave half of it behind."""
+    for other in ENDING:
+        signal.signal(other, signal.SIG_IGN)
+    what = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+    print(f"{what}; the same command goes on from what was saved", file=sys.stderr, flush=True)
+    if number == signal.SIGINT:  # Ray passes it on, and makes another code of other exits
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Entry point of the command line."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that Ray is stopped on the way out
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _end)
     require_utf8()
     require_home()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # then Hydra raises its errors here, such as that of a folder it can't make
@@ -49,6 +67,8 @@ def main() -> None:
         sys.argv[1:] = accept_overrides(sys.argv[1:])
         with open_cluster:
             _job()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     except USER_ERRORS as error:
         _exit(error)
     except OmegaConfBaseException as error:  # the run folder is named after the curriculum

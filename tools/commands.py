@@ -31,7 +31,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "tools.studies", "tools.gpu_check", "tools.bench", "tools.bench.data", "tools.bench.engine",
         "tools.bench.inference", "tools.bench.overlap", "tools.bench.rewards", "tools.bench.system",
     ),
-    "The repository": ("tools.floors", "tools.locks", "tools.lock_hashes", "tools.reference", "tools.picture"),
+    "The repository": (
+        "tools.chaos", "tools.floors", "tools.locks", "tools.lock_hashes", "tools.reference", "tools.picture",
+    ),
 }  # fmt: skip
 """Every command, as what follows ``python -m``."""
 WITHOUT_OPTIONS = {

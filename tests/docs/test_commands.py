@@ -28,6 +28,7 @@ ELSEWHERE = {
     "rl.inference retrieve": "tests/rl/retrieval/test_retrieval.py",
     "rl.inference structure": "tests/rl/inference/test_structuring.py",
     **{f"tools.launch {name}": "tests/tools/test_launch.py" for name in LAUNCHERS},
+    "tools.chaos": "tests/tools/test_chaos.py",
     "tools.contamination": "tests/tools/test_contamination.py",
     "tools.doctor": "tests/tools/test_tools.py",
     "tools.export_lm_eval": "tests/tools/test_export_lm_eval.py",

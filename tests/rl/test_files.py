@@ -1,0 +1,46 @@
+"""What errors of a machine that ran short of something are said to be."""
+
+import errno
+
+import pytest
+
+from rl.files import disk_problem, shortage
+
+
+class CauseError(Exception):
+    """As Ray wraps what an actor raised."""
+
+    def __init__(self, cause):
+        super().__init__("Traceback of the actor")
+        self.cause = cause
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        (OSError(errno.EMFILE, "Too many open files", "/run/metrics.jsonl"), "too many files are open"),
+        (RuntimeError("Error while serializing: I/O error: Too many open files (os error 24)"), "too many files"),
+        (MemoryError(), "memory is used up"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+            "memory is used up",
+        ),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory is used up"),
+    ],
+)
+def test_a_shortage_is_a_sentence_wherever_it_was(error, said):
+    for one in (error, CauseError(error)):
+        assert said in shortage(one) and shortage(one).endswith("and run the same command again, which resumes")
+        assert disk_problem(one) == shortage(one)
+
+
+def test_other_errors_are_none():
+    assert not shortage(ValueError("a wrong value")) and not disk_problem(ValueError("a wrong value"))
+    assert not shortage(OSError(errno.EROFS, "Read-only file system", "/run/x"))
+    assert disk_problem(OSError(errno.EROFS, "Read-only file system", "/run/x")).startswith(
+        "/run/x can't be used: Read"
+    )
+    assert "is read-only; make it writable" in disk_problem(
+        CauseError(RuntimeError("Read-only file system (os error 30)"))
+    )

@@ -1,0 +1,1 @@
+"""``make chaos``: faults at random moments of small runs, and what was lost (docs/guides/reliability.md)."""
