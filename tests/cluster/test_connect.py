@@ -75,7 +75,7 @@ def running():
         with said.open("a") as file:
             return subprocess.Popen(command, env=environment, stdout=file, stderr=file)
 
-    ray, deadline = started(), time.monotonic() + 400
+    ray, deadline = started(), time.monotonic() + 500
     while not (Path(folder, "ray/ray_current_cluster").exists() and listens(client)):
         assert time.monotonic() < deadline, said.read_text()
         if ray.poll() is not None:  # it gives its own processes 30 s, which a busy machine may exceed
