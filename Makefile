@@ -12,6 +12,7 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 PIP := python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS)
 # Only files whose SHA-256 is in the lock file, and nothing that is not in it.
+# Then PyTorch, which finds all that it needs on a CPU there already. What the lock leaves out on purpose is no conflict.
 LOCKED := $(PIP) --no-deps --require-hashes
 
 .PHONY: run setup test test-all lint locks sbom audit doctor chaos bench clean
@@ -60,7 +61,7 @@ $(TRL)/.ready: requirements/torch.txt requirements/bench-trl.txt
 	@test -x $(TRL)/bin/python || $(PYTHON) -m venv $(TRL)
 	@echo "installing TRL"
 	@$(TRL)/bin/$(LOCKED) -r requirements/bench-trl.txt
-	@$(TRL)/bin/$(PIP) -r requirements/torch.txt
+	@$(TRL)/bin/$(PIP) --no-warn-conflicts -r requirements/torch.txt
 	@touch $@
 
 setup: $(STAMP)
@@ -72,7 +73,7 @@ $(STAMP): requirements/torch.txt requirements/cpu.txt requirements/dev.txt pypro
 	@echo "installing the locked packages (1/3)"
 	@$(BIN)/$(LOCKED) -r requirements/cpu.txt -r requirements/dev.txt
 	@echo "installing PyTorch (2/3)"
-	@$(BIN)/$(PIP) -r requirements/torch.txt
+	@$(BIN)/$(PIP) --no-warn-conflicts -r requirements/torch.txt
 	@echo "installing Themis (3/3)"
 	@$(BIN)/$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -75,16 +75,18 @@ def running():
         with said.open("a") as file:
             return subprocess.Popen(command, env=environment, stdout=file, stderr=file)
 
-    ray, deadline = started(), time.monotonic() + 400
-    while not (Path(folder, "ray/ray_current_cluster").exists() and listens(client)):
-        assert time.monotonic() < deadline, said.read_text()
-        if ray.poll() is not None:  # it gives its own processes 30 s, which a busy machine may exceed
-            ray = started()
-        time.sleep(0.2)
-    yield port, client, folder
-    ray.send_signal(signal.SIGTERM)
-    ray.wait(200)
-    shutil.rmtree(folder, ignore_errors=True)
+    ray, deadline = started(), time.monotonic() + 500
+    try:
+        while not (Path(folder, "ray/ray_current_cluster").exists() and listens(client)):
+            assert time.monotonic() < deadline, said.read_text()[-2000:]
+            if ray.poll() is not None:  # it gives its own processes 30 s, which a busy machine may exceed
+                ray = started()
+            time.sleep(0.2)
+        yield port, client, folder
+    finally:
+        ray.send_signal(signal.SIGTERM)
+        ray.wait(200)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_the_address_of_the_environment_is_joined_and_named(running):
