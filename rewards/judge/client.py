@@ -21,6 +21,7 @@ LONGEST_WAIT_S = 30.0
 T = TypeVar("T")
 
 _JSON = json.JSONDecoder()
+_OPENING = regex.compile(r"\{(?=\s*\")")
 _CODE = regex.compile(r"\s*```(?:json)?\s*(.*?)\s*```\s*", regex.DOTALL)
 
 
@@ -215,13 +216,15 @@ def _objects(text: str, schema: dict[str, Any]) -> Iterator[tuple[int, int, dict
     """(begin, end, value) of the JSON objects in a text that fit a schema, the outer of two."""
     from jsonschema import ValidationError, validate
 
-    begin = text.find("{")
-    while begin >= 0:
+    begin = _OPENING.search(text)
+    while begin:
+        end = begin.start() + 1
         try:
-            found, end = _JSON.raw_decode(text, begin)
+            found, stop = _JSON.raw_decode(text, begin.start())
             validate(found, schema)
         except (json.JSONDecodeError, ValidationError, RecursionError):
-            begin = text.find("{", begin + 1)
-            continue
-        yield begin, end, found
-        begin = text.find("{", end)
+            pass
+        else:
+            end = stop
+            yield begin.start(), end, found
+        begin = _OPENING.search(text, end)

@@ -178,7 +178,10 @@ def test_what_a_server_can_t_answer_is_reported_after_the_rest(capfd):
             backend.generate(asks(5), lambda ask, answers: found.update({ask.key: answers}))
         assert sorted(found) == ["t/0", "t/1", "t/3", "t/4"]
         assert found["t/0"][0].completion_tokens == 5
-        with pytest.raises(UserError, match="serves m and not other"):
-            ServedBackend(settings_of(server.url, "other"))
-    with pytest.raises(UserError, match="does not answer"):
-        ServedBackend(settings_of("http://127.0.0.1:9/v1", "m"))
+        for url in (server.url, server.url.replace("://", "://user:canary@")):
+            with pytest.raises(UserError, match="serves m and not other") as refused:
+                ServedBackend(settings_of(url, "other"))
+            assert "canary" not in str(refused.value)
+    with pytest.raises(UserError, match="does not answer") as refused:
+        ServedBackend(settings_of("http://user:canary@127.0.0.1:9/v1", "m"))
+    assert "canary" not in str(refused.value)
