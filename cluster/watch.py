@@ -50,7 +50,10 @@ class Watched:
 
 
 class Watch:
-    """Looks at actors in a thread until it is closed."""
+    """Looks at actors in a thread until it is closed.
+
+    When Ray itself is lost, the main thread is interrupted: it gets a KeyboardInterrupt, and :attr:`lost` says why.
+    """
 
     def __init__(
         self, frozen_s: float, each_look: Callable[[Watch, float], None] = lambda watch, seconds: None
@@ -156,8 +159,7 @@ class Watch:
 
     def _raise(self, *_: object) -> None:
         if self.lost and not self._closed.is_set():
-            self._closed.set()
-            raise Lost("Ray", self.lost)
+            raise KeyboardInterrupt(self.lost)  # Ray passes on no other error from within its own waits
 
     def _look_at_ray(self, seconds: float) -> None:
         """Notice that Ray's own processes are gone or frozen; Ray would end this process without a word."""

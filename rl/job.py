@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,6 +24,9 @@ from rl.records.losses import NOTHING, Losses
 from rl.records.manifest import Manifest, read_law, set_aside
 from rl.records.status import read_status
 from rl.weights.shared import remove_earlier, shared_file
+
+if TYPE_CHECKING:
+    from rl.driver.progress import Progress
 
 console = Console() if sys.stdout.isatty() else Console(width=120)
 open_cluster = ExitStack()
@@ -173,10 +177,10 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     manifest.content["wandb_id"] = tracker.wandb_id
     progress = Progress(run_dir, tracker)
     starting = f"starting trainer{', rollout and reward' if samples else ''} actors"
-    with console.status(starting), _told(losses, progress.write):
+    with console.status(starting), _told(losses, progress):
         fleet = Fleet(config, model_path, losses.tell, progress.look, samples)
     runtime = Runtime(config, tokenizer, manifest, checkpoints, tracker, fleet)
-    with _told(losses, progress.write):
+    with _told(losses, progress):
         try:
             console.print(f"actors are ready after {time.monotonic() - started:.0f} s")
             run_curriculum(runtime)
@@ -187,19 +191,19 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
 
 
 @contextmanager
-def _told(losses: Losses, ended: Callable[[str], None]) -> Iterator[None]:
+def _told(losses: Losses, progress: Progress) -> Iterator[None]:
     """Leave word in the run folder when the run ends within this block."""
     from cluster.health import as_lost
 
     try:
         yield
     except BaseException as error:
-        lost = as_lost(error)
+        lost = progress.lost or as_lost(error)
         if lost is None:
-            ended(_in_short(error) if isinstance(error, Exception) else "it was interrupted")
+            progress.write(_in_short(error) if isinstance(error, Exception) else "it was interrupted")
             raise
         losses.tell(lost.who, lost.why, "the run ended, and the same command goes on")
-        ended(str(lost))
+        progress.write(str(lost))
         raise lost from error
 
 
