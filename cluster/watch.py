@@ -41,7 +41,7 @@ class Watched:
     host: str | None = None
     node: str | None = None
     alive: bool = False
-    """Whether it ran when its pid was found."""
+    """Whether Ray said that it runs when its pid was found."""
     process: Known | None = None
     frozen: dict[Known, float] = field(default_factory=dict)
     """Its processes that are stopped, and for how long they have been seen so (seconds)."""
@@ -212,7 +212,7 @@ class Watch:
         """Find the process of an actor that has come up."""
         from ray._private import state
 
-        if one.pid is None and self._local is not None:
+        if not one.alive and self._local is not None:
             with suppress(Exception):
                 found = state.actors(one.handle._actor_id.hex())
                 one.pid, address, one.alive = found["Pid"] or None, found["Address"], found["State"] == "ALIVE"
