@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.errors import Lost
-from cluster.processes import STOPPED, Known, end, look, stopped
+from cluster.processes import GRACE_S, STOPPED, Known, end, look, stopped
 
 FROZEN_S = 45.0
 """A process is ended when it has been stopped for so long (seconds), where nothing else is configured."""
@@ -103,7 +103,7 @@ class Watch:
                 by_node[one.node].append(one.process)
         for node, some in by_node.items():
             with suppress(Exception):  # a node that is gone has no processes
-                self._on(node, end, some)
+                self._on(node, end, some, 0.0 if self.lost else GRACE_S)
 
     def of(self, handle: Any) -> Watched:
         """What is known of an actor, which may be dead."""
