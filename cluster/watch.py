@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.errors import Lost
-from cluster.processes import GRACE_S, STOPPED, Known, end, look, stopped
+from cluster.processes import GRACE_S, STOPPED, Known, end, known, look, stopped
 
 FROZEN_S = 45.0
 """A process is ended when it has been stopped for so long (seconds), where nothing else is configured."""
@@ -165,24 +165,25 @@ class Watch:
         """Notice that Ray's own processes are gone or frozen; Ray would end this process without a word."""
         import ray
 
-        silent = ""
-        for name, pid in _ray_processes().items():
-            found = look(pid)
-            if found is None:
+        silent, processes = "", _ray_processes()
+        frozen = [one for one in map(known, processes.values()) if one is not None and one.state() == STOPPED]
+        for name, pid in processes.items():
+            if look(pid) is None:
                 self.lost = f"was lost: its {name} (pid {pid}) died"
                 return
-            if found[0] == STOPPED:
+            if pid in {one.pid for one in frozen}:
                 silent = f"its {name} (pid {pid}) was stopped by a signal"
-        if not _ray_processes() and not ray.util.client.ray.is_connected():
+        if not processes and not ray.util.client.ray.is_connected():
             host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
             try:
                 socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_S).close()
             except OSError as error:
                 silent = f"its first process at {host}:{port} can't be reached ({error})"
         self._silent_s = self._silent_s + seconds if silent else 0.0
-        limit_s = self.frozen_s if _ray_processes() else ANSWER_S
-        if self._silent_s >= limit_s:
+        if self._silent_s >= (self.frozen_s if processes else ANSWER_S):
             self.lost = f"was lost: {silent} for {self._silent_s:.0f} s"
+            for one in frozen:  # Ray's end would wait for them
+                one.kill()
 
     def _look(self, seconds: float) -> None:
         with self._lock:

@@ -95,9 +95,8 @@ def _run(config: RunConfig, plan: Plan, run_dir: Path) -> None:
     if any(not manifest.stage(stage.name).get("done") for stage in config.curriculum.stages):
         try:
             _run_stages(config, manifest)
-        except Exception as error:
+        except Exception:
             _report(run_dir)  # the report matters most when a run fails
-            _post_mortem(run_dir, error)
             raise
         _report(run_dir)
     results, benchmarks = read(run_dir / "results.json"), stage_table(run_dir)
@@ -188,6 +187,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
             runtime.close()
             tracker.close()
     progress.write("")
+    (run_dir / "post-mortem.html").unlink(missing_ok=True)  # of an earlier start
 
 
 @contextmanager
@@ -199,26 +199,31 @@ def _told(losses: Losses, progress: Progress) -> Iterator[None]:
         yield
     except BaseException as error:
         lost = progress.lost or as_lost(error)
-        if lost is None:
-            progress.write(_in_short(error) if isinstance(error, Exception) else "it was interrupted")
+        if lost is None and not isinstance(error, Exception):
+            progress.write("it was interrupted")
             raise
-        losses.tell(lost.who, lost.why, "the run ended, and the same command goes on")
-        progress.write(str(lost))
-        raise lost from error
+        if lost is not None:
+            losses.tell(lost.who, lost.why, "the run ended, and the same command goes on")
+        why = _in_short(lost or error)
+        progress.write(why)
+        _post_mortem(progress.run_dir, why)
+        if lost is not None:
+            raise lost from error
+        raise
 
 
-def _in_short(error: Exception) -> str:
+def _in_short(error: BaseException) -> str:
     """An error in a line: its first, or the last of the traceback that an actor's error holds."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return (lines[-1] if "ray::" in lines[0] else lines[0])[:1000]
 
 
-def _post_mortem(run_dir: Path, error: Exception) -> None:
+def _post_mortem(run_dir: Path, why: str) -> None:
     """Write how the run ended; a failure to do so is only reported."""
     try:
         from rl.report.post_mortem import write_post_mortem
 
-        console.print(f"post-mortem {escape(str(write_post_mortem(run_dir, _in_short(error))))}", soft_wrap=True)
+        console.print(f"post-mortem {escape(str(write_post_mortem(run_dir, why)))}", soft_wrap=True)
     except Exception as problem:
         console.print(f"[yellow]no post-mortem: {type(problem).__name__}: {escape(str(problem))}[/yellow]")
 
