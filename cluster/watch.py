@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.errors import Lost
-from cluster.processes import STOPPED, Known, end, look, stopped
+from cluster.processes import GRACE_S, STOPPED, Known, end, known, look, stopped
 
 FROZEN_S = 45.0
 """A process is ended when it has been stopped for so long (seconds), where nothing else is configured."""
@@ -41,7 +41,7 @@ class Watched:
     host: str | None = None
     node: str | None = None
     alive: bool = False
-    """Whether it ran when its pid was found."""
+    """Whether Ray said that it runs when its pid was found."""
     process: Known | None = None
     frozen: dict[Known, float] = field(default_factory=dict)
     """Its processes that are stopped, and for how long they have been seen so (seconds)."""
@@ -50,7 +50,10 @@ class Watched:
 
 
 class Watch:
-    """Looks at actors in a thread until it is closed."""
+    """Looks at actors in a thread until it is closed.
+
+    When Ray itself is lost, the main thread is interrupted: it gets a KeyboardInterrupt, and :attr:`lost` says why.
+    """
 
     def __init__(
         self, frozen_s: float, each_look: Callable[[Watch, float], None] = lambda watch, seconds: None
@@ -100,7 +103,7 @@ class Watch:
                 by_node[one.node].append(one.process)
         for node, some in by_node.items():
             with suppress(Exception):  # a node that is gone has no processes
-                self._on(node, end, some)
+                self._on(node, end, some, 0.0 if self.lost else GRACE_S)
 
     def of(self, handle: Any) -> Watched:
         """What is known of an actor, which may be dead."""
@@ -156,31 +159,31 @@ class Watch:
 
     def _raise(self, *_: object) -> None:
         if self.lost and not self._closed.is_set():
-            self._closed.set()
-            raise Lost("Ray", self.lost)
+            raise KeyboardInterrupt(self.lost)  # Ray passes on no other error from within its own waits
 
     def _look_at_ray(self, seconds: float) -> None:
         """Notice that Ray's own processes are gone or frozen; Ray would end this process without a word."""
         import ray
 
-        silent = ""
-        for name, pid in _ray_processes().items():
-            found = look(pid)
-            if found is None:
+        silent, processes = "", _ray_processes()
+        frozen = [one for one in map(known, processes.values()) if one is not None and one.state() == STOPPED]
+        for name, pid in processes.items():
+            if look(pid) is None:
                 self.lost = f"was lost: its {name} (pid {pid}) died"
                 return
-            if found[0] == STOPPED:
+            if pid in {one.pid for one in frozen}:
                 silent = f"its {name} (pid {pid}) was stopped by a signal"
-        if not _ray_processes() and not ray.util.client.ray.is_connected():
+        if not processes and not ray.util.client.ray.is_connected():
             host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
             try:
                 socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_S).close()
             except OSError as error:
                 silent = f"its first process at {host}:{port} can't be reached ({error})"
         self._silent_s = self._silent_s + seconds if silent else 0.0
-        limit_s = self.frozen_s if _ray_processes() else ANSWER_S
-        if self._silent_s >= limit_s:
+        if self._silent_s >= (self.frozen_s if processes else ANSWER_S):
             self.lost = f"was lost: {silent} for {self._silent_s:.0f} s"
+            for one in frozen:  # Ray's end would wait for them
+                one.kill()
 
     def _look(self, seconds: float) -> None:
         with self._lock:
@@ -210,7 +213,7 @@ class Watch:
         """Find the process of an actor that has come up."""
         from ray._private import state
 
-        if one.pid is None and self._local is not None:
+        if not one.alive and self._local is not None:
             with suppress(Exception):
                 found = state.actors(one.handle._actor_id.hex())
                 one.pid, address, one.alive = found["Pid"] or None, found["Address"], found["State"] == "ALIVE"

@@ -56,9 +56,11 @@ def run_curriculum(runtime: Runtime) -> None:
 def tell(error: TrainerLost, stage: Stage, runtime: Runtime) -> None:
     """Tell the loss of a trainer or reference rank, and from where its stage goes on."""
     checkpoint = runtime.checkpoints.latest(stage.name)
-    start, (_, step) = checkpoint.step if checkpoint else 0, runtime.tracker.place
+    start, (where, step) = checkpoint.step if checkpoint else 0, runtime.tracker.place
     found = runtime.fleet.watch.of(error.handle) if error.handle is not None else None
-    again = f"; steps {start + 1} to {step + 1} of stage {stage.name} are made again" if step is not None else ""
+    again = ""
+    if where == stage.name and step is not None and not isinstance(stage, EvaluateStage | PerplexityStage):
+        again = f"; steps {start + 1} to {step + 1} of stage {stage.name} are made again"
     runtime.fleet.tell(
         error.who,
         error.why,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,6 +25,9 @@ from rl.records.losses import NOTHING, Losses
 from rl.records.manifest import Manifest, read_law, set_aside
 from rl.records.status import read_status
 from rl.weights.shared import remove_earlier, shared_file
+
+if TYPE_CHECKING:
+    from rl.driver.progress import Progress
 
 console = Console() if sys.stdout.isatty() else Console(width=120)
 open_cluster = ExitStack()
@@ -92,9 +96,8 @@ def _run(config: RunConfig, plan: Plan, run_dir: Path) -> None:
     if any(not manifest.stage(stage.name).get("done") for stage in config.curriculum.stages):
         try:
             _run_stages(config, manifest)
-        except Exception as error:
+        except Exception:
             _report(run_dir)  # the report matters most when a run fails
-            _post_mortem(run_dir, error)
             raise
         _report(run_dir)
     results, benchmarks = read(run_dir / "results.json"), stage_table(run_dir)
@@ -175,10 +178,10 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     manifest.content["wandb_id"] = tracker.wandb_id
     progress = Progress(run_dir, tracker)
     starting = f"starting trainer{', rollout and reward' if samples else ''} actors"
-    with console.status(starting), _told(losses, progress.write):
+    with console.status(starting), _told(losses, progress):
         fleet = Fleet(config, model_path, losses.tell, progress.look, samples)
     runtime = Runtime(config, tokenizer, manifest, checkpoints, tracker, fleet)
-    with _told(losses, progress.write):
+    with _told(losses, progress):
         try:
             console.print(f"actors are ready after {time.monotonic() - started:.0f} s")
             run_curriculum(runtime)
@@ -186,37 +189,43 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
             runtime.close()
             tracker.close()
     progress.write("")
+    (run_dir / "post-mortem.html").unlink(missing_ok=True)  # of an earlier start
 
 
 @contextmanager
-def _told(losses: Losses, ended: Callable[[str], None]) -> Iterator[None]:
+def _told(losses: Losses, progress: Progress) -> Iterator[None]:
     """Leave word in the run folder when the run ends within this block."""
     from cluster.health import as_lost
 
     try:
         yield
     except BaseException as error:
-        lost = as_lost(error)
-        if lost is None:
-            ended(_in_short(error) if isinstance(error, Exception) else "it was interrupted")
+        lost = progress.lost or as_lost(error)
+        if lost is None and not isinstance(error, Exception):
+            progress.write("it was interrupted")
             raise
-        losses.tell(lost.who, lost.why, "the run ended, and the same command goes on")
-        ended(str(lost))
-        raise lost from error
+        if lost is not None:
+            losses.tell(lost.who, lost.why, "the run ended, and the same command goes on")
+        why = _in_short(lost or error)
+        progress.write(why)
+        _post_mortem(progress.run_dir, why)
+        if lost is not None:
+            raise lost from error
+        raise
 
 
-def _in_short(error: Exception) -> str:
+def _in_short(error: BaseException) -> str:
     """An error in a line: its first, or the last of the traceback that an actor's error holds."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return (lines[-1] if "ray::" in lines[0] else lines[0])[:1000]
 
 
-def _post_mortem(run_dir: Path, error: Exception) -> None:
+def _post_mortem(run_dir: Path, why: str) -> None:
     """Write how the run ended; a failure to do so is only reported."""
     try:
         from rl.report.post_mortem import write_post_mortem
 
-        console.print(f"post-mortem {escape(str(write_post_mortem(run_dir, _in_short(error))))}", soft_wrap=True)
+        console.print(f"post-mortem {escape(str(write_post_mortem(run_dir, why)))}", soft_wrap=True)
     except Exception as problem:
         console.print(f"[yellow]no post-mortem: {type(problem).__name__}: {escape(str(problem))}[/yellow]")
 

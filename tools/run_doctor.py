@@ -97,8 +97,8 @@ def _page(run_dir: Path, ended: str) -> str:
 
 def _doing(status: dict[str, Any], where: Standing | None) -> Iterator[Check]:
     """Who a living run waits for, and what of it is frozen."""
-    if not status:
-        yield Check("waits", "warning", "no status.json yet", "look again in a few seconds")
+    if status.get("ended", "") is not None:  # none, or that of the start before
+        yield Check("waits", "warning", "the run is starting", "look again in a few seconds")
         return
     age = _age(datetime.datetime.fromisoformat(status["written"]))
     if age > GONE_S and (where is None or where.stage is not None):

@@ -230,6 +230,7 @@ class Fleet:
 
     def close(self) -> None:
         """End every actor and free what they held."""
+        self.watch.close()
         if not self.watch.lost:
             for actor in self.rewards + self.judges:
                 for why in counted(actor.finish("close", timeout_s=10) or ()):
@@ -239,7 +240,6 @@ class Fleet:
                 group.stop()
         for actor in (*self.rollouts, *self.rewards, *self.judges):
             actor.stop()
-        self.watch.close()
         if not self.watch.lost:
             with suppress(Exception):  # it goes with Ray
                 ray.util.remove_placement_group(self.placement)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
+from cluster.errors import Lost
 from cluster.ray_cluster import log_folder
 from cluster.waits import FIRST_S, waiting
 from cluster.watch import Watch
@@ -45,6 +46,11 @@ class Progress:
             phase = f" with {self.tracker.current}" if self.tracker.current else ""
             self._say(f"for {waiting.still_s:.0f} s this process has been busy{phase} and has asked no actor")
         self.write(None)
+
+    @property
+    def lost(self) -> Lost | None:
+        """Ray itself, if it is lost."""
+        return Lost("Ray", self._watch.lost) if self._watch and self._watch.lost else None
 
     def write(self, ended: str | None) -> None:
         """Write status.json; a full disk stops a run elsewhere."""

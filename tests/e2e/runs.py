@@ -59,7 +59,7 @@ def metrics(run_dir: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in line.items() if key != "time"} for line in lines]
 
 
-def wait_for(run_dir: Path, stage: str, step: int, process: subprocess.Popen, timeout: float = 200) -> None:
+def wait_for(run_dir: Path, stage: str, step: int, process: subprocess.Popen, timeout: float = 600) -> None:
     """Wait until a run has logged a step of a stage."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:

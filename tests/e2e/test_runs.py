@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,11 +11,22 @@ import time
 import psutil
 import pytest
 
+from cluster.processes import known
+from rl.records.losses import read_losses
 from rl.records.rollouts import read_rows
+from rl.records.status import read_status
 from tests.e2e.canaries import CANARIES, holding
 from tests.e2e.catalogue import hold_to_catalogue
 from tests.e2e.runs import ROOT, actor_pids, fail, finish, kill, left_over, metrics, start, wait_for
 from tests.sockets import listening, open_to_others
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """An unbroken run that others are compared with."""
+    run_dir = tmp_path_factory.mktemp("unbroken") / "run"
+    printed = finish(run_dir, "rollout.verify_sync=true", "tracker.wandb=offline", given=CANARIES)
+    return run_dir, printed
 
 
 def test_a_run_leaves_everything_it_promises(unbroken):
@@ -85,6 +97,78 @@ def test_the_same_command_again_does_nothing_and_shows_the_table(unbroken):
     printed = finish(run_dir, "rollout.verify_sync=true")
     assert printed.count("majority answer") == 2 and printed.count("Ray is up") == 1, "the second time nothing starts"
     assert metrics(run_dir) == before
+
+
+def completions(run_dir):
+    """What the rollout files hold, except the parts in which the groups of a step came and the version of the weights,
+    which a driver counts from its own start."""
+    rows = [{**row, "part": None, "weight_version": None} for row in read_rows(run_dir, None, None)]
+    assert any(row["reasons"] for row in rows)
+    return sorted(rows, key=lambda row: (row["stage"], row["step"], row["uid"]))
+
+
+def test_whatever_it_loses_in_every_stage_it_ends_bit_identically_and_tells_it(unbroken, tmp_path):
+    """Ray's processes and the driver are killed, actors of every kind are frozen."""
+    run_dir, log, frozen = tmp_path / "run", tmp_path / "run.log", []
+
+    def started():
+        return start(run_dir, "cluster.frozen_s=2")
+
+    def freeze(process, *names):
+        pids = [pid for name in names for pid in actor_pids(name, process.pid)]
+        assert len(pids) == len(names)
+        frozen.extend(known(pid) for pid in pids)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+
+    def lose_ray(process, name):
+        family = psutil.Process(process.pid).children(recursive=True)
+        victim = next(one for one in family if one.name() == name)
+        victim.kill()
+        assert process.wait(300) == 1, log.read_text()[-4000:]
+        printed, why = log.read_text(), f"was lost: its {name} (pid {victim.pid}) died"
+        assert f"error: Ray {why}. The same command goes on from what was saved" in printed
+        assert "Traceback" not in printed and not left_over(family)
+        assert why in (run_dir / "post-mortem.html").read_text()
+        return why
+
+    def lose_driver(process):
+        kill(process.pid)
+        process.wait()
+
+    process = started()
+    wait_for(run_dir, "mid", 2, process)
+    raylet = lose_ray(process, "raylet")
+    process = started()
+    wait_for(run_dir, "sft", 10, process)
+    freeze(process, "TrainerActor")
+    wait_for(run_dir, "sft", 21, process)
+    lose_driver(process)
+    process = started()
+    wait_for(run_dir, "grpo", 0, process)
+    freeze(process, "RewardActor", "RolloutActor")
+    wait_for(run_dir, "grpo", 2, process)
+    gcs = lose_ray(process, "gcs_server")
+    process = started()
+    wait_for(run_dir, "grpo", 5, process)
+    while not json.loads((run_dir / "manifest.json").read_text())["stages"].get("grpo", {}).get("done"):
+        time.sleep(0.02)
+    lose_driver(process)  # inside the evaluation
+    finish(run_dir)
+    assert metrics(run_dir) == metrics(unbroken[0]), "groups that were issued again came out the same"
+    assert completions(run_dir) == completions(unbroken[0]), "verdicts and their reasons, too"
+    first, second = (json.loads((d / "results.json").read_text()) for d in (run_dir, unbroken[0]))
+    assert first == second
+    assert [one.state() for one in frozen] == [None] * 3, "none is left stopped"
+    losses = read_losses(run_dir)
+    told = [loss["why"] if loss["who"] == "Ray" else loss["who"] for loss in losses]
+    assert told[:3] == [raylet, "trainer/0", "driver"] and told[-2:] == [gcs, "driver"]
+    assert sorted(told[3:-2]) == ["reward/0", "rollout/0"]
+    by_signal = [loss for loss in losses if "was stopped by a signal" in loss["why"]]
+    assert {loss["pid"] for loss in by_signal} == {one.pid for one in frozen}
+    assert all(loss["lost"].startswith("nothing") for loss in losses) and losses[1]["stage"] == "sft"
+    assert "trainer/0 was stopped by a signal" in log.read_text()
+    assert 'id="losses"' in (run_dir / "report.html").read_text() and read_status(run_dir)["ended"] == ""
 
 
 def test_a_replay_without_a_rollout_engine_is_bit_identical(unbroken):

@@ -137,8 +137,11 @@ class EngineBackend:
             for found in merged([self._parts(actor, waiting) for actor in self.actors]):
                 for key, pairs in found:
                     done(by_key[key], [self.chat.answer(prompts[key], ids, cut) for ids, cut in pairs])
-        except Lost as problem:
-            raise UserError(f"{problem}; the same command goes on from what was saved") from problem
+        except (Lost, KeyboardInterrupt) as problem:
+            if isinstance(problem, KeyboardInterrupt) and not self.watch.lost:
+                raise
+            why = f"Ray {self.watch.lost}" if self.watch.lost else str(problem)
+            raise UserError(f"{why}; the same command goes on from what was saved") from problem
 
     def _request(self, ask: Ask) -> Request:
         prompt = self.chat.encode(ask.messages)
@@ -190,8 +193,8 @@ class EngineBackend:
         """Stop the engines."""
         import ray
 
+        self.watch.close()
         for actor in self.actors:
             actor.stop()
-        self.watch.close()
         if not self.watch.lost:
             ray.util.remove_placement_group(self.placement)

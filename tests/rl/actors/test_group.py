@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -114,5 +115,33 @@ def test_ranks_of_a_model_parallel_group_train_the_same_rows(ray_cluster, models
         update = trainer.publish(1)
         assert update.sent.shapes == sent.sent.shapes and probe.token_ids == update.probe.token_ids
         assert np.abs(update.probe.log_probs - probe.log_probs).max() < 1e-4
+    finally:
+        trainer.stop()
+
+
+class Dying:
+    """A rank. When the second one dies in an update, the first one fails sooner, as in a collective."""
+
+    def __init__(self, spec):
+        self.rank = spec.rank
+
+    def update(self, dies):
+        if self.rank == 0:
+            raise RuntimeError("connection closed by peer")
+        if dies:
+            time.sleep(1)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_dead_rank_is_found_behind_the_error_of_another(ray_cluster, monkeypatch):
+    monkeypatch.setattr(group_module, "TrainerActor", Dying)
+    spec = TrainerSpec(ModelConfig(path="none"), TrainerConfig(world_size=2), "none", "cpu", 0, 0, "shm", "none")
+    trainer = TrainerGroup(spec, "trainer-dying", lambda rank: {"num_cpus": 0}, 300)
+    try:
+        with pytest.raises(RuntimeError, match="connection closed by peer"):
+            trainer.call("update", False)
+        with pytest.raises(TrainerLost, match="trainer-dying/1 died: its worker process has died") as lost:
+            trainer.call("update", True)
+        assert (lost.value.who, lost.value.handle) == ("trainer-dying/1", trainer.actors[1])
     finally:
         trainer.stop()

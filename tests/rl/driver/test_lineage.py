@@ -34,6 +34,9 @@ class Actors:
     def restart_trainer(self):
         self.seen.append("base")
 
+    def restart_reference(self):
+        self.seen.append("reference base")
+
     def changed(self):
         self.seen.append("changed")
 
@@ -100,6 +103,17 @@ def test_the_reference_follows_and_missing_checkpoints_are_a_sentence(run):
     lineage.manifest.record("second", ended={"weights_after": 7})
     with pytest.raises(UserError, match=r"stage third starts from the weights of second.*resume=restart"):
         lineage.load_before("third")
+
+
+def test_after_a_loss_trainer_and_reference_are_replaced_and_load_what_they_had(run):
+    lineage, actors = run
+    for _ in range(2):
+        lineage.load_before("second")
+        lineage.load_reference_before("second")
+        lineage.begin_training()
+        lineage.restart_lost()
+    loaded = ["step-000011", "changed", "reference step-000011"]
+    assert actors.seen == [*loaded, "base", "reference base"] * 2
 
 
 def test_equal_weights_have_equal_ids(run, tmp_path):
