@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 from cluster.health import Supervised
-from cluster.placement import reserve
+from cluster.placement import in_order, reserve
 from curricula.statutes import law_setting
 from rewards.total import split
 from rl.actors import rollout as rollout_actor
@@ -47,6 +47,7 @@ class Fleet:
         self.placement = reserve(
             [self.device.bundle()] * (ranks + replicas if self.split else together), config.cluster.placement_timeout_s
         )
+        self.bundles = in_order(self.placement)
         sync_s = config.rollout.timeout_s
         self.weights = WeightSync(self, self.backend, self.shared_file, sync_s, self.engine_start_s)
         self.rollouts: list[Supervised] = []
@@ -163,7 +164,7 @@ class Fleet:
     def _placed(self, bundle: int, cpus: float, gpus: float) -> dict[str, Any]:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-        strategy = PlacementGroupSchedulingStrategy(self.placement, placement_group_bundle_index=bundle)
+        strategy = PlacementGroupSchedulingStrategy(self.placement, placement_group_bundle_index=self.bundles[bundle])
         return {**self.device.request(cpus, gpus), "scheduling_strategy": strategy}
 
     def restart_trainer(self) -> None:
