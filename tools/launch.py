@@ -301,10 +301,13 @@ def _start(launch: Launch, folder: Path) -> int:
         if not Path(needed).expanduser().exists():
             raise UserError(f"{needed} does not exist; {fix}")
     path = folder / launch.file
-    if launch.file:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(launch.text, encoding="utf-8")
-        print(f"wrote {path}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if launch.file:
+            path.write_text(launch.text, encoding="utf-8")
+            print(f"wrote {path}", flush=True)
+    except OSError as error:
+        raise UserError(f"{folder} can't be written to ({error.strerror}); give another run_dir") from None
     if launch.start is not None:
         print(launch.start())
     elif code := subprocess.run([str(found), *(str(path) if word == "FILE" else word for word in words)]).returncode:

@@ -123,7 +123,7 @@ def test_the_program_gets_the_file(launcher, program, capsys, tmp_path, monkeypa
     assert code == 0 and "then: " in out, err
     given = (tmp_path / "given").read_text().split("\n")
     if launcher == "docker":
-        assert given[:2] == ["run", "--rm"] and "+curriculum=smoke" in given
+        assert given[:2] == ["run", "--rm"] and "+curriculum=smoke" in given and (tmp_path / "run").is_dir()
     else:
         assert (tmp_path / "file").read_text() == (tmp_path / given[-2]).read_text() and "FILE" not in out
 
@@ -133,6 +133,14 @@ def test_a_missing_program_is_one_sentence(launcher, program, capsys, tmp_path, 
     monkeypatch.setenv("PATH", str(tmp_path))
     code, _, err = said(capsys, launcher, "+curriculum=smoke", "run_dir=/shared/x")
     assert code == 2 and f"error: {program} is not on this machine" in " ".join(err.split())
+
+
+def test_a_folder_that_can_not_be_made_is_a_sentence(capsys, tmp_path, monkeypatch):
+    (tmp_path / "sbatch").write_text("#!/bin/bash\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    code, _, err = said(capsys, "slurm", "+curriculum=smoke", "run_dir=/proc/run")
+    assert code == 2 and "error: /proc/run/launch can't be written to" in " ".join(err.split())
 
 
 def test_a_program_that_fails_is_named(capsys, tmp_path, monkeypatch):
