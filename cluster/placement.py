@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cluster.errors import ClusterError
 from cluster.waits import waiting
+
+NAMES = ("CPU", "GPU")
+Resources = Mapping[str, float]
 
 
 def reserve(bundles: list[dict[str, float]], timeout_s: float) -> Any:
     """A placement group with these bundles (packed on as few nodes as possible).
 
     Raises:
-        ClusterError: if the cluster can't give them in time; it lists what was asked and what each node has free.
+        ClusterError: if the cluster can't give them in time; it lists what was asked, what nodes have free, and what
+            is missing.
     """
     import ray
     from ray.util.placement_group import placement_group, remove_placement_group
@@ -22,23 +28,73 @@ def reserve(bundles: list[dict[str, float]], timeout_s: float) -> Any:
         if group.wait(timeout_s):
             return group
     remove_placement_group(group)
-    lines = [f"  asked       {_listed(_total(bundles))} in {len(bundles)} bundle(s)"]
     free = ray._private.state.available_resources_per_node()
-    for node in ray.nodes():
-        if node["Alive"]:
-            lines.append(
-                f"  {node['NodeManagerAddress']:<11} {_listed(free.get(node['NodeID'], {}))} free "
-                f"of {_listed(node['Resources'])}"
-            )
+    nodes = [(free.get(node["NodeID"], {}), node["Resources"]) for node in ray.nodes() if node["Alive"]]
     raise ClusterError(
-        f"Ray could not reserve the resources of this run within {timeout_s:.0f} s:\n" + "\n".join(lines) + "\n"
-        "Lower trainer.world_size or rollout.replicas, raise cluster.num_cpus, or add nodes"
+        f"Ray could not reserve the resources of this run within {timeout_s:.0f} s:\n"
+        + "\n".join(f"  {line}" for line in shortage(bundles, nodes))
+        + "\nLower trainer.world_size or rollout.replicas, raise cluster.num_cpus, or add nodes"
     )
 
 
-def _total(bundles: list[dict[str, float]]) -> dict[str, float]:
-    return {name: sum(bundle.get(name, 0) for bundle in bundles) for name in ("CPU", "GPU")}
+def shortage(bundles: Sequence[Resources], nodes: Sequence[tuple[Resources, Resources]]) -> list[str]:
+    """What is asked, what is there, and what is missing: a line for each kind of bundle, and of node.
+
+    Args:
+        bundles: what each bundle asks for.
+        nodes: what each node has free, and what it has in all.
+    """
+    asked = Counter(map(_listed, bundles))
+    shapes = Counter(f"{_listed(free)} free of {_listed(total)}" for free, total in nodes)
+    lines = [f"asked    {number} × {what}" for what, number in asked.items()]
+    lines += [f"there    {number} node(s) with {what}" for what, number in shapes.items()] or ["there    no node"]
+    missing = {
+        name: short for name in NAMES if (short := _sum(bundles, name) - _sum([free for free, _ in nodes], name)) > 0
+    }
+    if missing:
+        lines.append(f"missing  {', '.join(f'{short:g} {name}' for name, short in missing.items())}")
+    for what in asked:
+        bundle = next(one for one in bundles if _listed(one) == what)
+        if not any(all(total.get(name, 0) >= bundle.get(name, 0) for name in NAMES) for _, total in nodes):
+            lines.append(f"never    no node is large enough for {what}")
+    return lines
 
 
-def _listed(resources: dict[str, float]) -> str:
-    return ", ".join(f"{resources.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
+def in_order(group: Any, together: int = 1) -> list[int]:
+    """The bundles of a placement group that is ready, in the order of :func:`by_node`."""
+    from ray.util import placement_group_table
+
+    nodes = placement_group_table(group)["bundles_to_node_id"]
+    return by_node([nodes[number] for number in range(len(nodes))], together)
+
+
+def by_node(nodes: Sequence[str], together: int = 1) -> list[int]:
+    """Numbers of bundles in an order in which those of one node are neighbours. Ray's own order does not follow nodes,
+    so that neighbouring ranks, such as those of a tensor-parallel group, would talk over the network.
+
+    Nodes with most bundles come first; of equal ones that with the first bundle.
+
+    Args:
+        nodes: the node of each bundle.
+        together: ranks that must share a node: each run of so many in the result does.
+
+    Raises:
+        ClusterError: if that is impossible.
+    """
+    count, first = Counter(nodes), {node: nodes.index(node) for node in set(nodes)}
+    order = sorted(range(len(nodes)), key=lambda number: (-count[nodes[number]], first[nodes[number]], number))
+    if together > 1 and any(number % together for number in count.values()):
+        held = ", ".join(str(number) for number in sorted(count.values(), reverse=True))
+        raise ClusterError(
+            f"groups of {together} ranks must each be on one node, and Ray has put {held} of the {len(nodes)} ranks on "
+            f"the nodes; free whole nodes for this run, or choose a group that divides what each has free"
+        )
+    return order
+
+
+def _sum(resources: Sequence[Resources], name: str) -> float:
+    return sum(one.get(name, 0) for one in resources)
+
+
+def _listed(resources: Resources) -> str:
+    return ", ".join(f"{resources.get(name, 0):g} {name}" for name in NAMES)

@@ -109,12 +109,12 @@ def job_of(config: RunConfig, overrides: Sequence[str], given: argparse.Namespac
         raise UserError(
             f"this run uses {places} place(s) ({_asked(config)}), fewer than --nodes {nodes}; lower --nodes"
         )
-    gpus = min(per_node, math.ceil(places / nodes)) if device.gpus and nodes == 1 else per_node * device.gpus
+    gpus = math.ceil(places / nodes) * device.gpus
     threads = max(config.trainer.threads * math.ceil(config.trainer.world_size / nodes), config.rollout.threads)
     planned = sum(gib for _, gib in derive(config).memory)
     memory = GPU_MEMORY_GB * gpus or math.ceil(planned / nodes) + PROCESSES_GB
     return Job(
-        ("-m", "rl.main", *overrides),
+        ("-m", "rl.main", *(_fixed(word, config.run_dir) for word in overrides)),
         config.run_dir,
         nodes,
         gpus,
@@ -122,6 +122,11 @@ def job_of(config: RunConfig, overrides: Sequence[str], given: argparse.Namespac
         given.memory_gb or memory,
         tuple(folders),
     )
+
+
+def _fixed(word: str, run_dir: str) -> str:
+    """A word of the run, with the run's folder as it is now: one that holds the time would be another at each start."""
+    return f"run_dir={run_dir}" if word.partition("=")[0] in ("run_dir", "hydra.run.dir") else word
 
 
 def _places(config: RunConfig, gpu: bool) -> int:
@@ -147,8 +152,16 @@ def _folders(config: RunConfig) -> list[str]:
 
 
 def _own(given: argparse.Namespace) -> dict[str, str]:
-    """The launcher's own options that were given, by name."""
-    return {key: value for key, value in vars(given).items() if key not in COMMON and value is not None}
+    """The launcher's own options that were given, by name.
+
+    Raises:
+        UserError: if one holds a control character, which a script or a manifest would take for its own.
+    """
+    found = {key: value for key, value in vars(given).items() if key not in COMMON and value is not None}
+    for key, value in found.items():
+        if not "".join(value).isprintable():
+            raise UserError(f"--{key} {value!r} holds a line break or another control character; take it out")
+    return found
 
 
 def _warn(job: Job, elsewhere: bool) -> None:
@@ -278,19 +291,26 @@ def _show(launch: Launch) -> int:
 
 
 def _start(launch: Launch, folder: Path) -> int:
-    program = launch.command[0]
-    if launch.start is None and shutil.which(program) is None:
+    program, *words = launch.command
+    found = shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))  # ray is there
+    if launch.start is None and found is None:
         raise UserError(
             f"{program} is not on this machine; run this command where it is, or take there what --dry-run prints"
         )
+    for needed, fix in launch.needs.items():
+        if not Path(needed).expanduser().exists():
+            raise UserError(f"{needed} does not exist; {fix}")
     path = folder / launch.file
-    if launch.file:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(launch.text, encoding="utf-8")
-        print(f"wrote {path}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if launch.file:
+            path.write_text(launch.text, encoding="utf-8")
+            print(f"wrote {path}", flush=True)
+    except OSError as error:
+        raise UserError(f"{folder} can't be written to ({error.strerror}); give another run_dir") from None
     if launch.start is not None:
         print(launch.start())
-    elif code := subprocess.run([str(path) if word == "FILE" else word for word in launch.command]).returncode:
+    elif code := subprocess.run([str(found), *(str(path) if word == "FILE" else word for word in words)]).returncode:
         raise UserError(f"{program} ended with exit code {code}; its own words are above")
     print(f"then: {launch.then.replace('FILE', shlex.quote(str(path)))}")
     return 0

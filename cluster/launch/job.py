@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.errors import ClusterError
@@ -69,6 +69,8 @@ class Launch:
     """What is in it."""
     then: str = ""
     """What to type afterwards."""
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """Files that must exist on this machine, and how each is made."""
     start: Callable[[], str] | None = None
     """What starts the run where no program does; gives a line about it."""
 

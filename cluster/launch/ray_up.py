@@ -56,7 +56,8 @@ def launch(
         "worker_start_ray_commands": _start(job, python, f"--address=$RAY_HEAD_IP:{PORT}"),
     }  # fmt: skip
     line = shlex.join(["ray", "exec", "FILE", f"cd {shlex.quote(folder)} && {run}"])
-    return Launch(("ray", "up", "--yes", "FILE"), "ray-up.yaml", dump(config), line)
+    needs = {TOKEN: "make the token of your clusters with: ray get-auth-token --generate"}
+    return Launch(("ray", "up", "--yes", "FILE"), "ray-up.yaml", dump(config), line, needs)
 
 
 def _start(job: Job, python: str, *options: str) -> list[str]:

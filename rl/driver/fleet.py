@@ -11,7 +11,7 @@ import ray
 
 from cluster.errors import Lost
 from cluster.health import Supervised
-from cluster.placement import reserve
+from cluster.placement import in_order, reserve
 from cluster.watch import Watch
 from curricula.statutes import law_setting
 from rewards.total import split
@@ -69,6 +69,7 @@ class Fleet:
         self.watch = Watch(config.cluster.frozen_s, each_look)
         try:
             self.placement = reserve(bundles, config.cluster.placement_timeout_s)
+            self.bundles = in_order(self.placement)
         except BaseException:
             self.watch.close()
             raise
@@ -198,7 +199,7 @@ class Fleet:
     def _placed(self, bundle: int, cpus: float, gpus: float) -> dict[str, Any]:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-        strategy = PlacementGroupSchedulingStrategy(self.placement, placement_group_bundle_index=bundle)
+        strategy = PlacementGroupSchedulingStrategy(self.placement, placement_group_bundle_index=self.bundles[bundle])
         return {**self.device.request(cpus, gpus), "scheduling_strategy": strategy}
 
     def restart_trainer(self) -> None:

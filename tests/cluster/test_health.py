@@ -132,7 +132,7 @@ def test_an_actor_that_cannot_start_says_why_at_once(ray_cluster):
 
 
 def test_what_cannot_be_reserved_is_shown(ray_cluster):
-    with pytest.raises(ClusterError, match=r"asked +1000 CPU(.|\n)*free of"):
+    with pytest.raises(ClusterError, match=r"asked +1 × 1000 CPU(.|\n)*free of(.|\n)*no node is large enough"):
         reserve([{"CPU": 1000.0}], timeout_s=1)
     group = reserve([{"CPU": 1.0}], timeout_s=30)
     ray.util.remove_placement_group(group)

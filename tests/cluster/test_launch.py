@@ -1,6 +1,7 @@
 """What launchers write: names, quoting, KubeRay's and Ray's own schemas. Slurm has tests of its own."""
 
 import shlex
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from cluster.errors import ClusterError
 from cluster.launch import docker, kuberay, ray_up, slurm, submit
-from cluster.launch.job import Job, local_disk
+from cluster.launch.job import ROOT, Job, local_disk
 
 SCHEMA = yaml.safe_load(Path(__file__).with_name("kuberay_schema.yaml").read_text(encoding="utf-8"))
 ODD = 'model.name=it\'s $(id) `id` ${HOME} "x" {a: 1}; 李明'
@@ -158,3 +159,15 @@ def test_a_time_limit_is_read_as_slurm_reads_it(time, seconds):
 def test_a_time_limit_that_leaves_no_time_is_refused(time, said):
     with pytest.raises(ClusterError, match=said):
         slurm.launch(JOB, time=time)
+
+
+def test_the_image_holds_what_a_run_needs_and_is_not_roots():
+    lines = (ROOT / "cluster/launch/Dockerfile").read_text(encoding="utf-8").splitlines()
+    copied = {source for line in lines if line.startswith("COPY ") and "--from" not in line
+              for source in line.split()[1:-1]}  # fmt: skip
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {name.rstrip("*") for name in packages} | {"conf", "pyproject.toml"} <= copied
+    assert all((ROOT / source).exists() for source in copied)
+    for target in ("cpu", "gpu"):
+        stage = lines[lines.index(f"FROM themis AS {target}") :]
+        assert next(line for line in stage if line.startswith("USER ")) == f"USER {kuberay.USER}"

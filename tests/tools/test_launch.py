@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import subprocess
+import time
 
 import pytest
 import yaml
@@ -36,7 +37,7 @@ def asked(*overrides, gpus_per_node=8, nodes=None, cpus_per_node=None, memory_gb
     [
         ((), {}, (1, 1, 8)),
         (("trainer.world_size=8", "rollout.replicas=4"), {}, (1, 8, 64)),
-        (("trainer.world_size=8", "rollout.replicas=4", "cluster.placement=split"), {}, (2, 8, 64)),
+        (("trainer.world_size=8", "rollout.replicas=4", "cluster.placement=split"), {}, (2, 6, 48)),
         (("trainer.world_size=16",), {"gpus_per_node": 4, "cpus_per_node": 48}, (4, 4, 48)),
         (("trainer.device=cpu", "trainer.threads=3"), {}, (1, 0, 3)),
         (("trainer.world_size=4",), {"gpus_per_node": 0, "nodes": 2}, (2, 0, 4)),
@@ -63,6 +64,7 @@ def test_nodes_follow_from_the_run(overrides, options, what):
         ((*SLURM, "resume=restart"), "from scratch at every new start"),
         ((*SLURM, "plan=true"), "starts nothing"),
         ((*SLURM, "--time", "soon"), "no time limit of Slurm"),
+        ((*SLURM, "--partition", "a\n#SBATCH --uid=0"), "line break"),
         (("kuberay", "+curriculum=smoke", "run_dir=/data/x"), "/data/x is not below /shared"),
         (("kuberay", "+curriculum=smoke", "run_dir=/shared/x", "model.path=./models/m"), "models/m: no such folder"),
         (("docker", "+curriculum=smoke", "run_dir=/tmp/x", "trainer.world_size=9"), "docker starts one machine"),
@@ -82,6 +84,18 @@ def test_a_model_that_only_pods_see_is_not_looked_for_here(capsys):
     assert code == 0 and "model.path=/shared/models/none" in yaml.safe_load(out)["spec"]["entrypoint"], err
 
 
+def test_a_folder_named_by_the_time_stays_the_same_at_each_start(capsys):
+    words = ("+curriculum=smoke", "run_dir=/shared/${now:%Y}-${model.name}", "--dry-run")
+    code, out, _ = said(capsys, "job", *words)
+    assert code == 0 and f"run_dir=/shared/{time.strftime('%Y')}-nano " in json.loads(out)["entrypoint"]
+
+
+def test_ray_up_needs_a_token(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    code, _, err = said(capsys, "ray-up", "+curriculum=smoke", "run_dir=/shared/x", "--hosts", "a", "--user", "u")
+    assert code == 2 and "auth_token does not exist; make the token" in " ".join(err.split())
+
+
 def test_a_dry_run_prints_the_file_alone_and_writes_nothing(capsys, tmp_path):
     run = tmp_path / "run"
     code, out, err = said(capsys, "slurm", "+curriculum=smoke", f"run_dir={run}", "trainer.world_size=9", "--dry-run")
@@ -98,6 +112,9 @@ def test_the_program_gets_the_file(launcher, program, capsys, tmp_path, monkeypa
     """A program of that name, which only writes down what it is given."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").touch()
     path = tmp_path / program
     path.write_text('#!/bin/bash\nprintf "%s\\n" "$@" > given; for last; do :; done; cp "$last" file || true\n')
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -106,7 +123,7 @@ def test_the_program_gets_the_file(launcher, program, capsys, tmp_path, monkeypa
     assert code == 0 and "then: " in out, err
     given = (tmp_path / "given").read_text().split("\n")
     if launcher == "docker":
-        assert given[:2] == ["run", "--rm"] and "+curriculum=smoke" in given
+        assert given[:2] == ["run", "--rm"] and "+curriculum=smoke" in given and (tmp_path / "run").is_dir()
     else:
         assert (tmp_path / "file").read_text() == (tmp_path / given[-2]).read_text() and "FILE" not in out
 
@@ -116,6 +133,14 @@ def test_a_missing_program_is_one_sentence(launcher, program, capsys, tmp_path, 
     monkeypatch.setenv("PATH", str(tmp_path))
     code, _, err = said(capsys, launcher, "+curriculum=smoke", "run_dir=/shared/x")
     assert code == 2 and f"error: {program} is not on this machine" in " ".join(err.split())
+
+
+def test_a_folder_that_can_not_be_made_is_a_sentence(capsys, tmp_path, monkeypatch):
+    (tmp_path / "sbatch").write_text("#!/bin/bash\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    code, _, err = said(capsys, "slurm", "+curriculum=smoke", "run_dir=/proc/run")
+    assert code == 2 and "error: /proc/run/launch can't be written to" in " ".join(err.split())
 
 
 def test_a_program_that_fails_is_named(capsys, tmp_path, monkeypatch):

@@ -1,0 +1,57 @@
+"""Bundles follow nodes, and what can't be reserved is said by node shape."""
+
+import random
+
+import pytest
+
+from cluster.errors import ClusterError
+from cluster.placement import by_node, shortage
+
+SEEN = ["n3", *["n0"] * 8, *["n3"] * 7, "n1", "n2", "n2", "n1", "n1", *["n2", "n1"] * 5, "n2"]
+"""Nodes of 32 bundles of one GPU on 4 nodes of 8, much as Ray's PACK deals them."""
+
+
+def placed(nodes, together=1):
+    return [nodes[number] for number in by_node(nodes, together)]
+
+
+def test_ranks_of_a_node_are_neighbours():
+    assert placed(SEEN, together=8) == ["n3"] * 8 + ["n0"] * 8 + ["n1"] * 8 + ["n2"] * 8
+    assert by_node(SEEN)[:4] == [0, 9, 10, 11]
+
+
+def test_sixteen_nodes_of_eight_each_hold_whole_groups():
+    nodes = [f"n{number}" for number in range(16) for _ in range(8)]
+    random.Random(0).shuffle(nodes)
+    order = by_node(nodes, together=8)
+    assert sorted(order) == list(range(128))
+    assert all(len({nodes[number] for number in order[start : start + 8]}) == 1 for start in range(0, 128, 8))
+
+
+def test_full_nodes_come_first():
+    assert placed(["b", "a", "a", "b", "a", "a"], together=2) == ["a"] * 4 + ["b"] * 2
+
+
+def test_one_node_keeps_its_order():
+    assert by_node(["a"] * 5) == [0, 1, 2, 3, 4] and by_node([]) == []
+
+
+def test_a_group_over_two_nodes_is_refused():
+    with pytest.raises(ClusterError, match=r"groups of 8 ranks .* put 9, 7 of the 16 ranks"):
+        by_node(["a"] * 9 + ["b"] * 7, together=8)
+
+
+def test_what_is_missing_is_said_by_shape():
+    full, busy = ({"CPU": 64, "GPU": 8}, {"CPU": 64, "GPU": 8}), ({"CPU": 60.0}, {"CPU": 64, "GPU": 8})
+    assert shortage([{"CPU": 1, "GPU": 1}] * 128, [full] * 15 + [busy]) == [
+        "asked    128 × 1 CPU, 1 GPU",
+        "there    15 node(s) with 64 CPU, 8 GPU free of 64 CPU, 8 GPU",
+        "there    1 node(s) with 60 CPU, 0 GPU free of 64 CPU, 8 GPU",
+        "missing  8 GPU",
+    ]
+
+
+def test_a_bundle_that_no_node_can_ever_hold_is_named():
+    assert shortage([{"CPU": 1, "GPU": 8}] * 2, [({"CPU": 8, "GPU": 4}, {"CPU": 8, "GPU": 4})] * 4)[-1] == (
+        "never    no node is large enough for 1 CPU, 8 GPU"
+    )
