@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from megatron.core.tensor_parallel import random
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _pop_mode_temporarily
 
 
 class _NoRandomStates(random.CudaRNGStatesTracker):
@@ -56,3 +56,8 @@ def install() -> None:
 def redirected() -> AbstractContextManager[Any]:
     """A context for calls of megatron-core that name the device themselves. It slows every operation inside."""
     return nullcontext() if torch.cuda.is_available() else _Redirect()
+
+
+def direct() -> AbstractContextManager[Any]:
+    """Inside :func:`redirected`, a context for what needs no redirection."""
+    return nullcontext() if torch.cuda.is_available() else _pop_mode_temporarily()

@@ -168,9 +168,11 @@ class MegatronEngine:
             micro = next(batches)
 
             def reduce(answer: Tensor) -> tuple[Tensor, Tensor, dict[str, Any]]:
-                return total(micro, answer), torch.tensor(0, dtype=torch.int), {}
+                with cpu.direct():
+                    return total(micro, answer), torch.tensor(0, dtype=torch.int), {}
 
-            return self._model(micro, temperature), reduce
+            with cpu.direct():
+                return self._model(micro, temperature), reduce
 
         with cpu.redirected():
             get_forward_backward_func()(
