@@ -54,3 +54,15 @@ def test_what_a_killed_process_has_left_is_removed_at_the_next_start(temporary):
     os.utime(mine, (0, 0))
     scratch.remove_unheld()
     assert not mine.exists()
+
+
+def test_rays_workers_use_it(ray_cluster):
+    import ray
+
+    @ray.remote(num_cpus=0)
+    def where():
+        return tempfile.mkdtemp()
+
+    folder = Path(ray.get(where.remote()))
+    assert folder.is_dir() and folder.parent.name.startswith(scratch.PREFIX)
+    assert folder.parent.parent == Path(tempfile.gettempdir()), "Ray's own files stay where they were"
