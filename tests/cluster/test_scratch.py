@@ -15,6 +15,7 @@ from cluster import scratch
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)  # torch sets it when it is imported
     return tmp_path
 
 
@@ -54,3 +55,15 @@ def test_what_a_killed_process_has_left_is_removed_at_the_next_start(temporary):
     os.utime(mine, (0, 0))
     scratch.remove_unheld()
     assert not mine.exists()
+
+
+def test_rays_workers_use_it(ray_cluster):
+    import ray
+
+    @ray.remote(num_cpus=0)
+    def where():
+        return tempfile.mkdtemp()
+
+    folder = Path(ray.get(where.remote()))
+    assert folder.is_dir() and folder.parent.name.startswith(scratch.PREFIX)
+    assert folder.parent.parent == Path(tempfile.gettempdir()), "Ray's own files stay where they were"

@@ -1,6 +1,5 @@
 """Runs of the real command line in processes of their own."""
 
-import json
 import os
 import signal
 import subprocess
@@ -8,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from tools.chaos.compare import metric_lines as metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,13 +51,6 @@ def fail(run_dir: Path, *overrides: str, timeout: float = 120) -> str:
     assert answer.returncode == 2, (answer.returncode, answer.stdout[-2000:], answer.stderr[-2000:])
     assert "Traceback" not in answer.stderr
     return answer.stderr
-
-
-def metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """Lines of metrics.jsonl without what a clock gave."""
-    path = run_dir / "metrics.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return [{key: value for key, value in line.items() if key != "time"} for line in lines]
 
 
 def wait_for(run_dir: Path, stage: str, step: int, process: subprocess.Popen, timeout: float = 600) -> None:
