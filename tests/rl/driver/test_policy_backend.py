@@ -88,7 +88,7 @@ def test_an_interrupted_evaluation_goes_on_with_the_rest(actor, chat, tmp_path):
     submitted = []
 
     class Watched:
-        restarts = actor.restarts
+        name, restarts = actor.name, actor.restarts
 
         def call(self, method, *arguments, timeout_s):
             if method == "submit":
@@ -102,6 +102,8 @@ def test_an_interrupted_evaluation_goes_on_with_the_rest(actor, chat, tmp_path):
 
 class Scripted:
     """Stands where a supervised rollout actor stands; completes a prompt with its last id."""
+
+    name = "rollout/0"
 
     def __init__(self, error=None):
         self.error, self.restarts, self.log, self.running = error, 0, [], []

@@ -16,6 +16,8 @@ from rl.samples import Completion
 class ScriptedEngine:
     """In place of a supervised rollout actor; a request takes as many ticks as its prompt says."""
 
+    name = "rollout/0"
+
     def __init__(self, tick_s=0.0):
         self.tick_s, self.restarts = tick_s, 0
         self.running, self.log, self.lock = {}, [], threading.Lock()
