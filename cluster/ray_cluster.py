@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -111,12 +113,22 @@ def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | Non
 def _init(**options: Any) -> None:
     import ray
 
-    ray.init(
-        runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-        **options,
-    )
+    with _same_end():
+        ray.init(
+            runtime_env={"env_vars": {"PYTHONPATH": _python_path()}},
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            **options,
+        )
+
+
+@contextmanager
+def _same_end() -> Iterator[None]:
+    """Keep what this process does at SIGTERM. Ray would print a stack, and abort what takes more than 3 s to end."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if before is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def _undo(before: set[Any]) -> bool:
