@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -30,6 +32,8 @@ ATTEMPTS = 4
 """Ray gives its second process 30 s, which nothing can change and a busy machine may exceed."""
 PATIENCE_S = 120
 """How long further attempts to start wait for Ray's first process (seconds); Ray's default is 30."""
+GRACE_S = 5
+"""How long Ray's processes have to end by themselves (seconds)."""
 LONGEST_SOCKET = 107
 """Bytes of the path of a Unix socket on Linux."""
 SOCKET = "ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
@@ -62,8 +66,9 @@ def connect(
     running = chosen(address)
     with ExitStack() as stack:
         if running is None:
-            variables = ONE_MACHINE | stack.enter_context(scratch_folder())
+            variables, before = ONE_MACHINE | stack.enter_context(scratch_folder()), _children()
             _start(num_cpus, object_store_mb, dashboard_port, variables)
+            stack.callback(_end, _children() - before)
         else:
             _join(running)
         try:
@@ -130,12 +135,22 @@ def _init(variables: dict[str, str], **options: Any) -> None:
     """Connect to Ray; ``variables`` are added to the environment of its workers."""
     import ray
 
-    ray.init(
-        runtime_env={"env_vars": {"PYTHONPATH": _python_path(), **variables}},
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-        **options,
-    )
+    with _same_end():
+        ray.init(
+            runtime_env={"env_vars": {"PYTHONPATH": _python_path(), **variables}},
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            **options,
+        )
+
+
+@contextmanager
+def _same_end() -> Iterator[None]:
+    """Keep what this process does at SIGTERM. Ray would print a stack, and abort what takes more than 3 s to end."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if before is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def _undo(before: set[Any]) -> bool:
@@ -152,6 +167,16 @@ def _undo(before: set[Any]) -> bool:
         ray.shutdown()
     psutil.wait_procs(orphans, timeout=10)
     return slow
+
+
+def _end(processes: set[Any]) -> None:
+    """See that Ray's own processes end: agents whose gcs_server was killed wait for it for good."""
+    import psutil
+
+    for one in psutil.wait_procs(processes, timeout=GRACE_S)[1]:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(processes, timeout=GRACE_S)
 
 
 def _children() -> set[Any]:

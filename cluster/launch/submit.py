@@ -11,6 +11,9 @@ from typing import Any
 from cluster.errors import ClusterError
 from cluster.launch.job import ROOT, Job, Launch, stop_environment
 
+AGENT_S = 120.0
+"""How long a Ray that has just been started may take until it takes jobs (seconds)."""
+
 
 def launch(
     job: Job, *, address: str = "http://127.0.0.1:8265", folder: str = str(ROOT), python: str = sys.executable
@@ -62,11 +65,19 @@ def submit(address: str, sent: dict[str, Any]) -> str:
     """
     from ray.job_submission import JobSubmissionClient
 
-    try:
-        return str(JobSubmissionClient(address).submit_job(**sent))
-    except Exception as error:  # ConnectionError, RuntimeError, AuthenticationError: Ray has no common class
-        raise ClusterError(
-            f"the job could not be submitted to {address}: {error}. Give the dashboard's address of the running Ray "
-            f"with --address (through an ssh tunnel if it is on another machine), and for a Ray with a token set "
-            f"RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
-        ) from error
+    end = time.monotonic() + AGENT_S
+    while True:
+        try:
+            return str(JobSubmissionClient(address).submit_job(**sent))
+        except Exception as error:  # ConnectionError, RuntimeError, AuthenticationError: Ray has no common class
+            if "No available agent" not in str(error) or time.monotonic() > end:
+                raise _refused(address, error) from error
+        time.sleep(1)
+
+
+def _refused(address: str, error: Exception) -> ClusterError:
+    return ClusterError(
+        f"the job could not be submitted to {address}: {error}. Give the dashboard's address of the running Ray "
+        f"with --address (through an ssh tunnel if it is on another machine), and for a Ray with a token set "
+        f"RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH"
+    )

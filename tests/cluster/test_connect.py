@@ -89,6 +89,20 @@ def running():
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def test_the_program_decides_how_it_ends_at_sigterm():
+    """Ray's own handler would set an alarm that aborts the process after 3 s, however much there is to close."""
+    code = """
+    import os, signal
+    from cluster.ray_cluster import connect
+    seen = []
+    signal.signal(signal.SIGTERM, lambda *_: seen.append("SIGTERM"))
+    with connect("local", 1, 80, None):
+        os.kill(os.getpid(), signal.SIGTERM)
+        print(seen, "alarm in", signal.getitimer(signal.ITIMER_REAL)[0])
+    """
+    assert run(code) == ("['SIGTERM'] alarm in 0.0\n", "")
+
+
 def test_the_address_of_the_environment_is_joined_and_named(running):
     port, _, _ = running
     # A job that was submitted to Ray has its own variables, PYTHONPATH among them.
