@@ -13,7 +13,7 @@ from pathlib import Path
 from tools.chaos import clock, sandbox
 from tools.chaos.compare import differences, differences_so_far, told
 from tools.chaos.faults import Undo, hit
-from tools.chaos.plan import Campaign, Fault
+from tools.chaos.plan import RAY, Campaign, Fault
 from tools.chaos.system import System
 from tools.chaos.variants import Variant, stages
 
@@ -107,7 +107,7 @@ class Run:
         self.problems: list[str] = []
         self.waiting = list(campaign.faults)
         self._tmp = Path(tempfile.mkdtemp(prefix="chaos-", dir="/tmp"))  # short, for the paths of Ray's sockets
-        self._undo: list[tuple[float | None, Undo]] = []
+        self._undo: list[tuple[float | None, Undo, Outcome]] = []
         self._open: list[Outcome] = []
         """Faults after which no new line has come."""
         self._suspects: list[Outcome] = []
@@ -154,7 +154,7 @@ class Run:
             system.end()
             raise
         finally:
-            for _, undo in self._undo:
+            for _, undo, _ in self._undo:
                 undo()
             self._undo.clear()
         self._after(system)
@@ -175,7 +175,7 @@ class Run:
                 item[1]()
             if self.waiting and due is None and self._is_time(self.waiting[0], lines, start, began):
                 due = now + self.waiting[0].delay_s
-            if due is not None and now >= due:
+            if due is not None and now >= due and not self._ray_is_held:
                 self._hit(self.waiting.pop(0), system, lines)
                 due, moved = None, time.monotonic()
             if now - moved > STILL_S:
@@ -185,6 +185,11 @@ class Run:
                 system.look()
                 looked = now
             time.sleep(POLL_S)
+
+    @property
+    def _ray_is_held(self) -> bool:
+        """Whether Ray can't be asked now who is who."""
+        return any(outcome.fault.victim in RAY and until is not None for until, _, outcome in self._undo)
 
     def _is_time(self, fault: Fault, lines: int, start: int, began: float) -> bool:
         if fault.at_start and start and time.monotonic() - began < VICTIM_S:
@@ -207,7 +212,7 @@ class Run:
         except (ProcessLookupError, PermissionError) as error:
             self.say(f"  not met: {error}")
             return
-        self._undo.append((None if lasts is None else time.monotonic() + lasts, undo))
+        self._undo.append((None if lasts is None else time.monotonic() + lasts, undo, outcome))
         self._new = True
         for known in (self.outcomes, self._open, self._suspects):
             known.append(outcome)

@@ -97,6 +97,9 @@ class System:
         return {one["Name"]: one["Pid"] for one in table.values() if one["State"] != "DEAD" and one["Pid"]}
 
     def _address(self) -> str | None:
+        """Of the GCS; None if there is none. Whoever asks a GCS that is gone may end with it."""
+        if not any(_name(process) == "gcs_server" for process in self._living()):
+            return None
         for process in self._living():
             if _name(process) == "raylet":
                 given = next((word for word in _words(process) if word.startswith("--gcs-address=")), None)
