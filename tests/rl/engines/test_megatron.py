@@ -259,7 +259,8 @@ def test_muon_makes_the_matrices_orthogonal_that_fsdp_has(families, layout):
     for _, held in ranks:
         for name, values in weights.items():
             moved = np.abs(values - before[name].numpy()).max()
-            assert np.abs(held[name] - values).max() < 2e-3 * moved, name
+            orthogonal = values.ndim == 2 and "layers" in name  # the others use AdamW: see the tolerance above
+            assert np.abs(held[name] - values).max() < (2e-3 * moved if orthogonal else 2e-4), name
 
 
 def nan_update(actor, batch):
