@@ -15,6 +15,7 @@ from typing import Any
 from cluster.address import VARIABLE, Address, chosen, require_answer
 from cluster.errors import ClusterError
 from cluster.home import require_home
+from cluster.processes import Known, family
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS = {
@@ -62,7 +63,19 @@ def connect(
     try:
         yield _dashboard_url()
     finally:
+        started = _started()
         ray.shutdown()
+        for one in started:  # what has lost Ray's first process does not end by itself for a while
+            one.kill()
+
+
+def _started() -> list[Known]:
+    """The processes of a cluster that this process has started, with all that they started."""
+    import ray
+
+    node = ray._private.worker._global_node
+    of_kind = {} if node is None else node.all_processes
+    return [one for some in of_kind.values() for info in some for one in family(info.process.pid)]
 
 
 def _join(address: Address) -> None:
