@@ -77,3 +77,6 @@ def end(some: Sequence[Known], grace_s: float = GRACE_S) -> None:
         time.sleep(0.02)
     for one in (*some, *frozen):
         one.kill()
+    until = time.monotonic() + GRACE_S
+    while any(one.state() for one in (*some, *frozen)) and time.monotonic() < until:
+        time.sleep(0.02)  # the kernel takes a moment

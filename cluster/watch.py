@@ -95,7 +95,10 @@ class Watch:
         for one in found:
             if not self.lost:
                 self._find(one)
-                with suppress(Exception):  # it is dead already
+                with suppress(Exception):  # it is dead already, or was never looked at
+                    if one.process is None and one.alive and one.pid:
+                        one.process = self._on(one.node, known, one.pid)
+                with suppress(Exception):
                     ray.kill(one.handle)
         by_node: dict[str | None, list[Known]] = defaultdict(list)
         for one in found:
