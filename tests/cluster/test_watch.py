@@ -9,10 +9,13 @@ import time
 import psutil
 import pytest
 import ray
+from ray._private.node import Node
+from ray._private.parameter import RayParams
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.errors import Lost
 from cluster.health import Supervised
+from cluster.loopback import loopback_node
 from cluster.processes import Known, end, known
 from cluster.watch import Watch
 
@@ -97,12 +100,13 @@ def test_what_an_actor_has_started_is_ended_alone(watch):
 
 def test_an_actor_on_another_node_is_ended_there(watch):
     """A second raylet on this machine is another node to Ray."""
-    address = ray.get_runtime_context().gcs_address
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--address={address}"]
-    node = subprocess.Popen(
-        [*command, "--num-cpus=1", "--resources={\"there\": 1}", "--object-store-memory=80000000"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    parameters = RayParams(
+        gcs_address=ray.get_runtime_context().gcs_address, node_ip_address="127.0.0.1", num_cpus=1, num_gpus=0,
+        resources={"there": 1}, object_store_memory=80_000_000, min_worker_port=0, max_worker_port=0,
+        node_manager_port=0, include_log_monitor=False, dashboard_agent_listen_port=None,
     )  # fmt: skip
+    with loopback_node():
+        second = Node(parameters, head=False, shutdown_at_exit=False, spawn_reaper=False)
     try:
         until = time.monotonic() + 120
         while not (found := [one for one in ray.nodes() if one["Alive"] and "there" in one["Resources"]]):
@@ -118,8 +122,7 @@ def test_an_actor_on_another_node_is_ended_there(watch):
         assert known(pid) is None and told[0][2] == pid
         actor.stop()
     finally:
-        os.killpg(node.pid, signal.SIGTERM)
-        node.wait(60)
+        second.kill_all_processes(check_alive=False)
 
 
 def test_only_the_very_process_is_ended():
