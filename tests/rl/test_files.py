@@ -1,10 +1,11 @@
 """What errors of a machine that ran short of something are said to be."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
-from rl.files import disk_problem, shortage
+from rl.files import disk_problem, shortage, write_bytes
 
 
 class CauseError(Exception):
@@ -44,3 +45,13 @@ def test_other_errors_are_none():
     assert "is read-only; make it writable" in disk_problem(
         CauseError(RuntimeError("Read-only file system (os error 30)"))
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+def test_what_could_not_be_written_leaves_nothing(tmp_path):
+    (tmp_path / "page.html").write_bytes(b"old")
+    (tmp_path / "page.html.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        write_bytes(tmp_path / "page.html", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    assert (tmp_path / "page.html").read_bytes() == b"old"
