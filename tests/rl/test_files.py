@@ -1,6 +1,7 @@
 """What errors of a machine that ran short of something are said to be."""
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,14 @@ def test_a_shortage_is_a_sentence_wherever_it_was(error, said):
     for one in (error, CauseError(error)):
         assert said in shortage(one) and shortage(one).endswith("and run the same command again, which resumes")
         assert disk_problem(one) == shortage(one)
+
+
+def test_a_full_place_beside_the_run_folder_is_named(monkeypatch):
+    full = shutil.disk_usage("/")._replace(free=4096)
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda place: full if place == "/dev/shm" else full._replace(free=1 << 30)
+    )
+    assert shortage(OSError(errno.ENOSPC, "x")).startswith("no space is left in /dev/shm; free some and run the same")
 
 
 def test_other_errors_are_none():
