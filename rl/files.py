@@ -4,7 +4,10 @@ import errno
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,14 +36,19 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` in one move; a missing folder is made."""
+    """Write ``content`` to ``path`` in one move; a missing folder is made. What could not be written leaves nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
 
 
 WRITTEN = "as it was written"
@@ -137,6 +145,10 @@ MEMORY = Shortage(
 )
 
 
+NO_SPACE = 1 << 20
+"""Free bytes of a disk that count as none."""
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one of its causes, says that no space is left."""
     return FULL_DISK.caused(error)
@@ -146,7 +158,19 @@ def shortage(error: BaseException) -> str:
     """What a user can do about an error that has come because the machine ran short of something; empty for any other
     error."""
     found = next((one.what for one in (FULL_DISK, OPEN_FILES, MEMORY) if one.caused(error)), "")
+    if found == FULL_DISK.what and (full := _full_places()):
+        found = f"no space is left in {' and '.join(full)}; free some"
     return f"{found} and run the same command again, which resumes" if found else ""
+
+
+def _full_places() -> list[str]:
+    """Which of the places that are used beside the run folder are full."""
+    found = []
+    for place in dict.fromkeys(("/dev/shm", tempfile.gettempdir())):
+        with suppress(OSError):
+            if shutil.disk_usage(place).free < NO_SPACE:
+                found.append(place)
+    return found
 
 
 def disk_problem(error: BaseException, numbers: Collection[int] = UNUSABLE, other: str = "run_dir=FOLDER") -> str:

@@ -90,6 +90,8 @@ def _run(config: RunConfig, plan: Plan, run_dir: Path) -> None:
     from rl.evaluation.stage import stage_table
     from rl.records.results import read, table
 
+    for partial in run_dir.glob("*.partial"):  # what a killed run was writing
+        partial.unlink()
     manifest = Manifest.open(run_dir, config)
     console.print(batch_table(plan))
     console.print("law in force on {as_of} · newest text of the statute package {snapshot}".format(**law_read()))

@@ -183,3 +183,17 @@ def test_a_start_that_fails_leaves_no_process():
     said, printed = run(CONNECT, RAY_gcs_server_port_wait_time_s="3", RAY_gcs_storage="no such storage")
     assert "ClusterError: Ray could not be started" in said and "RAY_gcs_storage" in said
     assert "left: []" in said and "trying once more" not in printed
+
+
+def test_an_error_that_nobody_asks_for_is_not_printed(ray_cluster, monkeypatch):
+    """Ray prints the traceback of an answer that is dropped unread, as those of ranks that wait for a dead one are."""
+    import ray._private.worker as worker
+
+    printed = []
+    monkeypatch.setattr(worker, "_unhandled_error_handler", printed.append)
+    monkeypatch.setattr(worker.global_worker, "deserialize_objects", lambda *_: [ValueError("of a task")])
+    worker.global_worker.raise_errors([], [])
+    assert not printed
+    monkeypatch.delenv("RAY_IGNORE_UNHANDLED_ERRORS")
+    worker.global_worker.raise_errors([], [])
+    assert len(printed) == 1, "this is where Ray would"

@@ -1,10 +1,12 @@
 """What errors of a machine that ran short of something are said to be."""
 
 import errno
+import shutil
+from pathlib import Path
 
 import pytest
 
-from rl.files import disk_problem, shortage
+from rl.files import disk_problem, shortage, write_bytes
 
 
 class CauseError(Exception):
@@ -35,6 +37,14 @@ def test_a_shortage_is_a_sentence_wherever_it_was(error, said):
         assert disk_problem(one) == shortage(one)
 
 
+def test_a_full_place_beside_the_run_folder_is_named(monkeypatch):
+    full = shutil.disk_usage("/")._replace(free=4096)
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda place: full if place == "/dev/shm" else full._replace(free=1 << 30)
+    )
+    assert shortage(OSError(errno.ENOSPC, "x")).startswith("no space is left in /dev/shm; free some and run the same")
+
+
 def test_other_errors_are_none():
     assert not shortage(ValueError("a wrong value")) and not disk_problem(ValueError("a wrong value"))
     assert not shortage(OSError(errno.EROFS, "Read-only file system", "/run/x"))
@@ -44,3 +54,13 @@ def test_other_errors_are_none():
     assert "is read-only; make it writable" in disk_problem(
         CauseError(RuntimeError("Read-only file system (os error 30)"))
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+def test_what_could_not_be_written_leaves_nothing(tmp_path):
+    (tmp_path / "page.html").write_bytes(b"old")
+    (tmp_path / "page.html.partial").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        write_bytes(tmp_path / "page.html", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+    assert (tmp_path / "page.html").read_bytes() == b"old"
