@@ -141,7 +141,9 @@ OPEN_FILES = Shortage(
     (errno.EMFILE, errno.ENFILE), ("Too many open files",), "too many files are open; raise the limit (ulimit -n)"
 )
 MEMORY = Shortage(
-    (errno.ENOMEM,), ("annot allocate memory", "can't allocate memory", "MemoryError"), "memory is used up; free some"
+    (errno.ENOMEM,),
+    ("annot allocate memory", "can't allocate memory", "failed to map segment", "MemoryError"),
+    "memory is used up; free some",
 )
 
 

@@ -25,6 +25,10 @@ class CauseError(Exception):
         (RuntimeError("Error while serializing: I/O error: Too many open files (os error 24)"), "too many files"),
         (MemoryError(), "memory is used up"),
         (
+            RuntimeError("could not start: pyarrow/lib.so: failed to map segment from shared object"),
+            "memory is used up",
+        ),
+        (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
             "memory is used up",
         ),
