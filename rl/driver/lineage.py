@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 
 from rewards.cache import key_of
@@ -26,6 +25,8 @@ class Lineage:
         self.weights_from: str | None = None
         """Stage whose final weights the trainer holds; None for those of the base model."""
         self._reference_from: str | None = None
+        self._ids: dict[str, str] = {}
+        """Hashes of base models by path: tens of gigabytes are read once, not at each evaluation."""
 
     def load_before(self, name: str) -> None:
         """Bring the trainer to the weights that a stage starts from: those of the training stage before it."""
@@ -78,20 +79,19 @@ class Lineage:
         if self.weights_from is not None:
             files = self.checkpoints.inventory(self._final_checkpoint(self.weights_from, self.weights_from))
             return key_of(sorted(item for item in files.items() if item[0].startswith("engine/")))
-        return self._base_weights_id
+        path = self.fleet.model_path
+        if path not in self._ids:
+            self._ids[path] = self._base_weights_id(path)
+        return self._ids[path]
 
-    @cached_property
-    def _base_weights_id(self) -> str:
-        """That of the base model. Tens of gigabytes are read once, not at each evaluation."""
-        folder = Path(self.fleet.model_path)
+    def _base_weights_id(self, path: str) -> str:
+        folder = Path(path)
         if folder.is_dir():
             return key_of([(path.name, digest(path)) for path in sorted(folder.glob("*.safetensors"))])
         from transformers import AutoConfig
 
-        config = AutoConfig.from_pretrained(
-            self.fleet.model_path, trust_remote_code=self.config.model.trust_remote_code
-        )
-        return key_of(self.fleet.model_path, config._commit_hash)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=self.config.model.trust_remote_code)
+        return key_of(path, config._commit_hash)
 
     def _load(self, source: str | None, name: str) -> None:
         if source == self.weights_from:

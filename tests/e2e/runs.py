@@ -25,14 +25,14 @@ def start(run_dir: Path, *overrides: str, given: dict[str, str] | None = None) -
     """Start a run and go on. ``given`` are further variables of its environment."""
     run_dir.parent.mkdir(parents=True, exist_ok=True)
     with (run_dir.parent / f"{run_dir.name}.log").open("a") as log:
-        # A test run in the background ignores SIGINT and hands that down; a run at a terminal does not.
+        # Tests in the background ignore SIGINT, under nohup SIGHUP, and hand that down; a run at a terminal does not.
         return subprocess.Popen(
             command(run_dir, *overrides),
             cwd=ROOT,
             env=os.environ | (given or {}),
             stdout=log,
             stderr=subprocess.STDOUT,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=lambda: [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGHUP)],
         )
 
 

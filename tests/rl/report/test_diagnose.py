@@ -131,7 +131,7 @@ def test_without_an_accuracy_part_the_heaviest_part_is_used():
 def test_a_published_total_counts_by_its_parts():
     rewards = {"unilaw": {"weight": 2.0}, "length": {"weight": 0.1, "clip": [-1, 0]}}
     one = stage(**{"reward/format": 0.3, "start": 0.3, "end": 0.3})
-    run = Run(Path(), {"config": {"reward": {"parts": rewards}}}, [one], [], {}, [])
+    run = Run(Path(), {"config": {"reward": {"parts": rewards}}}, [one], [], {}, [], [])
     parts = run.reward_parts(one)
     assert {name: part.weight for name, part in parts.items()} == {
         **{name: 2.0 * weight for name, weight in PUBLISHED["unilaw"].parts.items()}, "length": 0.1
