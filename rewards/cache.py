@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,8 @@ from typing import Any
 
 from curricula.errors import DataError
 
+NO_SPACE = 1 << 20
+"""Free bytes of a disk that count as none."""
 BATCH = 500
 """Keys looked up by one statement."""
 
@@ -51,6 +54,11 @@ class Cache:
         try:
             yield
         except sqlite3.Error as error:
+            if shutil.disk_usage(self.path.parent).free < NO_SPACE:
+                raise DataError(
+                    f"the cache {self.path} can't be used because its disk is full; free some space and run the same "
+                    f"command again"
+                ) from error
             raise DataError(
                 f"the cache {self.path} can't be used ({error}); if it is damaged, move it and the files "
                 f"{self.path.name}-* beside it away and run the same command again, which makes its answers again"
