@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -63,13 +65,28 @@ def connect(
     with ExitStack() as stack:
         if running is None:
             _worker_variables.update(stack.enter_context(scratch_folder()))
-            _start(num_cpus, object_store_mb, dashboard_port)
+            with _deaf_to_hangup():
+                _start(num_cpus, object_store_mb, dashboard_port)
         else:
             _join(running)
         try:
             yield _dashboard_url()
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _deaf_to_hangup() -> Iterator[None]:
+    """Within it, processes are started that go on when the terminal is closed. Ray must not end before this process,
+    which could then not end it in good order, and would wait for it for a minute."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before or signal.SIG_DFL)
 
 
 def _join(address: Address) -> None:

@@ -140,3 +140,16 @@ def test_an_error_that_nobody_asks_for_is_not_printed(ray_cluster, monkeypatch):
     monkeypatch.delenv("RAY_IGNORE_UNHANDLED_ERRORS")
     worker.global_worker.raise_errors([], [])
     assert len(printed) == 1, "this is where Ray would"
+
+
+def test_a_closed_terminal_does_not_end_ray_before_the_process_that_uses_it(ray_cluster):
+    import psutil
+
+    family = psutil.Process().children(recursive=True)
+    first = [process for process in family if process.name() in ("gcs_server", "raylet")]
+    assert {process.name() for process in first} == {"gcs_server", "raylet"}
+    for process in first:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        ignored = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigIgn"))
+        assert ignored >> (signal.SIGHUP - 1) & 1
+    assert signal.getsignal(signal.SIGHUP) != signal.SIG_IGN, "this process still hears it"
