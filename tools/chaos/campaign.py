@@ -32,8 +32,8 @@ ENDS_S = 90.0
 """Longest time in which all processes of a command that has ended are gone (seconds)."""
 MOST_IDLE = 3
 """Starts in a row that end badly without a new fault, after which a run is given up."""
-HEARD = ("term", "hangup", "ctrl-c")
-"""Kinds that a command is asked to hear, which it can when its modules are loaded and it has begun to print."""
+NOT_AT_ONCE = ("term", "hangup", "ctrl-c", "memory", "files")
+"""Kinds that a command can answer with a sentence when its modules are loaded: they wait until it has begun to print."""
 VICTIM_S = 60.0
 """Longest wait for a victim to appear (seconds)."""
 
@@ -201,7 +201,7 @@ class Run:
     def _hit(self, fault: Fault, system: System, lines: int) -> None:
         until, pid = time.monotonic() + VICTIM_S, None
         while pid is None and system.process.poll() is None and time.monotonic() < until:
-            if fault.kind not in HEARD or system.printed:
+            if fault.kind not in NOT_AT_ONCE or system.printed:
                 pid = system.pid(fault.victim)
             if pid is None:
                 time.sleep(POLL_S)
