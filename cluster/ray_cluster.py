@@ -68,7 +68,8 @@ def connect(
     with ExitStack() as stack:
         if running is None:
             variables, before = ONE_MACHINE | stack.enter_context(scratch_folder()), _children()
-            _start(num_cpus, object_store_mb, dashboard_port, variables)
+            with _deaf_to_hangup():
+                _start(num_cpus, object_store_mb, dashboard_port, variables)
             stack.callback(_end, _children() - before)
         else:
             _join(running)
@@ -76,6 +77,17 @@ def connect(
             yield _dashboard_url()
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _deaf_to_hangup() -> Iterator[None]:
+    """Within it, processes are started that go on when the terminal is closed. Ray must not end before this process,
+    which could then not end it in good order, and would wait for it for a minute."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # inherited; one that comes now is heard after
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _join(address: Address) -> None:

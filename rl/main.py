@@ -43,11 +43,15 @@ def _exit(error: BaseException | str, code: int = 2) -> None:
     sys.exit(code)
 
 
+def _heard(number: int, frame: FrameType | None) -> None:
+    """Do nothing: the run is ending already."""
+
+
 def _end(number: int, frame: FrameType | None) -> None:
     """End by a signal, which stops Ray on the way out. That takes seconds, in which a second Ctrl-C, or a terminal that
     is closed after it, must not leave half of it behind."""
     for other in ENDING:
-        signal.signal(other, signal.SIG_IGN)
+        signal.signal(other, _heard)
     what = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
     print(f"{what}; the same command goes on from what was saved", file=sys.stderr, flush=True)
     if number == signal.SIGINT:  # Ray passes it on, and makes another code of other exits

@@ -197,3 +197,14 @@ def test_an_error_that_nobody_asks_for_is_not_printed(ray_cluster, monkeypatch):
     monkeypatch.delenv("RAY_IGNORE_UNHANDLED_ERRORS")
     worker.global_worker.raise_errors([], [])
     assert len(printed) == 1, "this is where Ray would"
+
+
+def test_a_closed_terminal_does_not_end_ray_before_the_process_that_uses_it(ray_cluster):
+    import ray
+
+    found = ray._private.worker._global_node.all_processes
+    for process in (found["gcs_server"][0].process, found["raylet"][0].process):
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        blocked = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigBlk"))
+        assert blocked >> (signal.SIGHUP - 1) & 1
+    assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, ()), "this process still hears it"

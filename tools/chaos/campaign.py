@@ -32,6 +32,8 @@ ENDS_S = 90.0
 """Longest time in which all processes of a command that has ended are gone (seconds)."""
 MOST_IDLE = 3
 """Starts in a row that end badly without a new fault, after which a run is given up."""
+NOT_AT_ONCE = ("term", "hangup", "ctrl-c", "memory", "files")
+"""Kinds that a command answers with a sentence once its modules are loaded: they wait until it has begun to print."""
 VICTIM_S = 60.0
 """Longest wait for a victim to appear (seconds)."""
 
@@ -197,10 +199,12 @@ class Run:
         return lines >= fault.line
 
     def _hit(self, fault: Fault, system: System, lines: int) -> None:
-        until, pid = time.monotonic() + VICTIM_S, system.pid(fault.victim)
+        until, pid = time.monotonic() + VICTIM_S, None
         while pid is None and system.process.poll() is None and time.monotonic() < until:
-            time.sleep(POLL_S)
-            pid = system.pid(fault.victim)
+            if fault.kind not in NOT_AT_ONCE or system.printed:
+                pid = system.pid(fault.victim)
+            if pid is None:
+                time.sleep(POLL_S)
         number = len(self.campaign.faults) - len(self.waiting)
         if pid is None or system.process.poll() is not None:
             self.say(f"  not met: {fault.text()}")
