@@ -2,15 +2,10 @@
 
 import itertools
 import json
-import os
-import signal
-import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
-import httpx
 import pytest
 
 from rewards.judge.options import KEY_ENV as JUDGE_KEY_ENV
@@ -23,9 +18,8 @@ from rl.evaluation.web.pairs import pairs
 from rl.evaluation.web.run_folders import answered, find_runs, read_run
 from rl.evaluation.web.votes import Vote, Votes
 from rl.inference.backend import KEY_ENV
-from tests.conftest import ROOT
 from tests.rl.browser import chromium, needs_chinese_font
-from tests.rl.evaluation.scripted_evaluations import HOSTILE, evaluation
+from tests.rl.evaluation.scripted_evaluations import HOSTILE
 from tests.rl.server import Server
 
 NUMBERS = {"shots": 0, "limit": 2, "temperature": 0, "top_p": 1, "max_tokens": 64, "samples": 1, "seed": 0}
@@ -33,21 +27,6 @@ SERVED = {
     "benchmark": "held_out", "tasks": ["age"], "backend": "server", "model": "", "server": "http://127.0.0.1:9/v1",
     "served": "m", "numbers": NUMBERS,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory):
-    """Two runs on the same 12 questions: one right on the even ones, the other wrong on every third."""
-    folder = tmp_path_factory.mktemp("page")
-    evaluation(folder / "runs" / "sft", "qwen-sft", lambda n: n % 2 == 0)
-    evaluation(folder / "runs" / "grpo", "qwen-grpo", lambda n: n % 3 != 0)
-    for name in ("models/small", "models/deep/large", "elsewhere"):
-        (folder / name).mkdir(parents=True)
-        (folder / name / "config.json").write_text("{}")
-    texts = [{"instruction": "写摘要。\n", "input": f"案情{n}", "answer": "摘要"} for n in range(8)]
-    (folder / "root" / "LexEval" / "data").mkdir(parents=True)
-    (folder / "root" / "LexEval" / "data" / "5_1.json").write_text("".join(json.dumps(one) + "\n" for one in texts))
-    return PageSettings(folder / "runs", folder / "models", folder / "root")
 
 
 def test_a_review_is_blind_and_goes_on_where_it_was_left(settings, tmp_path):
@@ -218,27 +197,6 @@ def test_a_missing_folder_or_a_taken_port_is_a_sentence(tmp_path, capsys):
 
 
 @pytest.fixture(scope="module")
-def opened(settings):
-    """The address that opens the page, as the command prints it."""
-    command = [sys.executable, "-m", "rl.evaluate", "serve", "--runs", str(settings.runs), "--port", "0"]
-    command += ["--models", str(settings.models), "--root", str(settings.root)]
-    keys = {KEY_ENV: "secret", JUDGE_KEY_ENV: "secret"}
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | keys)
-    try:
-        yield process.stdout.readline().strip()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-
-
-@pytest.fixture(scope="module")
-def address(opened):
-    """The page's address, without the token."""
-    return opened.partition("/?token=")[0]
-
-
-@pytest.fixture(scope="module")
 def tab(opened, address, tmp_path_factory):
     with chromium(tmp_path_factory.mktemp("profile")) as tab:
         tab.call("Page.navigate", url=opened)
@@ -248,74 +206,6 @@ def tab(opened, address, tmp_path_factory):
         assert not beyond, "the page asks nothing of any network"
         assert tab.run("document.title") == "Themis: evaluations", "untrusted text stays text"
         assert not tab.console
-
-
-@pytest.fixture
-def client(opened, address):
-    """A client with the page's cookie, which says about itself what a browser says for the page."""
-    with httpx.Client(trust_env=False, timeout=60, base_url=address) as client:
-        answer = client.get(opened)
-        assert answer.status_code == 303 and "HttpOnly" in answer.headers["set-cookie"]
-        client.headers.update({"Origin": address, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"})
-        yield client
-
-
-def test_only_its_own_machine_reaches_the_page(client):
-    answer = client.get("/")
-    assert answer.status_code == 200 and "default-src 'self'" in answer.headers["content-security-policy"]
-    assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
-    for path in ("config.json", "manifest.json"):
-        assert client.get(f"/gradio_api/file={ROOT}/{path}").status_code != 200
-    assert client.get(f"/gradio_api/file={Path(__file__)}").status_code == 403
-
-
-ASK = ("/gradio_api/run/compare", {"data": [["sft"]]})
-"""A request that the page makes: the table of a run."""
-
-
-def test_only_who_has_the_address_uses_the_page(client, address):
-    assert "qwen-sft" in client.post(ASK[0], json=ASK[1]).text
-    for cookie in (None, "", "a" * 43):
-        cookies = {} if cookie is None else {f"themis-{httpx.URL(address).port}": cookie}
-        with httpx.Client(trust_env=False, timeout=60, base_url=address, cookies=cookies) as stranger:
-            for answer in (stranger.get("/"), stranger.get("/?token=x"), stranger.post(ASK[0], json=ASK[1])):
-                assert answer.status_code == 403 and "with its token" in answer.text and "qwen" not in answer.text
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
-        {"Origin": "https://evil.example", "Sec-Fetch-Site": ""},  # a browser that does not know it
-        {"Origin": "null", "Sec-Fetch-Site": ""},  # a sandboxed frame, or a file
-        {"Origin": "http://localhost:1", "Sec-Fetch-Site": "same-site"},  # another port
-        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Content-Type": "text/plain"},  # a form
-    ],
-)
-def test_other_sites_cannot_use_the_page_though_the_browser_has_its_cookie(client, said):
-    for name in ("Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode"):
-        del client.headers[name]
-    headers = {name: value for name, value in said.items() if value}
-    content = json.dumps(ASK[1])
-    for answer in (
-        client.post(ASK[0], content=content, headers={"Content-Type": "application/json", **headers}),
-        client.post("/gradio_api/upload", files={"files": ("x.txt", b"x")}, headers=headers),
-        client.get("/config", headers={**headers, "Sec-Fetch-Mode": "cors"}),
-    ):
-        assert answer.status_code == 403 and answer.text == "Other sites can't use this page"
-        assert "access-control-allow-origin" not in answer.headers
-    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
-    assert client.get("/", headers=link).status_code == 200, "a link to the page works"
-
-
-def test_nothing_is_uploaded_and_requests_are_small(client):
-    for path in ("upload", "upload?upload_id=1", "process_recording", "vibe-edit", "run-history/connect", "x/run/a"):
-        assert client.post(f"/gradio_api/{path}", files={"files": ("x.txt", b"x")}).status_code == 403
-    large, headers = json.dumps({"data": ["x" * 2**20]}).encode(), {"Content-Type": "application/json"}
-    pieces = (large[i : i + 2**16] for i in range(0, len(large), 2**16))  # without a Content-Length
-    for content in (large, pieces):
-        assert client.post(ASK[0], content=content, headers=headers).status_code == 413
-    assert client.put("/", content=b"x").status_code == 403
 
 
 @pytest.fixture
