@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tools.chaos import clock
-from tools.chaos.compare import differences, differences_so_far, ledger
+from tools.chaos.compare import differences, differences_so_far, ledger, tracebacks
 from tools.chaos.faults import hit
 from tools.chaos.plan import ENDS, KINDS, MOST_ENDS, MOST_SAME, Fault, campaign, in_order, short
 from tools.chaos.variants import STALENESS, Variant, places, policy_stage
@@ -54,6 +54,19 @@ def test_faults_come_in_the_order_of_their_lines_with_those_at_a_start_behind_th
     assert in_order([late, after, early]) == (early, late, after)
     assert after.text() == "kill raylet, at the next start + 0.00 s"
     assert late.text() == "kill driver, after line 9 (towards sft step 4) + 0.00 s"
+
+
+def test_each_traceback_is_told_by_its_error_whatever_stands_between():
+    printed = """(RewardActor pid=12) Traceback (most recent call last):
+(RewardActor pid=12)   File "worker.py", line 3, in run
+[2026-11-27 04:00:00,000 E 1 2] rpc_client.h:203: Failed to connect to GCS.
+(RewardActor pid=12) ray.exceptions.RayError: gone
+Error: the disk is full
+Traceback (most recent call last):
+  File "main.py", line 9
+"""
+    assert tracebacks(printed) == ["ray.exceptions.RayError: gone", "its end was not printed"]
+    assert tracebacks("[2026-11-27 04:00:00] rpc_client.h:203: Failed to connect to GCS.\nError: Ray was lost\n") == []
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools.chaos import clock, sandbox
-from tools.chaos.compare import differences, differences_so_far, told
+from tools.chaos.compare import differences, differences_so_far, told, tracebacks
 from tools.chaos.faults import Undo, hit
 from tools.chaos.plan import RAY, Campaign, Fault
 from tools.chaos.system import System
@@ -243,8 +243,8 @@ class Run:
         else:
             last = next((line for line in reversed(printed.splitlines()) if line.strip()), "")
             self.say(f"  the command ended with {code}: {last.strip()[:160]}")
-        if "Traceback (most recent call last)" in printed:
-            self._problem(f"a traceback was printed: {printed.strip().splitlines()[-1][:160]}")
+        for error in tracebacks(printed):
+            self._problem(f"a traceback was printed: {error[:160]}")
         left = system.left_over(ENDS_S)
         if left:
             self._problem(f"processes were left: {'; '.join(left[:4])}")

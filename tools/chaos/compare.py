@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,19 @@ def differences(run_dir: Path, unbroken: Path, variant: Variant) -> list[str]:
     if undone:
         found.append(f"manifest.json does not record that {', '.join(undone)} is done")
     return found + ledger(run_dir) + files_left(run_dir, unbroken)
+
+
+def tracebacks(printed: str) -> list[str]:
+    """The error at the end of every traceback that a command printed; lines of other processes may stand between."""
+    found, inside = [], False
+    for line in printed.splitlines():
+        text = re.sub(r"\x1b\[[\d;]*m|^\([^()]* pid=\d+[^()]*\) ?", "", line)  # colours, and Ray's mark of an actor
+        if text.startswith("Traceback (most recent call last)"):
+            inside = True
+        elif inside and re.match(r"[A-Za-z_][\w.]*(:|$)", text):
+            found.append(text)
+            inside = False
+    return found + ["its end was not printed"] * inside
 
 
 def ledger(run_dir: Path) -> list[str]:

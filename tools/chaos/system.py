@@ -37,7 +37,7 @@ class System:
             self.process = subprocess.Popen(
                 variant.command(run_dir, judge), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file,
                 stderr=subprocess.STDOUT, env=os.environ | more | {MARK: self.mark}, start_new_session=True,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as at a terminal
+                preexec_fn=as_at_a_terminal,
             )  # fmt: skip
         self._gcs: str | None = None
 
@@ -132,6 +132,12 @@ class System:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.wait()
+
+
+def as_at_a_terminal() -> None:
+    """Heed Ctrl-C and a closed terminal, also below a shell's ``&`` or ``nohup``, which ignore them."""
+    for name in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(name, signal.SIG_DFL)
 
 
 def _name(process: psutil.Process) -> str:
