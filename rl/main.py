@@ -15,6 +15,7 @@ from cluster.errors import Lost
 from cluster.home import require_home
 from curricula.command import print_error, require_utf8
 from rl.config.compose import CONF, accept_overrides, load, no_curriculum
+from rl.driver.stopping import stop
 from rl.errors import USER_ERRORS
 from rl.files import UNUSABLE, disk_problem
 from rl.job import open_cluster, run
@@ -50,6 +51,7 @@ def _heard(number: int, frame: FrameType | None) -> None:
 def _end(number: int, frame: FrameType | None) -> None:
     """End by a signal, which stops Ray on the way out. That takes seconds, in which a second Ctrl-C, or a terminal that
     is closed after it, must not leave half of it behind."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
     for other in ENDING:
         signal.signal(other, _heard)
     what = "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
@@ -59,11 +61,25 @@ def _end(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
+def _end_after_step(number: int, frame: FrameType | None) -> None:
+    """SIGTERM, which gives notice: end when the step is done and saved, or now if no step is being made."""
+    seconds = stop.ask()
+    if not seconds:
+        _end(number, frame)
+    print(
+        f"SIGTERM: the run ends when its step is done and saved, in at most {seconds:g} s; a second one ends it now",
+        file=sys.stderr,
+        flush=True,
+    )
+    signal.signal(signal.SIGALRM, lambda *_: _end(number, frame))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
 def main() -> None:
     """Entry point of the command line."""
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-            signal.signal(number, _end)
+            signal.signal(number, _end_after_step if number == signal.SIGTERM else _end)
     require_utf8()
     require_home()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # then Hydra raises its errors here, such as that of a folder it can't make

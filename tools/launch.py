@@ -31,6 +31,8 @@ from rl.errors import USER_ERRORS, UserError
 
 GPU_CPUS, GPU_MEMORY_GB = 8, 64
 """CPUs and memory (GiB) that a node gets for each GPU, where nothing else is said."""
+ENDS_S = 60
+"""How long a run takes to end at most, after its step (seconds)."""
 PROCESSES_GB = 4
 """Memory of a node beside what the plan counts (GiB)."""
 
@@ -121,6 +123,7 @@ def job_of(config: RunConfig, overrides: Sequence[str], given: argparse.Namespac
         given.cpus_per_node or GPU_CPUS * gpus or threads,
         given.memory_gb or memory,
         tuple(folders),
+        math.ceil(config.trainer.stop_within_s) + ENDS_S,
     )
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from cluster.launch.job import Job, Launch, require_one_node
 from cluster.launch.kuberay import IMAGE_FOLDER
 
-STOP_S = 120
-"""How long ``docker stop`` waits for the run to end (seconds)."""
 SECRETS = ("WANDB_API_KEY", "JUDGE_API_KEY", "OPENAI_API_KEY")
 """Variables that go into the container by name; their values stay in the environment."""
 
@@ -26,7 +24,7 @@ def launch(job: Job, *, image: str | None = None) -> Launch:
     """
     require_one_node(job, "docker")
     command = [
-        "docker", "run", "--rm", "--init", "--name", job.name, "--stop-timeout", str(STOP_S),
+        "docker", "run", "--rm", "--init", "--name", job.name, "--stop-timeout", str(job.stop_s),
         "--user", f"{os.getuid()}:{os.getgid()}", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
         "--cpus", str(job.cpus), "--memory", f"{job.memory_gb}g", "--shm-size", f"{max(1, job.memory_gb // 2)}g",
     ]  # fmt: skip

@@ -34,6 +34,8 @@ class Job:
     """Memory of each node (GiB)."""
     folders: tuple[str, ...] = ()
     """Other files and folders that the run reads, absolute paths: its model, its data."""
+    stop_s: int = 120
+    """How long it may take to end after SIGTERM (seconds)."""
 
     def __post_init__(self) -> None:
         for what, text in (("run_dir", self.run_dir), *(("the word", word) for word in self.words)):
@@ -75,13 +77,9 @@ class Launch:
     """What starts the run where no program does; gives a line about it."""
 
 
-STOP_S = 300
-"""How long a job of Ray that is stopped may take to end (seconds); Ray's own limit is 3, after which it is killed."""
-
-
-def stop_environment() -> dict[str, dict[str, str]]:
-    """The runtime environment that gives a job of Ray time to end."""
-    return {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S)}}
+def stop_environment(job: Job) -> dict[str, dict[str, str]]:
+    """The runtime environment that gives a job of Ray time to end; Ray's own limit is 3 s, after which it is killed."""
+    return {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(job.stop_s)}}
 
 
 def require_one_node(job: Job, launcher: str) -> None:

@@ -70,7 +70,7 @@ def _job_spec(job: Job, cluster: dict[str, Any]) -> dict[str, Any]:
     return {
         "entrypoint": job.shell("python", "auto", IMAGE_FOLDER),
         "submissionMode": "HTTPMode",  # K8sJobMode would hand the entrypoint to a shell twice
-        "runtimeEnvYAML": dump(stop_environment()),
+        "runtimeEnvYAML": dump(stop_environment(job)),
         "backoffLimit": TRIES,
         "shutdownAfterJobFinishes": True,
         "ttlSecondsAfterFinished": 600,

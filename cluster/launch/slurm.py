@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import sys
@@ -13,8 +14,6 @@ from cluster.errors import ClusterError
 from cluster.launch.job import ROOT, Job, Launch
 
 TEMPLATE = Path(__file__).with_name("slurm.sbatch.j2")
-WARNING_S = 120
-"""How long before the time limit the run is stopped (seconds)."""
 DURATION = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
 
 
@@ -40,10 +39,10 @@ def launch(
     Raises:
         ClusterError: if the time limit is malformed, or too short to stop before it.
     """
-    if time is not None and seconds(time) < 2 * WARNING_S:
+    if time is not None and seconds(time) < 2 * job.stop_s:
         raise ClusterError(
-            f"--time {time} is {seconds(time)} s, and the run is stopped {WARNING_S} s before the limit to be resumed; "
-            f"give at least {2 * WARNING_S // 60} minutes, or leave it out"
+            f"--time {time} is {seconds(time)} s, and the run is stopped {job.stop_s} s before the limit and resumed "
+            f"later; give at least {math.ceil(2 * job.stop_s / 60)} minutes, or leave it out"
         )
     own = Path(job.run_dir, "launch")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
@@ -59,7 +58,7 @@ def launch(
         options={name: value for name, value in options.items() if value is not None},
         folder=folder,
         log=f"{own}/slurm-%j.log".replace("%", "%%").replace("%%j.log", "%j.log"),
-        warning_s=WARNING_S,
+        warning_s=job.stop_s,
         python=python,
         tokens=str(own),
         words=shlex.join(job.words),

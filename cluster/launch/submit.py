@@ -48,7 +48,7 @@ def submission(job: Job, *, folder: str, python: str) -> dict[str, Any]:
     return {
         "submission_id": f"{job.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}",
         "entrypoint": job.shell(python, "auto", folder),
-        "runtime_env": stop_environment(),
+        "runtime_env": stop_environment(job),
         "metadata": {"name": job.name, "run_dir": job.run_dir},
     }
 

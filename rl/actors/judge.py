@@ -131,7 +131,7 @@ class JudgeActor:
             probe.bind((LOOPBACK, 0))
             port = probe.getsockname()[1]
         command = [
-            sys.executable, "-m", "rewards.lifetime", sys.executable, "-m", SERVER,
+            sys.executable, "-m", "rewards.lifetime", str(os.getpid()), sys.executable, "-m", SERVER,
             *flags(server_options(config, self.device)),
             "--host", LOOPBACK, "--port", str(port), "--disable-log-stats", "--no-enable-log-requests",
         ]  # fmt: skip
@@ -161,9 +161,9 @@ class JudgeActor:
     def _end_server(self) -> None:
         if self._server is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._server.pid, signal.SIGTERM)
+                self._server.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._server.wait(10)
+                self._server.wait(20)  # more than its supervisor takes
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._server.pid, signal.SIGKILL)
 

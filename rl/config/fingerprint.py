@@ -12,7 +12,7 @@ from rl.config.stages import GRPOStage, MidTrainingStage, PerplexityStage
 
 _NO_INFLUENCE = ("run_dir", "resume", "plan", "cluster", "tracker")
 _NO_INFLUENCE_INSIDE = {
-    "trainer": ("checkpoint_every", "keep_last", "timeout_s"),
+    "trainer": ("checkpoint_every", "stop_within_s", "keep_last", "timeout_s"),
     "rollout": ("timeout_s", "max_restarts", "verify_sync"),
     "reward": ("timeout_s", "max_restarts", "workers", "processes", "verdict_timeout_s", "memory_mb"),
     "statutes": ("folder",),  # what it holds is part of the data

@@ -94,6 +94,9 @@ class TrainerConfig(Strict):
     """Keep the optimizer's moments in CPU memory, except during the update."""
     checkpoint_every: int = Field(20, ge=1)
     """Steps between two checkpoints inside a stage; a stage always ends with one."""
+    stop_within_s: float = Field(60, ge=0)
+    """SIGTERM in a training stage: the step is done and saved before the run ends, if that takes no longer (seconds). 0
+    ends the run at once."""
     keep_last: int = Field(2, ge=1)
     """Number of most recent checkpoints kept for each stage."""
     max_bad_updates: int = Field(3, ge=1)

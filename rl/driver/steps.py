@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from rl.config.stages import GRPOStage, MidTrainingStage, OptimConfig, SFTStage
 from rl.driver.runtime import Runtime
+from rl.driver.stopping import stop
 from rl.errors import UserError
 from rl.records.checkpoint import Checkpoint
 from rl.records.rollouts import rows
@@ -92,8 +93,8 @@ class StepLoop:
         self.start = self._restore(optim, updates)
 
     def __iter__(self) -> Iterator[Step]:
-        tracker = self.runtime.tracker
-        with tracker.stage(self.stage.name, total=self.stage.steps, start=self.start):
+        tracker, within_s = self.runtime.tracker, self.runtime.config.trainer.stop_within_s
+        with tracker.stage(self.stage.name, total=self.stage.steps, start=self.start), stop.after_steps(within_s):
             for number in range(self.start, self.stage.steps):
                 if self.ending is not None:
                     break
@@ -134,7 +135,7 @@ class StepLoop:
     def finish(
         self, number: int, metrics: dict[str, float], score: float | None, sampler_busy_s: float | None, save: bool
     ) -> None:
-        """Log the step, stop after too many non-finite updates, save if due."""
+        """Log the step, stop after too many non-finite updates, save if due or if the run was asked to end."""
         runtime = self.runtime
         runtime.weights_changed()
         self.bad_updates = self.bad_after(metrics)
@@ -148,9 +149,12 @@ class StepLoop:
             )
         done = number + 1
         over = done == self.stage.steps or self.ending is not None
-        if save or over or done % runtime.config.trainer.checkpoint_every == 0:
+        asked = stop.asked
+        if save or over or asked or done % runtime.config.trainer.checkpoint_every == 0:
             with runtime.tracker.phase("checkpoint"):
                 self._save(done, None if self.bad_updates else score)
+        if asked:
+            stop.end()
 
     def bad_after(self, metrics: dict[str, float]) -> int:
         """:attr:`bad_updates` after a step with these metrics."""

@@ -136,7 +136,7 @@ def test_a_container_is_one_machine():
 
 def test_a_job_that_is_stopped_gets_time_to_end():
     sent = submit.submission(JOB, folder="/opt/themis", python="python")
-    assert sent["runtime_env"] == {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "300"}}
+    assert sent["runtime_env"] == {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "120"}}
     assert shlex.split(sent["entrypoint"])[-2:] == [ODD, "cluster.address=auto"]
 
 

@@ -204,7 +204,7 @@ def test_asynchronous_sampling_trains_on_every_group_once_across_kills(tmp_path)
     assert numbers == sorted(list(range(6 * 4)) * 4), "four completions of each of the 24 prompts"
 
 
-@pytest.mark.parametrize("signs", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,), (signal.SIGHUP,)])
+@pytest.mark.parametrize("signs", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP,)])
 def test_an_interrupted_run_leaves_no_process_and_says_a_sentence(tmp_path, signs):
     process = start(tmp_path / "run")
     wait_for(tmp_path / "run", "mid", 0, process)
@@ -216,6 +216,26 @@ def test_an_interrupted_run_leaves_no_process_and_says_a_sentence(tmp_path, sign
     assert process.wait(60) != 0
     assert not left_over(family)
     assert "Traceback" not in (tmp_path / "run.log").read_text()
+
+
+def test_a_terminated_run_saves_its_step_first_and_goes_on_from_there(tmp_path, unbroken):
+    run_dir = tmp_path / "run"
+    process = start(run_dir, "trainer.checkpoint_every=1000")
+    wait_for(run_dir, "mid", 1, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(180) != 0
+    printed = (tmp_path / "run.log").read_text()
+    assert "the run ends when its step is done and saved" in printed and "Traceback" not in printed
+    before = sum(line["stage"] == "mid" for line in metrics(run_dir))
+    (saved,) = (run_dir / "checkpoints" / "mid").iterdir()
+    assert saved.name == f"step-{before:06}", "every step that was logged is saved"
+    process = start(run_dir, "trainer.checkpoint_every=1000")
+    wait_for(run_dir, "mid", before, process)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    process.wait(180)
+    found = metrics(run_dir)
+    assert found == metrics(unbroken[0])[: len(found)] and len(found) > before
 
 
 def test_a_changed_config_is_refused_on_resume(unbroken):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tools.chaos import clock, sandbox
 from tools.chaos.compare import differences, differences_so_far, told, tracebacks
@@ -84,6 +85,15 @@ def unbroken_run(variant: Variant, out: Path, judge: Path | None, say: Callable[
         raise RuntimeError(f"the unbroken run of {variant.name} failed, see {log}:\n{system.printed[-2000:]}")
     done.write_text(made_from)
     return run_dir
+
+
+def is_of(loss: dict[str, Any], outcome: Outcome) -> bool:
+    """Whether a loss that a run has recorded may be what a fault did."""
+    victim = outcome.fault.victim
+    if victim in TOLD_AS:
+        return TOLD_AS[victim] in f"{loss['who']} {loss['why']}"
+    # an actor that dies while it is started has no known process yet
+    return bool(loss["pid"] == outcome.pid or (loss["pid"] is None and loss["who"] == victim))
 
 
 class Run:
@@ -261,12 +271,7 @@ class Run:
         records = told(self.run_dir)
         for outcome in self.outcomes:
             if outcome.fault.kind in ("kill", "freeze"):
-                word = TOLD_AS.get(outcome.fault.victim)
-                mine = [
-                    one
-                    for one in records
-                    if (word in f"{one['who']} {one['why']}" if word else one["pid"] == outcome.pid)
-                ]
+                mine = [one for one in records if is_of(one, outcome)]
                 outcome.told = bool(mine)
                 if mine:
                     records.remove(mine[0])
