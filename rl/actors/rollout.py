@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from rl.models.checkpoint_format import CheckpointFormat
 from rl.models.stops import completion_text, stop_ids
 from rl.samples import Completion
 from rl.weights.checks import PROBED_SYNCS, Delivery
+from rl.weights.relay import fetch, in_file, pulled
 from rl.weights.transfer import WeightUpdate, count_layers, register
 
 
@@ -161,6 +163,25 @@ class RolloutActor:
         """Join the NCCL group of trainer and rollout engines."""
         info = {"master_address": address, "master_port": port, "rank_offset": rank, "world_size": size, "packed": True}
         self.llm.init_weight_transfer_engine({"init_info": info})
+
+    def fetch(self, sender: Any, update: WeightUpdate, shared_file: str) -> WeightUpdate:
+        """Copy published weights from the trainer's node to this one; the update as engines of this node can take it.
+
+        Args:
+            sender: the trainer's first rank.
+            update: what it published.
+            shared_file: where a file may lie.
+        """
+        import ray
+
+        path = update.info[str(in_file(update))]
+        found = ray.get(sender.shared_sizes.remote(path))
+        return fetch(
+            update,
+            found,
+            lambda name, size: pulled(sender, os.path.join(path, name) if name else path, size),
+            Path(shared_file),
+        )
 
     def sync(self, update: WeightUpdate) -> float:
         """Load published weights; returns seconds.

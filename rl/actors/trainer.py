@@ -18,6 +18,7 @@ from rl.config.stages import OptimConfig
 from rl.device import named
 from rl.samples import TokenBatch, supervised_batch
 from rl.weights.checks import PROBE_TEXT, PROBE_TOKENS, Probe, WeightLedger
+from rl.weights.relay import read, sizes
 from rl.weights.shared import remove_earlier
 from rl.weights.transfer import (
     WeightUpdate,
@@ -232,6 +233,14 @@ class TrainerActor:
         if self.spec.rank == 0:
             self._transfer = nccl_join(address, port, size)
 
+    def shared_sizes(self, path: str) -> list[tuple[str, int]]:
+        """See :func:`rl.weights.relay.sizes`."""
+        return sizes(Path(path))
+
+    def read_shared(self, path: str, offset: int) -> bytes:
+        """A part of the weights that lie in shared memory, for an engine on another node."""
+        return read(Path(path), offset)
+
     def send(self) -> None:
         """Broadcast the weights over NCCL to the engines that are receiving."""
         weights = self.engine.full_weights()
@@ -240,9 +249,17 @@ class TrainerActor:
         else:
             deque(weights, maxlen=0)
 
-    def save(self, folder: str) -> None:
-        """Write this rank's part of weights, optimizer, schedule and random state."""
+    def save(self, folder: str) -> dict[str, int]:
+        """Write this rank's part of weights, optimizer, schedule and random state.
+
+        Returns:
+            Names and sizes of the files that are in the folder then, as this rank sees it.
+        """
+        import torch.distributed as dist
+
         self.engine.save(Path(folder))
+        dist.barrier()  # every rank has written
+        return dict(sizes(Path(folder)))
 
     def load(self, folder: str, weights_only: bool) -> None:
         """Read what :meth:`save` wrote, also with another number of ranks."""

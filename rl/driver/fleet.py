@@ -11,6 +11,7 @@ import ray
 
 from cluster.errors import Lost
 from cluster.health import Supervised
+from cluster.nodes import of_bundles
 from cluster.placement import in_order, reserve
 from cluster.watch import Watch
 from curricula.statutes import law_setting
@@ -26,6 +27,7 @@ from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage
 from rl.device import chosen
 from rl.driver.calls import counted
+from rl.driver.nodes import remove_elsewhere, require_shared
 from rl.errors import UserError
 from rl.weights.shared import remove_shared, shared_file
 from rl.weights.sync import WeightSync
@@ -70,6 +72,7 @@ class Fleet:
         try:
             self.placement = reserve(bundles, config.cluster.placement_timeout_s)
             self.bundles = in_order(self.placement)
+            require_shared(of_bundles(self.placement), Path(config.run_dir), model_path, self.shared_file)
         except BaseException:
             self.watch.close()
             raise
@@ -93,7 +96,7 @@ class Fleet:
         config, restarts = self.config, self.config.reward.max_restarts
         self.rollouts = [self._rollout(i) for i in range(replicas)]
         self.rewards = [
-            self._supervised(f"reward/{i}", RewardActor, (config.reward, law_setting()), {"num_cpus": 0}, restarts)
+            self._supervised(f"reward/{i}", RewardActor, (config.reward, law_setting()), self._beside(i), restarts)
             for i in range(config.reward.workers * sampling)
         ]
         self.judges = [self._judge(i) for i in range(wants_judge(config) * sampling)]
@@ -136,7 +139,7 @@ class Fleet:
             self.backend,
             load_weights=self.backend == "adapter",
         )
-        where = config.trainer.world_size + number if self.split else number if self.takes_turns else 0
+        where = self._rollout_place(number)
         share = (1.0, 1.0) if self.split else (0.0, 0.5)
         return self._supervised(
             f"rollout/{number}",
@@ -147,14 +150,25 @@ class Fleet:
                 "runtime_env": {"env_vars": rollout_actor.environment(spec)},
             },
             config.rollout.max_restarts,
-            on_restart=lambda handle: self.weights.restore(handle),
+            on_restart=lambda handle: self.weights.restore(handle, number),
         )
+
+    def _rollout_place(self, number: int) -> int:
+        if self.split:
+            return self.config.trainer.world_size + number
+        return number if self.takes_turns else 0
+
+    def nodes(self) -> tuple[str, list[str]]:
+        """The node of the first trainer rank, and that of each rollout engine."""
+        nodes = of_bundles(self.placement)
+        place = [nodes[self.bundles[self._rollout_place(number)]] for number in range(len(self.rollouts))]
+        return nodes[self.bundles[0]], place
 
     def _judge(self, number: int) -> Supervised:
         config = self.config
         cache = None if config.judge.cache is None else Path(config.run_dir).resolve() / config.judge.cache
         serves = config.judge.kind == "llm" and config.judge.base_url is None
-        share = self.device.request(0, float(serves))  # outside the placement group
+        share = self.device.request(0, 1.0) if serves else self._beside(number)  # a GPU outside the placement group
         arguments = (config.judge, config.reward, cache, self.device.name, law_setting())
         return self._supervised(f"judge/{number}", JudgeActor, arguments, share, config.reward.max_restarts)
 
@@ -202,6 +216,10 @@ class Fleet:
         strategy = PlacementGroupSchedulingStrategy(self.placement, placement_group_bundle_index=self.bundles[bundle])
         return {**self.device.request(cpus, gpus), "scheduling_strategy": strategy}
 
+    def _beside(self, number: int) -> dict[str, Any]:
+        """Options of an actor that needs no device: on the nodes of the run, which are known to have what it needs."""
+        return self._placed(number % len(self.bundles), 0.0, 0.0)
+
     def restart_trainer(self) -> None:
         """Replace the trainer group, which then holds the base model."""
         self.trainer.stop()
@@ -243,6 +261,7 @@ class Fleet:
             actor.stop()
         if not self.watch.lost:
             with suppress(Exception):  # it goes with Ray
+                remove_elsewhere(of_bundles(self.placement), self.shared_file)
                 ray.util.remove_placement_group(self.placement)
         remove_shared(self.shared_file)
 

@@ -7,8 +7,9 @@ checkpoints/<stage>/step-000020/engine/…     weights, optimizer, schedule (rl.
 
 import re
 import shutil
+import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from rl.files import is_disk_full, read_json, write_json
 WRITTEN = ("driver.json", "files.json")
 """Files of a checkpoint; a folder with neither is not a checkpoint."""
 
+SHOWS_S = 30.0
+"""How long a network disk may take to show what another machine has written (seconds)."""
 DAMAGED = "remove the folder of that checkpoint to resume from the one before it"
 Inventory = dict[str, tuple[int, int]]
 """Size and checksum of each file of a checkpoint."""
@@ -60,15 +63,28 @@ class Checkpoints:
         self.keep_last = keep_last
 
     def save(
-        self, stage: str, step: int, write_engine: Callable[[Path], object], driver: dict[str, Any], score: float | None
+        self,
+        stage: str,
+        step: int,
+        write_engine: Callable[[Path], Sequence[Mapping[str, int]] | None],
+        driver: dict[str, Any],
+        score: float | None,
     ) -> Checkpoint:
         """Write a checkpoint after ``step`` steps of a stage, then drop old ones.
 
         The last ``keep_last`` of the stage stay, and the one with the highest ``score``.
 
+        Args:
+            stage: the stage.
+            step: number of steps that were made.
+            write_engine: writes the engine's part into a folder; gives names and sizes of the files that each rank sees
+                there afterwards, None if there are no ranks.
+            driver: the driver's part.
+            score: of the weights.
+
         Raises:
-            UserError: if the disk is full or something else is in its place; what was written is removed and the
-                checkpoints before it stay.
+            UserError: if the disk is full, something else is in its place, or a rank wrote to another disk; what was
+                written is removed and the checkpoints before it stay.
         """
         final = self.root / stage / f"step-{step:06d}"
         partial = final.with_name(final.name + ".partial")
@@ -80,7 +96,7 @@ class Checkpoints:
             )
         try:
             partial.mkdir(parents=True)
-            write_engine(partial / "engine")
+            _require_same(partial / "engine", write_engine(partial / "engine") or ())
             write_json(partial / "driver.json", {**driver, "stage": stage, "step": step, "score": score})
             write_json(partial / "files.json", _inventory(partial))
             shutil.rmtree(final, ignore_errors=True)
@@ -156,6 +172,25 @@ class Checkpoints:
         for checkpoint in found:
             if checkpoint.path not in keep:
                 shutil.rmtree(checkpoint.path)
+
+
+def _require_same(folder: Path, seen: Sequence[Mapping[str, int]]) -> None:
+    """Check that the files which ranks have written can be read here; a network disk may show them a little later."""
+    until = time.monotonic() + SHOWS_S
+    while True:
+        here = {path.name: path.stat().st_size for path in folder.iterdir()}
+        lost = [
+            (rank, name) for rank, files in enumerate(seen) for name, size in files.items() if here.get(name) != size
+        ]
+        if not lost:
+            return
+        if time.monotonic() > until:
+            rank, name = lost[0]
+            raise UserError(
+                f"{folder / name}, as trainer/{rank} sees it, is not there for the driver: they have different disks. "
+                f"Give run_dir on a disk that all nodes share"
+            )
+        time.sleep(0.5)
 
 
 def _score(checkpoint: Checkpoint) -> float | None:

@@ -13,6 +13,7 @@ import ray
 
 from cluster.health import Supervised
 from rl.errors import UserError
+from rl.weights.relay import in_file
 from rl.weights.transfer import WeightUpdate
 
 
@@ -40,6 +41,10 @@ class Ends(Protocol):
     @property
     def rollouts(self) -> Sequence[Supervised]: ...
 
+    def nodes(self) -> tuple[str, list[str]]:
+        """The node of the first trainer rank, and that of each rollout engine."""
+        ...
+
     def wake(self) -> None:
         """Give a shared GPU to the rollout engines."""
         ...
@@ -61,7 +66,8 @@ class WeightSync:
         self.sync_s, self.restart_s = sync_s, restart_s
         self.version = 0
         """Version that was published last."""
-        self._latest: WeightUpdate | None = None
+        self._latest: dict[str, WeightUpdate] = {}
+        """What was published last, as the engines of each node can take it."""
         self._stale = True
         self._lock = threading.RLock()
         self._here = threading.local()
@@ -72,7 +78,7 @@ class WeightSync:
 
     def new_trainer(self) -> None:
         """Note that the trainer group was replaced."""
-        self._stale, self._latest = True, None
+        self._stale, self._latest = True, {}
         self.connect()
 
     def push(self) -> None:
@@ -84,13 +90,20 @@ class WeightSync:
             self.version += 1
             update = trainer.publish(self.version)
             self.ends.wake()
+            sender, nodes = self.ends.nodes()
+            latest = {sender: update}
             with ThreadPoolExecutor(len(rollouts) + 1) as pool:
                 # Over NCCL sender and receivers meet inside one collective, so both sides run at once.
                 sent = pool.submit(trainer.call, "send") if self.backend == "nccl" else None
-                list(pool.map(lambda actor: self._hand_over(actor, update), rollouts))
+                if in_file(update):
+                    first = {node: actor for node, actor in zip(nodes, rollouts, strict=True) if node != sender}
+                    latest |= zip(
+                        first, pool.map(lambda actor: self._fetch(actor, update), first.values()), strict=True
+                    )
+                list(pool.map(lambda actor, node: self._hand_over(actor, latest.get(node, update)), rollouts, nodes))
                 if sent is not None:
                     sent.result()
-            self._latest, self._stale = update, False
+            self._latest, self._stale = latest, False
             if self.version == 1 and "path" in update.info:
                 self._say_place(Path(update.info["path"]))
 
@@ -102,8 +115,15 @@ class WeightSync:
         self._here.pushing = True
         actor.call("sync", update, timeout_s=self.sync_s)
 
-    def restore(self, handle: Any) -> None:
-        """Bring a rollout engine that was started again to the weights that were published last."""
+    def _fetch(self, actor: Supervised, update: WeightUpdate) -> WeightUpdate:
+        """Have an engine on another node than the trainer copy the weights to its node."""
+        self._here.pushing = True
+        arguments = self.ends.trainer.actors[0], update, str(self.shared_file)
+        found: WeightUpdate = actor.call("fetch", *arguments, timeout_s=self.sync_s)
+        return found
+
+    def restore(self, handle: Any, number: int) -> None:
+        """Bring the rollout engine of a number, which was started again, to the weights that were published last."""
         if getattr(self._here, "pushing", False):  # lost in the middle of a push, which is then tried again
             return
         with self._lock, _as_sentence():
@@ -111,8 +131,15 @@ class WeightSync:
                 self.connect()
                 self._stale = True
                 self.push()
-            elif self._latest is not None:
-                ray.get(handle.sync.remote(self._latest), timeout=self.restart_s)
+            elif self._latest:
+                sender, nodes = self.ends.nodes()
+                update = self._latest.get(nodes[number])
+                if update is None:  # its node is new
+                    asked = handle.fetch.remote(
+                        self.ends.trainer.actors[0], self._latest[sender], str(self.shared_file)
+                    )
+                    update = self._latest[nodes[number]] = ray.get(asked, timeout=self.restart_s)
+                ray.get(handle.sync.remote(update), timeout=self.restart_s)
 
     def connect(self) -> None:
         """Where weights go over NCCL: join the first trainer rank and every rollout engine in one group."""

@@ -75,8 +75,8 @@ class System:
             inner = {p.pid for p in found if "rewards.worker" in _words(_parent(p))}
             return next((p.pid for p in found if (p.pid in inner) == (victim == "reward worker")), None)
         if victim == "judge server":
-            found = {p.pid: " ".join(_words(p)) for p in self._below("judge/0")}
-            return next((pid for pid, text in found.items() if "vllm" in text and "rewards.lifetime" not in text), None)
+            below = {p.pid: " ".join(_words(p)) for p in self._below("judge/0")}
+            return next((pid for pid, text in below.items() if "vllm" in text and "rewards.lifetime" not in text), None)
         return self.actors().get(victim)
 
     def actors(self) -> dict[str, int]:

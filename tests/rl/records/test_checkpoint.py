@@ -8,6 +8,7 @@ import pytest
 
 from rl.errors import UserError
 from rl.files import is_disk_full
+from rl.records import checkpoint
 from rl.records.checkpoint import Checkpoints
 
 
@@ -45,6 +46,24 @@ def test_a_full_disk_costs_the_checkpoint_in_progress_only(tmp_path):
         checkpoints.save("sft", 2, full, {}, None)
     assert [p.name for p in (tmp_path / "checkpoints" / "sft").iterdir()] == ["step-000001"]
     assert is_disk_full(OSError(errno.ENOSPC, "x")) and not is_disk_full(OSError(errno.EACCES, "x"))
+
+
+def test_a_part_that_a_rank_wrote_to_another_disk_is_missed(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "SHOWS_S", 0.1)
+    checkpoints = Checkpoints(tmp_path, keep_last=2)
+    save(checkpoints, 1)
+
+    def write(folder, *seen):
+        folder.mkdir()
+        (folder / "shard-0").write_bytes(b"0")
+        return seen
+
+    with pytest.raises(UserError, match=r"engine/shard-1, as trainer/1 sees it, is not there for the driver"):
+        checkpoints.save("sft", 2, lambda folder: write(folder, {"shard-0": 1}, {"shard-1": 1}), {}, None)
+    with pytest.raises(UserError, match=r"engine/shard-0, as trainer/1 sees it"):
+        checkpoints.save("sft", 2, lambda folder: write(folder, {"shard-0": 1}, {"shard-0": 2}), {}, None)
+    assert [p.name for p in (tmp_path / "checkpoints" / "sft").iterdir()] == ["step-000001"]
+    checkpoints.save("sft", 2, lambda folder: write(folder, {"shard-0": 1}, {"shard-0": 1}), {}, None)
 
 
 def test_other_folders_among_checkpoints_are_neither_read_nor_removed(tmp_path):

@@ -13,18 +13,30 @@ from rl.weights.transfer import WeightUpdate
 class Ends:
     """A trainer that counts what it publishes and engines that note what they get; nothing of the driver is needed."""
 
-    def __init__(self, engines=2):
-        self.log = []
+    def __init__(self, engines=2, places=("one", "one")):
+        self.log, self.places = [], list(places)[:engines]
         self.rollouts = [SimpleNamespace(call=self.sync, number=i) for i in range(engines)]
-        self.trainer = SimpleNamespace(actors=[], publish=self.publish, call=lambda method: self.log.append(method))
+        self.trainer = SimpleNamespace(
+            actors=["rank 0"], publish=self.publish, call=lambda method: self.log.append(method)
+        )
 
     def publish(self, version):
         self.log.append(f"publish {version}")
         return WeightUpdate(version, {"path": "/dev/shm/w"})
 
-    def sync(self, method, update, timeout_s):
-        assert method == "sync" and timeout_s == 5.0
-        self.log.append(f"sync {update.version}")
+    def nodes(self):
+        return "one", self.places
+
+    def sync(self, method, *arguments, timeout_s):
+        assert timeout_s == 5.0
+        if method == "fetch":
+            sender, update, _ = arguments
+            self.log.append(f"fetch {update.version} from {sender}")
+            return WeightUpdate(update.version, {"path": "/dev/shm/copy"})
+        (update,) = arguments
+        assert method == "sync"
+        self.log.append(f"sync {update.version}" + " of the copy" * (update.info["path"] == "/dev/shm/copy"))
+        return None
 
     def wake(self):
         self.log.append("wake")
@@ -43,6 +55,13 @@ def test_weights_move_once_for_each_change_to_every_engine(capsys):
     sync.changed()
     sync.push()
     assert ends.log[4:] == ["publish 2", "wake", "sync 2", "sync 2"] and capsys.readouterr().out == ""
+
+
+def test_a_file_is_copied_once_to_each_other_node():
+    ends = Ends(4, ["one", "two", "two", "three"])
+    sync_of(ends).push()
+    assert sorted(ends.log[2:4]) == ["fetch 1 from rank 0"] * 2
+    assert sorted(ends.log[4:]) == ["sync 1", *["sync 1 of the copy"] * 3]
 
 
 def test_another_place_than_shared_memory_is_reported_once(capsys):

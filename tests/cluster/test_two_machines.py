@@ -1,0 +1,67 @@
+"""Runs over two machines, each with its own address, shared memory and disk (:mod:`tests.cluster.machines`)."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from rl.config.schema import NanoConfig
+from rl.models.nano import ensure_nano
+from tests.cluster.machines import machines, missing
+
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = os.environ | {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": "0" * 64,
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": str(ROOT),
+}
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Two machines with one Ray; the first has one CPU, the second two."""
+    folder = tmp_path_factory.mktemp("machines")
+    with machines(2, folder) as found:
+        found[0].start_ray(None, 1, ENVIRONMENT)
+        found[1].start_ray(f"{found[0].address}:6379", 2, ENVIRONMENT)
+        yield found
+
+
+def run(machine, run_dir, *overrides):
+    """A small run whose driver is on a machine; what it printed, and its exit status."""
+    answer = machine.run(
+        sys.executable, "-m", "rl.main", "+curriculum=smoke", "cluster.address=10.77.0.1:6379", f"run_dir={run_dir}",
+        "tracker.wandb=disabled", "trainer.threads=1", "rollout.threads=1", "trainer.checkpoint_every=2", *overrides,
+        env=ENVIRONMENT, cwd=ROOT, timeout=500,
+    )  # fmt: skip
+    return answer.stdout + answer.stderr, answer.returncode
+
+
+def test_a_run_folder_on_one_machines_own_disk_is_refused_before_it_starts(two):
+    printed, code = run(two[0], two[0].disk / "run", "trainer.world_size=2")
+    assert code == 2, printed
+    assert "node node2 (10.77.0.2) does not see run_dir" in printed and "a disk that all nodes share" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_model_on_one_machines_own_disk_is_refused_before_it_starts(two, tmp_path):
+    model = ensure_nano(NanoConfig(layers=1), 0, 4096, tmp_path)
+    copied = two[0].run("cp", "-r", str(model), f"{two[0].disk}/model")
+    assert copied.returncode == 0, copied.stderr
+    printed, code = run(two[0], tmp_path / "run", "trainer.world_size=2", "model=hf", f"model.path={two[0].disk}/model")
+    assert code == 2, printed
+    assert "node node2 (10.77.0.2) has not the model" in printed and "it lacks" in printed
+
+
+def test_weights_reach_engines_on_the_other_machine(two, tmp_path):
+    printed, code = run(
+        two[0], tmp_path / "run", "cluster.placement=split", "rollout.replicas=2", "rollout.verify_sync=true"
+    )
+    assert code == 0, printed
+    for machine in two:
+        assert "themis-" not in machine.run("ls", "/dev/shm").stdout
