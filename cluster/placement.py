@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,8 @@ from cluster.errors import ClusterError
 from cluster.waits import waiting
 
 NAMES = ("CPU", "GPU")
+SAY_S = 60.0
+"""How often it is said what is missing (seconds)."""
 Resources = Mapping[str, float]
 
 
@@ -17,24 +20,47 @@ def reserve(bundles: list[dict[str, float]], timeout_s: float) -> Any:
     """A placement group with these bundles (packed on as few nodes as possible).
 
     Raises:
-        ClusterError: if the cluster can't give them in time; it lists what was asked, what nodes have free, and what
-            is missing.
+        ClusterError: see :func:`require`.
     """
-    import ray
     from ray.util.placement_group import placement_group, remove_placement_group
 
     group = placement_group(bundles, strategy="PACK")
+    try:
+        require(group, bundles, timeout_s)
+    except ClusterError:
+        remove_placement_group(group)
+        raise
+    return group
+
+
+def require(group: Any, bundles: Sequence[Resources], timeout_s: float) -> None:
+    """Wait until a placement group has all its bundles: at the start, and again when a node was lost. While something
+    is missing it is said every minute.
+
+    Raises:
+        ClusterError: if the cluster can't give them in time; it lists what was asked, what nodes have free, and what
+            is missing.
+    """
+    until = time.monotonic() + timeout_s
     with waiting("Ray", "reserve"):
-        if group.wait(timeout_s):
-            return group
-    remove_placement_group(group)
+        while not group.wait(max(0.0, min(SAY_S, until - time.monotonic()))):
+            lines = shortage(bundles, _nodes())
+            if time.monotonic() >= until:
+                raise ClusterError(
+                    f"Ray could not reserve the resources of this run within {timeout_s:.0f} s:\n"
+                    + "\n".join(f"  {line}" for line in lines)
+                    + "\nLower trainer.world_size or rollout.replicas, raise cluster.num_cpus, or add nodes"
+                )
+            said = "; ".join(" ".join(line.split()) for line in lines)
+            print(f"waiting for resources, at most {until - time.monotonic():.0f} s more: {said}", flush=True)
+
+
+def _nodes() -> list[tuple[Resources, Resources]]:
+    """What each living node has free, and what it has in all."""
+    import ray
+
     free = ray._private.state.available_resources_per_node()
-    nodes = [(free.get(node["NodeID"], {}), node["Resources"]) for node in ray.nodes() if node["Alive"]]
-    raise ClusterError(
-        f"Ray could not reserve the resources of this run within {timeout_s:.0f} s:\n"
-        + "\n".join(f"  {line}" for line in shortage(bundles, nodes))
-        + "\nLower trainer.world_size or rollout.replicas, raise cluster.num_cpus, or add nodes"
-    )
+    return [(free.get(node["NodeID"], {}), node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
 
 def shortage(bundles: Sequence[Resources], nodes: Sequence[tuple[Resources, Resources]]) -> list[str]:

@@ -12,7 +12,7 @@ import ray
 from cluster.errors import Lost
 from cluster.health import Supervised
 from cluster.nodes import of_bundles
-from cluster.placement import in_order, reserve
+from cluster.placement import in_order, require, reserve
 from cluster.watch import Watch
 from curricula.statutes import law_setting
 from rewards.total import split
@@ -67,12 +67,13 @@ class Fleet:
         self.shared_file = shared_file(Path(config.run_dir))
         ranks, replicas = config.trainer.world_size, config.rollout.replicas if sampling else 0
         together = max(ranks, replicas) if self.takes_turns else ranks
-        bundles = [self.device.bundle()] * (ranks + replicas if self.split else together)
+        self._asked = [self.device.bundle()] * (ranks + replicas if self.split else together)
         self.watch = Watch(config.cluster.frozen_s, each_look)
         try:
-            self.placement = reserve(bundles, config.cluster.placement_timeout_s)
+            self.placement = reserve(self._asked, config.cluster.placement_timeout_s)
             self.bundles = in_order(self.placement)
-            require_shared(of_bundles(self.placement), Path(config.run_dir), model_path, self.shared_file)
+            self._on: list[str] = []
+            self._require_nodes()
         except BaseException:
             self.watch.close()
             raise
@@ -220,9 +221,19 @@ class Fleet:
         """Options of an actor that needs no device: on the nodes of the run, which are known to have what it needs."""
         return self._placed(number % len(self.bundles), 0.0, 0.0)
 
+    def _require_nodes(self) -> None:
+        """Wait until the run has all its places, and look at their nodes if they are new: when a node is lost, its
+        places come back on another one."""
+        require(self.placement, self._asked, self.config.cluster.placement_timeout_s)
+        nodes = of_bundles(self.placement)
+        if nodes != self._on:
+            require_shared(nodes, Path(self.config.run_dir), self.model_path, self.shared_file)
+            self._on = nodes
+
     def restart_trainer(self) -> None:
         """Replace the trainer group, which then holds the base model."""
         self.trainer.stop()
+        self._require_nodes()
         self._trainer = self._trainer_group("trainer")
         self.trainer.setup()
         self.weights.new_trainer()
@@ -231,6 +242,7 @@ class Fleet:
         """Replace the reference group, which then holds the base model."""
         if self.reference is not None:
             self.reference.stop()
+            self._require_nodes()
             self.reference = self._trainer_group("reference")
             self.reference.setup()
 

@@ -50,6 +50,10 @@ class Machine:
         """Run something there and wait for it."""
         return subprocess.run(self.command(*words), capture_output=True, text=True, check=False, **options)
 
+    def end_all(self) -> None:
+        """End all that runs there, as when the machine is switched off."""
+        self.run("bash", "-c", "kill -9 -1")  # all of its process namespace but the first, which stays
+
     def start_ray(self, head: str | None, cpus: int, environment: dict[str, str]) -> None:
         """Start Ray's processes there; ``head`` is the address of its first machine, None on that machine itself."""
         first = ["--head", "--port=6379", "--include-dashboard=false", f"--temp-dir={self.disk}/ray"]

@@ -1,7 +1,9 @@
 """Runs over two machines, each with its own address, shared memory and disk (:mod:`tests.cluster.machines`)."""
 
 import os
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from rl.config.schema import NanoConfig
 from rl.models.nano import ensure_nano
 from tests.cluster.machines import machines, missing
+from tests.cluster.slurm_daemons import until
+from tests.e2e.runs import metrics, wait_for
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,22 +27,25 @@ ENVIRONMENT = os.environ | {
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory):
+def two():
     """Two machines with one Ray; the first has one CPU, the second two."""
-    folder = tmp_path_factory.mktemp("machines")
-    with machines(2, folder) as found:
+    with tempfile.TemporaryDirectory(prefix="m-") as folder, machines(2, Path(folder)) as found:  # short, for sockets
         found[0].start_ray(None, 1, ENVIRONMENT)
         found[1].start_ray(f"{found[0].address}:6379", 2, ENVIRONMENT)
         yield found
 
 
-def run(machine, run_dir, *overrides):
-    """A small run whose driver is on a machine; what it printed, and its exit status."""
-    answer = machine.run(
+def command(run_dir, *overrides):
+    """The command of a small run."""
+    return [
         sys.executable, "-m", "rl.main", "+curriculum=smoke", "cluster.address=10.77.0.1:6379", f"run_dir={run_dir}",
         "tracker.wandb=disabled", "trainer.threads=1", "rollout.threads=1", "trainer.checkpoint_every=2", *overrides,
-        env=ENVIRONMENT, cwd=ROOT, timeout=500,
-    )  # fmt: skip
+    ]  # fmt: skip
+
+
+def run(machine, run_dir, *overrides):
+    """A small run whose driver is on a machine; what it printed, and its exit status."""
+    answer = machine.run(*command(run_dir, *overrides), env=ENVIRONMENT, cwd=ROOT, timeout=900)
     return answer.stdout + answer.stderr, answer.returncode
 
 
@@ -65,3 +72,21 @@ def test_weights_reach_engines_on_the_other_machine(two, tmp_path):
     assert code == 0, printed
     for machine in two:
         assert "themis-" not in machine.run("ls", "/dev/shm").stdout
+
+
+def test_a_machine_that_is_switched_off_and_on_costs_no_step(two, tmp_path):
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            two[0].command(*command(tmp_path / "run", "trainer.world_size=3")),
+            stdout=file, stderr=subprocess.STDOUT, env=ENVIRONMENT, cwd=ROOT,
+        )  # fmt: skip
+    wait_for(tmp_path / "run", "sft", 2, process)
+    two[1].end_all()
+    until(lambda: "waiting for resources" in log.read_text() or process.poll() is not None, log.read_text, 400)
+    two[1].start_ray(f"{two[0].address}:6379", 2, ENVIRONMENT)
+    assert process.wait(900) == 0, log.read_text()[-4000:]
+    lines = metrics(tmp_path / "run")
+    places = [(line["stage"], line["step"]) for line in lines]
+    assert len(places) == len(set(places)) and places == sorted(places, key=places.index)
+    assert "missing" in log.read_text() and "Traceback" not in log.read_text()
