@@ -7,8 +7,8 @@ from rich.table import Table
 from rl.config.derive import Plan
 from rl.config.gpu_plan import GpuPlan
 from rl.config.memory import FREE
-from rl.config.speed import SAMPLING, TRAINING
 from rl.config.schema import RunConfig
+from rl.config.speed import SAMPLING, TRAINING
 
 
 def batch_table(plan: Plan) -> Table:
@@ -86,8 +86,8 @@ def time_table(plan: GpuPlan) -> Table:
 def _print_gpus(config: RunConfig, plan: GpuPlan, console: Console) -> None:
     if not plan.cards:
         console.print(
-            f"{plan.gpus} GPUs; the sizes of {config.model.name} are not known here, so their memory is not either: give "
-            f"model.path a folder, or load its config.json once"
+            f"{plan.gpus} GPUs; the sizes of {config.model.name} are not known here, so what they hold is not either: "
+            f"give model.path a folder, or load its config.json once"
         )
         return
     console.print(gpu_table(plan))

@@ -18,9 +18,9 @@ from rl.config.fingerprint import data_files
 from rl.config.gate_conditions import gate_problems
 from rl.config.gpu_plan import GpuPlan, StageWork, gpu_plan, on_gpus
 from rl.config.metrics import LoggingSetting
-from rl.config.ranks import RankPlan, rank_plans
 from rl.config.parallel import model_shape
 from rl.config.parallel import problems as parallel_problems
+from rl.config.ranks import RankPlan, rank_plans
 from rl.config.schema import RunConfig
 from rl.config.stages import (
     ChatOverrides,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -53,8 +53,8 @@ class GpuPlan:
     """Memory of each GPU."""
     shortages: tuple[str, ...]
     """Why it does not fit."""
-    nearest: str | None
-    """The nearest layout that does, if this one does not."""
+    nearest: str
+    """What would fit, if this does not."""
 
     @property
     def impossible(self) -> bool:
@@ -66,8 +66,7 @@ class GpuPlan:
         """What is wrong and what would work; empty if it fits."""
         if not self.shortages:
             return ""
-        advice = f"the nearest layout that fits: {self.nearest}" if self.nearest else "no layout that was tried fits"
-        return "this run does not fit on its GPUs:\n  " + "\n  ".join([*self.shortages, advice])
+        return "this run does not fit on its GPUs:\n  " + "\n  ".join([*self.shortages, self.nearest])
 
 
 def on_gpus(config: RunConfig) -> bool:
@@ -112,8 +111,16 @@ def gpu_plan(config: RunConfig, stages: Sequence[StageWork], reference: bool) ->
         gpus(config, samples),
         gib,
         short,
-        nearest(config, work, gib) if short else None,
+        _advice(config, work, gib) if short else "",
     )
+
+
+def _advice(config: RunConfig, work: Work, gib: float) -> str:
+    if found := nearest(config, work, gib):
+        return f"the nearest layout that fits: {found}"
+    alone = nearest(config, replace(work, samples=False), gib) if work.samples else None
+    advice = "no layout that was tried fits"
+    return f"{advice}; without stages that sample, the nearest is {alone}" if alone else advice
 
 
 def _time(config: RunConfig, stage: StageWork) -> StepTime:

@@ -1,12 +1,13 @@
 """Memory of the GPUs of a run, item by item, and whether it is enough.
 
 A GPU goes through three phases: vLLM samples, gradients are computed, the weights are updated. What is held in each is
-added up; the largest sum counts. Weights, gradients and moments are exact; activations are counted as the engines save them
-(:mod:`rl.config.activations`); contexts and the engines' work space are estimates.
+added up; the largest sum counts. Weights, gradients and moments are exact; activations are counted as the engines save
+them (:mod:`rl.config.activations`); contexts and the engines' work space are estimates.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,8 @@ LOGITS_BYTES = 2**28
 """Logits of one slice on CUDA, as :data:`rl.engines.head.SLICE_BYTES` (bytes of fp32)."""
 SENT_BYTES = 2 * 2**30
 """vLLM's two buffers of a broadcast over NCCL."""
+LARGEST_SHARE = 0.95
+"""Largest ``rollout.gpu_memory_utilization``."""
 GIB = 2**30
 
 
@@ -117,7 +120,7 @@ def cards(config: RunConfig, work: Work, gib: float) -> tuple[Card, ...]:
         trainers.append(Card(f"trainer/{rank}", ranks, (*held, *copy, *rollout, *(idle if shares else ())), gib))
     fullest = max(trainers, key=lambda card: card.peak)
     if not split and replicas:
-        fullest = replace(fullest, who=f"{fullest.who} with a rollout" if replicas else fullest.who)
+        fullest = replace(fullest, who=f"{fullest.who} with a rollout")
     found = [fullest]
     if split and replicas:
         found.append(Card("rollout", replicas, (*_rollout(config, shape, gib), _received(config)), gib))
@@ -141,8 +144,8 @@ def _fsdp(config: RunConfig, shape: ModelShape, work: Work) -> tuple[Held, ...]:
     whole, trained = (shape.parameters + adapter) / ranks, (adapter or shape.parameters) / ranks
     update = (UPDATE,) if trainer.offload_optimizer else (SAMPLE, GRADIENTS, UPDATE)
     root = shape.embedding * (1 if shape.tied else 2)
-    # Two layers in bf16, one in use and one on its way; one gradient before it is cut, in bf16 and in fp32. What is outside
-    # of the layers stays whole from forward to backward.
+    # Two layers in bf16, one in use and one on its way; one gradient before it is cut, in bf16 and in fp32. What is
+    # outside of the layers stays whole from forward to backward.
     gathered = 2 * (2 * shape.layer + root) + 6 * shape.layer
     return (
         Held("weights (fp32)", 4 * whole / GIB, certain=True),
@@ -178,7 +181,7 @@ def _megatron(config: RunConfig, shape: ModelShape, work: Work, plan: RankPlan) 
 
 
 def _logits(shape: ModelShape, tensor: int) -> float:
-    """Four tensors of a slice, and the gradient of the output layer in fp32, with the part of a slice in bf16 (bytes)."""
+    """Four tensors of a slice, and the output layer's gradient in fp32, with a slice's part of it in bf16 (bytes)."""
     return 4 * LOGITS_BYTES + 6 * shape.embedding / tensor
 
 
@@ -203,7 +206,7 @@ def _received(config: RunConfig) -> Held:
 def _rollout(config: RunConfig, shape: ModelShape, gib: float) -> tuple[Held, ...]:
     share = config.rollout.gpu_memory_utilization * gib
     weights = 2 * shape.parameters / GIB
-    cache = max(share - weights - ENGINE_GIB, one_sequence(config, shape))
+    cache = max(share - weights - ENGINE_GIB, _one_sequence(config, shape))
     return (
         Held("vLLM: weights (bf16)", weights, (SAMPLE,), certain=True),
         Held("vLLM: key-value cache", cache, (SAMPLE,)),
@@ -211,14 +214,15 @@ def _rollout(config: RunConfig, shape: ModelShape, gib: float) -> tuple[Held, ..
     )
 
 
-def one_sequence(config: RunConfig, shape: ModelShape) -> float:
-    """Key-value cache of the longest sequence (GiB)."""
-    return config.model.max_length * cache_bytes(shape) / GIB
+def rollout_gib(config: RunConfig) -> float:
+    """The least that a rollout engine needs: weights, work space, and the cache of one sequence (GiB)."""
+    shape = model_shape(config.model)
+    return 0.0 if shape is None else 2 * shape.parameters / GIB + ENGINE_GIB + _one_sequence(config, shape)
 
 
-def cache_bytes(shape: ModelShape) -> int:
-    """Key-value cache of a token in bf16 (bytes)."""
-    return 4 * shape.layers * shape.kv_heads * shape.head_dim
+def _one_sequence(config: RunConfig, shape: ModelShape) -> float:
+    """Key-value cache of the longest sequence in bf16 (GiB)."""
+    return config.model.max_length * 4 * shape.layers * shape.kv_heads * shape.head_dim / GIB
 
 
 def _adapter(shape: ModelShape, rank: int) -> int:
@@ -237,23 +241,25 @@ def shortages(found: Sequence[Card], config: RunConfig) -> list[str]:
             largest = sorted((h for h in card.held if card.fullest in h.during), key=lambda h: -h.gib)[:4]
             listed = ", ".join(f"{held.what} {held.gib:.1f}" for held in largest)
             lines.append(
-                f"{card.who}{of} needs {card.peak:.1f} GiB ({card.fullest}: {listed}), and of the {card.gib:g} GiB of a "
-                f"GPU {1 - FREE:.0%} can be used"
+                f"{card.who}{of} needs {card.peak:.1f} GiB ({card.fullest}: {listed}, …); {1 - FREE:.0%} of the "
+                f"{card.gib:g} GiB of a GPU can be used"
             )
-    shape = model_shape(config.model)
-    samples = any(held.what.startswith("vLLM") for card in found for held in card.held)
-    if shape is not None and samples:
-        gib, share = found[0].gib, config.rollout.gpu_memory_utilization
-        least = 2 * shape.parameters / GIB + ENGINE_GIB + one_sequence(config, shape)
-        if least > 0.95 * gib:
-            lines.append(
-                f"a rollout engine needs {least:.1f} GiB for weights, work space and one sequence of "
-                f"{config.model.max_length} tokens, and a rollout is not cut over GPUs: it needs GPUs of at least "
-                f"{least / 0.95:.0f} GiB, or a smaller model; stages that do not sample need none"
-            )
-        elif least > share * gib:
-            lines.append(
-                f"a rollout engine needs {least:.1f} GiB, more than rollout.gpu_memory_utilization={share:g} of "
-                f"{gib:g} GiB; set it to {-(-least // (0.05 * gib)) * 0.05:.2f} or more"
-            )
+    if any(held.what.startswith("vLLM") for card in found for held in card.held):
+        lines += _rollout_shortage(config, found[0].gib)
     return lines
+
+
+def _rollout_shortage(config: RunConfig, gib: float) -> list[str]:
+    least, share = rollout_gib(config), config.rollout.gpu_memory_utilization
+    if least > LARGEST_SHARE * gib:
+        return [
+            f"a rollout engine needs {least:.1f} GiB for weights, work space and one sequence of "
+            f"{config.model.max_length} tokens, and it is not cut over GPUs: take GPUs of {least / LARGEST_SHARE:.0f} "
+            f"GiB or more, a smaller model, or only stages that do not sample"
+        ]
+    if least > share * gib:
+        return [
+            f"a rollout engine needs {least:.1f} GiB, more than rollout.gpu_memory_utilization={share:g} of {gib:g} "
+            f"GiB; set it to {min(LARGEST_SHARE, math.ceil(20 * least / gib) / 20):g} or more"
+        ]
+    return []

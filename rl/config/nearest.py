@@ -5,28 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rl.config.memory import Work, cards, shortages
+from rl.config.memory import LARGEST_SHARE, Work, cards, rollout_gib, shortages
 from rl.config.parallel import MEGATRON_KEYS, problems
 from rl.config.schema import RunConfig, TrainerConfig
 
 NODE = 8
 """GPUs of a node."""
-MOST = 32
+MOST = 16
 """Nodes that are tried."""
+MOST_STAGES = 16
+"""Pipeline stages that are tried."""
 
 
 def nearest(config: RunConfig, work: Work, gib: float) -> str | None:
-    """Overrides that make a run fit, with the number of GPUs; None if no layout that is known to this search does.
+    """Overrides that make a run fit, with the number of GPUs; None if no layout that is tried does.
 
-    It tries the configured placement before the other, and the configured engine before the other, on as many GPUs as now
-    and on whole nodes.
+    The configured placement and engine are tried before the other ones, on as many GPUs as now and on whole nodes.
     """
+    if work.samples and rollout_gib(config) > LARGEST_SHARE * gib:
+        return None
     now = gpus(config, work.samples)
     for number in sorted({now, *(NODE * n for n in range(1, MOST + 1) if NODE * n >= now)}):
         for found in _layouts(config, work, number):
             if not problems(found) and not shortages(cards(found, work, gib), found):
                 nodes = f", {number // NODE} × {NODE}" if number % NODE == 0 else ""
-                return f"{' '.join(_changes(config, found))} ({number} GPUs{nodes})"
+                return f"{' '.join(_changes(config, found)) or 'this one'} ({number} GPUs{nodes})"
     return None
 
 
@@ -41,24 +44,17 @@ def _layouts(config: RunConfig, work: Work, number: int) -> Iterator[RunConfig]:
     share = config.rollout.gpu_memory_utilization
     placements = sorted(("colocate", "split"), key=lambda name: name != config.cluster.placement)
     for placement in placements if work.samples else placements[:1]:
-        if placement == "split":
+        dealt = [(number, min(config.rollout.replicas, number) if work.samples else config.rollout.replicas)]
+        shares: tuple[float, ...] = (share, 0.4, 0.6) if work.samples else (share,)
+        if placement == "split" and work.samples:
             dealt = [(number - rollouts, rollouts) for rollouts in (number // 4, number // 2) if rollouts]
             shares = (share, 0.9)
-        else:
-            dealt = [(number, min(config.rollout.replicas, number))]
-            shares = (share, 0.4, 0.6)
         for ranks, rollouts in dealt:
             for trainer in _trainers(config.trainer, ranks, bool(config.model.lora_rank)):
-                for one in shares if work.samples else (share,):
+                for one in shares:
                     rollout = config.rollout.model_copy(update={"gpu_memory_utilization": one, "replicas": rollouts})
                     cluster = config.cluster.model_copy(update={"placement": placement})
-                    yield config.model_copy(
-                        update={
-                            "trainer": trainer,
-                            "rollout": rollout if work.samples else config.rollout,
-                            "cluster": cluster,
-                        }
-                    )
+                    yield config.model_copy(update={"trainer": trainer, "rollout": rollout, "cluster": cluster})
 
 
 def _trainers(trainer: TrainerConfig, ranks: int, adapter: bool) -> Iterator[TrainerConfig]:
@@ -78,8 +74,8 @@ def _trainers(trainer: TrainerConfig, ranks: int, adapter: bool) -> Iterator[Tra
             "sequence_parallel": tensor > 1,
             "recompute": recompute,
         }
-        for pipeline in range(1, ranks + 1)
-        for tensor in (1, 2, 4, 8)
+        for pipeline in range(1, min(ranks, MOST_STAGES) + 1)
+        for tensor in (1, 2, 4, NODE)
         if ranks % (tensor * pipeline) == 0
         for recompute in ("none", "full")
     ]

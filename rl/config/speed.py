@@ -1,4 +1,4 @@
-"""How long a step takes on GPUs, from measured and published figures with their sources; nothing where there is none."""
+"""How long a step takes on GPUs, from measured and published figures with their sources."""
 
 from __future__ import annotations
 
