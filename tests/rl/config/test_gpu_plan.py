@@ -1,11 +1,12 @@
 """The plan for GPUs: what they hold, held against published counts and measured peaks; what fits, and what is said."""
 
 import re
+from io import StringIO
 
 import pytest
 from rich.console import Console
 
-from rl.config.compose import accept_overrides, groups, load
+from rl.config.compose import CONF, accept_overrides, groups, load
 from rl.config.derive import check, derive
 from rl.config.gpu_plan import gpu_gib, on_gpus, require_room
 from rl.config.memory import FREE, GRADIENTS, SAMPLE, UPDATE, Work, cards
@@ -82,11 +83,31 @@ def test_a_layout_fits_on_gpus_of_80_gb(layout, model):
     assert len(plan.cards) == (1 if layout.startswith("70b") else 2)
 
 
+def test_the_table_of_layouts_is_what_the_plan_says():
+    page = (CONF.parent / "docs" / "guides" / "large-models.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+_\dx8)` \| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    assert {row[0] for row in rows} == set(LAYOUTS)
+    for layout, model, said in rows:
+        found = laid_out(layout, model)
+        trainer, (first, *others) = found.trainer, derive(found).gpus.cards
+        cut = trainer.tensor_parallel, trainer.pipeline_parallel
+        cells = [
+            trainer.engine,
+            f"{first.number} GPUs",
+            f"{cut[0]} x {cut[1]} x {trainer.world_size // (cut[0] * cut[1])}",
+        ]
+        cells.append(f"{first.peak:.1f}")
+        cells += [text for card in others for text in (f"{card.number} GPUs", f"{card.peak:.1f}")] or ["none", ""]
+        assert [cell.strip() for cell in said.split("|")] == cells
+
+
 def estimate(shape, trainer, tokens):
-    """megatron-core's theoretical estimate for its fullest shard (bytes), by its published formulas: 18 bytes a weight, 6
-    and a share of 12 with the distributed optimizer; activations as Korthikanti et al. 2022 (arXiv 2205.05198): with full
-    recomputation 2·s·b·h a layer (section 5.1), and one layer of s·b·h·(34 + 5·a·s/h)/t (equation 4), whose last term
-    flash attention does not have."""
+    """The theoretical estimate for the fullest shard (bytes), from its published formulas.
+
+    Weights and optimizer as Megatron-LM counts them: 18 bytes a weight, or 6 and a share of 12 with the distributed
+    optimizer. Activations as Korthikanti et al. 2022 (arXiv 2205.05198) count them: with full recomputation
+    2·s·b·h a layer, and one layer of s·b·h·(34 + 5·a·s/h)/t, whose last term flash attention does not have.
+    """
     tensor, pipeline = trainer.tensor_parallel, trainer.pipeline_parallel
     kv = shape.kv_heads / shape.heads
     queries = shape.heads * shape.head_dim
@@ -120,7 +141,9 @@ def test_the_plan_gives_the_peak_that_a_gpu_had(name, measured):
 
 
 def test_phases_hold_what_they_need():
-    found = config("model=qwen3_14b", "trainer.device=cuda", "trainer.world_size=8", "trainer.gradient_checkpointing=true")
+    found = config(
+        "model=qwen3_14b", "trainer.device=cuda", "trainer.world_size=8", "trainer.gradient_checkpointing=true"
+    )
     weights = 14_768_307_200 / 2**30
     plain = Work(8192, samples=True, reference=False)
     (card,) = cards(found, plain, 80)
@@ -145,7 +168,7 @@ def test_phases_hold_what_they_need():
     [
         (("model=r1_distill_14b", "trainer.world_size=4"), "whole weights for the rollout"),
         (("model=r1_distill_32b",), "more than rollout.gpu_memory_utilization=0.5 of 80 GiB; set it to 0.85"),
-        (("model=r1_distill_32b", "cluster.gpu_gb=141"), r"of the \d+|95% of the 141 GiB"),
+        (("model=r1_distill_32b", "cluster.gpu_gb=141"), "95% of the 141 GiB of a GPU"),
         (("+layout=14b_1x8", "model=qwen3_32b", "rollout.gpu_memory_utilization=0.9"), r"16 GPUs, 2 × 8"),
     ],
 )
@@ -180,20 +203,21 @@ def test_what_is_only_estimated_does_not_stop_a_run():
         require_room(plan)
 
 
-def test_the_plan_of_an_overfull_run_is_printed_and_then_refused(capsys):
+def test_the_plan_of_an_overfull_run_is_printed_and_then_refused(monkeypatch):
+    text = StringIO()
+    monkeypatch.setattr("rl.job.console", Console(file=text, width=120))
     found = config("model=r1_distill_32b", "trainer.device=cuda", "plan=true", curriculum="lexpro")
     with pytest.raises(UserError, match="nearest layout that fits"):
         run(found)
+    assert "together, sampling" in text.getvalue()
 
 
 def test_the_tables_have_every_item_and_the_rates():
-    found, console = laid_out("14b_2x8", "qwen3_14b"), Console(width=200, record=True)
-    with console.capture():
-        print_plan(found, derive(found), console)
-    text = console.export_text()
-    for part in ("weights (bf16)", "vLLM: key-value cache", "buffers of the broadcast", "slice of logits", "16 GPUs of 80",
-                 "none known of training with megatron", "together, update"):  # fmt: skip
-        assert part in text, part
+    found, text = laid_out("14b_2x8", "qwen3_14b"), StringIO()
+    print_plan(found, derive(found), Console(file=text, width=200))
+    for part in ("weights (bf16)", "vLLM: key-value cache", "buffers of the broadcast", "slice of logits",
+                 "16 GPUs of 80", "none known of training with megatron", "together, update"):  # fmt: skip
+        assert part in text.getvalue(), part
 
 
 def test_the_memory_of_a_gpu_is_set_or_read_or_80():
