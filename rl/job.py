@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from curricula.statutes import law_read
 from rl.config.derive import Plan, check, derive
+from rl.config.gpu_plan import require_room
 from rl.config.parallel import require_possible
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage
@@ -41,7 +42,11 @@ def run(config: RunConfig) -> None:
     plan = derive(config)
     if config.plan:
         print_plan(config, plan, console)
+        require_room(plan.gpus)
         return
+    require_room(plan.gpus, certain=True)
+    if plan.gpus is not None and plan.gpus.problem:
+        console.print(f"[yellow]{escape(plan.gpus.problem)}[/yellow]", soft_wrap=True, highlight=False)
 
     run_dir = Path(config.run_dir)
     if config.resume == "restart" and run_dir.is_dir():

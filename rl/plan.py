@@ -5,7 +5,10 @@ from rich.console import Console
 from rich.table import Table
 
 from rl.config.derive import Plan
+from rl.config.gpu_plan import GpuPlan
+from rl.config.memory import FREE
 from rl.config.schema import RunConfig
+from rl.config.speed import SAMPLING, TRAINING
 
 
 def batch_table(plan: Plan) -> Table:
@@ -52,6 +55,50 @@ def rank_table(plan: Plan) -> Table:
     return table
 
 
+def gpu_table(plan: GpuPlan) -> Table:
+    """What the fullest GPU of each kind holds, item by item, and the sum in each phase."""
+    table = Table(title=f"Memory of a GPU of {plan.gib:g} GiB (estimate, GiB)", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("what")
+    for card in plan.cards:
+        table.add_column(f"{card.who}\n(of {card.number})", justify="right")
+    for what in dict.fromkeys(held.what for card in plan.cards for held in card.held):
+        found = [sum(held.gib for held in card.held if held.what == what) for card in plan.cards]
+        table.add_row(what, *(f"{gib:.1f}" if gib else "" for gib in found))
+    table.add_section()
+    for phase in dict.fromkeys(phase for card in plan.cards for phase in card.phases):
+        sums = [f"{card.in_phase(phase):.1f}" if phase in card.phases else "" for card in plan.cards]
+        table.add_row(f"together, {phase}", *sums)
+    table.add_row(f"fits ({FREE:.0%} stay free)", *("yes" if card.fits else "no" for card in plan.cards))
+    return table
+
+
+def time_table(plan: GpuPlan) -> Table:
+    """The longest time of a step of each stage."""
+    table = Table(title="Longest time of a step, all sequences at full length (s)", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("stage", "sampling", "training"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for time in plan.times:
+        training = "" if time.training is None else f"{time.training[0]:,.0f} to {time.training[1]:,.0f}"
+        table.add_row(time.stage, "" if time.sampling is None else f"{time.sampling:,.0f}", training)
+    return table
+
+
+def _print_gpus(config: RunConfig, plan: GpuPlan, console: Console) -> None:
+    if not plan.cards:
+        console.print(
+            f"{plan.gpus} GPUs; the sizes of {config.model.name} are not known here, so what they hold is not either: "
+            f"give model.path a folder, or load its config.json once"
+        )
+        return
+    console.print(gpu_table(plan))
+    console.print(time_table(plan))
+    engine = config.trainer.engine == "fsdp"
+    sources = [SAMPLING[1]] if any(time.sampling for time in plan.times) else []
+    sources += [f"{share:.1%} of an H100's peak: {source}" for share, source in TRAINING] if engine else []
+    console.print("rates: " + "; ".join([*sources, *([] if engine else ["none known of training with megatron"])]))
+    console.print(f"{plan.gpus} GPUs of {plan.gib:g} GiB")
+
+
 def print_plan(config: RunConfig, plan: Plan, console: Console) -> None:
     """Stages, actors, memory and an estimate of time."""
     console.print(batch_table(plan))
@@ -63,14 +110,17 @@ def print_plan(config: RunConfig, plan: Plan, console: Console) -> None:
     console.print(actors)
     if plan.ranks:
         console.print(rank_table(plan))
-    memory = Table(title="Memory (estimate)")
-    memory.add_column("what")
-    memory.add_column("GiB", justify="right")
-    for what, gib in (*plan.memory, ("sum", sum(gib for _, gib in plan.memory))):
-        memory.add_row(what, f"{gib:.2f}")
-    console.print(memory)
+    if plan.gpus is None:
+        memory = Table(title="Memory (estimate)")
+        memory.add_column("what")
+        memory.add_column("GiB", justify="right")
+        for what, gib in (*plan.memory, ("sum", sum(gib for _, gib in plan.memory))):
+            memory.add_row(what, f"{gib:.2f}")
+        console.print(memory)
+    else:
+        _print_gpus(config, plan.gpus, console)
     size = "unknown until loaded" if plan.parameters is None else f"{plan.parameters / 1e6:.2f} M"
     minutes = sum(stage.seconds for stage in plan.stages) / 60
     console.print(f"model {config.model.name}: {size} parameters · seed {config.seed} · run folder {config.run_dir}")
-    if plan.parameters is not None:
+    if plan.parameters is not None and plan.gpus is None:
         console.print(f"time on this machine's CPU, a rough estimate without start-up: {minutes:.0f} min")

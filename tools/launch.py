@@ -25,6 +25,7 @@ from curricula.command import command, require_utf8
 from rl.config.compose import CONF, accept_overrides, load
 from rl.config.derive import check, derive, wants_judge
 from rl.config.fingerprint import data_files
+from rl.config.gpu_plan import require_room
 from rl.config.schema import RunConfig
 from rl.device import chosen
 from rl.errors import USER_ERRORS, UserError
@@ -57,7 +58,7 @@ def read_run(overrides: Sequence[str], elsewhere: bool) -> RunConfig:
 
     Raises:
         UserError: for what the run itself would refuse, and for what can't be launched: a sweep, an address of Ray,
-            a start from scratch.
+            a start from scratch, more than the GPUs can hold.
     """
     if any(word.startswith("-") for word in overrides):
         raise UserError("a sweep or another option of Hydra can't be launched; launch each run by itself")
@@ -79,6 +80,7 @@ def read_run(overrides: Sequence[str], elsewhere: bool) -> RunConfig:
     if config.plan:
         raise UserError("plan=true starts nothing; give it to python -m rl.main")
     check(config, elsewhere=elsewhere)
+    require_room(derive(config).gpus, certain=True)
     return config
 
 

@@ -61,14 +61,16 @@ def accept_overrides(argv: Sequence[str]) -> list[str]:
     """The command line with every override in a form that Hydra takes.
 
     Hydra wants a ``+`` before keys that no YAML file mentions. Here the schema says what exists: a known key needs no
-    prefix, an unknown one is an error. It also says which keys hold text: their values are quoted where necessary.
+    prefix, an unknown one is an error. It also says which keys hold text: their values are quoted where necessary. A
+    layout goes last, because among groups that are added the last one wins, and a curriculum has a layout of its own.
 
     Raises:
         UserError: for an unknown key, group or option; it names the nearest.
     """
     known, options, texts = schema_keys(), groups(), text_keys()
     sweep = is_multirun(argv)
-    return [_accept(argument, known, options, texts, sweep) for argument in argv]
+    accepted = [_accept(argument, known, options, texts, sweep) for argument in argv]
+    return sorted(accepted, key=lambda argument: argument.startswith("+layout="))
 
 
 def _accept(

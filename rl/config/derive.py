@@ -16,9 +16,11 @@ from rewards.total import expand, split
 from rl.config.corpora import CorpusSource
 from rl.config.fingerprint import data_files
 from rl.config.gate_conditions import gate_problems
+from rl.config.gpu_plan import GpuPlan, StageWork, gpu_plan, on_gpus
 from rl.config.metrics import LoggingSetting
-from rl.config.parallel import RankPlan, rank_plans
+from rl.config.parallel import model_shape
 from rl.config.parallel import problems as parallel_problems
+from rl.config.ranks import RankPlan, rank_plans
 from rl.config.schema import RunConfig
 from rl.config.stages import (
     ChatOverrides,
@@ -30,7 +32,6 @@ from rl.config.stages import (
     SFTStage,
     Stage,
 )
-from rl.device import here
 from rl.errors import UserError
 
 TRAIN_FLOPS_PER_CORE = 5.0e10
@@ -62,6 +63,8 @@ class StagePlan:
     """Most tokens of one sequence."""
     seconds: float
     """Rough estimate on this machine's CPU."""
+    work: StageWork
+    """The most that a step computes."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ class Plan:
     """(what, GiB), estimates."""
     ranks: tuple[RankPlan, ...] = ()
     """What each trainer rank holds, where the model is cut by tensors or layers and its shape is known."""
+    gpus: GpuPlan | None = None
+    """What the GPUs do; None for a run on CPUs."""
 
 
 def batch_numbers(config: RunConfig, stage: Stage) -> BatchNumbers:
@@ -102,22 +107,16 @@ def derive(config: RunConfig) -> Plan:
         actors.append(("judge/0", f"{config.judge.model or 'statute'} judge"))
     if wants_reference(config):
         actors += [(f"reference/{rank}", "frozen engine") for rank in range(config.trainer.world_size)]
-    ranks = rank_plans(config, max((s.batch.max_tokens_per_microbatch for s in stages), default=0), _bf16(config))
+    on_gpu, work = on_gpus(config), [stage.work for stage in stages]
+    ranks = rank_plans(config, max((stage.tokens for stage in work), default=0), on_gpu)
     gib = (parameters or 0) * 4 / 2**30
     memory = [("weights, gradients and Adam moments (fp32), all ranks", 4 * gib), ("rollout weights", gib)]
     memory += [("rollout key-value cache", float(config.rollout.kv_cache_gb * config.rollout.replicas))]
     if any(role.startswith("reference") for role, _ in actors):
         memory.append(("reference weights", gib))
     memory.append(("processes (Python, torch, vLLM)", 0.7 * len(actors) + 1.0))
-    return Plan(stages, parameters, tuple(actors), tuple(memory), ranks)
-
-
-def _bf16(config: RunConfig) -> bool:
-    """Whether the trainer computes in bf16, as far as this is known before Ray starts."""
-    choice = config.trainer.device
-    if choice == "auto" and config.trainer.engine == "megatron":
-        return not here().exact
-    return choice == "cuda"
+    gpus = gpu_plan(config, work, wants_reference(config)) if on_gpu else None
+    return Plan(stages, parameters, tuple(actors), tuple(memory), ranks, gpus)
 
 
 def wants_reference(config: RunConfig) -> bool:
@@ -180,14 +179,9 @@ def _parts(given: Mapping[str, RewardPart]) -> dict[str, float | Part]:
 
 
 def parameter_count(config: RunConfig) -> int | None:
-    """Weights of the nano model, by the arithmetic of the Qwen3 architecture; None for a model given by path."""
-    if config.model.path is not None:
-        return None
-    n = config.model.nano
-    attention = n.hidden_size * n.head_dim * (2 * n.heads + 2 * n.kv_heads) + 2 * n.head_dim
-    layer = attention + 3 * n.hidden_size * n.intermediate_size + 2 * n.hidden_size
-    embeddings = n.vocab_size * n.hidden_size * (1 if n.tie_embeddings else 2)
-    return embeddings + n.layers * layer + n.hidden_size
+    """Weights of the model; None where its sizes are not at hand."""
+    shape = model_shape(config.model)
+    return None if shape is None else shape.parameters
 
 
 def _stage_plan(config: RunConfig, stage: Stage, parameters: int) -> StagePlan:
@@ -195,26 +189,32 @@ def _stage_plan(config: RunConfig, stage: Stage, parameters: int) -> StagePlan:
     cores = min(os.cpu_count() or 1, config.trainer.threads * config.trainer.world_size)
     train_rate = TRAIN_FLOPS_PER_CORE * cores / (6 * max(1, parameters))
     longest, sampled, trained = config.model.max_length, 0.0, 0.0
+    most_trained = most_sampled = 0
     if isinstance(stage, MidTrainingStage):
         steps, sequences, longest = stage.steps, batch.prompts_per_step, stage.sequence_length
-        trained = steps * sequences * longest
+        most_trained = sequences * longest
+        trained = steps * most_trained
     elif isinstance(stage, SFTStage):
         steps, sequences = stage.steps, batch.prompts_per_step
+        most_trained = sequences * longest
         trained = steps * sequences * 80
     elif isinstance(stage, GRPOStage):
         steps = stage.steps
         completions = batch.prompts_per_step * batch.samples_per_prompt
         sequences = completions // batch.updates_per_step
         longest = stage.max_prompt_tokens + stage.sampling.max_tokens
-        sampled = steps * completions * stage.sampling.max_tokens * 0.7
-        trained = steps * completions * longest * 0.5
+        most_trained, most_sampled = completions * longest, completions * stage.sampling.max_tokens
+        sampled, trained = steps * most_sampled * 0.7, steps * most_trained * 0.5
     elif isinstance(stage, PerplexityStage):
         steps, sequences, longest = 1, 0, stage.window
     else:
         steps, sequences = 1, stage.questions * max(1, len(stage.tasks))
-        sampled = sequences * stage.sampling.max_tokens * 0.7
+        most_sampled = sequences * stage.sampling.max_tokens
+        sampled = most_sampled * 0.7
     seconds = trained / train_rate + sampled / SAMPLE_TOKENS_PER_SECOND
-    return StagePlan(stage.name, stage.kind, steps, batch, sequences, longest, seconds)
+    tokens = 0 if isinstance(stage, EvaluateStage) else batch.max_tokens_per_microbatch
+    work = StageWork(stage.name, tokens, most_trained, most_sampled)
+    return StagePlan(stage.name, stage.kind, steps, batch, sequences, longest, seconds, work)
 
 
 def check(config: RunConfig, elsewhere: bool = False) -> None:

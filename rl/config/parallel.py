@@ -1,7 +1,4 @@
-"""How the megatron engine cuts a model over ranks: which cuts are possible, and what each rank then holds.
-
-Ranks are numbered as megatron-core does: tensor-parallel neighbours first, then data-parallel ones, then stages.
-"""
+"""How the megatron engine cuts a model over ranks: the model's sizes, and which cuts are possible."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from rl.config.published import ARCHITECTURES
 from rl.config.schema import ModelConfig, NanoConfig, RunConfig, TrainerConfig
 from rl.errors import UserError
 
@@ -36,6 +34,14 @@ class ModelShape:
     tied: bool
     extra_per_layer: int = 0
     """Weights of a layer beside its matrices and its two norms: norms of queries and keys, biases."""
+    qk_norm: bool = False
+    """Whether queries and keys have norms."""
+
+    @property
+    def parameters(self) -> int:
+        """Weights of the whole model."""
+        layer = self.layer + 2 * self.hidden + self.extra_per_layer
+        return self.layers * layer + self.hidden + self.embedding * (1 if self.tied else 2)
 
     @property
     def layer(self) -> int:
@@ -46,24 +52,6 @@ class ModelShape:
     def embedding(self) -> int:
         """Weights of one embedding matrix."""
         return self.vocabulary * self.hidden
-
-
-@dataclass(frozen=True)
-class RankPlan:
-    """What one trainer rank holds."""
-
-    rank: int
-    data: int
-    """Which share of a batch it gets, from 0."""
-    tensor: int
-    """Which part of every layer it has, from 0."""
-    layers: tuple[int, int]
-    """First and last layer, from 1."""
-    parameters: int
-    state_gib: float
-    """Weights, gradients and the optimizer's state."""
-    activations_gib: float
-    """Activations of the micro-batches in flight; a rough estimate."""
 
 
 def nano_shape(nano: NanoConfig) -> ModelShape:
@@ -78,6 +66,7 @@ def nano_shape(nano: NanoConfig) -> ModelShape:
         nano.vocab_size,
         nano.tie_embeddings,
         2 * nano.head_dim,
+        qk_norm=True,
     )
 
 
@@ -97,20 +86,33 @@ def shape_of(values: Mapping[str, Any]) -> ModelShape:
         values["vocab_size"],
         bool(values.get("tie_word_embeddings", False)),
         extra,
+        qk_norm=values["model_type"].startswith("qwen3"),
     )
 
 
+def model_shape(model: ModelConfig) -> ModelShape | None:
+    """The shape of a run's model; None if its config.json is not at hand or of another family."""
+    if model.path is None:
+        return nano_shape(model.nano)
+    values = architecture(model)
+    return shape_of(values) if values is not None and values.get("model_type") in FAMILIES else None
+
+
 def architecture(model: ModelConfig) -> dict[str, Any] | None:
-    """What config.json of a model holds, if it is on this machine: in a folder, or in the cache of the hub."""
+    """What config.json of a model holds: on this machine, in a folder or the cache of the hub, else as published."""
     if model.path is None:
         return None
-    file: Any = Path(model.path).expanduser() / "config.json"
+    return _on_this_machine(model.path) or ARCHITECTURES.get(model.path)
+
+
+def _on_this_machine(path: str) -> dict[str, Any] | None:
+    file: Any = Path(path).expanduser() / "config.json"
     if not file.parent.is_dir():
         from huggingface_hub import try_to_load_from_cache
         from huggingface_hub.errors import HFValidationError
 
         try:
-            file = try_to_load_from_cache(model.path, "config.json")
+            file = try_to_load_from_cache(path, "config.json")
         except HFValidationError:
             return None
     if not isinstance(file, str | Path) or not Path(file).is_file():
@@ -238,60 +240,3 @@ def _cut_problems(shape: ModelShape | None, tensor: int, pipeline: int) -> list[
     if shape.layers % pipeline:
         found.append(f"trainer.pipeline_parallel={pipeline} does not divide the model's {shape.layers} layers")
     return found
-
-
-def rank_plans(config: RunConfig, tokens: int, bf16: bool) -> tuple[RankPlan, ...]:
-    """What every trainer rank of a possible layout holds; nothing if the model's shape is not known.
-
-    Args:
-        config: of the run.
-        tokens: most tokens of a micro-batch.
-        bf16: whether weights and activations are in bf16 beside an fp32 copy of the weights, as on CUDA.
-    """
-    values = architecture(config.model)
-    if config.trainer.engine != "megatron" or (config.model.path is not None and values is None):
-        return ()
-    shape = nano_shape(config.model.nano) if values is None else shape_of(values)
-    trainer = config.trainer
-    tensor, pipeline = trainer.tensor_parallel, trainer.pipeline_parallel
-    copies = trainer.world_size // (tensor * pipeline)
-    found = []
-    for rank in range(trainer.world_size):
-        stage = rank // (tensor * copies)
-        layers = shape.layers // pipeline
-        parameters = _stage_parameters(shape, trainer, stage)
-        # gradients are in fp32; the optimizer's state is two moments, and in bf16 the weights in fp32
-        state = (12 if bf16 else 8) / (copies if trainer.distributed_optimizer else 1)
-        size = parameters * ((2 if bf16 else 4) + 4 + state)
-        in_flight = min(pipeline - stage, pipeline)
-        activations = in_flight * layers * _layer_activations(shape, trainer, tokens, 2 if bf16 else 4)
-        found.append(
-            RankPlan(
-                rank,
-                rank // tensor % copies,
-                rank % tensor,
-                (stage * layers + 1, (stage + 1) * layers),
-                parameters,
-                size / 2**30,
-                activations / 2**30,
-            )
-        )
-    return tuple(found)
-
-
-def _stage_parameters(shape: ModelShape, trainer: TrainerConfig, stage: int) -> int:
-    tensor, last = trainer.tensor_parallel, trainer.pipeline_parallel - 1
-    layer = shape.layer // tensor + 2 * shape.hidden + shape.extra_per_layer
-    matrices = int(stage == 0) + int(stage == last and (not shape.tied or last > 0))
-    ends = shape.hidden * (stage == last) + matrices * shape.embedding // tensor
-    return shape.layers // trainer.pipeline_parallel * layer + ends
-
-
-def _layer_activations(shape: ModelShape, trainer: TrainerConfig, tokens: int, element: int) -> float:
-    """Bytes that one layer keeps for the backward pass: along the row, and in the parts that are cut by tensors."""
-    along = trainer.tensor_parallel if trainer.sequence_parallel else 1
-    if trainer.recompute == "full":
-        return tokens * shape.hidden * element / along
-    attention = 0 if trainer.recompute == "selective" else 3 * shape.heads * shape.head_dim
-    cut = (2 * shape.heads + 2 * shape.kv_heads) * shape.head_dim + attention + 4 * shape.intermediate
-    return tokens * element * (6 * shape.hidden / along + cut / trainer.tensor_parallel)

@@ -251,6 +251,9 @@ class ClusterConfig(Strict):
     """Port of the dashboard."""
     placement: Literal["colocate", "split"] = "colocate"
     """``colocate``: trainer and rollout take turns on the same devices; ``split``: each has its own."""
+    gpu_gb: float | None = Field(None, gt=1)
+    """Memory of each GPU (GiB) for the plan; empty takes that of this machine's GPU, and 80 where there is none. A plan
+    for ``trainer.device=auto`` on a machine without a GPU is for GPUs only where this is set."""
     placement_timeout_s: float = Field(120, gt=0)
     """Longest wait for the resources that the run asks for (seconds)."""
     frozen_s: float = Field(45, gt=0)

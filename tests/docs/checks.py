@@ -16,6 +16,7 @@ from rich.console import Console
 
 from rl.config.compose import CONF, accept_overrides, load
 from rl.config.derive import check, derive
+from rl.config.gpu_plan import require_room
 from rl.plan import print_plan
 from tests.docs.pages import ROOT, Command
 from tools.commands import GROUPS, WITHOUT_OPTIONS, parser_of
@@ -61,7 +62,9 @@ def plan(overrides: list[str]) -> None:
             composed = compose("config", overrides=[*chosen, "run_dir=runs/unset"])
         config = load(composed)
         check(config)
-        print_plan(config, derive(config), Console(quiet=True))
+        found = derive(config)
+        print_plan(config, found, Console(quiet=True))
+        require_room(found.gpus)
 
 
 def _choice(override: str, which: int) -> str:

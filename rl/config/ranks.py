@@ -1,0 +1,81 @@
+"""What each rank of the megatron engine holds of a model that is cut.
+
+Ranks are numbered as megatron-core does: tensor-parallel neighbours first, then data-parallel ones, then stages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rl.config.activations import of_megatron
+from rl.config.parallel import ModelShape, model_shape
+from rl.config.schema import RunConfig, TrainerConfig
+
+
+@dataclass(frozen=True)
+class RankPlan:
+    """What one trainer rank holds."""
+
+    rank: int
+    data: int
+    """Which share of a batch it gets, from 0."""
+    tensor: int
+    """Which part of every layer it has, from 0."""
+    layers: tuple[int, int]
+    """First and last layer, from 1."""
+    parameters: int
+    weights_gib: float
+    gradients_gib: float
+    optimizer_gib: float
+    """Moments, and in bf16 the weights in fp32."""
+    activations_gib: float
+    """Activations of the micro-batches in flight."""
+
+    @property
+    def state_gib(self) -> float:
+        """Weights, gradients and the optimizer's state."""
+        return self.weights_gib + self.gradients_gib + self.optimizer_gib
+
+
+def rank_plans(config: RunConfig, tokens: int, bf16: bool) -> tuple[RankPlan, ...]:
+    """What every trainer rank of a possible layout holds; nothing if the model's shape is not known.
+
+    Args:
+        config: of the run.
+        tokens: most tokens of a micro-batch.
+        bf16: whether weights and activations are in bf16 beside an fp32 copy of the weights, as on CUDA.
+    """
+    trainer, shape = config.trainer, model_shape(config.model)
+    if trainer.engine != "megatron" or shape is None:
+        return ()
+    tensor, pipeline = trainer.tensor_parallel, trainer.pipeline_parallel
+    copies = trainer.world_size // (tensor * pipeline)
+    found = []
+    for rank in range(trainer.world_size):
+        stage = rank // (tensor * copies)
+        layers = shape.layers // pipeline
+        parameters = _stage_parameters(shape, trainer, stage)
+        # gradients are in fp32; the optimizer's state is two moments, and in bf16 the weights in fp32
+        state = (12 if bf16 else 8) / (copies if trainer.distributed_optimizer else 1)
+        found.append(
+            RankPlan(
+                rank,
+                rank // tensor % copies,
+                rank % tensor,
+                (stage * layers + 1, (stage + 1) * layers),
+                parameters,
+                parameters * (2 if bf16 else 4) / 2**30,
+                parameters * 4 / 2**30,
+                parameters * state / 2**30,
+                of_megatron(shape, trainer, tokens, bf16, stage) / 2**30,
+            )
+        )
+    return tuple(found)
+
+
+def _stage_parameters(shape: ModelShape, trainer: TrainerConfig, stage: int) -> int:
+    tensor, last = trainer.tensor_parallel, trainer.pipeline_parallel - 1
+    layer = shape.layer // tensor + 2 * shape.hidden + shape.extra_per_layer
+    matrices = int(stage == 0) + int(stage == last and (not shape.tied or last > 0))
+    ends = shape.hidden * (stage == last) + matrices * shape.embedding // tensor
+    return shape.layers // trainer.pipeline_parallel * layer + ends
