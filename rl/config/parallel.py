@@ -132,8 +132,6 @@ def problems(config: RunConfig) -> list[str]:
         found.append("trainer.engine=megatron needs the package megatron-core; install it, or use trainer=fsdp")
     if config.model.lora_rank:
         found.append("trainer.engine=megatron trains no LoRA adapter; set model.lora_rank=0, or use trainer=fsdp")
-    if trainer.gradient_checkpointing:
-        found.append("trainer.gradient_checkpointing is of the FSDP2 engine; with megatron set trainer.recompute=full")
     if trainer.offload_optimizer:
         found.append("trainer.offload_optimizer needs trainer=fsdp; megatron keeps the optimizer where the weights are")
     if trainer.sequence_parallel and trainer.tensor_parallel == 1:
@@ -290,8 +288,8 @@ def _stage_parameters(shape: ModelShape, trainer: TrainerConfig, stage: int) -> 
 def _layer_activations(shape: ModelShape, trainer: TrainerConfig, tokens: int, element: int) -> float:
     """Bytes that one layer keeps for the backward pass: along the row, and in the parts that are cut by tensors."""
     along = trainer.tensor_parallel if trainer.sequence_parallel else 1
-    if trainer.recompute == "full":
+    if trainer.recomputes == "full":
         return tokens * shape.hidden * element / along
-    attention = 0 if trainer.recompute == "selective" else 3 * shape.heads * shape.head_dim
+    attention = 0 if trainer.recomputes == "selective" else 3 * shape.heads * shape.head_dim
     cut = (2 * shape.heads + 2 * shape.kv_heads) * shape.head_dim + attention + 4 * shape.intermediate
     return tokens * element * (6 * shape.hidden / along + cut / trainer.tensor_parallel)

@@ -228,7 +228,11 @@ def build(model: ModelConfig, path: str, trainer: TrainerConfig, device: str) ->
     if parallel_state.model_parallel_is_initialized():  # an earlier engine of this process
         parallel_state.destroy_model_parallel()
     parallel_state.initialize_model_parallel(
-        trainer.tensor_parallel, trainer.pipeline_parallel, create_gloo_process_groups=False
+        trainer.tensor_parallel,
+        trainer.pipeline_parallel,
+        create_gloo_process_groups=False,
+        # Its own is 30 minutes. A rank that died is known sooner, one that hangs is not.
+        distributed_timeout_minutes=math.ceil(trainer.timeout_s / 60),
     )
     if torch.cuda.is_available():
         from megatron.core.tensor_parallel import model_parallel_cuda_manual_seed

@@ -168,6 +168,18 @@ def test_weights_go_in_and_out_without_a_changed_bit(families, tmp_path, family,
     assert size == sum(tensor.numel() * tensor.element_size() for tensor in given.values())
 
 
+def limits(actor):
+    from megatron.core import parallel_state as groups
+
+    found = [groups.get_tensor_model_parallel_group(), groups.get_pipeline_model_parallel_group()]
+    return [group._get_backend(torch.device("cpu")).options._timeout.total_seconds() for group in found]
+
+
+def test_a_rank_that_hangs_is_waited_for_no_longer_than_configured(families):
+    ranks = on_ranks(limits, families["qwen2"], 2, **MEGATRON, tensor_parallel=2, timeout_s=240)
+    assert ranks == [[240, 240]] * 2
+
+
 def exported_in_parts(actor, folder):
     with mock.patch.object(state, "EXPORT_BYTES", 200_000):
         actor.export(folder)
