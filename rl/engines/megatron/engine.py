@@ -133,7 +133,8 @@ class MegatronEngine:
     def _pass(self, batch: TokenBatch, loss: Loss | None, max_tokens: int) -> np.ndarray:
         """Forward, and with a loss backward, over the micro-batches of a batch; returns log-probs on the last stage."""
         found = np.zeros(len(batch.input_ids), dtype=np.float32)
-        rows = layout.plan(batch, max_tokens)
+        stages = parallel_state.get_pipeline_model_parallel_world_size()
+        rows = layout.plan(batch, max_tokens, stages)
         micros = (layout.gather(batch, some, self._device()) for some in rows)
 
         def total(micro: MicroBatch, answer: Tensor) -> Tensor:
@@ -141,7 +142,7 @@ class MegatronEngine:
             found[micro.places] = log_probs.detach().cpu().numpy()
             return log_probs.sum() if loss is None else self._loss(loss, micro, log_probs, entropy)
 
-        if parallel_state.get_pipeline_model_parallel_world_size() > 1:
+        if stages > 1:
             self._pipeline(micros, len(rows), batch.temperature, total, backward=loss is not None)
             return found
         for micro in micros:
