@@ -238,7 +238,7 @@ def replay_table(found: list[dict[str, Any]]) -> Table:
 def engines_table(found: list[dict[str, Any]]) -> Table:
     """Engine against engine."""
     table = Table(title="Our engines on frozen rollouts (CPU-seconds a step, one thread)", box=box.SIMPLE_HEAD)
-    for column in ("case", "tokens", "FSDP2", "Megatron", "Megatron / FSDP2", "target", "|Δ loss|",
+    for column in ("case", "tokens", "FSDP2", "Megatron", "ratio", "target", "|Δ loss|",
                    "|Δ grad| / |grad|"):  # fmt: skip
         table.add_column(column, justify="left" if column == "case" else "right")
     for r in found:

@@ -90,8 +90,6 @@ def _stage(rank: int, stages: int, port: int, model: str, case: Workload, rounds
     """One rank: its seconds by micro-batch."""
     from unittest import mock
 
-    from megatron.core.pipeline_parallel import schedules
-
     from rl.actors.trainer import TrainerActor, TrainerSpec
     from rl.config.schema import ModelConfig, TrainerConfig
     from rl.config.stages import OptimConfig
@@ -102,6 +100,9 @@ def _stage(rank: int, stages: int, port: int, model: str, case: Workload, rounds
     actor = TrainerActor(TrainerSpec(ModelConfig(path=model), trainer, model, "cpu", 0, rank, "shm", shared))
     actor.setup("127.0.0.1", port)
     actor.begin_stage(OptimConfig(lr=1e-9), 10**6)
+    from rl.engines.megatron.engine import get_forward_backward_func
+
+    schedules = sys.modules[get_forward_backward_func.__module__]
     batch, found = batch_of(frozen(case)), {}
     whole = layout.plan
     for name, plan in {"filled": lambda rows, limit, _: whole(rows, limit), "chosen": whole}.items():
@@ -151,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(argv)
     title = f"Pipeline of {chosen.stages} stages on frozen rollouts (CPU-seconds an update)"
     table = Table(title=title, box=box.SIMPLE_HEAD)
-    for column in ("case", "micro-batches", "how many", "each stage works", "done after", "bubble"):
+    for column in ("case", "micro-batches", "how many", "stages work", "done after", "bubble"):
         table.add_column(column, justify="left" if column in ("case", "micro-batches") else "right")
     with tempfile.TemporaryDirectory() as folder:
         for case in (one for one in CASES if one.name in (chosen.case or [c.name for c in CASES])):
