@@ -140,6 +140,7 @@ def test_every_layout_computes_what_fsdp_computes(families, expected, family, la
             assert left.keys() == right.keys()
             for name, value in right.items():
                 assert left[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
+        assert metrics[0]["grad_norm"] == pytest.approx(wanted[number]["metrics"][0]["grad_norm"], rel=1e-6)
         if "dp2" not in layout:  # there every rank has a part
             gradient = {name: values for one in found for name, values in one["gradients"].items()}
             assert gradient.keys() == wanted[number]["gradients"].keys()
