@@ -47,6 +47,7 @@ def test_a_cut_model_is_trained_and_sampled_from(unbroken):
     assert (run_dir / "exports" / "rl" / "model.safetensors").is_file()
 
 
+@pytest.mark.timeout(1800)
 def test_whichever_rank_dies_the_numbers_are_those_of_an_unbroken_run(unbroken, models, tmp_path, monkeypatch):
     """Each victim is stopped first, so that the others are in the middle of what they do together when it dies."""
     import ray
