@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -89,12 +90,15 @@ class TrainerGroup:
             raise self._lost(death) from error
 
     def _death(self, references: list[Any]) -> RayActorError | None:
-        """How one of the ranks that were called has died, if one has."""
-        if len(references) > 1:
-            ray.wait(references, num_returns=len(references), timeout=OTHERS_S)
-        for reference in references:
+        """How one of the ranks that were called has died, if one has.
+
+        The others may not all answer: one can wait for a rank that lives and has failed.
+        """
+        until, waiting_for = time.monotonic() + OTHERS_S, list(references)
+        while waiting_for and (answered := _next(waiting_for, until - time.monotonic())) is not None:
+            waiting_for.remove(answered)
             try:
-                ray.get(reference, timeout=0)
+                ray.get(answered)
             except RayActorError as error:
                 return error
             except Exception:
@@ -179,6 +183,12 @@ class TrainerGroup:
             return
         for actor in self.actors:
             ray.kill(actor)
+
+
+def _next(references: list[Any], seconds: float) -> Any | None:
+    """One that is there, or comes in time."""
+    ready, _ = ray.wait(references, num_returns=1, timeout=max(0.0, seconds))
+    return ready[0] if ready else None
 
 
 def _first(answers: Iterable[T | None]) -> T:

@@ -37,9 +37,9 @@ def of_megatron(shape: ModelShape, trainer: TrainerConfig, tokens: int, bf16: bo
     # The angles of positions, of queries and of keys; both halves of the gated layer, and three tensors made of them.
     others = 2 * norm + 4 * shape.head_dim + 5 * shape.intermediate / tensor
     last = norm if stage == pipeline - 1 else 0
-    if trainer.recompute == "full":  # the input of every layer, and one layer again when the last norm is done
+    if trainer.recomputes == "full":  # the input of every layer, and one layer again when the last norm is done
         kept = in_flight * layers * shape.hidden / along + max(others + attention, last) - last
-    elif trainer.recompute == "selective":
+    elif trainer.recomputes == "selective":
         kept = in_flight * layers * (others + kept_attention) + attention - kept_attention
     else:
         kept = in_flight * layers * (others + attention)

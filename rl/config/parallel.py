@@ -134,8 +134,6 @@ def problems(config: RunConfig) -> list[str]:
         found.append("trainer.engine=megatron needs the package megatron-core; install it, or use trainer=fsdp")
     if config.model.lora_rank:
         found.append("trainer.engine=megatron trains no LoRA adapter; set model.lora_rank=0, or use trainer=fsdp")
-    if trainer.gradient_checkpointing:
-        found.append("trainer.gradient_checkpointing is of the FSDP2 engine; with megatron set trainer.recompute=full")
     if trainer.offload_optimizer:
         found.append("trainer.offload_optimizer needs trainer=fsdp; megatron keeps the optimizer where the weights are")
     if trainer.sequence_parallel and trainer.tensor_parallel == 1:

@@ -4,7 +4,7 @@
 ``${judged:{rubric:1.0},{legal_validity:1.0}}`` is the first with ``judge.kind=llm`` and the second with ``statute``.
 Either side may be any value: a number, text in quotes, a list, a mapping, ``null``, another interpolation.
 
-``${product:2,4}`` is 8: the ranks of one copy of a model that is cut two ways.
+``${one_copy:}`` is the number of ranks that hold one copy of the model, as ``trainer`` cuts it.
 ``${folder_of:…}`` names the folder of a job in a multirun.
 """
 
@@ -40,9 +40,10 @@ def judged(*values: Any, _root_: DictConfig) -> Any:
     return model if kind == "llm" else statute
 
 
-def product(*values: int) -> int:
-    """All values multiplied."""
-    return math.prod(values)
+def one_copy(*, _root_: DictConfig) -> int:
+    """Ranks that hold one copy of the model: 1 where the trainer does not cut it."""
+    trainer = _section(_root_, "trainer", "one_copy")
+    return math.prod(trainer.get(f"{way}_parallel", 1) for way in ("tensor", "pipeline", "context"))
 
 
 def folder_of(overrides: str) -> str:
@@ -65,5 +66,5 @@ def _section(root: DictConfig, name: str, resolver: str) -> DictConfig:
 
 def register() -> None:
     """Make the resolvers known to OmegaConf; to be called before a configuration is resolved."""
-    for resolver in (scaled, judged, product, folder_of):
+    for resolver in (scaled, judged, one_copy, folder_of):
         OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)

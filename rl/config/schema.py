@@ -89,7 +89,8 @@ class TrainerConfig(Strict):
     threads: int = Field(2, ge=1)
     """CPU threads of each rank; trainer and rollout take turns, so both may use every core."""
     gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a third more time."""
+    """Recompute activations in the backward pass: less memory, about a third more time. With megatron the same as
+    ``recompute=full``."""
     offload_optimizer: bool = False
     """Keep the optimizer's moments in CPU memory, except during the update."""
     checkpoint_every: int = Field(20, ge=1)
@@ -103,6 +104,11 @@ class TrainerConfig(Strict):
     """Updates with a non-finite gradient in a row (each skipped) after which the run stops."""
     timeout_s: float = Field(1800, gt=0)
     """Longest wait for one call of the trainer (seconds)."""
+
+    @property
+    def recomputes(self) -> Literal["none", "selective", "full"]:
+        """What megatron computes again in the backward pass."""
+        return "full" if self.gradient_checkpointing else self.recompute
 
 
 class RolloutConfig(Strict):

@@ -30,7 +30,7 @@ from rl.engines import attention, head, layout, state
 from rl.engines.layout import MicroBatch
 from rl.engines.muon import Muon
 from rl.engines.state import TrainingState
-from rl.engines.sums import BatchSums
+from rl.engines.sums import BatchSums, norm
 from rl.models.checkpoint_format import CheckpointFormat, weights_of
 from rl.models.noise import silence
 from rl.samples import TokenBatch
@@ -40,7 +40,7 @@ class FSDPEngine:
     """A language model on FSDP2, on CPU (gloo) and CUDA (NCCL). Every rank is a data-parallel rank.
 
     A batch is laid out in micro-batches by :mod:`rl.engines.layout`. The loss is divided once, by counts over all
-    ranks. verl does the rest: model, FSDP2, LoRA, gradient clipping, and skipping updates that are not finite.
+    ranks. verl does the rest: model, FSDP2 and LoRA.
     """
 
     def __init__(self, verl: FSDPEngineWithLMHead) -> None:
@@ -52,6 +52,7 @@ class FSDPEngine:
         self.module: torch.nn.Module = verl.module
         self.optimizer: torch.optim.Optimizer | None = None
         self._schedule: torch.optim.lr_scheduler.LambdaLR | None = None
+        self._limit = math.inf
         self._sums: BatchSums | None = None
         silence(self.module)
         _lend_buffers(self.module)
@@ -85,7 +86,7 @@ class FSDPEngine:
                 self.module.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay
             )
         self.optimizer = self._verl.optimizer = optimizer
-        self._verl.optimizer_config = FSDPOptimizerConfig(lr=optim.lr, clip_grad=optim.clip_grad)
+        self._limit = optim.clip_grad
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda update: lr_factor(update, total_updates, optim)
         )
@@ -114,9 +115,22 @@ class FSDPEngine:
             torch._foreach_mul_(gradients, self.data_parallel_size / divisor)
             metrics["lr"] = self.optimizer.param_groups[0]["lr"]
             # A NaN in the loss can come with a finite gradient (a clipped ratio has none), so both are checked.
-            metrics["grad_norm"] = self._verl.optimizer_step() if math.isfinite(metrics["loss"]) else math.nan
+            metrics["grad_norm"] = self._clip(gradients) if math.isfinite(metrics["loss"]) else math.nan
+            if math.isfinite(metrics["grad_norm"]):
+                self.optimizer.step()
             self._schedule.step()
         return metrics
+
+    def _clip(self, gradients: list[torch.Tensor]) -> float:
+        """Clip gradients to the norm of the stage; returns theirs before that, over all ranks."""
+        parts = [part.to_local() if isinstance(part, DTensor) else part for part in gradients]
+        square = torch.stack([norm(part) for part in parts]).square().sum()
+        dist.all_reduce(square, group=self._verl.get_data_parallel_group())
+        length = float(square.sqrt())
+        shrink = self._limit / (length + 1e-6)  # as torch and megatron-core do
+        if shrink < 1:
+            torch._foreach_mul_(parts, shrink)
+        return length
 
     def log_probs(self, batch: TokenBatch, *, max_tokens_per_microbatch: int, adapter: bool = True) -> np.ndarray:
         """Log-probs of this rank's share (float32 [T], target-aligned, 0 where the loss mask is off)."""

@@ -17,6 +17,11 @@ from torch import Tensor
 from rl.engines.attention import Span, SpanTable, table
 from rl.samples import TokenBatch
 
+MICRO_BATCHES = 8
+"""In a pipeline, at most about so many micro-batches for each stage more than needed are tried."""
+MICRO_BATCH_TOKENS = 64
+"""What a micro-batch costs beside its tokens, in tokens (``python -m tools.bench.pipeline`` measures it)."""
+
 
 @dataclass(frozen=True)
 class MicroBatch:
@@ -61,26 +66,51 @@ def tokens_of(batch: TokenBatch, unit: Sequence[int]) -> int:
     return prompt + sum(int(batch.lengths[row]) - prompt for row in unit)
 
 
-def plan(batch: TokenBatch, max_tokens_per_microbatch: int) -> list[list[int]]:
+def plan(batch: TokenBatch, max_tokens_per_microbatch: int, stages: int = 1) -> list[list[int]]:
     """The rows of each micro-batch, in order; a group may be cut into parts.
+
+    With several pipeline ``stages``, micro-batches are of similar sizes below the largest allowed one: smaller ones
+    shorten the time in which stages wait for the first and for the last micro-batch, but take time of their own.
 
     Raises:
         ValueError: if a single sequence is longer than ``max_tokens_per_microbatch``.
     """
+    longest = int(batch.lengths.max(initial=0))
+    if longest > max_tokens_per_microbatch:
+        raise ValueError(f"a sequence of {longest} tokens exceeds {max_tokens_per_microbatch=}")
+    found, sizes = _filled(batch, max_tokens_per_microbatch)
+    if stages > 1 and len(batch) > 1:
+        total, fewest = sum(sizes), len(sizes)
+        limits = {max(longest, -(-total // count)) for count in range(fewest, fewest + MICRO_BATCHES * stages)}
+        plans = [(found, sizes), *(_filled(batch, limit) for limit in sorted(limits, reverse=True))]
+        found, _ = min(plans, key=lambda one: pipeline_tokens(one[1], stages))
+    return found
+
+
+def pipeline_tokens(sizes: Sequence[int], stages: int) -> int:
+    """How long a pipeline of equal stages takes, as the tokens that one stage could have worked on instead.
+
+    Every stage works on all micro-batches, and all but one wait while the largest goes through the others.
+    """
+    costs = [size + MICRO_BATCH_TOKENS for size in sizes]
+    return sum(costs) + (stages - 1) * max(costs, default=0)
+
+
+def _filled(batch: TokenBatch, limit: int) -> tuple[list[list[int]], list[int]]:
+    """Micro-batches filled one after the other up to a limit, and their tokens."""
     micro_batches: list[list[int]] = []
-    used = 0
+    sizes: list[int] = []
     for unit in units(batch):
         for place, row in enumerate(unit):
             length, prompt = int(batch.lengths[row]), int(batch.prompt_lengths[row])
-            if length > max_tokens_per_microbatch:
-                raise ValueError(f"a sequence of {length} tokens exceeds {max_tokens_per_microbatch=}")
             cost = length if place == 0 else length - prompt
-            if not micro_batches or used + cost > max_tokens_per_microbatch:
+            if not sizes or sizes[-1] + cost > limit:
                 micro_batches.append([])
-                used, cost = 0, length
+                sizes.append(0)
+                cost = length
             micro_batches[-1].append(row)
-            used += cost
-    return micro_batches
+            sizes[-1] += cost
+    return micro_batches, sizes
 
 
 def shard(batch: TokenBatch, shares: int) -> list[list[int]]:

@@ -85,3 +85,12 @@ class BatchSums:
         every = torch.cat([row[: int(size)] for row, size in zip(rows, sizes, strict=True)])
         rank = min(len(every) - 1, int(PERCENTILE * len(every)))
         return float(every.sort().values[rank].exp())
+
+
+def norm(tensor: Tensor) -> Tensor:
+    """The length of a tensor as a vector (float64 []).
+
+    On a CPU, torch adds the squares of float32 one after the other in float32: of two million the sum is wrong by 1e-4,
+    so that it would depend on how a model is cut.
+    """
+    return torch.linalg.vector_norm(tensor, dtype=torch.float64)

@@ -134,12 +134,11 @@ def test_algorithms_by_name_with_recomputed_log_probs_and_correction(many, prese
         assert line["mismatch_kl"] < 1e-6 and abs(line["ratio_p99"] - 1) < 1e-4
 
 
-@pytest.mark.parametrize("trainer", [{}, {"engine": "megatron", "pipeline_parallel": 2}], ids=["fsdp", "megatron"])
-def test_two_ranks_two_rollouts_and_a_reference(ray_cluster, models, tmp_path, trainer):
+def test_two_ranks_two_rollouts_and_a_reference(ray_cluster, models, tmp_path):
     found = stages({"demonstrations": {"age": 40}}, {"tasks": {"age": 1.0}, "updates_per_step": 2})
     run(
         config(
-            tmp_path, models, found, trainer={"world_size": 2, **trainer}, rollout={"replicas": 2},
+            tmp_path, models, found, trainer={"world_size": 2}, rollout={"replicas": 2},
             reward={"workers": 2}, cluster={"placement": "split"},
         )
     )  # fmt: skip

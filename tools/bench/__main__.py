@@ -1,7 +1,7 @@
-"""``python -m tools.bench``: our engines against TRL on the same machine, in CPU-seconds on one thread.
+"""``python -m tools.bench``: our engines against TRL and each other on the same machine, in CPU-seconds on one thread.
 
 Each contender runs in its own process, and they take turns, so that other load on the machine affects both. The first
-turns are dropped; medians are reported. Both trainers replay the same frozen rollouts, and no ratio is printed where
+turns are dropped; medians are reported. Trainers replay the same frozen rollouts, and no ratio is printed where
 loss or gradient differ. Raw numbers go to a JSON file.
 """
 
@@ -15,7 +15,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from tools.bench.workloads import CASES, Workload, frozen
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-5
+ENGINES = 1.15
+"""Target: CPU-seconds of the Megatron engine over those of the FSDP2 engine."""
 LR = 1e-9
 """So small that the weights, and so the loss, do not change."""
 console = Console()
@@ -84,34 +87,69 @@ def trl(job: dict[str, Any], folder: Path, python: str) -> MeasuredProcess:
 
 def replay(case: Workload, folder: Path, python: str, rounds: int) -> dict[str, Any]:
     """Trainer against trainer on frozen rollouts, with loss and gradient compared."""
+    job = frozen_job(case, folder)
+
+    def peer() -> MeasuredProcess:
+        return trl({**job, "name": f"{case.name}-trl", "kind": "replay", "rounds": rounds + 1,
+                    "prompts": [str(i) for i in range(case.groups)], "folder": str(folder / "out"),
+                    "gradient": str(gradient_file(case, folder, "trl"))}, folder, python)  # fmt: skip
+
+    contenders = {"ours": lambda: our_trainer(job, case, folder, "ours"), "trl": peer}
+    return compared(contenders, case, folder, rounds) | {"target": case.target}
+
+
+def engines(case: Workload, folder: Path, python: str, rounds: int) -> dict[str, Any]:
+    """The Megatron engine, uncut, against the FSDP2 engine on frozen rollouts, with loss and gradient compared."""
+    job = frozen_job(case, folder)
+    names = ("megatron", "fsdp")
+    contenders = {name: partial(our_trainer, {**job, "engine": name}, case, folder, name) for name in names}
+    return compared(contenders, case, folder, rounds) | {"target": ENGINES}
+
+
+def frozen_job(case: Workload, folder: Path) -> dict[str, Any]:
+    """What every trainer of a case is given."""
+    return {"model": str(nano(folder)), "frozen": frozen(case), "longest": case.longest, "lr": LR,
+            "samples": case.samples}  # fmt: skip
+
+
+def our_trainer(job: dict[str, Any], case: Workload, folder: Path, name: str) -> MeasuredProcess:
+    """One of our trainers."""
+    return ours({**job, "name": f"{case.name}-{name}", "role": "train", "max_tokens": 16384,
+                 "shared": str(folder / f"shared-{name}"), "gradient": str(gradient_file(case, folder, name))},
+                folder)  # fmt: skip
+
+
+def gradient_file(case: Workload, folder: Path, name: str) -> Path:
+    """Where a trainer leaves its first gradient."""
+    return folder / f"{case.name}-{name}.safetensors"
+
+
+def compared(
+    contenders: Mapping[str, Callable[[], MeasuredProcess]], case: Workload, folder: Path, rounds: int
+) -> dict[str, Any]:
+    """Two trainers that take turns: CPU-seconds of each, and the differences of loss and gradient from the second."""
     from safetensors.numpy import load_file
 
-    rollouts, model = frozen(case), str(nano(folder))
-    gradients = {name: folder / f"{case.name}-{name}.safetensors" for name in ("ours", "trl")}
-    for path in gradients.values():
+    paths = {name: gradient_file(case, folder, name) for name in contenders}
+    for path in paths.values():
         path.unlink(missing_ok=True)
-    job = {"model": model, "frozen": rollouts, "longest": case.longest, "lr": LR, "samples": case.samples}
-    a = ours({**job, "name": f"{case.name}-ours", "role": "train", "max_tokens": 16384,
-              "shared": str(folder / "shared"), "gradient": str(gradients["ours"])}, folder)  # fmt: skip
-    b = trl({**job, "name": f"{case.name}-trl", "kind": "replay", "prompts": [str(i) for i in range(case.groups)],
-             "rounds": rounds + 1, "folder": str(folder / "out"), "gradient": str(gradients["trl"])},
-            folder, python)  # fmt: skip
+    workers: dict[str, MeasuredProcess] = {}
     try:
-        turns = alternate({"ours": a, "trl": b}, rounds)
+        for name, start in contenders.items():
+            workers[name] = start()
+        turns = alternate(workers, rounds)
     finally:
-        a.close()
-        b.close()
-    grads = {name: load_file(path) for name, path in gradients.items()}
-    size = sum(float((g.astype("f8") ** 2).sum()) for g in grads["trl"].values()) ** 0.5
-    gap = sum(
-        float(((grads["ours"][name].astype("f8") - g) ** 2).sum()) for name, g in grads["trl"].items()
-    ) ** 0.5  # fmt: skip
-    loss_gap = max(abs(x["loss"] - y["loss"]) for x, y in zip(turns["ours"], turns["trl"], strict=True))
+        for worker in workers.values():
+            worker.close()
+    first, second = (load_file(path) for path in paths.values())
+    size = sum(float((g.astype("f8") ** 2).sum()) for g in second.values()) ** 0.5
+    gap = sum(float(((first[name].astype("f8") - g) ** 2).sum()) for name, g in second.items()) ** 0.5
+    loss_gap = max(abs(x["loss"] - y["loss"]) for x, y in zip(*turns.values(), strict=True))
     medians = {name: statistics.median(t["training_s"] for t in found[2:]) for name, found in turns.items()}
     return {
         "case": case.name, "turns": turns, "training_s": medians, "loss_difference": loss_gap,
         "relative_gradient_difference": gap / size, "parity": loss_gap <= TOLERANCE and gap / size <= TOLERANCE,
-        "completion_tokens": sum(map(len, rollouts["completion_ids"])), "target": case.target,
+        "completion_tokens": sum(map(len, frozen(case)["completion_ids"])),
     }  # fmt: skip
 
 
@@ -197,6 +235,22 @@ def replay_table(found: list[dict[str, Any]]) -> Table:
     return table
 
 
+def engines_table(found: list[dict[str, Any]]) -> Table:
+    """Engine against engine."""
+    table = Table(title="Our engines on frozen rollouts (CPU-seconds a step, one thread)", box=box.SIMPLE_HEAD)
+    for column in ("case", "tokens", "FSDP2", "Megatron", "ratio", "target", "|Δ loss|",
+                   "|Δ grad| / |grad|"):  # fmt: skip
+        table.add_column(column, justify="left" if column == "case" else "right")
+    for r in found:
+        seconds = r["training_s"]
+        ratio = f"{seconds['megatron'] / seconds['fsdp']:.2f}" if r["parity"] else "no parity"
+        table.add_row(
+            r["case"], str(r["completion_tokens"]), f"{seconds['fsdp']:.3f}", f"{seconds['megatron']:.3f}", ratio,
+            f"≤ {r['target']}", f"{r['loss_difference']:.1e}", f"{r['relative_gradient_difference']:.1e}",
+        )  # fmt: skip
+    return table
+
+
 def steps_table(found: list[dict[str, Any]]) -> Table:
     """Whole steps."""
     table = Table(title="Whole steps (CPU-seconds; completion tokens a CPU-second)", box=box.SIMPLE_HEAD)
@@ -217,21 +271,25 @@ def steps_table(found: list[dict[str, Any]]) -> Table:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the chosen parts and print their tables; 1 if loss or gradient differ anywhere."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Themis against TRL.")
+    parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Themis's engines, and TRL's.")
     parser.add_argument("--trl-python", default=".bench/trl/bin/python", help="Python of TRL's virtual environment")
-    parser.add_argument("--part", choices=("replay", "steps", "all"), default="all")
+    parser.add_argument("--part", choices=("replay", "steps", "engines", "all"), default="all")
     parser.add_argument("--case", choices=[case.name for case in CASES], action="append")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--out", type=Path, default=Path(".bench/results"))
     chosen = parser.parse_args(argv)
-    if not Path(chosen.trl_python).exists():
+    if chosen.part != "engines" and not Path(chosen.trl_python).exists():
         console.print(f"{chosen.trl_python} does not exist; make bench builds TRL's environment")
         return 2
     chosen.out.mkdir(parents=True, exist_ok=True)
     cases = [case for case in CASES if case.name in (chosen.case or [c.name for c in CASES])]
     report: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "machine": platform.platform()}
     report["load"] = os.getloadavg()
-    for part, measure, table in (("replay", replay, replay_table), ("steps", end_to_end, steps_table)):
+    for part, measure, table in (
+        ("replay", replay, replay_table),
+        ("engines", engines, engines_table),
+        ("steps", end_to_end, steps_table),
+    ):
         if chosen.part in (part, "all"):
             report[part] = []
             for case in cases:
@@ -241,7 +299,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = chosen.out / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
     path.write_text(json.dumps(report))
     console.print(f"raw numbers: {path}")
-    return int(not all(r["parity"] for r in report.get("replay", [])))
+    return int(not all(r["parity"] for part in ("replay", "engines") for r in report.get(part, [])))
 
 
 if __name__ == "__main__":

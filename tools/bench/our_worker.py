@@ -41,13 +41,16 @@ def train(job: dict[str, Any]) -> None:
     from rl.actors.trainer import TrainerActor, TrainerSpec
 
     spec = TrainerSpec(
-        ModelConfig(path=job["model"]), TrainerConfig(threads=1), job["model"], "cpu", 0, 0, "shm", job["shared"]
-    )
+        ModelConfig(path=job["model"]), TrainerConfig(threads=1, engine=job.get("engine", "fsdp")), job["model"],
+        "cpu", 0, 0, "shm", job["shared"],
+    )  # fmt: skip
     actor = TrainerActor(spec)
     actor.setup("127.0.0.1", actor.rendezvous()[1])
     actor.begin_stage(OptimConfig(lr=job["lr"], clip_grad=1e9), 10**6)
-    if job.get("gradient"):
-        _save_first_gradient(actor.engine, job["gradient"])
+    engine: Any = actor.engine
+    gradient = Path(job["gradient"]) if job.get("gradient") else None
+    if gradient and hasattr(engine, "module"):  # FSDP2 forgets it after the step
+        engine.optimizer.register_step_pre_hook(lambda *_: _save_first(engine, gradient))
     frozen = batch_of(job["frozen"]) if "frozen" in job else None
     answer({"ready": True})
     while True:
@@ -59,6 +62,8 @@ def train(job: dict[str, Any]) -> None:
         )
         assert metrics is not None
         trained = time.process_time()
+        if gradient:
+            _save_first(engine, gradient)
         if frozen is None:
             actor.publish(1)
         answer({
@@ -67,15 +72,18 @@ def train(job: dict[str, Any]) -> None:
         })  # fmt: skip
 
 
-def _save_first_gradient(engine: Any, path: str) -> None:
+def _save_first(engine: Any, path: Path) -> None:
+    """The gradients by transformers' names, if the file is not there yet."""
     from safetensors.torch import save_file
 
-    def save(*_: Any) -> None:
-        if not Path(path).exists():
-            found = {name: p.grad.full_tensor().clone() for name, p in engine.module.named_parameters()}
-            save_file(found, path)
-
-    engine.optimizer.register_step_pre_hook(save)
+    if path.exists():
+        return
+    if hasattr(engine, "module"):
+        found = {name: p.grad.full_tensor() for name, p in engine.module.named_parameters()}
+    else:
+        weights = engine._weights
+        found = {n: t for part in weights.parts for n, t in weights.join(part, part.parameter.main_grad)}
+    save_file({name: tensor.clone().contiguous() for name, tensor in found.items()}, path)
 
 
 def sample(job: dict[str, Any]) -> None:

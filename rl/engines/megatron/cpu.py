@@ -10,8 +10,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+from megatron.core.optimizer import clip_grads
 from megatron.core.tensor_parallel import random
 from torch.overrides import TorchFunctionMode, _pop_mode_temporarily
+
+from rl.engines.sums import norm
 
 
 class _NoRandomStates(random.CudaRNGStatesTracker):
@@ -40,6 +43,11 @@ class _Redirect(TorchFunctionMode):
         return answer
 
 
+def _norm(size: int, overflow: torch.Tensor, tensors: list[list[torch.Tensor]], *_: Any) -> tuple[torch.Tensor, None]:
+    """The norm of several tensors together (float32 [1]), as precise on however many ranks they are."""
+    return torch.stack([norm(tensor) for tensor in tensors[0]]).norm().float()[None], None
+
+
 def install() -> None:
     """Answer the questions that are asked once or at import."""
     if torch.cuda.is_available():
@@ -48,6 +56,7 @@ def install() -> None:
     cuda.current_device = lambda: torch.device("cpu")  # megatron writes device=torch.cuda.current_device()
     cuda.synchronize = lambda *_: None  # between pipeline stages
     states: Any = random
+    clip_grads.l2_norm_impl = _norm
     states._CUDA_RNG_STATE_TRACKER, states._CUDA_RNG_STATE_TRACKER_INITIALIZED = _NoRandomStates(), True
     states._get_cuda_rng_state = lambda *_, **__: torch.get_rng_state()  # read by recomputation
     states._set_cuda_rng_state = lambda state, *_, **__: torch.set_rng_state(state)

@@ -133,7 +133,8 @@ class MegatronEngine:
     def _pass(self, batch: TokenBatch, loss: Loss | None, max_tokens: int) -> np.ndarray:
         """Forward, and with a loss backward, over the micro-batches of a batch; returns log-probs on the last stage."""
         found = np.zeros(len(batch.input_ids), dtype=np.float32)
-        rows = layout.plan(batch, max_tokens)
+        stages = parallel_state.get_pipeline_model_parallel_world_size()
+        rows = layout.plan(batch, max_tokens, stages)
         micros = (layout.gather(batch, some, self._device()) for some in rows)
 
         def total(micro: MicroBatch, answer: Tensor) -> Tensor:
@@ -141,7 +142,7 @@ class MegatronEngine:
             found[micro.places] = log_probs.detach().cpu().numpy()
             return log_probs.sum() if loss is None else self._loss(loss, micro, log_probs, entropy)
 
-        if parallel_state.get_pipeline_model_parallel_world_size() > 1:
+        if stages > 1:
             self._pipeline(micros, len(rows), batch.temperature, total, backward=loss is not None)
             return found
         for micro in micros:
@@ -228,7 +229,11 @@ def build(model: ModelConfig, path: str, trainer: TrainerConfig, device: str) ->
     if parallel_state.model_parallel_is_initialized():  # an earlier engine of this process
         parallel_state.destroy_model_parallel()
     parallel_state.initialize_model_parallel(
-        trainer.tensor_parallel, trainer.pipeline_parallel, create_gloo_process_groups=False
+        trainer.tensor_parallel,
+        trainer.pipeline_parallel,
+        create_gloo_process_groups=False,
+        # Its own is 30 minutes. A rank that died is known sooner, one that hangs is not.
+        distributed_timeout_minutes=math.ceil(trainer.timeout_s / 60),
     )
     if torch.cuda.is_available():
         from megatron.core.tensor_parallel import model_parallel_cuda_manual_seed

@@ -93,9 +93,9 @@ def _leave(weight: Tensor) -> Tensor:
 def transformer_config(hf: Any, trainer: TrainerConfig, dtype: torch.dtype) -> TransformerConfig:
     """megatron-core's configuration of a dense Qwen3, Qwen2.5 or Llama model."""
     recompute: dict[str, Any] = {}
-    if trainer.recompute == "full":
+    if trainer.recomputes == "full":
         recompute = {"recompute_granularity": "full", "recompute_method": "uniform", "recompute_num_layers": 1}
-    elif trainer.recompute == "selective":
+    elif trainer.recomputes == "selective":
         recompute = {"recompute_granularity": "selective", "recompute_modules": ["core_attn"]}
     return TransformerConfig(
         num_layers=hf.num_hidden_layers,

@@ -120,7 +120,8 @@ def test_ranks_of_a_model_parallel_group_train_the_same_rows(ray_cluster, models
 
 
 class Dying:
-    """A rank. When the second one dies in an update, the first one fails sooner, as in a collective."""
+    """A rank. When the second one dies in an update, the first one fails sooner, as in a collective, and the third one
+    waits for the first, which lives."""
 
     def __init__(self, spec):
         self.rank = spec.rank
@@ -129,13 +130,14 @@ class Dying:
         if self.rank == 0:
             raise RuntimeError("connection closed by peer")
         if dies:
-            time.sleep(1)
+            time.sleep(1 if self.rank == 1 else 3600)
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_dead_rank_is_found_behind_the_error_of_another(ray_cluster, monkeypatch):
     monkeypatch.setattr(group_module, "TrainerActor", Dying)
-    spec = TrainerSpec(ModelConfig(path="none"), TrainerConfig(world_size=2), "none", "cpu", 0, 0, "shm", "none")
+    monkeypatch.setattr(group_module, "OTHERS_S", 3000.0)  # longer than a test may take
+    spec = TrainerSpec(ModelConfig(path="none"), TrainerConfig(world_size=3), "none", "cpu", 0, 0, "shm", "none")
     trainer = TrainerGroup(spec, "trainer-dying", lambda rank: {"num_cpus": 0}, 300)
     try:
         with pytest.raises(RuntimeError, match="connection closed by peer"):

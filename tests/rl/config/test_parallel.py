@@ -42,7 +42,6 @@ def run(trainer, **values):
         ({"tensor_parallel": 2}, {"model": {"nano": {"vocab_size": 3001}}}, "3001 tokens in its vocabulary"),
         ({"world_size": 3, "tensor_parallel": 2}, {}, "multiple of .* = 2 x 1.*trainer.world_size=4"),
         ({"sequence_parallel": True}, {}, "at least 2"),
-        ({"gradient_checkpointing": True}, {}, "set trainer.recompute=full"),
         ({"offload_optimizer": True}, {}, "needs trainer=fsdp"),
         ({}, {"model": {"lora_rank": 4}}, "set model.lora_rank=0, or use trainer=fsdp"),
         ({"engine": "fsdp", "tensor_parallel": 2}, {}, "tensor_parallel=2 needs trainer=megatron"),
@@ -61,6 +60,7 @@ def test_a_cut_that_cannot_work_is_refused_with_those_that_would(trainer, values
         {"world_size": 2, "tensor_parallel": 2, "sequence_parallel": True},
         {"world_size": 8, "tensor_parallel": 2, "pipeline_parallel": 4, "recompute": "full"},
         {"world_size": 5, "distributed_optimizer": False},
+        {"gradient_checkpointing": True},
     ],
 )
 def test_a_cut_that_works_is_accepted(trainer):

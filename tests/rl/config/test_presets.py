@@ -37,6 +37,16 @@ def test_the_command_line_wins_over_what_a_preset_sets():
     assert (found.model.max_length, found.trainer.world_size, found.rollout.replicas) == (40000, 2, 8)
 
 
+@pytest.mark.parametrize(("model", "ranks"), [("nano", 4), ("qwen3_8b", 8)])
+@pytest.mark.parametrize("preset", OWN_MODEL)
+def test_a_preset_works_with_a_model_that_is_cut(preset, model, ranks):
+    cut = ("trainer=megatron", "trainer.tensor_parallel=2", "trainer.pipeline_parallel=2")
+    found = config(f"model={model}", "model.lora_rank=0", *cut, curriculum=preset)
+    check(found)
+    assert found.trainer.world_size == ranks
+    assert found.trainer.recomputes == ("none" if model == "nano" else "full")
+
+
 def test_legalone_holds_the_known_numbers():
     found = config(*LLM, curriculum="legalone")
     mid = stage(found, "mid_training")
@@ -121,6 +131,8 @@ def resolved(**values):
         ({"x": "${judged:{rubric:1.0},{legal_validity:0.5}}"}, {"legal_validity": 0.5}),
         ({"x": "${judged:{rubric:1.0},{legal_validity:0.5}}", "judge": {"kind": "llm"}}, {"rubric": 1.0}),
         ({"x": "${judged:1,${scaled:2,3}}"}, 3),
+        ({"x": "${one_copy:}", "trainer": {}}, 1),
+        ({"x": "${one_copy:}", "trainer": {"tensor_parallel": 2, "pipeline_parallel": 3}}, 6),
     ],
 )
 def test_resolvers_pick_a_side(values, expected):

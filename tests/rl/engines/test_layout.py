@@ -53,6 +53,27 @@ def test_shards_are_whole_groups_of_similar_size(shape, ranks):
     assert max(loads) - min(loads) <= max(layout.tokens_of(batch, unit) for unit in units)
 
 
+@given(SHAPES, st.integers(60, 400), st.integers(2, 4))
+def test_a_pipeline_has_every_row_once_and_is_done_no_later(shape, budget, stages):
+    batch = grouped(*shape)
+    plan = layout.plan(batch, budget, stages)
+    assert [row for rows in plan for row in rows] == list(range(len(batch)))
+
+    def tokens(plan):
+        sizes = [sum(layout.tokens_of(batch, unit) for unit in layout.units(batch, rows)) for rows in plan]
+        assert max(sizes) <= budget
+        return layout.pipeline_tokens(sizes, stages)
+
+    assert tokens(plan) <= tokens(layout.plan(batch, budget))
+
+
+def test_a_pipeline_gets_several_micro_batches_of_similar_size():
+    batch = grouped([180] * 64, 20, 1)  # 12,800 tokens, which one micro-batch could hold
+    assert [len(rows) for rows in layout.plan(batch, 12800, 1)] == [64]
+    assert [len(rows) for rows in layout.plan(batch, 12800, 4)] == [3] * 21 + [1]
+    assert layout.pipeline_tokens([12800], 4) / layout.pipeline_tokens([600] * 21 + [200], 4) > 3
+
+
 def test_a_row_over_the_budget_is_named():
     with pytest.raises(ValueError, match="60 tokens exceeds max_tokens_per_microbatch=50"):
         layout.plan(grouped([10, 40], 20, 1), 50)

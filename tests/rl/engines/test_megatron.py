@@ -140,6 +140,7 @@ def test_every_layout_computes_what_fsdp_computes(families, expected, family, la
             assert left.keys() == right.keys()
             for name, value in right.items():
                 assert left[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
+        assert metrics[0]["grad_norm"] == pytest.approx(wanted[number]["metrics"][0]["grad_norm"], rel=1e-6)
         if "dp2" not in layout:  # there every rank has a part
             gradient = {name: values for one in found for name, values in one["gradients"].items()}
             assert gradient.keys() == wanted[number]["gradients"].keys()
@@ -166,6 +167,18 @@ def test_weights_go_in_and_out_without_a_changed_bit(families, tmp_path, family,
     assert given.keys() == found.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in given.items())
     assert size == sum(tensor.numel() * tensor.element_size() for tensor in given.values())
+
+
+def limits(actor):
+    from megatron.core import parallel_state as groups
+
+    found = [groups.get_tensor_model_parallel_group(), groups.get_pipeline_model_parallel_group()]
+    return [group._get_backend(torch.device("cpu")).options._timeout.total_seconds() for group in found]
+
+
+def test_a_rank_that_hangs_is_waited_for_no_longer_than_configured(families):
+    ranks = on_ranks(limits, families["qwen2"], 2, **MEGATRON, tensor_parallel=2, timeout_s=240)
+    assert ranks == [[240, 240]] * 2
 
 
 def exported_in_parts(actor, folder):

@@ -140,7 +140,7 @@ def planned(folder, world_size, trainer):
         kept = of_megatron(shape, config.trainer, LENGTH, False, stage)
         assert kept == pytest.approx(plan.activations_gib * 2**30)
         # When all is computed again, the output layer is done before a layer needs its memory.
-        behind = head if stage == pipeline - 1 and config.trainer.recompute != "full" else 0
+        behind = head if stage == pipeline - 1 and config.trainer.recomputes != "full" else 0
         parts = plan.weights_gib, plan.gradients_gib, plan.optimizer_gib
         found.append((*(part * 2**30 for part in parts), kept + behind))
     return found
