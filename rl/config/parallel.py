@@ -12,19 +12,27 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from rl.config.experts import expert_problems, experts_of
 from rl.config.schema import ModelConfig, NanoConfig, RunConfig, TrainerConfig
 from rl.errors import UserError
 
-FAMILIES = ("qwen3", "qwen2", "llama")
+FAMILIES = ("qwen3", "qwen3_moe", "qwen2", "llama")
 """Model types whose weights and layers are known to the megatron engine."""
 
-MEGATRON_KEYS = ("tensor_parallel", "pipeline_parallel", "sequence_parallel", "recompute", "distributed_optimizer")
+MEGATRON_KEYS = (
+    "tensor_parallel",
+    "pipeline_parallel",
+    "expert_parallel",
+    "sequence_parallel",
+    "recompute",
+    "distributed_optimizer",
+)
 """Keys of the trainer that the FSDP2 engine does not have."""
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Sizes of a dense decoder."""
+    """Sizes of a decoder."""
 
     layers: int
     hidden: int
@@ -36,10 +44,17 @@ class ModelShape:
     tied: bool
     extra_per_layer: int = 0
     """Weights of a layer beside its matrices and its two norms: norms of queries and keys, biases."""
+    experts: int = 0
+    """Experts of each mixture."""
+    experts_per_token: int = 0
+    expert_width: int = 0
+    """Width of the feed-forward network of one expert."""
+    mixtures: frozenset[int] = frozenset()
+    """Layers, from 0, with experts in place of one feed-forward network."""
 
     @property
     def layer(self) -> int:
-        """Weights of the matrices of one layer."""
+        """Weights of the matrices of one layer without experts."""
         return self.hidden * (self.head_dim * (2 * self.heads + 2 * self.kv_heads) + 3 * self.intermediate)
 
     @property
@@ -86,7 +101,8 @@ def shape_of(values: Mapping[str, Any]) -> ModelShape:
     heads = values["num_attention_heads"]
     kv_heads = values.get("num_key_value_heads") or heads
     head_dim = values.get("head_dim") or values["hidden_size"] // heads
-    extra = {"qwen3": 2 * head_dim, "qwen2": (heads + 2 * kv_heads) * head_dim}.get(values["model_type"], 0)
+    norms = 2 * head_dim
+    extra = {"qwen3": norms, "qwen3_moe": norms, "qwen2": (heads + 2 * kv_heads) * head_dim}
     return ModelShape(
         values["num_hidden_layers"],
         values["hidden_size"],
@@ -96,7 +112,8 @@ def shape_of(values: Mapping[str, Any]) -> ModelShape:
         values["intermediate_size"],
         values["vocab_size"],
         bool(values.get("tie_word_embeddings", False)),
-        extra,
+        extra.get(values["model_type"], 0),
+        **experts_of(values),
     )
 
 
@@ -189,13 +206,13 @@ def _unsupported(values: Mapping[str, Any]) -> str:
 def _layout_problems(trainer: TrainerConfig, shape: ModelShape | None) -> list[str]:
     tensor, pipeline, ranks = trainer.tensor_parallel, trainer.pipeline_parallel, trainer.world_size
     found = _cut_problems(shape, tensor, pipeline)
+    if not found and ranks % (tensor * pipeline) == 0:
+        return expert_problems(trainer, shape.experts if shape else None)
     if ranks % (tensor * pipeline):
         found.append(
             f"trainer.world_size={ranks} is not a multiple of tensor_parallel x pipeline_parallel = "
             f"{tensor} x {pipeline}"
         )
-    if not found:
-        return []
     these = f"{ranks} rank{'s' * (ranks > 1)}"
     advice = f"layouts (tensor x pipeline x data parallel) that work with {these}: {_possible(shape, ranks)}"
     if ranks % (tensor * pipeline):
@@ -227,9 +244,10 @@ def _cut_problems(shape: ModelShape | None, tensor: int, pipeline: int) -> list[
     sizes = {
         "query heads": shape.heads,
         "key-value heads": shape.kv_heads,
-        "columns of its feed-forward layer": shape.intermediate,
         "tokens in its vocabulary": shape.vocabulary,
     }
+    if len(shape.mixtures) < shape.layers:
+        sizes["columns of its feed-forward layer"] = shape.intermediate
     found = [
         f"trainer.tensor_parallel={tensor} does not divide the model's {size} {what}"
         for what, size in sizes.items()
@@ -259,10 +277,17 @@ def rank_plans(config: RunConfig, tokens: int, bf16: bool) -> tuple[RankPlan, ..
     for rank in range(trainer.world_size):
         stage = rank // (tensor * copies)
         layers = shape.layers // pipeline
-        parameters = _stage_parameters(shape, trainer, stage)
+        of_experts = _stage_experts(shape, trainer, stage)
+        parameters = _stage_parameters(shape, trainer, stage) + of_experts
         # gradients are in fp32; the optimizer's state is two moments, and in bf16 the weights in fp32
-        state = (12 if bf16 else 8) / (copies if trainer.distributed_optimizer else 1)
-        size = parameters * ((2 if bf16 else 4) + 4 + state)
+        state = 12 if bf16 else 8
+        size: float = parameters * ((2 if bf16 else 4) + 4)
+        if trainer.distributed_optimizer:
+            size += state * (
+                (parameters - of_experts) / copies + of_experts * trainer.expert_parallel / tensor / copies
+            )
+        else:
+            size += state * parameters
         in_flight = min(pipeline - stage, pipeline)
         activations = in_flight * layers * _layer_activations(shape, trainer, tokens, 2 if bf16 else 4)
         found.append(
@@ -282,9 +307,20 @@ def rank_plans(config: RunConfig, tokens: int, bf16: bool) -> tuple[RankPlan, ..
 def _stage_parameters(shape: ModelShape, trainer: TrainerConfig, stage: int) -> int:
     tensor, last = trainer.tensor_parallel, trainer.pipeline_parallel - 1
     layer = shape.layer // tensor + 2 * shape.hidden + shape.extra_per_layer
+    routers = shape.experts * shape.hidden - 3 * shape.hidden * shape.intermediate // tensor
     matrices = int(stage == 0) + int(stage == last and (not shape.tied or last > 0))
     ends = shape.hidden * (stage == last) + matrices * shape.embedding // tensor
-    return shape.layers // trainer.pipeline_parallel * layer + ends
+    return shape.layers // trainer.pipeline_parallel * layer + _mixtures(shape, trainer, stage) * routers + ends
+
+
+def _stage_experts(shape: ModelShape, trainer: TrainerConfig, stage: int) -> int:
+    expert = 3 * shape.hidden * shape.expert_width
+    return _mixtures(shape, trainer, stage) * shape.experts // trainer.expert_parallel * expert
+
+
+def _mixtures(shape: ModelShape, trainer: TrainerConfig, stage: int) -> int:
+    layers = shape.layers // trainer.pipeline_parallel
+    return sum(layer // layers == stage for layer in shape.mixtures)
 
 
 def _layer_activations(shape: ModelShape, trainer: TrainerConfig, tokens: int, element: int) -> float:
@@ -293,5 +329,9 @@ def _layer_activations(shape: ModelShape, trainer: TrainerConfig, tokens: int, e
     if trainer.recompute == "full":
         return tokens * shape.hidden * element / along
     attention = 0 if trainer.recompute == "selective" else 3 * shape.heads * shape.head_dim
-    cut = (2 * shape.heads + 2 * shape.kv_heads) * shape.head_dim + attention + 4 * shape.intermediate
+    cut: float = (2 * shape.heads + 2 * shape.kv_heads) * shape.head_dim + attention
+    share = len(shape.mixtures) / shape.layers
+    # each token goes to several experts and back; the estimate takes them to be used alike
+    cut += (1 - share) * 4 * shape.intermediate
+    cut += share * shape.experts_per_token * (4 * shape.expert_width + 2 * shape.hidden)
     return tokens * element * (6 * shape.hidden / along + cut / trainer.tensor_parallel)

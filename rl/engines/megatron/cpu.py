@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from megatron.core.tensor_parallel import random
+from megatron.core.transformer.moe.token_dispatcher import MoEAlltoAllTokenDispatcher
 from torch.overrides import TorchFunctionMode, _pop_mode_temporarily
 
 
@@ -40,6 +41,14 @@ class _Redirect(TorchFunctionMode):
         return answer
 
 
+def _counts_as_numbers(dispatcher: Any, point: str, counts: torch.Tensor | None = None) -> torch.Tensor | None:
+    """In place of the copy from the GPU, for which the dispatcher has a stream of its own."""
+    if point == dispatcher.cuda_dtoh_point and dispatcher.input_splits is not None:
+        dispatcher.input_splits = dispatcher.input_splits.tolist()
+        dispatcher.output_splits = dispatcher.output_splits.tolist()
+    return counts
+
+
 def install() -> None:
     """Answer the questions that are asked once or at import."""
     if torch.cuda.is_available():
@@ -51,6 +60,9 @@ def install() -> None:
     states._CUDA_RNG_STATE_TRACKER, states._CUDA_RNG_STATE_TRACKER_INITIALIZED = _NoRandomStates(), True
     states._get_cuda_rng_state = lambda *_, **__: torch.get_rng_state()  # read by recomputation
     states._set_cuda_rng_state = lambda state, *_, **__: torch.set_rng_state(state)
+    dispatcher: Any = MoEAlltoAllTokenDispatcher
+    dispatcher.cuda_dtoh_stream = "none"
+    dispatcher._maybe_dtoh_and_synchronize = _counts_as_numbers
 
 
 def redirected() -> AbstractContextManager[Any]:
