@@ -27,6 +27,15 @@ def experts_of(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def experts_on(rank: int, trainer: TrainerConfig, experts: int) -> tuple[int, int] | None:
+    """First and last expert of a rank, from 1; None if there are none."""
+    if not experts:
+        return None
+    each = experts // trainer.expert_parallel
+    first = rank % trainer.expert_parallel * each  # it divides the ranks of a stage
+    return first + 1, first + each
+
+
 def expert_problems(trainer: TrainerConfig, experts: int | None) -> list[str]:
     """Why experts can't be dealt in a layout that is possible for all other weights.
 

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from rl.config.experts import expert_problems, experts_of
+from rl.config.experts import expert_problems, experts_of, experts_on
 from rl.config.schema import ModelConfig, NanoConfig, RunConfig, TrainerConfig
 from rl.errors import UserError
 
@@ -79,6 +79,8 @@ class RankPlan:
     """Weights, gradients and the optimizer's state."""
     activations_gib: float
     """Activations of the micro-batches in flight; a rough estimate."""
+    experts: tuple[int, int] | None = None
+    """First and last expert of each mixture, from 1; None without."""
 
 
 def nano_shape(nano: NanoConfig) -> ModelShape:
@@ -299,6 +301,7 @@ def rank_plans(config: RunConfig, tokens: int, bf16: bool) -> tuple[RankPlan, ..
                 parameters,
                 size / 2**30,
                 activations / 2**30,
+                experts_on(rank, trainer, shape.experts),
             )
         )
     return tuple(found)

@@ -161,6 +161,7 @@ def test_the_plan_deals_experts_over_the_ranks_of_a_stage(tmp_path):
         state = 12 * (others / copies + experts / copies)
         assert ranks[0].state_gib == pytest.approx((6 * ranks[0].parameters + state) / 2**30)
     ranks = planned(tmp_path, QWEN3_30B_A3B, world_size=8, tensor_parallel=2, pipeline_parallel=2, expert_parallel=4)
+    assert [rank.experts for rank in ranks[:5]] == [(1, 32), (33, 64), (65, 96), (97, 128), (1, 32)]
     small = 48 * (128 * 2048 + 2 * 2048 + 2 * 128) + 2048  # routers and norms, which every tensor-parallel rank has
     assert sum(rank.parameters for rank in ranks) == 2 * (others + small) + experts
 
