@@ -53,8 +53,7 @@ class AdamW:
         return experts.norm(dense, of_experts[0] if of_experts else [], self._mixture)
 
     def parameters(self) -> list[Tensor]:
-        found: list[Tensor] = self._megatron.get_parameters()
-        return found
+        return [tensor for each in self._megatron.chained_optimizers for tensor in each.get_parameters()]
 
     def step(self) -> None:
         self._megatron.step_with_ready_grads()
