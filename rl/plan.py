@@ -42,7 +42,10 @@ def rank_table(plan: Plan) -> Table:
     for column in ("share of\nthe batch", "part of\nlayers", "layers", "weights\n(M)", "state\n(GiB)"):
         table.add_column(column, justify="right")
     table.add_column("activations\n(GiB)", justify="right")
+    if mixture := any(held.experts for held in plan.ranks):
+        table.add_column("experts", justify="right")
     for held in plan.ranks:
+        experts = [f"{held.experts[0]}–{held.experts[1]}" if held.experts else ""] if mixture else []
         table.add_row(
             f"trainer/{held.rank}",
             str(held.data),
@@ -51,6 +54,7 @@ def rank_table(plan: Plan) -> Table:
             f"{held.parameters / 1e6:.2f}",
             f"{held.state_gib:.2f}",
             f"{held.activations_gib:.2f}",
+            *experts,
         )
     return table
 

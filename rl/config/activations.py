@@ -35,7 +35,7 @@ def of_megatron(shape: ModelShape, trainer: TrainerConfig, tokens: int, bf16: bo
     norm = 3 * shape.hidden / along
     attention, kept_attention = _attention(shape, tensor)
     # The angles of positions, of queries and of keys; both halves of the gated layer, and three tensors made of them.
-    others = 2 * norm + 4 * shape.head_dim + 5 * shape.intermediate / tensor
+    others = 2 * norm + 4 * shape.head_dim + _feed_forward(shape) / tensor
     last = norm if stage == pipeline - 1 else 0
     if trainer.recomputes == "full":  # the input of every layer, and one layer again when the last norm is done
         kept = in_flight * layers * shape.hidden / along + max(others + attention, last) - last
@@ -57,6 +57,14 @@ def _attention(shape: ModelShape, tensor: int) -> tuple[float, float]:
     copied = queries if shape.kv_heads > tensor else 0  # groups of heads lie apart, so that queries are gathered first
     norms = projected + copied + queries + keys
     return inside + norms, kept + norms
+
+
+def _feed_forward(shape: ModelShape) -> float:
+    """Elements a token of the feed-forward part, the mean over the layers. Experts are taken to be used alike; a token
+    goes to several of them and back, which is a rough count."""
+    share = len(shape.mixtures) / shape.layers
+    of_experts = shape.experts_per_token * (5 * shape.expert_width + 2 * shape.hidden)
+    return (1 - share) * 5 * shape.intermediate + share * of_experts
 
 
 def _widths(shape: ModelShape) -> tuple[int, int]:

@@ -9,20 +9,28 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from rl.config.experts import expert_problems, experts_of
 from rl.config.published import ARCHITECTURES
 from rl.config.schema import ModelConfig, NanoConfig, RunConfig, TrainerConfig
 from rl.errors import UserError
 
-FAMILIES = ("qwen3", "qwen2", "llama")
+FAMILIES = ("qwen3", "qwen3_moe", "qwen2", "llama")
 """Model types whose weights and layers are known to the megatron engine."""
 
-MEGATRON_KEYS = ("tensor_parallel", "pipeline_parallel", "sequence_parallel", "recompute", "distributed_optimizer")
+MEGATRON_KEYS = (
+    "tensor_parallel",
+    "pipeline_parallel",
+    "expert_parallel",
+    "sequence_parallel",
+    "recompute",
+    "distributed_optimizer",
+)
 """Keys of the trainer that the FSDP2 engine does not have."""
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Sizes of a dense decoder."""
+    """Sizes of a decoder."""
 
     layers: int
     hidden: int
@@ -34,6 +42,13 @@ class ModelShape:
     tied: bool
     extra_per_layer: int = 0
     """Weights of a layer beside its matrices and its two norms: norms of queries and keys, biases."""
+    experts: int = 0
+    """Experts of each mixture."""
+    experts_per_token: int = 0
+    expert_width: int = 0
+    """Width of the feed-forward network of one expert."""
+    mixtures: frozenset[int] = frozenset()
+    """Layers, from 0, with experts in place of one feed-forward network."""
     qk_norm: bool = False
     """Whether queries and keys have norms."""
 
@@ -41,12 +56,20 @@ class ModelShape:
     def parameters(self) -> int:
         """Weights of the whole model."""
         layer = self.layer + 2 * self.hidden + self.extra_per_layer
-        return self.layers * layer + self.hidden + self.embedding * (1 if self.tied else 2)
+        mixture = self.experts * (self.expert + self.hidden) - 3 * self.hidden * self.intermediate
+        return (
+            self.layers * layer + len(self.mixtures) * mixture + self.hidden + self.embedding * (1 if self.tied else 2)
+        )
 
     @property
     def layer(self) -> int:
-        """Weights of the matrices of one layer."""
+        """Weights of the matrices of one layer without experts."""
         return self.hidden * (self.head_dim * (2 * self.heads + 2 * self.kv_heads) + 3 * self.intermediate)
+
+    @property
+    def expert(self) -> int:
+        """Weights of one expert."""
+        return 3 * self.hidden * self.expert_width
 
     @property
     def embedding(self) -> int:
@@ -75,7 +98,8 @@ def shape_of(values: Mapping[str, Any]) -> ModelShape:
     heads = values["num_attention_heads"]
     kv_heads = values.get("num_key_value_heads") or heads
     head_dim = values.get("head_dim") or values["hidden_size"] // heads
-    extra = {"qwen3": 2 * head_dim, "qwen2": (heads + 2 * kv_heads) * head_dim}.get(values["model_type"], 0)
+    norms = 2 * head_dim
+    extra = {"qwen3": norms, "qwen3_moe": norms, "qwen2": (heads + 2 * kv_heads) * head_dim}
     return ModelShape(
         values["num_hidden_layers"],
         values["hidden_size"],
@@ -85,8 +109,9 @@ def shape_of(values: Mapping[str, Any]) -> ModelShape:
         values["intermediate_size"],
         values["vocab_size"],
         bool(values.get("tie_word_embeddings", False)),
-        extra,
+        extra.get(values["model_type"], 0),
         qk_norm=values["model_type"].startswith("qwen3"),
+        **experts_of(values),
     )
 
 
@@ -189,13 +214,13 @@ def _unsupported(values: Mapping[str, Any]) -> str:
 def _layout_problems(trainer: TrainerConfig, shape: ModelShape | None) -> list[str]:
     tensor, pipeline, ranks = trainer.tensor_parallel, trainer.pipeline_parallel, trainer.world_size
     found = _cut_problems(shape, tensor, pipeline)
+    if not found and ranks % (tensor * pipeline) == 0:
+        return expert_problems(trainer, shape.experts if shape else None)
     if ranks % (tensor * pipeline):
         found.append(
             f"trainer.world_size={ranks} is not a multiple of tensor_parallel x pipeline_parallel = "
             f"{tensor} x {pipeline}"
         )
-    if not found:
-        return []
     these = f"{ranks} rank{'s' * (ranks > 1)}"
     advice = f"layouts (tensor x pipeline x data parallel) that work with {these}: {_possible(shape, ranks)}"
     if ranks % (tensor * pipeline):
@@ -227,9 +252,10 @@ def _cut_problems(shape: ModelShape | None, tensor: int, pipeline: int) -> list[
     sizes = {
         "query heads": shape.heads,
         "key-value heads": shape.kv_heads,
-        "columns of its feed-forward layer": shape.intermediate,
         "tokens in its vocabulary": shape.vocabulary,
     }
+    if len(shape.mixtures) < shape.layers:
+        sizes["columns of its feed-forward layer"] = shape.intermediate
     found = [
         f"trainer.tensor_parallel={tensor} does not divide the model's {size} {what}"
         for what, size in sizes.items()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rl.config.activations import of_megatron
+from rl.config.experts import experts_on
 from rl.config.parallel import ModelShape, model_shape
 from rl.config.schema import RunConfig, TrainerConfig
 
@@ -30,6 +31,8 @@ class RankPlan:
     """Moments, and in bf16 the weights in fp32."""
     activations_gib: float
     """Activations of the micro-batches in flight."""
+    experts: tuple[int, int] | None = None
+    """First and last expert of each mixture, from 1; None without."""
 
     @property
     def state_gib(self) -> float:
@@ -54,9 +57,13 @@ def rank_plans(config: RunConfig, tokens: int, bf16: bool) -> tuple[RankPlan, ..
     for rank in range(trainer.world_size):
         stage = rank // (tensor * copies)
         layers = shape.layers // pipeline
-        parameters = _stage_parameters(shape, trainer, stage)
+        of_experts = _stage_experts(shape, trainer, stage)
+        others = _stage_parameters(shape, trainer, stage)
+        parameters = others + of_experts
         # gradients are in fp32; the optimizer's state is two moments, and in bf16 the weights in fp32
-        state = (12 if bf16 else 8) / (copies if trainer.distributed_optimizer else 1)
+        kept: float = parameters
+        if trainer.distributed_optimizer:  # an expert has fewer copies than what every rank of a stage has
+            kept = others / copies + of_experts * trainer.expert_parallel / (tensor * copies)
         found.append(
             RankPlan(
                 rank,
@@ -66,8 +73,9 @@ def rank_plans(config: RunConfig, tokens: int, bf16: bool) -> tuple[RankPlan, ..
                 parameters,
                 parameters * (2 if bf16 else 4) / 2**30,
                 parameters * 4 / 2**30,
-                parameters * state / 2**30,
+                kept * (12 if bf16 else 8) / 2**30,
                 of_megatron(shape, trainer, tokens, bf16, stage) / 2**30,
+                experts_on(rank, trainer, shape.experts),
             )
         )
     return tuple(found)
@@ -76,6 +84,16 @@ def rank_plans(config: RunConfig, tokens: int, bf16: bool) -> tuple[RankPlan, ..
 def _stage_parameters(shape: ModelShape, trainer: TrainerConfig, stage: int) -> int:
     tensor, last = trainer.tensor_parallel, trainer.pipeline_parallel - 1
     layer = shape.layer // tensor + 2 * shape.hidden + shape.extra_per_layer
+    router = shape.experts * shape.hidden - 3 * shape.hidden * shape.intermediate // tensor
     matrices = int(stage == 0) + int(stage == last and (not shape.tied or last > 0))
     ends = shape.hidden * (stage == last) + matrices * shape.embedding // tensor
-    return shape.layers // trainer.pipeline_parallel * layer + ends
+    return shape.layers // trainer.pipeline_parallel * layer + _mixtures(shape, trainer, stage) * router + ends
+
+
+def _stage_experts(shape: ModelShape, trainer: TrainerConfig, stage: int) -> int:
+    return _mixtures(shape, trainer, stage) * shape.experts // trainer.expert_parallel * shape.expert
+
+
+def _mixtures(shape: ModelShape, trainer: TrainerConfig, stage: int) -> int:
+    layers = shape.layers // trainer.pipeline_parallel
+    return sum(layer // layers == stage for layer in shape.mixtures)

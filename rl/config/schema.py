@@ -78,6 +78,9 @@ class TrainerConfig(Strict):
     """With megatron: ranks over which every layer and the vocabulary are cut; divides the numbers of heads."""
     pipeline_parallel: int = Field(1, ge=1)
     """With megatron: stages into which the layers are dealt, as many to each."""
+    expert_parallel: int = Field(1, ge=1)
+    """With megatron: ranks of a stage over which the experts of a mixture are dealt; divides their number and
+    ``world_size`` / ``pipeline_parallel``."""
     sequence_parallel: bool = False
     """With megatron: also cut what lies between the cut parts of a layer, along the row: less memory for activations.
     """

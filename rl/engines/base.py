@@ -65,7 +65,7 @@ class Engine(Protocol):
         ...
 
     def full_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """(transformers' name, whole tensor) of every weight, adapters merged, on every rank.
+        """(transformers' or the checkpoint's name, whole tensor) of every weight, adapters merged, on every rank.
 
         A tensor may be the live parameter: copy what you keep beyond the next update.
 

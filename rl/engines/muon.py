@@ -37,7 +37,7 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float,
     ) -> None:
         trained = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
-        matrices = [p for name, p in trained if p.ndim == 2 and not any(word in name for word in OUTSIDE)]
+        matrices = [parameter for name, parameter in trained if self._is_matrix(name, parameter)]
         inside = {id(p) for p in matrices}
         others = [p for _, p in trained if id(p) not in inside]
         groups = [
@@ -45,6 +45,9 @@ class Muon(torch.optim.Optimizer):
             {"params": matrices, "lr": matrix_lr, "orthogonal": True},
         ]
         super().__init__(groups, {"betas": betas, "weight_decay": weight_decay})
+
+    def _is_matrix(self, name: str, parameter: Tensor) -> bool:
+        return parameter.ndim == 2 and not any(word in name for word in OUTSIDE)
 
     def materialise(self) -> None:
         """Give every parameter its state, so that loading has tensors to fill."""

@@ -77,13 +77,13 @@ class CheckpointFormat:
 
         yield from revert_weight_conversion(self._model, weights).items()
 
-    def checked(self, weights: Weights) -> Iterator[tuple[str, torch.Tensor]]:
-        """The weights as they come, in transformers' names.
+    def checked(self, weights: Weights, shapes: Shapes | None = None) -> Iterator[tuple[str, torch.Tensor]]:
+        """The weights as they come, with these names and shapes (default: :attr:`shapes`).
 
         Raises:
             WeightNamesError: at the end, or at once where a name or a shape is not the model's.
         """
-        missing = dict(self.shapes)
+        missing = dict(self.shapes if shapes is None else shapes)
         for name, tensor in weights:
             wanted = missing.pop(name, None)
             if wanted != tuple(tensor.shape):

@@ -73,10 +73,10 @@ def on_ranks(
     found = []
     for pipe in pipes:
         assert pipe.poll(240), "a rank did not answer"
-        value, error = pipe.recv()
+        found.append(pipe.recv())
+    for _, error in found:
         assert error is None, error
-        found.append(value)
-    return found
+    return [value for value, _ in found]
 
 
 def ragged(seed: int = 0, rows: int = 13, vocabulary: int = 1400) -> TokenBatch:

@@ -10,6 +10,7 @@ from megatron.core.distributed import DistributedDataParallel
 from torch import Tensor
 
 from rl.config.stages import OptimConfig
+from rl.engines.megatron import experts
 from rl.engines.megatron.weights import Part, Shard
 from rl.engines.muon import EPSILON
 
@@ -22,6 +23,7 @@ class AdamW:
         # torch's AdamW everywhere, as in the other engine: other ones keep their state in other forms.
         module: Any = megatron_optimizer
         module.USING_PYTORCH_OPTIMIZER = True
+        self._mixture = bool(buffers.config.num_moe_experts)
         self.cut: bool = buffers.ddp_config.use_distributed_optimizer
         config = megatron_optimizer.OptimizerConfig(
             optimizer="adam",
@@ -45,11 +47,13 @@ class AdamW:
 
     def norm(self) -> float:
         self._megatron.prepare_grads()
-        return float(self._megatron.get_grad_norm())
+        if self.cut:
+            return float(self._megatron.get_grad_norm())
+        dense, *of_experts = (each.get_main_grads_for_grad_norm() for each in self._megatron.chained_optimizers)
+        return experts.norm(dense, of_experts[0] if of_experts else [], self._mixture)
 
     def parameters(self) -> list[Tensor]:
-        found: list[Tensor] = self._megatron.get_parameters()
-        return found
+        return [tensor for each in self._megatron.chained_optimizers for tensor in each.get_parameters()]
 
     def step(self) -> None:
         self._megatron.step_with_ready_grads()
@@ -59,7 +63,8 @@ class AdamW:
 
     def shard(self, part: Part) -> Shard | None:
         parameter: Any = part.parameter
-        (optimizer,) = self._megatron.chained_optimizers
+        *others, last = self._megatron.chained_optimizers  # experts have one of their own
+        optimizer = last if part.peers or not others else others[0]
         if not self.cut:
             main = getattr(parameter, "main_param", None)
             main = parameter if main is None else main

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from megatron.core.optimizer import clip_grads
 from megatron.core.tensor_parallel import random
+from megatron.core.transformer.moe.token_dispatcher import MoEAlltoAllTokenDispatcher
 from torch.overrides import TorchFunctionMode, _pop_mode_temporarily
 
 from rl.engines.sums import norm
@@ -48,6 +49,14 @@ def _norm(size: int, overflow: torch.Tensor, tensors: list[list[torch.Tensor]], 
     return torch.stack([norm(tensor) for tensor in tensors[0]]).norm().float()[None], None
 
 
+def _counts_as_numbers(dispatcher: Any, point: str, counts: torch.Tensor | None = None) -> torch.Tensor | None:
+    """In place of the copy from the GPU, for which the dispatcher has a stream of its own."""
+    if point == dispatcher.cuda_dtoh_point and dispatcher.input_splits is not None:
+        dispatcher.input_splits = dispatcher.input_splits.tolist()
+        dispatcher.output_splits = dispatcher.output_splits.tolist()
+    return counts
+
+
 def install() -> None:
     """Answer the questions that are asked once or at import."""
     if torch.cuda.is_available():
@@ -60,6 +69,9 @@ def install() -> None:
     states._CUDA_RNG_STATE_TRACKER, states._CUDA_RNG_STATE_TRACKER_INITIALIZED = _NoRandomStates(), True
     states._get_cuda_rng_state = lambda *_, **__: torch.get_rng_state()  # read by recomputation
     states._set_cuda_rng_state = lambda state, *_, **__: torch.set_rng_state(state)
+    dispatcher: Any = MoEAlltoAllTokenDispatcher
+    dispatcher.cuda_dtoh_stream = "none"
+    dispatcher._maybe_dtoh_and_synchronize = _counts_as_numbers
 
 
 def redirected() -> AbstractContextManager[Any]:

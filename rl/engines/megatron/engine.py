@@ -24,7 +24,7 @@ from rl.config.stages import OptimConfig
 from rl.device import named
 from rl.engines import layout, state
 from rl.engines.layout import MicroBatch
-from rl.engines.megatron import checkpoint, cpu, weights
+from rl.engines.megatron import checkpoint, cpu, experts, weights
 from rl.engines.megatron.model import RowModel, transformer_config
 from rl.engines.megatron.optimizer import Optimizer
 from rl.engines.sums import BatchSums
@@ -46,7 +46,7 @@ class MegatronEngine:
         with cpu.redirected():
             self._model = RowModel(hf, transformer_config(hf, trainer, dtype))
         self.format = CheckpointFormat(hf)
-        self._weights = weights.CutWeights(self._model, hf, self.format.shapes)
+        self._weights = weights.CutWeights(self._model, hf, self.format.checkpoint_shapes)
         read = weights.of_model(path)
         with torch.no_grad():
             for part in self._weights.parts:
@@ -135,12 +135,16 @@ class MegatronEngine:
         found = np.zeros(len(batch.input_ids), dtype=np.float32)
         stages = parallel_state.get_pipeline_model_parallel_world_size()
         rows = layout.plan(batch, max_tokens, stages)
+        if self._model.config.expert_model_parallel_size > 1:
+            rows = experts.in_step(rows)
         micros = (layout.gather(batch, some, self._device()) for some in rows)
 
         def total(micro: MicroBatch, answer: Tensor) -> Tensor:
             log_probs, entropy = answer[:, 0, 0], answer[:, 0, 1]
             found[micro.places] = log_probs.detach().cpu().numpy()
-            return log_probs.sum() if loss is None else self._loss(loss, micro, log_probs, entropy)
+            if loss is None or len(log_probs) == 0:
+                return log_probs.sum()
+            return self._loss(loss, micro, log_probs, entropy)
 
         if stages > 1:
             self._pipeline(micros, len(rows), batch.temperature, total, backward=loss is not None)
@@ -187,12 +191,12 @@ class MegatronEngine:
             )
 
     def full_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """(transformers' name, whole tensor) of every weight, on every rank.
+        """(the checkpoint's name, whole tensor) of every weight, on every rank: each expert comes for itself.
 
         Raises:
             WeightNamesError: if names and shapes are not exactly those of the model.
         """
-        return self.format.checked(self._weights.whole())
+        return self.format.checked(self._weights.whole(), self.format.checkpoint_shapes)
 
     def adapter_weights(self) -> Iterator[tuple[str, Tensor]]:
         """Nothing: LoRA is refused before the start."""
@@ -231,6 +235,8 @@ def build(model: ModelConfig, path: str, trainer: TrainerConfig, device: str) ->
     parallel_state.initialize_model_parallel(
         trainer.tensor_parallel,
         trainer.pipeline_parallel,
+        expert_model_parallel_size=trainer.expert_parallel,
+        expert_tensor_parallel_size=1,
         create_gloo_process_groups=False,
         # Its own is 30 minutes. A rank that died is known sooner, one that hangs is not.
         distributed_timeout_minutes=math.ceil(trainer.timeout_s / 60),

@@ -19,13 +19,16 @@ from megatron.core.models.gpt import GPTModel
 from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec
 from megatron.core.packed_seq_params import PackedSeqParams
 from megatron.core.transformer.module import MegatronModule
+from megatron.core.transformer.spec_utils import ModuleSpec
 from megatron.core.transformer.transformer_block import TransformerBlockSubmodules, get_num_layers_to_build
 from megatron.core.transformer.transformer_config import TransformerConfig
+from megatron.core.transformer.transformer_layer import get_transformer_layer_offset
 from torch import Tensor
 
 from rl.config.schema import TrainerConfig
 from rl.engines.attention import SpanTable, attend
 from rl.engines.layout import MicroBatch
+from rl.engines.megatron import experts
 from rl.engines.megatron.head import Head
 
 
@@ -91,7 +94,7 @@ def _leave(weight: Tensor) -> Tensor:
 
 
 def transformer_config(hf: Any, trainer: TrainerConfig, dtype: torch.dtype) -> TransformerConfig:
-    """megatron-core's configuration of a dense Qwen3, Qwen2.5 or Llama model."""
+    """megatron-core's configuration of a Qwen3, Qwen3-MoE, Qwen2.5 or Llama model."""
     recompute: dict[str, Any] = {}
     if trainer.recomputes == "full":
         recompute = {"recompute_granularity": "full", "recompute_method": "uniform", "recompute_num_layers": 1}
@@ -110,7 +113,7 @@ def transformer_config(hf: Any, trainer: TrainerConfig, dtype: torch.dtype) -> T
         activation_func=F.silu,
         add_bias_linear=False,
         add_qkv_bias=hf.model_type == "qwen2",
-        qk_layernorm=hf.model_type == "qwen3",
+        qk_layernorm=hf.model_type in ("qwen3", "qwen3_moe"),
         hidden_dropout=0.0,
         attention_dropout=0.0,
         bf16=dtype == torch.bfloat16,
@@ -133,8 +136,22 @@ def transformer_config(hf: Any, trainer: TrainerConfig, dtype: torch.dtype) -> T
         bias_activation_fusion=False,
         apply_rope_fusion=False,
         calculate_per_token_loss=True,  # a loss is a sum; the gradient is divided once, at the end
+        **experts.config_of(hf, trainer),
         **recompute,
     )
+
+
+def _layer(hf: Any, config: TransformerConfig, number: int) -> ModuleSpec:
+    """A layer of the model, counted from 0."""
+    spec = get_gpt_layer_local_spec(qk_layernorm=config.qk_layernorm, normalization="RMSNorm")
+    inside = spec.submodules
+    inside.input_layernorm = inside.pre_mlp_layernorm = _RMSNorm
+    attention = inside.self_attention.submodules
+    attention.core_attention = _Attention
+    if config.qk_layernorm:
+        attention.q_layernorm = attention.k_layernorm = _RMSNorm
+    inside.mlp = experts.feed_forward(hf, number) or inside.mlp
+    return spec
 
 
 class RowModel:
@@ -143,14 +160,8 @@ class RowModel:
     def __init__(self, hf: Any, config: TransformerConfig) -> None:
         """Build it without weights. megatron's process groups must exist."""
         self.config = config
-        spec = get_gpt_layer_local_spec(qk_layernorm=config.qk_layernorm, normalization="RMSNorm")
-        inside = spec.submodules
-        inside.input_layernorm = inside.pre_mlp_layernorm = _RMSNorm
-        attention = inside.self_attention.submodules
-        attention.core_attention = _Attention
-        if config.qk_layernorm:
-            attention.q_layernorm = attention.k_layernorm = _RMSNorm
-        layers = [spec] * get_num_layers_to_build(config)
+        first = get_transformer_layer_offset(config)
+        layers = [_layer(hf, config, first + layer) for layer in range(get_num_layers_to_build(config))]
         self.module: Any = GPTModel(
             config,
             TransformerBlockSubmodules(layer_specs=layers, layer_norm=_RMSNorm),
@@ -162,6 +173,7 @@ class RowModel:
             position_embedding_type="rope",
             share_embeddings_and_output_weights=hf.tie_word_embeddings,
         )
+        experts.mark(self.module)
         self.module.rotary_pos_emb = _Rotary(hf)
         group = parallel_state.get_tensor_model_parallel_group()
         self._multiple = group.size() if config.sequence_parallel else 1

@@ -1,22 +1,22 @@
 """Muon (:mod:`rl.engines.muon`) for weights that are cut over ranks.
 
 Queries, keys, values, gate and up are matrices of their own in the other engine, and so here: each is made whole, made
-orthogonal, and cut again. The optimizer's state is the same on all data-parallel ranks.
+orthogonal, and cut again. The matrices of experts, which the other engine holds as one tensor a layer, use AdamW in
+both. The optimizer's state is the same on all data-parallel ranks.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.distributed as dist
-from megatron.core import parallel_state
 from megatron.core.distributed import DistributedDataParallel
-from megatron.core.optimizer.clip_grads import get_grad_norm_fp32
 from megatron.core.tensor_parallel.layers import param_is_not_tensor_parallel_duplicate
 from megatron.core.transformer.module import param_is_not_shared
 from torch import Tensor
 
 from rl.config.stages import OptimConfig
 from rl.engines import muon
+from rl.engines.megatron import experts
 from rl.engines.megatron.weights import CutWeights, Part, Shard
 
 
@@ -28,6 +28,9 @@ class _CutMuon(muon.Muon):
         self._part_of = {id(main): part for part, main in mains.items()}
         named = ((part.layout.names[0], main) for part, main in mains.items())
         super().__init__(named, optim.lr, optim.lr * optim.matrix_lr_ratio, optim.betas, optim.weight_decay)
+
+    def _is_matrix(self, name: str, parameter: Tensor) -> bool:
+        return super()._is_matrix(name, parameter) and not self._part_of[id(parameter)].peers
 
     def _orthogonal(self, parameter: Tensor, direction: Tensor) -> Tensor:
         part = self._part_of[id(parameter)]
@@ -52,22 +55,22 @@ class Muon:
     def norm(self) -> float:
         if self._buffers.ddp_config.use_distributed_optimizer:
             self._gather_gradients()
-        counted = []
+        dense, of_experts = [], []
         for part, main in self._mains.items():
             main.grad = part.parameter.main_grad
-            if param_is_not_shared(part.parameter) and param_is_not_tensor_parallel_duplicate(part.parameter):
-                counted.append(main.grad)
-        group = parallel_state.get_model_parallel_group()
-        return float(get_grad_norm_fp32(counted, grad_stats_parallel_group=group))
+            if part.peers:
+                of_experts.append(main.grad)
+            elif param_is_not_shared(part.parameter) and param_is_not_tensor_parallel_duplicate(part.parameter):
+                dense.append(main.grad)
+        return experts.norm(dense, of_experts, bool(self._buffers.config.num_moe_experts))
 
     def _gather_gradients(self) -> None:
         """Every data-parallel rank has summed its part of the gradients: give all of them the whole."""
-        group = parallel_state.get_data_parallel_group()
-        if group.size() > 1:
-            for buffer in self._buffers.buffers:
-                for bucket in buffer.buckets:
-                    mine = bucket.grad_data.chunk(group.size())[group.rank()]
-                    dist.all_gather_into_tensor(bucket.grad_data, mine, group=group)
+        for buffer in self._buffers.buffers + self._buffers.expert_parallel_buffers:
+            group = buffer.data_parallel_group
+            for bucket in buffer.buckets if group.size() > 1 else ():
+                mine = bucket.grad_data.chunk(group.size())[group.rank()]
+                dist.all_gather_into_tensor(bucket.grad_data, mine, group=group)
 
     def parameters(self) -> list[Tensor]:
         return list(self._mains.values())

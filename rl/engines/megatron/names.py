@@ -1,10 +1,12 @@
 """Names and layouts of weights: those of transformers, and the parts of tensor-parallel ranks in megatron-core.
 
-Dense Qwen3, Qwen2.5 and Llama. Both directions only move numbers, so that a round trip changes no bit.
+Qwen3, Qwen2.5 and Llama, and Qwen3's mixtures of experts. Both directions only move numbers, so that a round trip
+changes no bit.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,7 +23,14 @@ _LAYER = {
     "pre_mlp_layernorm.weight": ("whole", ("post_attention_layernorm.weight",)),
     "mlp.linear_fc1.weight": ("pair", ("mlp.gate_proj.weight", "mlp.up_proj.weight")),
     "mlp.linear_fc2.weight": ("columns", ("mlp.down_proj.weight",)),
+    "mlp.router.weight": ("whole", ("mlp.gate.weight",)),
 }
+_EXPERT = re.compile(r"mlp\.experts\.local_experts\.(\d+)\.linear_(fc[12])\.weight")
+_OF_EXPERT = {
+    "fc1": ("pair", ("gate_proj.weight", "up_proj.weight"), "gate_up_proj"),
+    "fc2": ("whole", ("down_proj.weight",), "down_proj"),
+}
+"""Weights of one expert under the names of a checkpoint, and the tensor of all experts in transformers' memory."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +65,12 @@ class Layout:
     kind: str
     """``whole`` on every rank, cut by ``rows`` or ``columns``, ``pair`` of two stacked, or ``qkv`` interleaved."""
     names: tuple[str, ...]
-    """transformers' names."""
+    """transformers' names; of an expert those in its checkpoints."""
     heads: Heads
+    expert: int | None = None
+    """Number of the expert in the model; None of every other weight."""
+    fused: str = ""
+    """transformers' name in memory for all experts together, of which the parameter is row :attr:`expert`."""
 
     def cut(self, weights: Sequence[Tensor], rank: int, size: int) -> Tensor:
         """A rank's part of the whole weights."""
@@ -80,7 +93,7 @@ class Layout:
         return [torch.cat(list(parts), 0 if self.kind == "rows" else 1)]
 
 
-def layout_of(name: str, heads: Heads, tied: bool, first_layer: int) -> Layout:
+def layout_of(name: str, heads: Heads, tied: bool, first_layer: int, first_expert: int = 0) -> Layout:
     """The layout of a parameter, by its name in megatron-core.
 
     Args:
@@ -88,6 +101,7 @@ def layout_of(name: str, heads: Heads, tied: bool, first_layer: int) -> Layout:
         heads: of the whole model.
         tied: whether input and output embeddings are one matrix, of which the last stage holds a copy.
         first_layer: number of the stage's first layer in the model.
+        first_expert: number of the rank's first expert in the model.
     """
     if name == "embedding.word_embeddings.weight":
         return Layout("rows", ("model.embed_tokens.weight",), heads)
@@ -96,5 +110,10 @@ def layout_of(name: str, heads: Heads, tied: bool, first_layer: int) -> Layout:
     if name == "decoder.final_layernorm.weight":
         return Layout("whole", ("model.norm.weight",), heads)
     _, _, number, rest = name.split(".", 3)  # decoder.layers.3.…
+    layer = f"model.layers.{int(number) + first_layer}"
+    if found := _EXPERT.fullmatch(rest):
+        expert, (kind, parts, fused) = int(found[1]) + first_expert, _OF_EXPERT[found[2]]
+        names = tuple(f"{layer}.mlp.experts.{expert}.{part}" for part in parts)
+        return Layout(kind, names, heads, expert, f"{layer}.mlp.experts.{fused}")
     kind, parts = _LAYER[rest]
-    return Layout(kind, tuple(f"model.layers.{int(number) + first_layer}.{part}" for part in parts), heads)
+    return Layout(kind, tuple(f"{layer}.{part}" for part in parts), heads)

@@ -50,13 +50,20 @@ class Method(Protocol):
         ...
 
 
+def copies_group(part: Part) -> dist.ProcessGroup:
+    """The ranks that have the same parameter and other tokens."""
+    found: dist.ProcessGroup = (
+        parallel_state.get_expert_data_parallel_group() if part.peers else parallel_state.get_data_parallel_group()
+    )
+    return found
+
+
 class Optimizer:
     """Gradients of a model and the updates from them."""
 
     def __init__(self, model: RowModel, weights: CutWeights, distributed: bool) -> None:
         """Make the gradient buffers; with ``distributed`` every data-parallel rank has a part of AdamW's state."""
         self._weights, self._bf16 = weights, model.config.bf16
-        self._group = parallel_state.get_data_parallel_group()
         model.config.finalize_model_grads_func = model.config.grad_scale_func = None
         with redirected():
             settings = DistributedDataParallelConfig(grad_reduce_in_fp32=True, use_distributed_optimizer=distributed)
@@ -115,15 +122,16 @@ class Optimizer:
         return norm
 
     def read(self, part: Part, key: str) -> Tensor:
-        """``weight`` or a moment of a whole parameter of this rank (fp32). A collective of the data-parallel ranks."""
+        """``weight`` or a moment of a whole parameter of this rank (fp32). A collective of :func:`copies_group`."""
         shard, parameter = self.method.shard(part), part.parameter
         flat = torch.zeros(parameter.numel(), dtype=torch.float32, device=parameter.device)
         if shard is not None:
             values = shard.main.detach() if key == "weight" else shard.state[key]
             flat[shard.start : shard.end] = values.reshape(-1)
         # The others have only some of it, and zeros elsewhere: the bits stay as they are.
-        if isinstance(self.method, AdamW) and self.method.cut and self._group.size() > 1:
-            dist.all_reduce(flat.view(torch.int32), group=self._group)
+        group = copies_group(part)
+        if isinstance(self.method, AdamW) and self.method.cut and group.size() > 1:
+            dist.all_reduce(flat.view(torch.int32), group=group)
         return flat.view(parameter.shape)
 
     def write(self, part: Part, weight: Tensor, moments: dict[str, Tensor], steps: int) -> None:

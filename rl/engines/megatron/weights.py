@@ -53,6 +53,20 @@ class Tensors:
             whole[tuple(slice(o, o + n) for o, n in zip(offsets, part.shape, strict=True))] = part
         return whole
 
+    def row(self, name: str, index: int) -> Tensor:
+        """One row of a tensor, whose parts are cut between rows; only this row is read.
+
+        Raises:
+            UserError: if there is none.
+        """
+        for path, offsets in self._parts.get(name, ()):
+            part, first = self._files[path].get_slice(name), offsets[0] if offsets else 0
+            if first <= index < first + part.get_shape()[0]:
+                found: Tensor = part[index - first : index - first + 1][0]
+                return found
+        folder = next(iter(self._files), Path()).parent
+        raise UserError(f"{folder} has no row {index} of {name}; use the weights of this model, complete")
+
 
 def of_model(path: str) -> Tensors:
     """The weights of a Hugging Face folder or hub name.
@@ -84,6 +98,8 @@ class Part:
     layout: Layout
     copy: bool
     """Whether it is the last stage's copy of the embedding, which the first stage has too."""
+    peers: tuple[Layout, ...] = ()
+    """Of an expert: the layouts of the experts in its place on all expert-parallel ranks."""
 
 
 @dataclass(frozen=True)
@@ -107,26 +123,43 @@ class CutWeights:
         self._shapes = shapes
         self._tensor_group = parallel_state.get_tensor_model_parallel_group()
         self._stage_group = parallel_state.get_pipeline_model_parallel_group()
+        self._expert_group = parallel_state.get_expert_model_parallel_group()
         config, tied = model.config, hf.tie_word_embeddings
         heads = Heads(config.num_attention_heads, config.num_query_groups, config.kv_channels)
-        self.parts = [
-            Part(parameter, layout_of(name, heads, tied, model.first_layer), tied and name == "output_layer.weight")
-            for name, parameter in model.module.named_parameters()
+        ranks = self._expert_group.size()
+        firsts = [rank * (config.num_moe_experts or 0) // ranks for rank in range(ranks)]
+        self.parts = []
+        for name, parameter in model.module.named_parameters():
+            everyones = [layout_of(name, heads, tied, model.first_layer, first) for first in firsts]
+            mine = everyones[self._expert_group.rank()]
+            peers = () if mine.expert is None else tuple(everyones)
+            self.parts.append(Part(parameter, mine, tied and name == "output_layer.weight", peers))
+        names = [
+            name
+            for part in self.parts
+            if not part.copy
+            for layout in part.peers or (part.layout,)
+            for name in layout.names
         ]
-        mine = [name for part in self.parts if not part.copy for name in part.layout.names]
-        self._names: list[list[str]] = [mine] * self._stage_group.size()
+        self._names: list[list[str]] = [names] * self._stage_group.size()
         if self._stage_group.size() > 1:
-            dist.all_gather_object(self._names, mine, group=self._stage_group)
+            dist.all_gather_object(self._names, names, group=self._stage_group)
 
     def cut(self, part: Part, read: Callable[[str], Tensor]) -> Tensor:
         """This rank's part of the weights that ``read`` gives by transformers' name."""
         group = self._tensor_group
-        found = part.layout.cut([read(name) for name in part.layout.names], group.rank(), group.size())
+        rank, size = (group.rank(), group.size()) if part.layout.expert is None else (0, 1)  # an expert is whole
+        found = part.layout.cut([read(name) for name in part.layout.names], rank, size)
         assert found.shape == part.parameter.shape, (part.layout.names, found.shape, part.parameter.shape)
         return found
 
     def join(self, part: Part, local: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """(transformers' name, whole tensor) from the parts of the tensor-parallel ranks. A collective of these."""
+        """(transformers' name, whole tensor) from the parts of the tensor-parallel ranks; of an expert, its tensors and
+        those of its peers. A collective of these ranks."""
+        if part.peers:
+            for rank, layout in enumerate(part.peers):
+                yield from zip(layout.names, layout.join([self._of_peer(local, rank)]), strict=True)
+            return
         parts, size = [local], self._tensor_group.size()
         if size > 1 and part.layout.kind != "whole":
             parts = [torch.empty_like(local) for _ in range(size)]
@@ -144,6 +177,14 @@ class CutWeights:
                 for name in names:
                     empty = torch.empty(self._shapes[name], dtype=like.dtype, device=like.device)
                     yield name, self._broadcast(empty, stage)
+
+    def _of_peer(self, local: Tensor, rank: int) -> Tensor:
+        group = self._expert_group
+        if group.size() == 1:
+            return local
+        tensor = local.contiguous() if rank == group.rank() else torch.empty_like(local)
+        dist.broadcast(tensor, dist.get_global_rank(group, rank), group=group)
+        return tensor
 
     def _own(self) -> Iterator[tuple[str, Tensor]]:
         for part in self.parts:

@@ -24,6 +24,23 @@ QWEN3_14B = {
     "tie_word_embeddings": False,
     "hidden_act": "silu",
 }
+QWEN3_30B_A3B = {
+    "model_type": "qwen3_moe",
+    "num_hidden_layers": 48,
+    "hidden_size": 2048,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 4,
+    "head_dim": 128,
+    "intermediate_size": 6144,
+    "vocab_size": 151936,
+    "tie_word_embeddings": False,
+    "hidden_act": "silu",
+    "num_experts": 128,
+    "num_experts_per_tok": 8,
+    "moe_intermediate_size": 768,
+    "decoder_sparse_step": 1,
+    "mlp_only_layers": [],
+}
 
 
 def run(trainer, **values):
@@ -70,7 +87,20 @@ def test_a_cut_that_works_is_accepted(trainer):
 @pytest.mark.parametrize(
     ("change", "trainer", "message"),
     [
-        ({"model_type": "qwen3_moe"}, {}, "this is qwen3_moe; use trainer=fsdp"),
+        ({"model_type": "qwen2_moe"}, {}, "this is qwen2_moe; use trainer=fsdp"),
+        ({}, {"world_size": 2, "expert_parallel": 2}, "=2 needs a mixture of experts, and this model has none"),
+        (QWEN3_30B_A3B, {"world_size": 3, "expert_parallel": 3}, "the model's 128 experts; here it can be 1$"),
+        (
+            QWEN3_30B_A3B,
+            {"world_size": 6, "expert_parallel": 4},
+            "the 6 ranks of .* can be 1, 2, or .*_size=8",
+        ),
+        (
+            QWEN3_30B_A3B,
+            {"world_size": 4, "pipeline_parallel": 2, "expert_parallel": 4},
+            "the 2 ranks of each pipeline stage .* can be 1, 2, or set trainer.world_size=8",
+        ),
+        (QWEN3_30B_A3B, {"world_size": 2, "tensor_parallel": 2}, "needs trainer.sequence_parallel=true"),
         ({"attention_bias": True}, {}, "a bias in its attention"),
         ({"hidden_act": "gelu"}, {}, "the activation gelu"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": 4}}, {}, "yarn rope"),
@@ -107,6 +137,43 @@ def test_the_plan_has_what_each_rank_holds(tmp_path):
     first = ranks[0]
     assert first.state_gib == pytest.approx(first.parameters * (2 + 4 + 12 / 2) / 2**30)
     assert first.activations_gib > ranks[-1].activations_gib > 0
+
+
+def planned(tmp_path, values, **trainer):
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    trainer = {"device": "cuda", "sequence_parallel": "tensor_parallel" in trainer, **trainer}
+    found = run(trainer, model={"path": str(tmp_path)})
+    check(found)
+    return derive(found).ranks
+
+
+def test_the_plan_deals_experts_over_the_ranks_of_a_stage(tmp_path):
+    """Sizes of Qwen3-30B-A3B as published: 30,532,122,624 weights, of which 128 experts in each of 48 layers."""
+    (whole,) = planned(tmp_path, QWEN3_30B_A3B)
+    experts = 48 * 128 * 3 * 2048 * 768
+    assert whole.parameters == 30_532_122_624
+    assert whole.state_gib == pytest.approx(whole.parameters * (2 + 4 + 12) / 2**30)
+    others = whole.parameters - experts
+    for copies, expert in ((8, 8), (8, 2)):
+        ranks = planned(tmp_path, QWEN3_30B_A3B, world_size=copies, expert_parallel=expert)
+        assert {rank.parameters for rank in ranks} == {others + experts // expert}
+        # The optimizer's state is cut over the copies of a weight; those of an expert are fewer.
+        state = 12 * (others / copies + experts / copies)
+        assert ranks[0].state_gib == pytest.approx((6 * ranks[0].parameters + state) / 2**30)
+    ranks = planned(tmp_path, QWEN3_30B_A3B, world_size=8, tensor_parallel=2, pipeline_parallel=2, expert_parallel=4)
+    assert [rank.experts for rank in ranks[:5]] == [(1, 32), (33, 64), (65, 96), (97, 128), (1, 32)]
+    small = 48 * (128 * 2048 + 2 * 2048 + 2 * 128) + 2048  # routers and norms, which every tensor-parallel rank has
+    assert sum(rank.parameters for rank in ranks) == 2 * (others + small) + experts
+
+
+def test_the_plan_knows_which_layers_have_experts(tmp_path):
+    (whole,) = planned(tmp_path, QWEN3_30B_A3B)
+    values = QWEN3_30B_A3B | {"mlp_only_layers": [0, 1], "decoder_sparse_step": 2}  # 23 of 48, number 1 not
+    (found,) = planned(tmp_path, values)
+    mixture, dense = 128 * 2048 + 128 * 3 * 2048 * 768, 3 * 2048 * 6144
+    assert whole.parameters - found.parameters == 25 * (mixture - dense)
+    first, last = planned(tmp_path, values, world_size=2, pipeline_parallel=2)
+    assert last.parameters - first.parameters == mixture - dense + 2048  # one mixture more, and the last norm
 
 
 def test_refusing_needs_no_torch():

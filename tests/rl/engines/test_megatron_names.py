@@ -50,6 +50,22 @@ def test_layers_of_a_stage_have_their_numbers_in_the_model():
     assert layout_of("output_layer.weight", HEADS, False, 2).names == ("lm_head.weight",)
 
 
+def test_an_expert_has_its_number_in_the_model():
+    """The second expert of a rank whose first is number 4, in the second layer of a stage whose first is number 2."""
+    name = "decoder.layers.1.mlp.experts.local_experts.1.linear_fc1.weight"
+    layout = layout_of(name, HEADS, tied=True, first_layer=2, first_expert=4)
+    experts = "model.layers.3.mlp.experts"
+    assert layout.names == (f"{experts}.5.gate_proj.weight", f"{experts}.5.up_proj.weight")
+    assert (layout.fused, layout.expert) == (f"{experts}.gate_up_proj", 5)
+    gate, up = torch.randn(2, 12, WIDTH)
+    whole = layout.cut([gate, up], 0, 1)
+    assert torch.equal(whole, torch.cat([gate, up])) and all(map(torch.equal, layout.join([whole]), [gate, up]))
+    down = layout_of(name.replace("fc1", "fc2"), HEADS, tied=True, first_layer=2, first_expert=4)
+    assert (down.names, down.fused) == ((f"{experts}.5.down_proj.weight",), f"{experts}.down_proj")
+    router = layout_of("decoder.layers.1.mlp.router.weight", HEADS, tied=True, first_layer=2, first_expert=4)
+    assert (router.kind, router.names, router.expert) == ("whole", ("model.layers.3.mlp.gate.weight",), None)
+
+
 def test_a_tensor_in_parts_is_put_together(tmp_path):
     whole = torch.arange(20.0).view(5, 4)
     for number, (start, end) in enumerate([(0, 3), (3, 5)]):
@@ -58,6 +74,9 @@ def test_a_tensor_in_parts_is_put_together(tmp_path):
         save_file({"w": whole[start:end].clone()}, file, {"DCP_SHARDING_INFO": json.dumps(sharding)})
     read = Tensors(sorted(tmp_path.glob("*.safetensors")))
     assert torch.equal(read("w"), whole) and "w" in read and "v" not in read
+    assert all(torch.equal(read.row("w", row), whole[row]) for row in range(5))
+    with pytest.raises(UserError, match="has no row 5 of w"):
+        read.row("w", 5)
     with pytest.raises(UserError, match="has no tensor v"):
         read("v")
 

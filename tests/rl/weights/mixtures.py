@@ -18,15 +18,19 @@ MIXTURES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def make_mixture(kind: str, tokenizer_of: Path, folder: Path) -> Any:
-    """A random model of an architecture, saved in ``folder`` with the tokenizer of another, and returned."""
+def make_mixture(kind: str, tokenizer_of: Path, folder: Path, **changes: Any) -> Any:
+    """A random model of an architecture, saved in ``folder`` with the tokenizer of another, and returned.
+
+    Further keywords change its configuration.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_of)
     ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    config = AutoConfig.for_model(kind, **SHAPE | ends | MIXTURES[kind] | changes)
     torch.manual_seed(7)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **SHAPE, **ends, **MIXTURES[kind])).float()
+    model = AutoModelForCausalLM.from_config(config).float()
     for name, buffer in model.named_buffers():
         if name in model.state_dict():
             torch.nn.init.uniform_(buffer, 0, 0.3)
