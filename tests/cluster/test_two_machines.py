@@ -74,6 +74,7 @@ def test_weights_reach_engines_on_the_other_machine(two, tmp_path):
         assert "themis-" not in machine.run("ls", "/dev/shm").stdout
 
 
+@pytest.mark.slow
 def test_a_machine_that_is_switched_off_and_on_costs_no_step(two, tmp_path):
     log = tmp_path / "log"
     with log.open("w") as file:
