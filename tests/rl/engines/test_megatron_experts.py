@@ -144,7 +144,6 @@ def gathered(actor):
 def test_no_rank_ever_holds_the_whole_model(mixture, layout):
     world_size, keys = LAYOUTS[layout]
     for peak, largest, whole in on_ranks(gathered, mixture, world_size, **MEGATRON, **keys):
-        print(layout, peak, largest, whole)
         assert 0 < peak <= 3 * largest < whole
 
 
