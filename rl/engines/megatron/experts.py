@@ -36,15 +36,15 @@ class _Router(Router):
         self.weight.data = self.weight.data.to(torch.cuda.current_device())
 
     def forward(self, hidden: Tensor, padding_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        logits = F.linear(hidden.flatten(0, -2), self.weight)
+        return self.routing(F.linear(hidden.flatten(0, -2), self.weight))
+
+    def routing(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights [T, E], and which experts are chosen [T, E], from logits [T, E]."""
         largest, chosen = logits.softmax(-1, dtype=torch.float32).topk(self.config.moe_router_topk, dim=-1)
         if self._sums_to_one:
             largest = largest / largest.sum(-1, keepdim=True)
         weights = torch.zeros_like(logits).scatter(-1, chosen, largest.to(logits.dtype))
         return weights, torch.zeros_like(logits, dtype=torch.bool).scatter(-1, chosen, True)
-
-    def routing(self, logits: Tensor) -> Tensor:
-        raise NotImplementedError
 
 
 def config_of(hf: Any, trainer: TrainerConfig) -> dict[str, Any]:

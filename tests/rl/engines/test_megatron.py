@@ -235,6 +235,24 @@ def metrics_of(ranks):
     return found[0]
 
 
+def goes_on(model, layouts, folder, written, read, optim):
+    """A checkpoint of one layout continues bit by bit in the same, and as closely as rounding lets it in others."""
+    batch = ragged()
+
+    def run(function, layout):
+        world_size, keys = (1, {}) if layout == "fsdp" else layouts[layout]
+        engine = {} if layout == "fsdp" else MEGATRON
+        return metrics_of(on_ranks(function, model, world_size, batch, str(folder), optim, **engine, **keys))
+
+    straight = run(save_and_go_on, written)
+    assert {path.suffix for path in folder.iterdir()} == {".safetensors", ".json"}
+    assert run(resume, written) == straight
+    for other in (read, "fsdp"):
+        for left, right in zip(run(resume, other), straight, strict=True):
+            for name in ("loss", "grad_norm", "lr"):
+                assert left[name] == pytest.approx(right[name], rel=1e-4), name
+
+
 @pytest.mark.parametrize(
     ("written", "read", "optim"),
     [
@@ -248,20 +266,7 @@ def metrics_of(ranks):
     ],
 )
 def test_a_checkpoint_continues_bit_by_bit_and_in_other_layouts(families, tmp_path, written, read, optim):
-    batch, folder = ragged(), str(tmp_path / "engine")
-
-    def run(function, layout):
-        world_size, keys = (1, {}) if layout == "fsdp" else LAYOUTS[layout]
-        engine = {} if layout == "fsdp" else MEGATRON
-        return metrics_of(on_ranks(function, families["qwen3"], world_size, batch, folder, optim, **engine, **keys))
-
-    straight = run(save_and_go_on, written)
-    assert {path.suffix for path in (tmp_path / "engine").iterdir()} == {".safetensors", ".json"}
-    assert run(resume, written) == straight
-    for other in (read, "fsdp"):
-        for left, right in zip(run(resume, other), straight, strict=True):
-            for name in ("loss", "grad_norm", "lr"):
-                assert left[name] == pytest.approx(right[name], rel=1e-4), name
+    goes_on(families["qwen3"], LAYOUTS, tmp_path / "engine", written, read, optim)
 
 
 def trained(actor, batch, optim):

@@ -19,11 +19,10 @@ from tests.rl.engines.test_megatron import (
     answers,
     compare,
     exported,
+    goes_on,
     log_probs,
     metrics_of,
     packed,
-    resume,
-    save_and_go_on,
     trained,
 )
 from tests.rl.ranks import on_ranks, policy_examples, ragged
@@ -158,19 +157,7 @@ def test_no_rank_ever_holds_the_whole_model(mixture, layout):
     ],
 )
 def test_a_checkpoint_continues_bit_by_bit_and_in_other_layouts(mixture, tmp_path, written, read, optim):
-    batch, folder = ragged(), str(tmp_path / "engine")
-
-    def run(function, layout):
-        world_size, keys = (1, {}) if layout == "fsdp" else LAYOUTS[layout]
-        engine = {} if layout == "fsdp" else MEGATRON
-        return metrics_of(on_ranks(function, mixture, world_size, batch, folder, optim, **engine, **keys))
-
-    straight = run(save_and_go_on, written)
-    assert run(resume, written) == straight
-    for other in (read, "fsdp"):
-        for left, right in zip(run(resume, other), straight, strict=True):
-            for name in ("loss", "grad_norm", "lr"):
-                assert left[name] == pytest.approx(right[name], rel=1e-4), name
+    goes_on(mixture, LAYOUTS, tmp_path / "engine", written, read, optim)
 
 
 @pytest.mark.parametrize("layout", ["tp2 ep2", "pp2"])
