@@ -6,9 +6,11 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 STOPPED = "T"
 """The state of a process that a signal has stopped. One that a debugger has stopped (t) is left alone."""
@@ -80,3 +82,16 @@ def end(some: Sequence[Known], grace_s: float = GRACE_S) -> None:
     until = time.monotonic() + GRACE_S
     while any(one.state() for one in (*some, *frozen)) and time.monotonic() < until:
         time.sleep(0.02)  # the kernel takes a moment
+
+
+def remaining(processes: Iterable[psutil.Process], within_s: float) -> list[psutil.Process]:
+    """Which of these still run once all have ended, or the time is over.
+
+    psutil's ``wait_procs`` alone fails where Linux answers ENOENT for a process that is just ending.
+    """
+    some, until = list(processes), time.monotonic() + within_s
+    while (left := until - time.monotonic()) > 0:
+        with contextlib.suppress(FileNotFoundError):
+            return list(psutil.wait_procs(some, timeout=left)[1])
+        time.sleep(0.02)
+    return [one for one in some if one.is_running()]

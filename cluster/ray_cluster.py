@@ -18,6 +18,7 @@ from cluster.address import VARIABLE, Address, chosen, require_answer
 from cluster.errors import ClusterError
 from cluster.home import require_home
 from cluster.loopback import ONE_MACHINE, loopback_node, require_closed, require_token
+from cluster.processes import remaining
 from cluster.scratch import scratch_folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -178,7 +179,7 @@ def _undo(before: set[Any]) -> bool:
             one.kill()
     with suppress(Exception):
         ray.shutdown()
-    psutil.wait_procs(orphans, timeout=10)
+    remaining(orphans, within_s=10)
     return slow
 
 
@@ -186,10 +187,10 @@ def _end(processes: set[Any]) -> None:
     """See that Ray's own processes end: agents whose gcs_server was killed wait for it for good."""
     import psutil
 
-    for one in psutil.wait_procs(processes, timeout=GRACE_S)[1]:
+    for one in remaining(processes, GRACE_S):
         with suppress(psutil.NoSuchProcess):
             one.kill()
-    psutil.wait_procs(processes, timeout=GRACE_S)
+    remaining(processes, GRACE_S)
 
 
 def _children() -> set[Any]:

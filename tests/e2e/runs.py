@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cluster.processes import remaining
 from tools.chaos.compare import metric_lines as metrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +80,4 @@ def actor_pids(pattern: str, driver: int) -> list[int]:
 
 def left_over(family: list[Any], timeout: float = 20) -> list[Any]:
     """Which of these processes are still there after a while."""
-    import psutil
-
-    _, alive = psutil.wait_procs(family, timeout=timeout)
-    return alive
+    return remaining(family, timeout)

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cluster.processes import remaining
+
 SERVER = """\
 import json, multiprocessing, os, sys, time
 from multiprocessing.shared_memory import SharedMemory
@@ -46,7 +48,7 @@ def test_nothing_is_left_when_parent_or_command_is_killed(tmp_path, killed):
     family = psutil.Process(parent.pid).children(recursive=True)
     assert {command, worker} <= {one.pid for one in family} and Path("/dev/shm", memory).exists()
     os.kill(parent.pid if killed == "parent" else command, signal.SIGKILL)
-    _, alive = psutil.wait_procs(family, timeout=60)
+    alive = remaining(family, within_s=60)
     parent.kill()
     parent.wait()
     assert not alive

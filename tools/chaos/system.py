@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from cluster.processes import remaining
 from tools.chaos.plan import PLACES
 from tools.chaos.variants import Variant
 
@@ -122,7 +123,7 @@ class System:
             with contextlib.suppress(OSError, psutil.NoSuchProcess):
                 if marked in (place / "environ").read_bytes():
                     self.family.add(psutil.Process(int(place.name)))
-        _, alive = psutil.wait_procs([one for one in self.family if one.is_running()], timeout=timeout_s)
+        alive = remaining([one for one in self.family if one.is_running()], timeout_s)
         return [f"{one.pid} {' '.join(_words(one))[:80]}" for one in alive if one.status() != psutil.STATUS_ZOMBIE]
 
     def end(self) -> None:
