@@ -7,9 +7,11 @@ so that mypy would accept any subclass of it as an :class:`rl.engines.base.Engin
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,7 +21,6 @@ from peft.tuners.lora.layer import ParamWrapper
 from torch.distributed.tensor import DTensor
 from verl.trainer.config import CheckpointConfig
 from verl.workers.config import FSDPEngineConfig, FSDPOptimizerConfig, HFModelConfig
-from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead
 
 from rl.algorithms.losses import Loss
 from rl.algorithms.schedules import lr_factor
@@ -34,6 +35,11 @@ from rl.engines.sums import BatchSums, norm
 from rl.models.checkpoint_format import CheckpointFormat, weights_of
 from rl.models.noise import silence
 from rl.samples import TokenBatch
+
+# verl's package imports each of its engines that it can. The others would take a quarter of the time of this import.
+for _other in ("automodel", "megatron", "mindspeed", "torchtitan", "veomni"):
+    sys.modules.setdefault(f"verl.workers.engine.{_other}", cast(Any, None))
+from verl.workers.engine.fsdp.transformer_impl import FSDPEngineWithLMHead  # noqa: E402
 
 
 class FSDPEngine:

@@ -107,6 +107,7 @@ def completions(run_dir):
     return sorted(rows, key=lambda row: (row["stage"], row["step"], row["uid"]))
 
 
+@pytest.mark.slow
 def test_whatever_it_loses_in_every_stage_it_ends_bit_identically_and_tells_it(unbroken, tmp_path):
     """Ray's processes and the driver are killed, actors of every kind are frozen."""
     run_dir, log, frozen = tmp_path / "run", tmp_path / "run.log", []
@@ -204,7 +205,14 @@ def test_asynchronous_sampling_trains_on_every_group_once_across_kills(tmp_path)
     assert numbers == sorted(list(range(6 * 4)) * 4), "four completions of each of the 24 prompts"
 
 
-@pytest.mark.parametrize("signs", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP,)])
+@pytest.mark.parametrize(
+    "signs",
+    [
+        (signal.SIGINT, signal.SIGINT),
+        pytest.param((signal.SIGTERM, signal.SIGTERM), marks=pytest.mark.slow),
+        pytest.param((signal.SIGHUP,), marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_run_leaves_no_process_and_says_a_sentence(tmp_path, signs):
     process = start(tmp_path / "run")
     wait_for(tmp_path / "run", "mid", 0, process)

@@ -126,6 +126,8 @@ class Run:
         """Faults since the lines were last found to be right."""
         self._new = False
         """Whether a fault came in this start of the command."""
+        self._ended: list[tuple[System, float]] = []
+        """Commands that have ended, and when all their processes must be gone."""
         self._began = time.monotonic()
 
     def to_its_end(self) -> None:
@@ -145,10 +147,12 @@ class Run:
                 if idle == MOST_IDLE:
                     self._problem("the command does not end well, though no further fault has come")
                     return
+            self._look_for_processes(at_the_end=True)
             for found in differences(self.run_dir, self.unbroken, self.campaign.variant) + self._left():
                 self._problem(found)
             self._look_whether_told()
         finally:
+            self._look_for_processes(at_the_end=True)
             if self.private:
                 sandbox.unmount(self.folder)
             shutil.rmtree(self._tmp, ignore_errors=True)
@@ -156,6 +160,7 @@ class Run:
     def _once(self, start: int) -> int:
         """The command, once; its exit status."""
         self._new = False
+        self._look_for_processes(at_the_end=False)
         more = {"TMPDIR": str(self._tmp), "NO_COLOR": "1"}
         if any(fault.kind == "clock" for fault in self.campaign.faults):
             more |= clock.environment(self.folder)
@@ -255,10 +260,20 @@ class Run:
             self.say(f"  the command ended with {code}: {last.strip()[:160]}")
         for error in tracebacks(printed):
             self._problem(f"a traceback was printed: {error[:160]}")
-        left = system.left_over(ENDS_S)
-        if left:
-            self._problem(f"processes were left: {'; '.join(left[:4])}")
-            system.end()
+        self._ended.append((system, time.monotonic() + ENDS_S))
+
+    def _look_for_processes(self, at_the_end: bool) -> None:
+        """Find processes that have not gone in time. The next start does not wait for them, as nobody would: agents of
+        a Ray that was killed take a minute."""
+        for one in list(self._ended):
+            system, until = one
+            if not at_the_end and time.monotonic() < until:
+                continue
+            self._ended.remove(one)
+            left = system.left_over(max(0.0, until - time.monotonic()))
+            if left:
+                self._problem(f"processes were left: {'; '.join(left[:4])}")
+                system.end()
 
     def _left(self) -> list[str]:
         """What is left in temporary folders and in shared memory, of a run that is done."""

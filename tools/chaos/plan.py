@@ -143,7 +143,7 @@ def campaign(
 
 
 def short(seed: int) -> Campaign:
-    """One run in which the driver is killed twice, and each other kind of process that has state once."""
+    """One run in which each kind of process that has state is killed once."""
     draw, found = random.Random(f"{seed}/short"), places()
 
     def kill(victim: str, stage: str) -> Fault:
@@ -151,7 +151,7 @@ def short(seed: int) -> Campaign:
         return Fault("kill", victim, draw.choice(lines[:-1] or lines), round(draw.uniform(0, 0.5), 2), 0.0)
 
     faults = [
-        kill("driver", "mid"), kill("trainer/0", "sft"), kill("rollout/0", "grpo"), kill("reward worker", "grpo"),
+        kill("raylet", "mid"), kill("trainer/0", "sft"), kill("rollout/0", "grpo"), kill("reward worker", "grpo"),
         kill("driver", "eval"),
     ]  # fmt: skip
     return Campaign(0, Variant("periodic", 1), in_order(faults))

@@ -54,7 +54,11 @@ class ModelParallelTrainer(TrainerActor):
         return seconds
 
 
-@pytest.mark.parametrize("keys", [{"engine": "megatron", "pipeline_parallel": 2}, {}], ids=["megatron", "fsdp"])
+@pytest.mark.parametrize(
+    "keys",
+    [{}, pytest.param({"engine": "megatron", "pipeline_parallel": 2}, marks=pytest.mark.slow)],
+    ids=["fsdp", "megatron"],
+)
 def test_a_rank_killed_in_a_collective_is_a_lost_trainer(ray_cluster, models, tmp_path, keys):
     path = str(models["tied"])
     spec = TrainerSpec(
