@@ -40,7 +40,7 @@ def _job(composed: DictConfig) -> None:
 
 
 def _exit(error: BaseException | str, code: int = 2) -> None:
-    print_error(error)
+    print_error(getattr(error, "cause", error))  # Ray's error about an actor's holds a traceback in its text
     sys.exit(code)
 
 

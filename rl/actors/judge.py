@@ -28,11 +28,12 @@ from rewards.verdict import Sample, Verdict
 from rl.actors.vllm_engine import flags, shared_options
 from rl.config.schema import JudgeConfig, RewardConfig
 from rl.device import named
+from rl.errors import UserError
 
 LOOPBACK = "127.0.0.1"
 SERVER = "vllm.entrypoints.openai.api_server"
 SERVERS = 3
-"""How often a batch is asked for when the server dies each time."""
+"""How often a batch is asked for when the server dies each time, and a server is started that dies meanwhile."""
 KV_CACHE_GB = 1
 """Key-value cache of a judge that is served on the CPU (GiB)."""
 
@@ -58,7 +59,7 @@ class JudgeActor:
         assert config.model is not None
         self.device = device
         self.key = os.environ.get(config.api_key_env) if config.base_url else secrets.token_hex()
-        url = config.base_url or self._serve()
+        url = config.base_url or self._serve(tried=False)
         settings = JudgeSettings(
             base_url=url,
             model=config.model,
@@ -115,16 +116,34 @@ class JudgeActor:
             return False
         self._losses.append(f"server died (exit status {self._server.returncode})")
         self._end_server()
-        self.service.settings = replace(self.service.settings, base_url=self._serve())
+        self.service.settings = replace(self.service.settings, base_url=self._serve(tried=True))
         return True
 
-    def _serve(self) -> str:
-        """Start vLLM's server as a child process and wait until it answers; returns its address.
+    def _serve(self, tried: bool) -> str:
+        """Start the model's server; again if it dies meanwhile, unless it may be the model's fault: it ended by itself
+        and has not been ``tried`` before. Returns its address.
+
+        Raises:
+            UserError: if it exits each time or does not answer in time.
+        """
+        for _ in range(SERVERS):
+            url, status = self._start_server()
+            if url is not None:
+                return url
+            self._end_server()
+            if 0 < status < 128 and not tried:
+                raise UserError(f"the judge's vLLM server exited with status {status}: see its log")
+            self._losses.append(f"server died while it started (exit status {status})")
+        raise UserError(f"the judge's vLLM server died {SERVERS} times while it started: {'; '.join(self._losses)}")
+
+    def _start_server(self) -> tuple[str | None, int]:
+        """Start vLLM's server as a child process and wait until it answers; returns its address, or None and its exit
+        status.
 
         Whoever asks it needs the key: every user of this machine and every page in a browser reaches its port.
 
         Raises:
-            RuntimeError: if it exits or does not answer in time.
+            UserError: if it does not answer in time.
         """
         config = self.config
         with socket.socket() as probe:
@@ -142,13 +161,16 @@ class JudgeActor:
         deadline = time.monotonic() + config.start_timeout_s
         while time.monotonic() < deadline:
             if self._server.poll() is not None:
-                raise RuntimeError(f"the judge's vLLM server exited with status {self._server.returncode}: see its log")
+                return None, int(self._server.returncode)
             with contextlib.suppress(OSError, urllib.error.URLError):
                 direct.open(f"http://{LOOPBACK}:{port}/health", timeout=2).close()
-                return f"http://{LOOPBACK}:{port}/v1"
+                return f"http://{LOOPBACK}:{port}/v1", 0
             time.sleep(0.5)
         self.close()
-        raise RuntimeError(f"the judge's vLLM server did not answer within {config.start_timeout_s:.0f} s")
+        raise UserError(
+            f"the judge's vLLM server did not answer within judge.start_timeout_s={config.start_timeout_s:.0f} s; "
+            f"raise it where the machine is slow"
+        )
 
     def close(self) -> list[str]:
         """Stop the server and the workers; returns :meth:`losses`."""

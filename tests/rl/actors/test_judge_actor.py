@@ -11,6 +11,7 @@ from rewards.verdict import Sample
 from rl.actors import judge as judge_module
 from rl.actors.judge import JudgeActor
 from rl.config.schema import JudgeConfig, RewardConfig
+from rl.errors import UserError
 
 WEIGHTS = {"legal_validity": 1.0}
 
@@ -35,3 +36,27 @@ def test_a_server_that_died_is_replaced_and_its_requests_are_made_again(judge):
     assert [verdict.score for verdict in judge.score(samples(4), WEIGHTS)] == [1.0] * 4
     assert lost.state() is None and psutil.pid_exists(judge._server.pid)
     assert judge.losses() == ["server died (exit status -9)"] and judge.losses() == []
+
+
+def test_a_server_that_dies_while_it_starts_is_started_again(judge, monkeypatch):
+    judge.score(samples(0), WEIGHTS)
+    start, starts = judge._start_server, []
+
+    def one_dies():
+        starts.append(judge._server)
+        with monkeypatch.context() as patch:
+            if len(starts) == 1:
+                patch.setattr(judge_module, "SERVER", "tests.rl.actors.no_such_server")
+            return start()
+
+    monkeypatch.setattr(judge, "_start_server", one_dies)
+    os.kill(judge._server.pid, signal.SIGKILL)
+    assert [verdict.score for verdict in judge.score(samples(4), WEIGHTS)] == [1.0] * 4 and len(starts) == 2
+    assert judge.losses() == ["server died (exit status -9)", "server died while it started (exit status 1)"]
+    monkeypatch.setattr(judge_module, "SERVER", "tests.rl.actors.no_such_server")
+    with pytest.raises(UserError, match="exited with status 1: see its log"):
+        JudgeActor(judge.config, RewardConfig(), None, "cpu")
+    monkeypatch.setattr(judge, "_start_server", start)
+    os.kill(judge._server.pid, signal.SIGKILL)
+    with pytest.raises(UserError, match="died 3 times while it started"):
+        judge.score(samples(8), WEIGHTS)
