@@ -13,3 +13,8 @@ class Lost(RuntimeError):
         super().__init__(f"{who} {why}")
         self.who, self.why = who, why
         """What was lost, and what happened to it."""
+
+    @property
+    def sentence(self) -> str:
+        """For whom the run was."""
+        return f"{str(self).rstrip('.')}. The same command goes on from what was saved"

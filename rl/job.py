@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from cluster.errors import Lost
+from curricula.command import print_error
 from curricula.statutes import law_read
 from rl.config.derive import Plan, check, derive
 from rl.config.gpu_plan import require_room
@@ -204,6 +207,13 @@ def _told(losses: Losses, progress: Progress) -> Iterator[None]:
     """Leave word in the run folder when the run ends within this block."""
     from cluster.health import as_lost
 
+    def end_stuck() -> None:
+        assert progress.lost is not None
+        _tell_end(losses, progress, progress.lost, progress.lost)
+        print_error(progress.lost.sentence)
+        os._exit(1)
+
+    progress.end_stuck = end_stuck
     try:
         yield
     except BaseException as error:
@@ -211,14 +221,19 @@ def _told(losses: Losses, progress: Progress) -> Iterator[None]:
         if lost is None and not isinstance(error, Exception):
             progress.write("it was interrupted")
             raise
-        if lost is not None:
-            losses.tell(lost.who, lost.why, "the run ended, and the same command goes on")
-        why = _in_short(lost or error)
-        progress.write(why)
-        _post_mortem(progress.run_dir, why)
+        progress.end_stuck = lambda: None
+        _tell_end(losses, progress, lost, error)
         if lost is not None:
             raise lost from error
         raise
+
+
+def _tell_end(losses: Losses, progress: Progress, lost: Lost | None, error: BaseException) -> None:
+    if lost is not None:
+        losses.tell(lost.who, lost.why, "the run ended, and the same command goes on")
+    why = _in_short(lost or error)
+    progress.write(why)
+    _post_mortem(progress.run_dir, why)
 
 
 def _in_short(error: BaseException) -> str:

@@ -31,7 +31,7 @@ def _job(composed: DictConfig) -> None:
     except USER_ERRORS as error:
         _exit(error)
     except Lost as error:
-        _exit(f"{str(error).rstrip('.')}. The same command goes on from what was saved", 1)
+        _exit(error.sentence, 1)
     except Exception as error:
         problem = disk_problem(error)
         if not problem:

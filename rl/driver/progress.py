@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,11 +26,18 @@ WORDS = {
 """What methods do, in words."""
 
 
+STUCK_S = 20.0
+"""How long the main thread has to end a run without Ray by itself (seconds). Ray ends its process after 60 s."""
+
+
 class Progress:
     """Looks at the driver's waits; :meth:`look` is called every few seconds."""
 
     def __init__(self, run_dir: Path, tracker: Tracker) -> None:
         self.run_dir, self.tracker = run_dir, tracker
+        self.end_stuck: Callable[[], None] = lambda: None
+        """Ends the process when the main thread is in a call to a lost Ray that nothing interrupts."""
+        self._lost_s = 0.0
         self._told_still_s = 0.0
         self._watch: Watch | None = None
         self._began, self._logs = now(), log_folder()
@@ -37,6 +45,9 @@ class Progress:
     def look(self, watch: Watch, seconds: float) -> None:
         """Note that time has passed."""
         self._watch = watch
+        self._lost_s += seconds if watch.lost else 0.0
+        if self._lost_s >= STUCK_S:
+            self.end_stuck()
         for wait in waiting.pass_time(seconds):
             self._say(f"waiting for {wait.waited_s:.0f} s for {wait.who} to {in_words(wait.what)}")
         if waiting.still_s < FIRST_S:

@@ -1,6 +1,9 @@
 """A run without progress says who it waits for, and what it is doing is in status.json."""
 
 import io
+import json
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -15,6 +18,8 @@ from rl.records.tracking import Tracker
 
 class Watch:
     """What a watch knows of two actors."""
+
+    lost = ""
 
     def pids(self):
         return {"rollout/0": 5, "trainer/0": 6}
@@ -83,3 +88,38 @@ def test_a_driver_that_asks_nobody_says_what_it_does(progress, waits):
             pass_time(progress, FIRST_S - 5)
         pass_time(progress, FIRST_S - 5)
         assert said(progress) == []
+
+
+STUCK = """
+import ctypes, sys, threading, types
+from pathlib import Path
+from rl.config.schema import TrackerConfig
+from rl.driver.progress import Progress
+from rl.job import _told, console
+from rl.records.losses import Losses
+from rl.records.tracking import Tracker
+
+run_dir = Path(sys.argv[1])
+tracker = Tracker(run_dir, TrackerConfig(wandb="disabled"), console)
+progress = Progress(run_dir, tracker)
+watch = types.SimpleNamespace(lost="was lost: its raylet (pid 7) died", pids=dict, frozen=list)
+
+def look():
+    while True:
+        progress.look(watch, 5.0)
+
+with _told(Losses(run_dir, console, lambda: (None, None)), progress):
+    threading.Thread(target=look).start()
+    lock, libc = ctypes.create_string_buffer(256), ctypes.CDLL(None)
+    libc.pthread_mutex_lock(lock)
+    libc.pthread_mutex_lock(lock)  # for good, and no signal ends it
+"""
+
+
+def test_a_main_thread_that_nothing_interrupts_does_not_keep_a_lost_ray_secret(tmp_path):
+    answer = subprocess.run([sys.executable, "-c", STUCK, str(tmp_path)], capture_output=True, text=True, timeout=300)
+    said = "Ray was lost: its raylet (pid 7) died. The same command goes on from what was saved"
+    assert answer.returncode == 1 and f"error: {said}" in answer.stderr and "Traceback" not in answer.stderr
+    assert json.loads((tmp_path / "losses.jsonl").read_text())["who"] == "Ray"
+    assert "its raylet (pid 7) died" in read_status(tmp_path)["ended"]
+    assert (tmp_path / "post-mortem.html").is_file()
