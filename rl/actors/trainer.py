@@ -206,9 +206,13 @@ class TrainerActor:
         elif self.spec.backend == "nccl":
             info = nccl_info(sent.watch(on_the_wire(self.engine.full_weights())))
         elif self.spec.rank == 0:
-            place = self._place(self.engine.weight_bytes)
-            info = {"path": str(place)}
-            write_shared(sent.watch(self.engine.full_weights()), place)
+            metadata = self.engine.weight_metadata
+            place = self._place(sum(tensor.nbytes for tensor in metadata.values()))
+            info, weights = {"path": str(place)}, sent.watch(self.engine.full_weights())
+            try:
+                write_shared(weights, metadata, place)
+            finally:  # the other ranks walk through all of them, also if the place is full
+                deque(weights, maxlen=0)
         else:  # gathering is a collective: every rank walks through the weights, only rank 0 keeps them
             deque(self.engine.full_weights(), maxlen=0)
         return (WeightUpdate(version, info, sent) if self.spec.rank == 0 else None), probe

@@ -13,7 +13,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from rl.errors import UserError
 from rl.files import is_disk_full
+from rl.weights import stream
 from rl.weights.checks import LayerCount, Probe, WeightLedger
 from rl.weights.shared import SHARED_MEMORY, make_file, make_folder, places, remove_adapters, size
 
@@ -69,19 +70,21 @@ def _mib(size: int) -> str:
     return f"{size / 2**20:,.0f} MiB"
 
 
-def write_shared(weights: Iterable[tuple[str, torch.Tensor]], path: Path) -> None:
-    """Write named tensors to ``path``, replaced in one move, so that a reader never sees half a file.
+def write_shared(weights: Iterable[tuple[str, torch.Tensor]], metadata: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write named tensors to ``path``, one at a time, replaced in one move, so that a reader never sees half a file.
+
+    Args:
+        weights: what is written.
+        metadata: shapes and types of all of it (:attr:`rl.engines.base.Engine.weight_metadata`).
+        path: where to.
 
     Raises:
         UserError: if its folder has no room left.
     """
-    from safetensors.torch import save_file
-
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights}
     partial = path.with_suffix(".partial")
-    with _room_in(path.parent, sum(tensor.nbytes for tensor in tensors.values())):
+    with _room_in(path.parent, sum(tensor.nbytes for tensor in metadata.values())):
         make_file(partial)
-        save_file(tensors, partial)
+        stream.write(weights, metadata, partial)
         os.replace(partial, path)
 
 

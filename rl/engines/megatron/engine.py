@@ -66,10 +66,11 @@ class MegatronEngine:
         return int(parallel_state.get_data_parallel_world_size())
 
     @property
-    def weight_bytes(self) -> int:
-        """Size of the whole model in memory (bytes)."""
-        size = self._weights.parts[0].parameter.element_size()
-        return size * sum(math.prod(shape) for shape in self.format.shapes.values())
+    def weight_metadata(self) -> dict[str, Tensor]:
+        """Name, shape and type of what :meth:`full_weights` will give."""
+        dtype = self._weights.parts[0].parameter.dtype
+        shapes = self.format.checkpoint_shapes
+        return {name: torch.empty(shape, dtype=dtype, device="meta") for name, shape in shapes.items()}
 
     @property
     def _answers(self) -> bool:

@@ -1,6 +1,5 @@
 """Weights in the checkpoint's form, and the checks of a sync, on real vLLM and the real engine."""
 
-import errno
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -202,9 +201,7 @@ def test_a_small_shared_memory_is_left_for_the_temporary_folder(tmp_path, monkey
 
 
 def test_a_full_shared_memory_is_not_called_a_full_disk(tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("safetensors.torch.save_file", full)
-    with pytest.raises(UserError, match=f"^{tmp_path} is full: .*--shm-size=1g"):
-        transfer.write_shared([("a", torch.ones(3))], tmp_path / "w.safetensors")
+    weights = {"a": torch.ones(2**20)}
+    monkeypatch.setattr(transfer, "make_file", lambda path: path.symlink_to("/dev/full"))
+    with pytest.raises(UserError, match=f"^{tmp_path} is full: weights of 4 MiB .*--shm-size=1g"):
+        transfer.write_shared(weights.items(), weights, tmp_path / "w.safetensors")
