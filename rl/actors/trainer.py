@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,9 @@ from rl.samples import TokenBatch, supervised_batch
 from rl.weights.checks import PROBE_TEXT, PROBE_TOKENS, Probe, WeightLedger
 from rl.weights.relay import read, sizes
 from rl.weights.shared import remove_earlier
+from rl.weights.stream import in_parts
 from rl.weights.transfer import (
+    PART_BYTES,
     WeightUpdate,
     ipc_info,
     nccl_info,
@@ -72,6 +75,8 @@ class TrainerActor:
         os.environ.update(environment(spec))
         self.spec = spec
         self._kept: list[Any] = []
+        self._parts: Iterator[list[tuple[str, Any]]] = iter(())
+        self._sent: WeightLedger | None = None
         self._transfer: Any = None
         self._probe_ids: list[int] = []
 
@@ -202,8 +207,10 @@ class TrainerActor:
             return WeightUpdate(version, {"adapter": str(folder)}), probe
         sent = WeightLedger(version)
         if self.spec.backend == "ipc":
-            info, self._kept = ipc_info(sent.watch(on_the_wire(self.engine.full_weights())))
-        elif self.spec.backend == "nccl":
+            self._sent = sent
+            self._parts = in_parts(sent.watch(on_the_wire(self.engine.full_weights())), PART_BYTES)
+            return WeightUpdate(version, {}), probe
+        if self.spec.backend == "nccl":
             info = nccl_info(sent.watch(on_the_wire(self.engine.full_weights())))
         elif self.spec.rank == 0:
             metadata = self.engine.weight_metadata
@@ -216,6 +223,19 @@ class TrainerActor:
         else:  # gathering is a collective: every rank walks through the weights, only rank 0 keeps them
             deque(self.engine.full_weights(), maxlen=0)
         return (WeightUpdate(version, info, sent) if self.spec.rank == 0 else None), probe
+
+    def next_part(self) -> tuple[dict[str, Any], WeightLedger | None]:
+        """Offer the next part of the published weights to engines on these GPUs, in place of the part before.
+
+        Returns:
+            vLLM's update info, and nothing; after the last part nothing to take, and what was sent in all.
+        """
+        self._kept = []
+        part = next(self._parts, None)
+        if part is None:
+            return {}, self._sent
+        info, self._kept = ipc_info(part)
+        return info, None
 
     def _place(self, need: int) -> Path:
         return roomy(Path(self.spec.shared_file), need)

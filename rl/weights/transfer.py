@@ -39,7 +39,8 @@ class WeightUpdate:
     info: dict[str, Any]
     """Argument of vLLM's ``update_weights``."""
     sent: WeightLedger | None = None
-    """What was published; the engine compares what it got with it. None if an adapter is handed over."""
+    """What was published; the engine compares what it got with it. None if an adapter is handed over, and of weights in
+    parts until the last has been taken."""
     probe: Probe | None = None
     """Log-probs that the engine must give, too."""
 
@@ -131,10 +132,14 @@ def on_the_wire(weights: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[s
         yield name, (tensor.detach() if kept else tensor.detach().to(torch.bfloat16)).contiguous()
 
 
-def ipc_info(weights: Iterable[tuple[str, torch.Tensor]]) -> tuple[dict[str, Any], list[torch.Tensor]]:
-    """vLLM's ``ipc`` update info for CUDA tensors, and the tensors to keep alive until the update has finished.
+PART_BYTES = 2 * 2**30
+"""Most bytes that are handed over at once through CUDA IPC; only a larger tensor takes more."""
 
-    A collective: every rank holds all weights on its own GPU and adds its handles, so that an engine on any of these
+
+def ipc_info(weights: Iterable[tuple[str, torch.Tensor]]) -> tuple[dict[str, Any], list[torch.Tensor]]:
+    """vLLM's ``ipc`` update info for CUDA tensors, and the tensors to keep alive until the engines have taken them.
+
+    A collective: every rank holds these weights on its own GPU and adds its handles, so that an engine on any of these
     GPUs finds one.
     """
     import torch

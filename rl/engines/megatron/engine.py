@@ -44,7 +44,7 @@ class MegatronEngine:
         """Build this rank's part of a model and read its weights. megatron's process groups must exist."""
         self._path, self._distributed = path, trainer.distributed_optimizer
         with cpu.redirected():
-            self._model = RowModel(hf, transformer_config(hf, trainer, dtype))
+            self._model = RowModel(hf, transformer_config(hf, trainer, dtype), trainer.kernels)
         self.format = CheckpointFormat(hf)
         self._weights = weights.CutWeights(self._model, hf, self.format.checkpoint_shapes)
         read = weights.of_model(path)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from rl.models.checkpoint_format import CheckpointFormat, WeightNamesError, weig
 from rl.weights import shared as shared_files
 from rl.weights import transfer
 from rl.weights.checks import Probe, SyncError, WeightLedger, checksum
+from rl.weights.stream import in_parts
 from tests.rl.ranks import on_ranks, ragged
 from tests.rl.weights.mixtures import MIXTURES, make_mixture
 
@@ -143,9 +145,33 @@ def test_a_sync_brings_fused_experts_and_what_it_leaves_out_is_heard(ray_cluster
         hand_over({**whole, fused: whole[fused] + 0.1}, "log-probs of trainer and rollout differ")
         save_file(whole, shared)
         ray.get(rollout.sync.remote(update))
+        _in_parts(rollout, trainer.publish(4), load_file(shared), tmp_path)
     finally:
         trainer.stop()
         ray.kill(rollout)
+
+
+def _in_parts(rollout, update, weights, folder):
+    """Weights in several updates of vLLM, as over CUDA IPC, that cut through the layers which vLLM fuses."""
+
+    def hand_over(update, weights):
+        ray.get(rollout.begin.remote(update.version))
+        for number, part in enumerate(in_parts(weights.items(), 50_000)):
+            save_file(dict(part), folder / f"part-{number}.safetensors")
+            ray.get(rollout.take.remote(update.version, {"path": str(folder / f"part-{number}.safetensors")}))
+        assert number > 5
+        return ray.get(rollout.end.remote(update))
+
+    lost = replace(update, version=5)
+    assert ray.get(rollout.end.remote(lost)) is False, "an engine that was started again has begun nothing"
+    ray.get(rollout.take.remote(5, {"path": "nowhere"}))
+    ray.get(rollout.begin.remote(5))  # and the trainer was lost before the first part
+    assert hand_over(update, weights) is True
+    found = ray.get(rollout.prompt_log_probs.remote(update.probe.token_ids))
+    assert np.abs(found - update.probe.log_probs).max() < 1e-4
+    with pytest.raises(SyncError, match="did not reach"):
+        hand_over(update, dict(list(weights.items())[:-1]))
+    assert hand_over(update, weights) is True
 
 
 def test_ledgers_sum_other_tensors_each_time():
