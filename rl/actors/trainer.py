@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rl.actors.process_group import free_port, join
+from rl.actors.process_group import free_port, join, listen
 from rl.config.algorithm import AlgorithmConfig
 from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import OptimConfig
@@ -78,21 +79,31 @@ class TrainerActor:
         self._parts: Iterator[list[tuple[str, Any]]] = iter(())
         self._sent: WeightLedger | None = None
         self._transfer: Any = None
+        self._listening: socket.socket | None = None
         self._probe_ids: list[int] = []
 
     def pid(self) -> int:
         """Process id."""
         return os.getpid()
 
-    def rendezvous(self) -> tuple[str, int]:
-        """Address of this rank's machine and a free port on it, for the process group."""
+    def rendezvous(self, address: str | None = None) -> tuple[str, int]:
+        """Where rank 0 listens from now on for the other ranks: an address of its machine (that which Ray uses, unless
+        one is given) and a port."""
+        import ray
+
+        address = address or ray.util.get_node_ip_address()
+        self._listening = listen(address)
+        return address, int(self._listening.getsockname()[1])
+
+    def transfer_place(self) -> tuple[str, int]:
+        """Address of this rank's machine and a free port on it, for the group of the weight transfer."""
         import ray
 
         address = ray.util.get_node_ip_address()
         return address, free_port(address)
 
     def setup(self, address: str, port: int) -> float:
-        """Join the process group and build the engine; returns seconds."""
+        """Join the process group where rank 0 listens, and build the engine; returns seconds."""
         started = time.time()
         spec = self.spec
         os.environ.update(
@@ -107,7 +118,8 @@ class TrainerActor:
         torch.set_num_threads(spec.trainer.threads)
         torch.manual_seed(spec.seed)
         backend = named(spec.device).process_group
-        join(backend, spec.rank, spec.trainer.world_size, address, port, spec.trainer.timeout_s)
+        listening, self._listening = self._listening, None
+        join(backend, spec.rank, spec.trainer.world_size, address, port, spec.trainer.timeout_s, listening)
         if spec.trainer.engine == "megatron":
             from rl.engines.megatron.engine import build as build_megatron
 

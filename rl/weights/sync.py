@@ -180,7 +180,7 @@ class WeightSync:
         trainer, rollouts = self.ends.trainer, self.ends.rollouts
         if self.backend != "nccl" or not rollouts:
             return
-        address, port = ray.get(trainer.actors[0].rendezvous.remote())
+        address, port = ray.get(trainer.actors[0].transfer_place.remote())
         size = 1 + len(rollouts)
         joining = [actor.join_transfer.remote(address, port, size) for actor in trainer.actors]
         joining += [a.handle.join_transfer.remote(address, port, 1 + i, size) for i, a in enumerate(rollouts)]

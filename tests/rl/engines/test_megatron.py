@@ -135,6 +135,24 @@ def test_every_layout_computes_what_fsdp_computes(families, expected, family, la
     compare(batches, ranks, wanted[family], gradients="dp2" not in layout)  # there every rank has a part
 
 
+def fused_answers(actor, batches):
+    from tests.rl.engines.te_stand_ins import rebuild
+
+    return rebuild(actor), answers(actor, batches)
+
+
+def test_norms_inside_the_matrix_products_after_them_change_nothing(families, expected):
+    """With the layers that TransformerEngine has, here made of megatron-core's."""
+    world_size, keys = LAYOUTS["tp2 with sequence parallelism"]
+    batches, wanted = expected
+    ranks = on_ranks(fused_answers, families["qwen3"], world_size, batches, **MEGATRON, **keys)
+    layer = ["mlp.linear_fc1.layer_norm_weight", "self_attention.k_layernorm.weight",
+             "self_attention.linear_qkv.layer_norm_weight", "self_attention.q_layernorm.weight"]  # fmt: skip
+    norms = [f"decoder.layers.{number}.{name}" for number in (0, 1) for name in layer]
+    assert [names for names, _ in ranks] == [["decoder.final_layernorm.weight", *norms]] * 2
+    compare(batches, [found for _, found in ranks], wanted["qwen3"], gradients=True)
+
+
 def compare(batches, ranks, wanted, gradients):
     """Compare the answers of all ranks with those of the other engine."""
     wanted, weights = wanted
