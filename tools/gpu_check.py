@@ -143,35 +143,46 @@ def supervised(device: str) -> dict[str, Any]:
 
 
 def handles(device: str) -> dict[str, Any]:
-    """Another process reads the weights that the trainer publishes for an engine on the same GPU (CUDA IPC)."""
+    """Another process reads the weights that the trainer publishes, in parts, for an engine on the same GPU."""
     import torch
     from torch import multiprocessing
 
+    from rl.weights.stream import in_parts
     from rl.weights.transfer import ipc_info, on_the_wire
 
     actor, _, _ = engine_of("0.6b", device, sequences=1, length=64)
-    started = time.perf_counter()
-    info, kept = ipc_info(on_the_wire(actor.engine.full_weights()))
-    torch.cuda.synchronize()
-    published = time.perf_counter() - started
     context = multiprocessing.get_context("spawn")
-    answers = context.Queue()
-    reader = context.Process(target=_sums, args=([next(iter(h.values())) for h in info["ipc_handles"]], answers))
+    parts, answers = context.Queue(), context.Queue()
+    reader = context.Process(target=_sums, args=(parts, answers))
     reader.start()
-    found = answers.get(timeout=120)
+    parts_read, tensors, size, held = 0, 0, 0, 0
+    before, started = torch.cuda.memory_allocated(), time.perf_counter()
+    for part in in_parts(on_the_wire(actor.engine.full_weights()), HANDED_OVER):
+        info, kept = ipc_info(part)
+        held = max(held, torch.cuda.memory_allocated() - before)
+        parts.put([next(iter(handle.values())) for handle in info["ipc_handles"]])
+        if answers.get(timeout=120) != [float(tensor.double().abs().sum()) for tensor in kept]:
+            raise RuntimeError("another process reads weights that differ from the published ones")
+        parts_read, tensors, size = parts_read + 1, tensors + len(kept), size + sum(tensor.nbytes for tensor in kept)
+        del part, info, kept
+        torch.cuda.ipc_collect()
+    seconds = time.perf_counter() - started
+    parts.put(None)
     reader.join()
-    expected = [float(tensor.double().abs().sum()) for tensor in kept]
-    if found != expected:
-        raise RuntimeError("another process reads weights that differ from the published ones")
-    size = sum(tensor.numel() * tensor.element_size() for tensor in kept)
-    return {"tensors": len(kept), "gib": round(size / 2**30, 2), "publish_s": round(published, 3)}
+    found = {"parts": parts_read, "tensors": tensors, "gib": round(size / 2**30, 2)}
+    return {**found, "held_gib": round(held / 2**30, 2), "seconds": round(seconds, 3)}
 
 
-def _sums(handles: list[Any], answers: Any) -> None:
-    """In another process: the sums of absolute values of tensors behind CUDA IPC handles."""
+HANDED_OVER = 2**28
+"""Bytes of a part in ``handles``: fewer than in a run, so that there are several."""
+
+
+def _sums(parts: Any, answers: Any) -> None:
+    """In another process: sums of absolute values of tensors behind CUDA IPC handles, of one part after the other."""
     from torch.multiprocessing.reductions import rebuild_cuda_tensor
 
-    answers.put([float(rebuild_cuda_tensor(*arguments).double().abs().sum()) for arguments in handles])
+    while (part := parts.get()) is not None:
+        answers.put([float(rebuild_cuda_tensor(*arguments).double().abs().sum()) for arguments in part])
 
 
 def precision(device: str) -> dict[str, Any]:

@@ -217,9 +217,13 @@ class RolloutActor:
 
     def take(self, version: int, info: dict[str, Any]) -> None:
         """Load a part of them. An engine that was started again since :meth:`begin` leaves it."""
-        if self._delivery is not None and self._delivery.received.version == version:
-            with self._delivery:
-                self.llm.update_weights({"update_info": info})
+        delivery = self._delivery
+        if delivery is None or delivery.received.version != version:
+            return
+        self._delivery = None  # vLLM gives up an update of which a part fails
+        with delivery:
+            self.llm.update_weights({"update_info": info})
+        self._delivery = delivery
 
     def end(self, update: WeightUpdate) -> bool:
         """Check and use what was loaded; False if this engine has not got all of it, because it was started again.

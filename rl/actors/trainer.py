@@ -242,7 +242,10 @@ class TrainerActor:
         Returns:
             vLLM's update info, and nothing; after the last part nothing to take, and what was sent in all.
         """
+        import torch
+
         self._kept = []
+        torch.cuda.ipc_collect()
         part = next(self._parts, None)
         if part is None:
             return {}, self._sent

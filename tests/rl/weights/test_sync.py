@@ -166,6 +166,9 @@ def _in_parts(rollout, update, weights, folder):
     assert ray.get(rollout.end.remote(lost)) is False, "an engine that was started again has begun nothing"
     ray.get(rollout.take.remote(5, {"path": "nowhere"}))
     ray.get(rollout.begin.remote(5))  # and the trainer was lost before the first part
+    ray.get(rollout.begin.remote(6))
+    with pytest.raises(FileNotFoundError):
+        ray.get(rollout.take.remote(6, {"path": str(folder / "nowhere")}))
     assert hand_over(update, weights) is True
     found = ray.get(rollout.prompt_log_probs.remote(update.probe.token_ids))
     assert np.abs(found - update.probe.log_probs).max() < 1e-4
