@@ -55,6 +55,30 @@ def require(group: Any, bundles: Sequence[Resources], timeout_s: float) -> None:
             print(f"waiting for resources, at most {until - time.monotonic():.0f} s more: {said}", flush=True)
 
 
+def require_here(bundles: Sequence[Resources], num_cpus: int | None) -> None:
+    """Refuse what a cluster of this machine alone can never give, before it is started.
+
+    Args:
+        bundles: what will be reserved.
+        num_cpus: CPUs that the cluster is started with; None for what Ray finds.
+
+    Raises:
+        ClusterError: it lists what is asked, what there would be, and what is missing.
+    """
+    from ray._private.resource_and_label_spec import ResourceAndLabelSpec
+
+    found = ResourceAndLabelSpec(num_cpus=num_cpus, object_store_memory=0).resolve(is_head=True)
+    machine = {"CPU": float(found.num_cpus), "GPU": float(found.num_gpus)}
+    short = {name for name in NAMES if _sum(bundles, name) > machine[name]}
+    if short:
+        fix = f"set cluster.num_cpus={_sum(bundles, 'CPU'):g}, so that ranks share cores, " if short == {"CPU"} else ""
+        raise ClusterError(
+            "this run asks for more than a Ray of this machine alone will have:\n"
+            + "\n".join(f"  {line}" for line in shortage(bundles, [(machine, machine)]))
+            + f"\nLower trainer.world_size or rollout.replicas, {fix}or join a larger cluster by cluster.address"
+        )
+
+
 def _nodes() -> list[tuple[Resources, Resources]]:
     """What each living node has free, and what it has in all."""
     import ray

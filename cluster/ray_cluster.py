@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from cluster.address import VARIABLE, Address, chosen, require_answer
 from cluster.errors import ClusterError
 from cluster.home import require_home
 from cluster.loopback import ONE_MACHINE, loopback_node, require_closed, require_token
+from cluster.placement import Resources, require_here
 from cluster.processes import remaining
 from cluster.scratch import scratch_folder
 
@@ -44,18 +45,22 @@ SOCKET = "ray/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 
 @contextmanager
 def connect(
-    address: str | None, num_cpus: int | None, object_store_mb: int, dashboard_port: int | None
+    address: str | None,
+    num_cpus: int | None,
+    object_store_mb: int,
+    dashboard_port: int | None,
+    bundles: Sequence[Resources] = (),
 ) -> Iterator[str | None]:
     """Connect to Ray within a ``with`` block; gives the dashboard's URL, or None without one.
 
     Joins the cluster at ``address``, or at the environment's ``RAY_ADDRESS`` where ``address`` is None or ``auto``;
     else, and for ``local``, starts a cluster on loopback that asks for the user's token (without a dashboard if
-    ``dashboard_port`` is None). When this process is connected already, as between the jobs of a multirun, that
-    connection is used and left open.
+    ``dashboard_port`` is None), unless this machine can never give the ``bundles`` that the caller will reserve. When
+    this process is connected already, as between the jobs of a multirun, that connection is used and left open.
 
     Raises:
         ClusterError: if the cluster can't be reached, or none can be started, such as when the dashboard's port is
-            taken or the temporary folder can't be used.
+            taken, the temporary folder can't be used, or the machine is too small.
     """
     require_home()
     for name, value in DEFAULTS.items():
@@ -68,6 +73,7 @@ def connect(
     running = chosen(address)
     with ExitStack() as stack:
         if running is None:
+            require_here(bundles, num_cpus)
             variables, before = ONE_MACHINE | stack.enter_context(scratch_folder()), _children()
             with _deaf_to_hangup():
                 _start(num_cpus, object_store_mb, dashboard_port, variables)

@@ -21,7 +21,7 @@ from rl.config.gpu_plan import require_room
 from rl.config.parallel import require_possible
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage
-from rl.device import CPU, here, named
+from rl.device import CPU, Device, here, named
 from rl.errors import UserError
 from rl.plan import batch_table, print_plan
 from rl.records.lock import FolderLock, Left
@@ -139,7 +139,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     """Run the stages. Data and tokenizer are checked first, so that bad input is found before Ray starts."""
     from cluster.ray_cluster import connect
     from rl.curriculum import run_curriculum
-    from rl.driver.fleet import Fleet
+    from rl.driver.fleet import Fleet, bundles_of
     from rl.driver.progress import Progress
     from rl.driver.runtime import Runtime
     from rl.engines.support import (
@@ -182,7 +182,10 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
 
     cluster, started = config.cluster, time.monotonic()
     port = cluster.dashboard_port if cluster.dashboard else None
-    dashboard = open_cluster.enter_context(connect(cluster.address, cluster.num_cpus, cluster.object_store_mb, port))
+    bundles = bundles_of(config, _device(config), samples)
+    dashboard = open_cluster.enter_context(
+        connect(cluster.address, cluster.num_cpus, cluster.object_store_mb, port, bundles)
+    )
     console.print(f"Ray is up{f' · dashboard {dashboard}' if dashboard else ''}")
     tracker.start_wandb(config.model_dump(mode="json"), manifest.content.get("wandb_id"))
     manifest.content["wandb_id"] = tracker.wandb_id
@@ -254,7 +257,12 @@ def _post_mortem(run_dir: Path, why: str) -> None:
 
 def _on_cpu(config: RunConfig) -> bool:
     """Whether the run will have no GPU, as far as this is known before Ray starts."""
-    choice = config.trainer.device
-    if choice == "auto" and config.cluster.address:  # that cluster's GPUs are counted when Ray is up
+    if config.trainer.device == "auto" and config.cluster.address:  # that cluster's GPUs are counted when Ray is up
         return False
-    return (here() if choice == "auto" else named(choice)) is CPU
+    return _device(config) is CPU
+
+
+def _device(config: RunConfig) -> Device:
+    """The device of a run on this machine alone."""
+    choice = config.trainer.device
+    return here() if choice == "auto" else named(choice)

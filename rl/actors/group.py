@@ -18,6 +18,7 @@ from rl.actors.trainer import TrainerActor, TrainerSpec, environment
 from rl.config.algorithm import AlgorithmConfig
 from rl.config.stages import OptimConfig
 from rl.samples import TokenBatch
+from rl.weights.checks import WeightLedger
 from rl.weights.transfer import WeightUpdate
 
 T = TypeVar("T")
@@ -175,6 +176,11 @@ class TrainerGroup:
         """Make the current weights available to rollout engines."""
         updates, probes = zip(*self.call("publish", version), strict=True)
         return replace(_first(updates), probe=_first(probes))
+
+    def next_part(self) -> tuple[dict[str, Any], WeightLedger | None]:
+        """See :meth:`TrainerActor.next_part`."""
+        found: tuple[dict[str, Any], WeightLedger | None] = self.call("next_part")[0]
+        return found
 
     def stop(self) -> None:
         """End the actors."""

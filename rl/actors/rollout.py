@@ -64,6 +64,8 @@ class RolloutActor:
         self.adapter: Any = None
         self.probed = 0
         """Number of syncs after which log-probs were compared."""
+        self._delivery: Delivery | None = None
+        """The weights that are being loaded."""
         self.running: dict[str, int] = {}
         """Weight version at which each unfinished request began."""
 
@@ -194,31 +196,64 @@ class RolloutActor:
             SyncError: if the engine does not run the weights that were published.
         """
         started = time.time()
-        self.version = update.version
         if "adapter" in update.info:
             from vllm.lora.request import LoRARequest
 
+            self.version = update.version
             self.adapter = LoRARequest(f"policy-{update.version}", update.version, update.info["adapter"])
+            self._probe(update)
         else:
-            self._receive(update)
-            self.llm.reset_prefix_cache(reset_running_requests=bool(self.running))
-        wanted = self.probed < PROBED_SYNCS or self.spec.rollout.verify_sync
-        if update.probe is not None and wanted and not self.running:
-            update.probe.compare(self.prompt_log_probs(update.probe.token_ids), exact=self.exact)
-            self.probed += 1
+            self.begin(update.version)
+            self.take(update.version, update.info)
+            self.end(update)
         return time.time() - started
 
-    def _receive(self, update: WeightUpdate) -> None:
-        delivery = Delivery(self._model, self._format, update.version)
+    def begin(self, version: int) -> None:
+        """Begin to load weights that come in parts; what came of an earlier version is given up."""
+        if self._delivery is not None:
+            self._finish()
         self.llm.start_weight_update()
+        self._delivery = Delivery(self._model, self._format, version)
+
+    def take(self, version: int, info: dict[str, Any]) -> None:
+        """Load a part of them. An engine that was started again since :meth:`begin` leaves it."""
+        delivery = self._delivery
+        if delivery is None or delivery.received.version != version:
+            return
+        self._delivery = None  # vLLM gives up an update of which a part fails
         with delivery:
-            self.llm.update_weights({"update_info": update.info})
+            self.llm.update_weights({"update_info": info})
+        self._delivery = delivery
+
+    def end(self, update: WeightUpdate) -> bool:
+        """Check and use what was loaded; False if this engine has not got all of it, because it was started again.
+
+        Raises:
+            SyncError: if the engine does not run the weights that were published.
+        """
+        delivery = self._delivery
+        if delivery is None or delivery.received.version != update.version:
+            return False
         try:
             if update.sent is not None:
                 update.sent.compare(delivery.received)
             delivery.check(count_layers(self._model))
         finally:
-            self.llm.finish_weight_update()
+            self._finish()
+        self.version = update.version
+        self.llm.reset_prefix_cache(reset_running_requests=bool(self.running))
+        self._probe(update)
+        return True
+
+    def _finish(self) -> None:
+        self._delivery = None
+        self.llm.finish_weight_update()
+
+    def _probe(self, update: WeightUpdate) -> None:
+        wanted = self.probed < PROBED_SYNCS or self.spec.rollout.verify_sync
+        if update.probe is not None and wanted and not self.running:
+            update.probe.compare(self.prompt_log_probs(update.probe.token_ids), exact=self.exact)
+            self.probed += 1
 
     @cached_property
     def _model(self) -> Any:

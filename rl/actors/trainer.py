@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rl.actors.process_group import free_port, join
+from rl.actors.process_group import free_port, join, listen
 from rl.config.algorithm import AlgorithmConfig
 from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import OptimConfig
@@ -20,7 +22,9 @@ from rl.samples import TokenBatch, supervised_batch
 from rl.weights.checks import PROBE_TEXT, PROBE_TOKENS, Probe, WeightLedger
 from rl.weights.relay import read, sizes
 from rl.weights.shared import remove_earlier
+from rl.weights.stream import in_parts
 from rl.weights.transfer import (
+    PART_BYTES,
     WeightUpdate,
     ipc_info,
     nccl_info,
@@ -72,22 +76,34 @@ class TrainerActor:
         os.environ.update(environment(spec))
         self.spec = spec
         self._kept: list[Any] = []
+        self._parts: Iterator[list[tuple[str, Any]]] = iter(())
+        self._sent: WeightLedger | None = None
         self._transfer: Any = None
+        self._listening: socket.socket | None = None
         self._probe_ids: list[int] = []
 
     def pid(self) -> int:
         """Process id."""
         return os.getpid()
 
-    def rendezvous(self) -> tuple[str, int]:
-        """Address of this rank's machine and a free port on it, for the process group."""
+    def rendezvous(self, address: str | None = None) -> tuple[str, int]:
+        """Where rank 0 listens from now on for the other ranks: an address of its machine (that which Ray uses, unless
+        one is given) and a port."""
+        import ray
+
+        address = address or ray.util.get_node_ip_address()
+        self._listening = listen(address)
+        return address, int(self._listening.getsockname()[1])
+
+    def transfer_place(self) -> tuple[str, int]:
+        """Address of this rank's machine and a free port on it, for the group of the weight transfer."""
         import ray
 
         address = ray.util.get_node_ip_address()
         return address, free_port(address)
 
     def setup(self, address: str, port: int) -> float:
-        """Join the process group and build the engine; returns seconds."""
+        """Join the process group where rank 0 listens, and build the engine; returns seconds."""
         started = time.time()
         spec = self.spec
         os.environ.update(
@@ -102,7 +118,8 @@ class TrainerActor:
         torch.set_num_threads(spec.trainer.threads)
         torch.manual_seed(spec.seed)
         backend = named(spec.device).process_group
-        join(backend, spec.rank, spec.trainer.world_size, address, port, spec.trainer.timeout_s)
+        listening, self._listening = self._listening, None
+        join(backend, spec.rank, spec.trainer.world_size, address, port, spec.trainer.timeout_s, listening)
         if spec.trainer.engine == "megatron":
             from rl.engines.megatron.engine import build as build_megatron
 
@@ -202,16 +219,38 @@ class TrainerActor:
             return WeightUpdate(version, {"adapter": str(folder)}), probe
         sent = WeightLedger(version)
         if self.spec.backend == "ipc":
-            info, self._kept = ipc_info(sent.watch(on_the_wire(self.engine.full_weights())))
-        elif self.spec.backend == "nccl":
+            self._sent = sent
+            self._parts = in_parts(sent.watch(on_the_wire(self.engine.full_weights())), PART_BYTES)
+            return WeightUpdate(version, {}), probe
+        if self.spec.backend == "nccl":
             info = nccl_info(sent.watch(on_the_wire(self.engine.full_weights())))
         elif self.spec.rank == 0:
-            place = self._place(self.engine.weight_bytes)
-            info = {"path": str(place)}
-            write_shared(sent.watch(self.engine.full_weights()), place)
+            metadata = self.engine.weight_metadata
+            place = self._place(sum(tensor.nbytes for tensor in metadata.values()))
+            info, weights = {"path": str(place)}, sent.watch(self.engine.full_weights())
+            try:
+                write_shared(weights, metadata, place)
+            finally:  # the other ranks walk through all of them, also if the place is full
+                deque(weights, maxlen=0)
         else:  # gathering is a collective: every rank walks through the weights, only rank 0 keeps them
             deque(self.engine.full_weights(), maxlen=0)
         return (WeightUpdate(version, info, sent) if self.spec.rank == 0 else None), probe
+
+    def next_part(self) -> tuple[dict[str, Any], WeightLedger | None]:
+        """Offer the next part of the published weights to engines on these GPUs, in place of the part before.
+
+        Returns:
+            vLLM's update info, and nothing; after the last part nothing to take, and what was sent in all.
+        """
+        import torch
+
+        self._kept = []
+        torch.cuda.ipc_collect()
+        part = next(self._parts, None)
+        if part is None:
+            return {}, self._sent
+        info, self._kept = ipc_info(part)
+        return info, None
 
     def _place(self, need: int) -> Path:
         return roomy(Path(self.spec.shared_file), need)

@@ -28,6 +28,8 @@ LOGITS_BYTES = 2**28
 """Logits of one slice on CUDA, as :data:`rl.engines.head.SLICE_BYTES` (bytes of fp32)."""
 SENT_BYTES = 2 * 2**30
 """vLLM's two buffers of a broadcast over NCCL."""
+PART_BYTES = 2 * 2**30
+"""A part of the weights on their way over CUDA IPC (:mod:`rl.weights.transfer`)."""
 LARGEST_SHARE = 0.95
 """Largest ``rollout.gpu_memory_utilization``."""
 GIB = 2**30
@@ -190,9 +192,10 @@ def _copy(config: RunConfig, shape: ModelShape, rank: int, replicas: int) -> tup
     if not replicas:
         return ()
     backend = CUDA.transfer(config.rollout.weight_transfer, config.cluster.placement == "split")
-    if backend == "ipc":  # kept until the next, for an engine that starts again
-        return (Held("whole weights for the rollout (bf16)", 2 * shape.parameters / GIB, certain=True),)
     largest = 6 * max(shape.embedding, shape.hidden * shape.intermediate)
+    if backend == "ipc":
+        part = min(PART_BYTES, 2 * shape.parameters)
+        return (Held("part of the weights for the rollout", (part + largest) / GIB, (SAMPLE,)),)
     if backend == "nccl" and rank == 0:
         return (Held("buffers of the broadcast", (SENT_BYTES + largest) / GIB, (SAMPLE,)),)
     return (Held("one whole tensor for the rollout", largest / GIB, (SAMPLE,)),)

@@ -24,6 +24,7 @@ MEGATRON_KEYS = (
     "sequence_parallel",
     "recompute",
     "distributed_optimizer",
+    "kernels",
 )
 """Keys of the trainer that the FSDP2 engine does not have."""
 
@@ -161,6 +162,11 @@ def problems(config: RunConfig) -> list[str]:
         found.append("trainer.engine=megatron trains no LoRA adapter; set model.lora_rank=0, or use trainer=fsdp")
     if trainer.offload_optimizer:
         found.append("trainer.offload_optimizer needs trainer=fsdp; megatron keeps the optimizer where the weights are")
+    if trainer.kernels == "transformer_engine" and (trainer.device == "cpu" or find_spec("transformer_engine") is None):
+        found.append(
+            "trainer.kernels=transformer_engine needs a GPU and the package transformer_engine; install it, or use "
+            "trainer.kernels=auto"
+        )
     if trainer.sequence_parallel and trainer.tensor_parallel == 1:
         found.append("trainer.sequence_parallel needs trainer.tensor_parallel of at least 2")
     values = architecture(config.model)

@@ -89,6 +89,10 @@ class TrainerConfig(Strict):
     all (``full``: least memory, about a third more time)."""
     distributed_optimizer: bool = True
     """With megatron: cut the optimizer's state over the ranks that have different shares of a batch."""
+    kernels: Literal["auto", "blocks", "transformer_engine"] = "auto"
+    """With megatron on a GPU: ``auto`` takes a kernel for sequences of several lengths for attention, of torch or of
+    flash-attn, where there is one; ``blocks`` pads sequences of similar length to blocks, as on a CPU;
+    ``transformer_engine`` also takes that package's layers. None of them has run on a GPU yet."""
     threads: int = Field(2, ge=1)
     """CPU threads of each rank; trainer and rollout take turns, so both may use every core."""
     gradient_checkpointing: bool = False

@@ -25,7 +25,7 @@ from rl.actors.trainer import TrainerSpec
 from rl.config.derive import reward_sum, wants_judge, wants_reference
 from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage
-from rl.device import chosen
+from rl.device import Device, chosen
 from rl.driver.calls import counted
 from rl.driver.nodes import remove_elsewhere, require_shared
 from rl.errors import UserError
@@ -36,6 +36,14 @@ REPLACED = "replaced, and asked again"
 """What is done about a loss that costs nothing."""
 ENGINE_START_S = 600.0
 """An engine gets at least so long (seconds) to read its model, even if a running one must answer sooner."""
+
+
+def bundles_of(config: RunConfig, device: Device, sampling: bool) -> list[dict[str, float]]:
+    """What the actors of a run reserve of a cluster; without ``sampling`` only trainer and reference."""
+    split = config.cluster.placement == "split"
+    ranks, replicas = config.trainer.world_size, config.rollout.replicas if sampling else 0
+    together = max(ranks, replicas) if device.takes_turns(split) else ranks
+    return [device.bundle()] * (ranks + replicas if split else together)
 
 
 class Fleet:
@@ -65,9 +73,8 @@ class Fleet:
         """Whether trainer and rollout share a GPU, so that vLLM sleeps while the trainer works."""
         self.backend = self.device.transfer(config.rollout.weight_transfer, self.split)
         self.shared_file = shared_file(Path(config.run_dir))
-        ranks, replicas = config.trainer.world_size, config.rollout.replicas if sampling else 0
-        together = max(ranks, replicas) if self.takes_turns else ranks
-        self._asked = [self.device.bundle()] * (ranks + replicas if self.split else together)
+        replicas = config.rollout.replicas if sampling else 0
+        self._asked = bundles_of(config, self.device, sampling)
         self.watch = Watch(config.cluster.frozen_s, each_look)
         try:
             self.placement = reserve(self._asked, config.cluster.placement_timeout_s)

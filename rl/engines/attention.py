@@ -85,6 +85,8 @@ class SpanTable:
     prefix_tokens: Move | None
     """From the row to the prefix rows, padded to one width."""
     prefix_shape: tuple[int, int]
+    spans: tuple[Span, ...] = ()
+    """What it was made from."""
 
     def to(self, device: torch.device) -> SpanTable:
         """The table on a device."""
@@ -118,6 +120,7 @@ def table(spans: Sequence[Span], size: int) -> SpanTable:
         _move(np.concatenate(places), size),
         _move(np.concatenate(prefix_rows), size) if prefix_rows else None,
         (len(prefix_ids), longest),
+        tuple(spans),
     )
 
 

@@ -34,8 +34,8 @@ class Engine(Protocol):
         ...
 
     @property
-    def weight_bytes(self) -> int:
-        """Size of the whole model in memory (bytes)."""
+    def weight_metadata(self) -> dict[str, Tensor]:
+        """Name, shape and type of what :meth:`full_weights` will give; the tensors have no memory (device "meta")."""
         ...
 
     def begin_stage(self, optim: OptimConfig, total_updates: int) -> None:

@@ -78,9 +78,9 @@ class FSDPEngine:
         return int(self._verl.get_data_parallel_size())
 
     @property
-    def weight_bytes(self) -> int:
-        """Size of the whole model in memory (bytes), adapters included."""
-        return sum(parameter.numel() * parameter.element_size() for parameter in self.module.parameters())
+    def weight_metadata(self) -> dict[str, torch.Tensor]:
+        """Name, shape and type of what :meth:`full_weights` will give."""
+        return {n: torch.empty(t.shape, dtype=t.dtype, device="meta") for n, t in self._weights()}
 
     def begin_stage(self, optim: OptimConfig, total_updates: int) -> None:
         """Start a new optimizer and schedule from the current weights."""
@@ -195,13 +195,17 @@ class FSDPEngine:
 
     def _merged_weights(self) -> Iterator[tuple[str, torch.Tensor]]:
         adapted = self._adapted()
-        for name, tensor in weights_of(self.module):
-            if "lora_" in name:
-                continue
+        for name, tensor in self._weights():
             whole = tensor if isinstance(tensor, torch.nn.Buffer) else _whole(tensor)
             for layer in adapted.get(id(tensor), ()):
                 whole = whole + _delta(layer)
-            yield name.removeprefix("base_model.model.").replace("base_layer.", ""), whole
+            yield name, whole
+
+    def _weights(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """(transformers' name, tensor) of every weight without adapters, as it lies on the ranks."""
+        for name, tensor in weights_of(self.module):
+            if "lora_" not in name:
+                yield name.removeprefix("base_model.model.").replace("base_layer.", ""), tensor
 
     def _adapted(self) -> dict[int, list[LoraLayer]]:
         """The adapters of each parameter, by its id."""

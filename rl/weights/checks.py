@@ -28,6 +28,8 @@ PROBED_SYNCS = 2
 """How many syncs of each engine are probed; the second is the first with trained weights."""
 SUMMED = 8
 """One in so many tensors is summed in each sync, and others in the next."""
+SUMMED_AT_ONCE = 2**22
+"""Numbers of a tensor that are summed together."""
 PARITY_TOLERANCE = 1e-4
 """Largest difference of trainer and rollout log-probs in fp32 (nats)."""
 PARITY_TOLERANCE_BF16 = 0.1
@@ -109,7 +111,9 @@ def checksum(tensor: torch.Tensor) -> int:
     import torch
 
     whole = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[tensor.element_size()]
-    return int(tensor.detach().contiguous().reshape(-1).view(whole).sum(dtype=torch.int64))
+    flat = tensor.detach().contiguous().reshape(-1).view(whole)
+    # torch copies what it sums to the type of the sum.
+    return sum(int(part.sum(dtype=torch.int64)) for part in flat.split(SUMMED_AT_ONCE))
 
 
 class Delivery:

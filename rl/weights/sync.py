@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ import ray
 
 from cluster.health import Supervised
 from rl.errors import UserError
+from rl.weights.checks import WeightLedger
 from rl.weights.relay import in_file
 from rl.weights.transfer import WeightUpdate
 
@@ -25,6 +27,10 @@ class Sender(Protocol):
 
     def publish(self, version: int) -> WeightUpdate:
         """Make the current weights available to the rollout engines."""
+        ...
+
+    def next_part(self) -> tuple[dict[str, Any], WeightLedger | None]:
+        """The next part of published weights; after the last one nothing, and what was sent."""
         ...
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> list[Any]:
@@ -86,6 +92,10 @@ class WeightSync:
         if not self._stale:
             return
         with self._lock, _as_sentence():
+            if self.backend == "ipc":
+                while self._stale:
+                    self._stale = not self._push_parts()
+                return
             trainer, rollouts = self.ends.trainer, self.ends.rollouts
             self.version += 1
             update = trainer.publish(self.version)
@@ -107,19 +117,43 @@ class WeightSync:
             if self.version == 1 and "path" in update.info:
                 self._say_place(Path(update.info["path"]))
 
+    def _push_parts(self) -> bool:
+        """Hand the weights over in parts, of which the trainer holds one at a time; False if an engine was lost on the
+        way, whose successor has not got all of them."""
+        trainer, rollouts = self.ends.trainer, self.ends.rollouts
+        self.version += 1
+        self._here.pushing = True
+        try:
+            update = trainer.publish(self.version)
+            self.ends.wake()
+            with ThreadPoolExecutor(max(1, len(rollouts))) as pool:
+
+                def each(method: str, *arguments: Any) -> list[Any]:
+                    return list(pool.map(lambda actor: self._ask(actor, method, *arguments), rollouts))
+
+                each("begin", self.version)
+                part, sent = trainer.next_part()
+                while sent is None:
+                    each("take", self.version, part)
+                    part, sent = trainer.next_part()
+                return all(each("end", replace(update, sent=sent)))
+        finally:
+            self._here.pushing = False
+
+    def _ask(self, actor: Supervised, method: str, *arguments: Any) -> Any:
+        self._here.pushing = True
+        return actor.call(method, *arguments, timeout_s=self.sync_s)
+
     def _say_place(self, place: Path) -> None:
         if place != self.shared_file:
             print(f"{self.shared_file.parent} is too small for the weights; they go through {place.parent}")
 
     def _hand_over(self, actor: Supervised, update: WeightUpdate) -> None:
-        self._here.pushing = True
-        actor.call("sync", update, timeout_s=self.sync_s)
+        self._ask(actor, "sync", update)
 
     def _fetch(self, actor: Supervised, update: WeightUpdate) -> WeightUpdate:
         """Have an engine on another node than the trainer copy the weights to its node."""
-        self._here.pushing = True
-        arguments = self.ends.trainer.actors[0], update, str(self.shared_file)
-        found: WeightUpdate = actor.call("fetch", *arguments, timeout_s=self.sync_s)
+        found: WeightUpdate = self._ask(actor, "fetch", self.ends.trainer.actors[0], update, str(self.shared_file))
         return found
 
     def restore(self, handle: Any, number: int) -> None:
@@ -127,7 +161,7 @@ class WeightSync:
         if getattr(self._here, "pushing", False):  # lost in the middle of a push, which is then tried again
             return
         with self._lock, _as_sentence():
-            if self.backend == "nccl":
+            if self.backend == "nccl" or (self.backend == "ipc" and self.version):  # nothing of them is kept
                 self.connect()
                 self._stale = True
                 self.push()
@@ -146,7 +180,7 @@ class WeightSync:
         trainer, rollouts = self.ends.trainer, self.ends.rollouts
         if self.backend != "nccl" or not rollouts:
             return
-        address, port = ray.get(trainer.actors[0].rendezvous.remote())
+        address, port = ray.get(trainer.actors[0].transfer_place.remote())
         size = 1 + len(rollouts)
         joining = [actor.join_transfer.remote(address, port, size) for actor in trainer.actors]
         joining += [a.handle.join_transfer.remote(address, port, 1 + i, size) for i, a in enumerate(rollouts)]

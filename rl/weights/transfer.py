@@ -13,7 +13,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from rl.errors import UserError
 from rl.files import is_disk_full
+from rl.weights import stream
 from rl.weights.checks import LayerCount, Probe, WeightLedger
 from rl.weights.shared import SHARED_MEMORY, make_file, make_folder, places, remove_adapters, size
 
@@ -38,7 +39,8 @@ class WeightUpdate:
     info: dict[str, Any]
     """Argument of vLLM's ``update_weights``."""
     sent: WeightLedger | None = None
-    """What was published; the engine compares what it got with it. None if an adapter is handed over."""
+    """What was published; the engine compares what it got with it. None if an adapter is handed over, and of weights in
+    parts until the last has been taken."""
     probe: Probe | None = None
     """Log-probs that the engine must give, too."""
 
@@ -69,19 +71,21 @@ def _mib(size: int) -> str:
     return f"{size / 2**20:,.0f} MiB"
 
 
-def write_shared(weights: Iterable[tuple[str, torch.Tensor]], path: Path) -> None:
-    """Write named tensors to ``path``, replaced in one move, so that a reader never sees half a file.
+def write_shared(weights: Iterable[tuple[str, torch.Tensor]], metadata: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write named tensors to ``path``, one at a time, replaced in one move, so that a reader never sees half a file.
+
+    Args:
+        weights: what is written.
+        metadata: shapes and types of all of it (:attr:`rl.engines.base.Engine.weight_metadata`).
+        path: where to.
 
     Raises:
         UserError: if its folder has no room left.
     """
-    from safetensors.torch import save_file
-
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights}
     partial = path.with_suffix(".partial")
-    with _room_in(path.parent, sum(tensor.nbytes for tensor in tensors.values())):
+    with _room_in(path.parent, sum(tensor.nbytes for tensor in metadata.values())):
         make_file(partial)
-        save_file(tensors, partial)
+        stream.write(weights, metadata, partial)
         os.replace(partial, path)
 
 
@@ -128,10 +132,14 @@ def on_the_wire(weights: Iterable[tuple[str, torch.Tensor]]) -> Iterator[tuple[s
         yield name, (tensor.detach() if kept else tensor.detach().to(torch.bfloat16)).contiguous()
 
 
-def ipc_info(weights: Iterable[tuple[str, torch.Tensor]]) -> tuple[dict[str, Any], list[torch.Tensor]]:
-    """vLLM's ``ipc`` update info for CUDA tensors, and the tensors to keep alive until the update has finished.
+PART_BYTES = 2 * 2**30
+"""Most bytes that are handed over at once through CUDA IPC; only a larger tensor takes more."""
 
-    A collective: every rank holds all weights on its own GPU and adds its handles, so that an engine on any of these
+
+def ipc_info(weights: Iterable[tuple[str, torch.Tensor]]) -> tuple[dict[str, Any], list[torch.Tensor]]:
+    """vLLM's ``ipc`` update info for CUDA tensors, and the tensors to keep alive until the engines have taken them.
+
+    A collective: every rank holds these weights on its own GPU and adds its handles, so that an engine on any of these
     GPUs finds one.
     """
     import torch

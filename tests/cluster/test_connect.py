@@ -89,6 +89,13 @@ def running():
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def test_a_machine_that_is_too_small_starts_no_ray():
+    """Four ranks where the local cluster is given two CPUs."""
+    code = CONNECT.replace("1, 80, None)", "2, 80, None, [{'CPU': 1.0}] * 4)")
+    out, _ = run(code, "local")
+    assert "ClusterError: this run asks for more" in out and "missing  2 CPU" in out and "left: []" in out
+
+
 def test_the_program_decides_how_it_ends_at_sigterm():
     """Ray's own handler would set an alarm that aborts the process after 3 s, however much there is to close."""
     code = """

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from cluster.errors import ClusterError
-from cluster.placement import by_node, shortage
+from cluster.placement import by_node, require_here, shortage
 
 SEEN = ["n3", *["n0"] * 8, *["n3"] * 7, "n1", "n2", "n2", "n1", "n1", *["n2", "n1"] * 5, "n2"]
 """Nodes of 32 bundles of one GPU on 4 nodes of 8, much as Ray's PACK deals them."""
@@ -55,3 +55,15 @@ def test_a_bundle_that_no_node_can_ever_hold_is_named():
     assert shortage([{"CPU": 1, "GPU": 8}] * 2, [({"CPU": 8, "GPU": 4}, {"CPU": 8, "GPU": 4})] * 4)[-1] == (
         "never    no node is large enough for 1 CPU, 8 GPU"
     )
+
+
+def test_what_this_machine_can_never_give_is_refused_before_ray_starts():
+    one = {"CPU": 1.0}
+    require_here([one] * 4, num_cpus=4)
+    require_here([], num_cpus=1)
+    with pytest.raises(
+        ClusterError, match=r"(?s)asked    4 × 1 CPU, 0 GPU\n.*missing  2 CPU\n.*cluster.num_cpus=4, so"
+    ):
+        require_here([one] * 4, num_cpus=2)
+    with pytest.raises(ClusterError, match=r"(?s)missing  1000 GPU\n.*replicas, or join"):
+        require_here([one | {"GPU": 1000.0}], num_cpus=2)

@@ -1,7 +1,7 @@
 """Runs a function on real trainer ranks: one process a rank, gloo between them."""
 
+import itertools
 import multiprocessing
-import socket
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -26,6 +26,8 @@ class Call:
     model: Path
     world_size: int
     arguments: tuple[Any, ...]
+    number: int
+    """Of the call."""
     lora_rank: int = 0
     trainer: dict[str, Any] = field(default_factory=dict)
 
@@ -33,13 +35,16 @@ class Call:
 def _serve(rank: int, calls: Any) -> None:
     """One rank: a new actor for every call, in one process, because importing the engine takes seconds."""
     while True:
-        call, port = calls.recv()
+        call, place = calls.recv()
         try:
             model = ModelConfig(path=str(call.model), max_length=256, lora_rank=call.lora_rank)
             trainer = TrainerConfig(**{"world_size": call.world_size, "threads": 1, **call.trainer})
-            shared = str(call.model.parent / f"shared-{port}.safetensors")
+            shared = str(call.model.parent / f"shared-{call.number}.safetensors")
             actor = TrainerActor(TrainerSpec(model, trainer, str(call.model), "cpu", 0, rank, "shm", shared))
-            actor.setup("127.0.0.1", port)
+            if rank == 0:
+                place = actor.rendezvous("127.0.0.1")
+                calls.send(place)
+            actor.setup(*place)
             answer = call.function(actor, *call.arguments), None
             del actor
         except BaseException:
@@ -47,6 +52,9 @@ def _serve(rank: int, calls: Any) -> None:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
         calls.send(answer)
+
+
+_numbers = itertools.count()
 
 
 @cache
@@ -64,12 +72,13 @@ def on_ranks(
     function: Callable[..., Any], model: Path, world_size: int, *arguments: Any, lora_rank: int = 0, **trainer: Any
 ) -> list[Any]:
     """What ``function(actor, *arguments)`` returns on each rank; further keywords are keys of the trainer."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    pipes = _ranks(world_size)
-    for pipe in pipes:
-        pipe.send((Call(function, model, world_size, arguments, lora_rank, trainer), port))
+    pipes, call = _ranks(world_size), Call(function, model, world_size, arguments, next(_numbers), lora_rank, trainer)
+    pipes[0].send((call, None))
+    assert pipes[0].poll(240), "the first rank did not answer"
+    place = pipes[0].recv()
+    assert place[0], place[1]
+    for pipe in pipes[1:]:
+        pipe.send((call, place))
     found = []
     for pipe in pipes:
         assert pipe.poll(240), "a rank did not answer"

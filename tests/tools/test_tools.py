@@ -113,10 +113,13 @@ def test_a_folder_without_rollouts_is_named(tmp_path, capsys):
 def test_the_gpu_check_works_at_the_smallest_shapes(tmp_path):
     """On a GPU it measures more; here the test shows that the script itself works."""
     command = [sys.executable, "-m", "tools.gpu_check", "--device", "cpu", "--json", str(tmp_path / "found.json")]
-    subprocess.run([*command, "--only", "packages", "--only", "precision"], check=True, capture_output=True)
+    only = ["--only", "packages", "--only", "precision", "--only", "megatron-parity"]
+    done = subprocess.run([*command, *only], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["packages"]["verl"] and found["precision"]["status"] == "ok"
     assert found["precision"]["largest"] < 1e-5
+    assert found["megatron-parity"]["status"] == "ok" and found["megatron-parity"]["log_probs"] < 1e-5
 
 
 def test_the_statute_judge_agrees_with_the_cases_shipped(tmp_path):

@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         batch = ragged_batch(chosen.rows, chosen.longest, model.nano.vocab_size)
         spec = TrainerSpec(model, TrainerConfig(threads=1), str(path), "cpu", 0, 0, "shm", f"{folder}/weights")
         actor = TrainerActor(spec)
-        actor.setup("127.0.0.1", actor.rendezvous()[1])
+        actor.setup(*actor.rendezvous("127.0.0.1"))
         actor.begin_stage(OPTIM, chosen.rounds)
         bare = bare_loop(path, batch, chosen.max_tokens)
 

@@ -16,6 +16,7 @@ from rl.config.schema import ModelConfig, RolloutConfig, TrainerConfig
 from rl.config.stages import OptimConfig, SamplingConfig
 from rl.samples import Completion, Group, TokenBatch, policy_batch
 from tools.bench.protocol import answer, wait_for_turn
+from tools.gpu_engines import gradients
 
 ALGORITHM = AlgorithmConfig(old_log_probs="recompute", clip_low=0.2, clip_high=0.28, aggregation="token-mean")
 """The equivalent of TRL's ``dapo`` loss with one iteration: ratio 1, mean over the tokens of the batch."""
@@ -45,7 +46,7 @@ def train(job: dict[str, Any]) -> None:
         "cpu", 0, 0, "shm", job["shared"],
     )  # fmt: skip
     actor = TrainerActor(spec)
-    actor.setup("127.0.0.1", actor.rendezvous()[1])
+    actor.setup(*actor.rendezvous("127.0.0.1"))
     actor.begin_stage(OptimConfig(lr=job["lr"], clip_grad=1e9), 10**6)
     engine: Any = actor.engine
     gradient = Path(job["gradient"]) if job.get("gradient") else None
@@ -76,14 +77,8 @@ def _save_first(engine: Any, path: Path) -> None:
     """The gradients by transformers' names, if the file is not there yet."""
     from safetensors.torch import save_file
 
-    if path.exists():
-        return
-    if hasattr(engine, "module"):
-        found = {name: p.grad.full_tensor() for name, p in engine.module.named_parameters()}
-    else:
-        weights = engine._weights
-        found = {n: t for part in weights.parts for n, t in weights.join(part, part.parameter.main_grad)}
-    save_file({name: tensor.clone().contiguous() for name, tensor in found.items()}, path)
+    if not path.exists():
+        save_file(gradients(engine), path)
 
 
 def sample(job: dict[str, Any]) -> None:

@@ -23,7 +23,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from rl.actors.process_group import free_port
 from tools.bench.models import nano
 from tools.bench.our_worker import ALGORITHM, batch_of
 from tools.bench.workloads import CASES, Workload, frozen
@@ -72,21 +71,24 @@ def bubble(forward: Times, backward: Times) -> float:
 def measure(case: Workload, stages: int, rounds: int, folder: Path) -> dict[str, tuple[Times, Times]]:
     """Medians of forward and backward seconds, ``filled`` and as ``chosen`` by the engine."""
     context = multiprocessing.get_context("spawn")
-    port, model = free_port("127.0.0.1"), str(nano(folder))
+    model = str(nano(folder))
     pipes = [context.Pipe() for _ in range(stages)]
     processes = [
-        context.Process(target=_stage, args=(rank, stages, port, model, case, rounds, there), daemon=True)
+        context.Process(target=_stage, args=(rank, stages, model, case, rounds, there), daemon=True)
         for rank, (_, there) in enumerate(pipes)
     ]
     for process in processes:
         process.start()
+    place = pipes[0][0].recv()
+    for here, _ in pipes[1:]:
+        here.send(place)
     answers: list[dict[str, tuple[list[float], list[float]]]] = [here.recv() for here, _ in pipes]
     for process in processes:
         process.join()
     return {name: ([a[name][0] for a in answers], [a[name][1] for a in answers]) for name in answers[0]}
 
 
-def _stage(rank: int, stages: int, port: int, model: str, case: Workload, rounds: int, pipe: Any) -> None:
+def _stage(rank: int, stages: int, model: str, case: Workload, rounds: int, pipe: Any) -> None:
     """One rank: its seconds by micro-batch."""
     from unittest import mock
 
@@ -98,7 +100,12 @@ def _stage(rank: int, stages: int, port: int, model: str, case: Workload, rounds
     trainer = TrainerConfig(threads=1, engine="megatron", pipeline_parallel=stages, world_size=stages)
     shared = str(Path(model).parent / "shared")
     actor = TrainerActor(TrainerSpec(ModelConfig(path=model), trainer, model, "cpu", 0, rank, "shm", shared))
-    actor.setup("127.0.0.1", port)
+    if rank == 0:
+        place = actor.rendezvous("127.0.0.1")
+        pipe.send(place)
+    else:
+        place = pipe.recv()
+    actor.setup(*place)
     actor.begin_stage(OptimConfig(lr=1e-9), 10**6)
     from rl.engines.megatron.engine import get_forward_backward_func
 

@@ -44,7 +44,7 @@ class MegatronEngine:
         """Build this rank's part of a model and read its weights. megatron's process groups must exist."""
         self._path, self._distributed = path, trainer.distributed_optimizer
         with cpu.redirected():
-            self._model = RowModel(hf, transformer_config(hf, trainer, dtype))
+            self._model = RowModel(hf, transformer_config(hf, trainer, dtype), trainer.kernels)
         self.format = CheckpointFormat(hf)
         self._weights = weights.CutWeights(self._model, hf, self.format.checkpoint_shapes)
         read = weights.of_model(path)
@@ -66,10 +66,11 @@ class MegatronEngine:
         return int(parallel_state.get_data_parallel_world_size())
 
     @property
-    def weight_bytes(self) -> int:
-        """Size of the whole model in memory (bytes)."""
-        size = self._weights.parts[0].parameter.element_size()
-        return size * sum(math.prod(shape) for shape in self.format.shapes.values())
+    def weight_metadata(self) -> dict[str, Tensor]:
+        """Name, shape and type of what :meth:`full_weights` will give."""
+        dtype = self._weights.parts[0].parameter.dtype
+        shapes = self.format.checkpoint_shapes
+        return {name: torch.empty(shape, dtype=dtype, device="meta") for name, shape in shapes.items()}
 
     @property
     def _answers(self) -> bool:

@@ -28,8 +28,9 @@ from torch import Tensor
 from rl.config.schema import TrainerConfig
 from rl.engines.attention import SpanTable, attend
 from rl.engines.layout import MicroBatch
-from rl.engines.megatron import experts
+from rl.engines.megatron import experts, te
 from rl.engines.megatron.head import Head
+from rl.engines.varlen import Attention, attention
 
 
 @dataclass
@@ -39,6 +40,7 @@ class _Row(PackedSeqParams):
     qkv_format: str = "sbhd"
     spans: SpanTable | None = None
     positions: Tensor | None = None
+    attend: Attention = attend
     tokens: int = 0
     """Tokens of the row; what comes after them is padding up to a multiple of the tensor-parallel size."""
 
@@ -53,7 +55,7 @@ class _Attention(MegatronModule):
     def forward(self, query: Tensor, key: Tensor, value: Tensor, *_: Any, packed_seq_params: _Row, **__: Any) -> Tensor:
         row = packed_seq_params
         q, k, v = (states[: row.tokens].permute(1, 2, 0, 3) for states in (query, key, value))
-        out = attend(self, q, k, v, None, scaling=self._scale, spans=row.spans)[0]  # [1, T, H/tp, D]
+        out = row.attend(self, q, k, v, None, scaling=self._scale, spans=row.spans)[0]  # [1, T, H/tp, D]
         return F.pad(out[0].flatten(1)[:, None], (0, 0, 0, 0, 0, len(query) - row.tokens))
 
 
@@ -141,7 +143,7 @@ def transformer_config(hf: Any, trainer: TrainerConfig, dtype: torch.dtype) -> T
     )
 
 
-def _layer(hf: Any, config: TransformerConfig, number: int) -> ModuleSpec:
+def _layer(hf: Any, config: TransformerConfig, number: int, kernels: str) -> ModuleSpec:
     """A layer of the model, counted from 0."""
     spec = get_gpt_layer_local_spec(qk_layernorm=config.qk_layernorm, normalization="RMSNorm")
     inside = spec.submodules
@@ -150,18 +152,20 @@ def _layer(hf: Any, config: TransformerConfig, number: int) -> ModuleSpec:
     attention.core_attention = _Attention
     if config.qk_layernorm:
         attention.q_layernorm = attention.k_layernorm = _RMSNorm
-    inside.mlp = experts.feed_forward(hf, number) or inside.mlp
-    return spec
+    mixture = experts.feed_forward(hf, number)
+    inside.mlp = mixture or inside.mlp
+    return te.put_into(spec, experts=mixture is not None) if kernels == "transformer_engine" else spec
 
 
 class RowModel:
     """This rank's part of a model."""
 
-    def __init__(self, hf: Any, config: TransformerConfig) -> None:
-        """Build it without weights. megatron's process groups must exist."""
+    def __init__(self, hf: Any, config: TransformerConfig, kernels: str) -> None:
+        """Build it without weights, with ``trainer.kernels``. megatron's process groups must exist."""
         self.config = config
+        self._attend = attention(kernels, config.params_dtype)
         first = get_transformer_layer_offset(config)
-        layers = [_layer(hf, config, first + layer) for layer in range(get_num_layers_to_build(config))]
+        layers = [_layer(hf, config, first + layer, kernels) for layer in range(get_num_layers_to_build(config))]
         self.module: Any = GPTModel(
             config,
             TransformerBlockSubmodules(layer_specs=layers, layer_norm=_RMSNorm),
@@ -192,6 +196,6 @@ class RowModel:
         ids, positions = (F.pad(x, (0, -tokens % self._multiple)) for x in (micro.input_ids, micro.position_ids))
         if self._head is not None:
             self._head.micro, self._head.temperature = micro, temperature
-        row = _Row(spans=micro.spans, positions=positions, tokens=tokens)
+        row = _Row(attend=self._attend, spans=micro.spans, positions=positions, tokens=tokens)
         answer: Tensor = self.module(ids, positions, None, packed_seq_params=row)
         return answer.transpose(0, 1) if self._head is not None else answer  # megatron puts the batch first at the end

@@ -15,12 +15,14 @@ from torch import Tensor
 
 _LAYER = {
     "input_layernorm.weight": ("whole", ("input_layernorm.weight",)),
+    "self_attention.linear_qkv.layer_norm_weight": ("whole", ("input_layernorm.weight",)),  # of TransformerEngine
     "self_attention.linear_qkv.weight": ("qkv", tuple(f"self_attn.{x}_proj.weight" for x in "qkv")),
     "self_attention.linear_qkv.bias": ("qkv", tuple(f"self_attn.{x}_proj.bias" for x in "qkv")),
     "self_attention.linear_proj.weight": ("columns", ("self_attn.o_proj.weight",)),
     "self_attention.q_layernorm.weight": ("whole", ("self_attn.q_norm.weight",)),
     "self_attention.k_layernorm.weight": ("whole", ("self_attn.k_norm.weight",)),
     "pre_mlp_layernorm.weight": ("whole", ("post_attention_layernorm.weight",)),
+    "mlp.linear_fc1.layer_norm_weight": ("whole", ("post_attention_layernorm.weight",)),
     "mlp.linear_fc1.weight": ("pair", ("mlp.gate_proj.weight", "mlp.up_proj.weight")),
     "mlp.linear_fc2.weight": ("columns", ("mlp.down_proj.weight",)),
     "mlp.router.weight": ("whole", ("mlp.gate.weight",)),

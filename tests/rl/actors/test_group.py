@@ -19,7 +19,7 @@ from tests.rl.ranks import on_ranks, policy_examples
 
 OPTIM = OptimConfig(lr=1e-2, clip_grad=1e9)
 LIMITS = {"max_tokens_per_microbatch": 128, "max_completion_tokens": 32}
-SAME = ("begin_stage", "accumulate", "full_weights", "adapter_weights", "weight_bytes", "save", "load", "export")
+SAME = ("begin_stage", "accumulate", "full_weights", "adapter_weights", "weight_metadata", "save", "load", "export")
 
 
 class ModelParallel:

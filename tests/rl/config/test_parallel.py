@@ -60,6 +60,8 @@ def run(trainer, **values):
         ({"world_size": 3, "tensor_parallel": 2}, {}, "multiple of .* = 2 x 1.*trainer.world_size=4"),
         ({"sequence_parallel": True}, {}, "at least 2"),
         ({"offload_optimizer": True}, {}, "needs trainer=fsdp"),
+        ({"kernels": "transformer_engine"}, {}, "needs a GPU and the package transformer_engine"),
+        ({"engine": "fsdp", "kernels": "blocks"}, {}, "kernels=blocks needs trainer=megatron"),
         ({}, {"model": {"lora_rank": 4}}, "set model.lora_rank=0, or use trainer=fsdp"),
         ({"engine": "fsdp", "tensor_parallel": 2}, {}, "tensor_parallel=2 needs trainer=megatron"),
         ({"engine": "fsdp", "recompute": "full"}, {}, "recompute=full needs trainer=megatron"),

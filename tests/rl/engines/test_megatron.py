@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from rl.config.algorithm import AlgorithmConfig
 from rl.config.stages import OptimConfig
 from rl.engines import state
+from rl.engines.megatron import te
 from rl.samples import packed_batch
 from tests.rl.ranks import on_ranks, policy_examples, ragged
 
@@ -135,6 +136,46 @@ def test_every_layout_computes_what_fsdp_computes(families, expected, family, la
     compare(batches, ranks, wanted[family], gradients="dp2" not in layout)  # there every rank has a part
 
 
+@pytest.mark.parametrize("experts", [False, True])
+def test_transformer_engine_takes_the_places_that_it_has_a_layer_for(experts):
+    from megatron.core.extensions import transformer_engine as layers
+    from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec
+    from megatron.core.transformer.identity_op import IdentityOp
+
+    spec, own = (get_gpt_layer_local_spec(qk_layernorm=True, normalization="RMSNorm") for _ in range(2))
+    own, inside = own.submodules, te.put_into(spec, experts=experts).submodules
+    attention = inside.self_attention.submodules
+    assert inside.input_layernorm is IdentityOp
+    assert attention.linear_qkv is layers.TELayerNormColumnParallelLinear
+    assert attention.linear_proj is layers.TERowParallelLinear
+    assert attention.q_layernorm is own.self_attention.submodules.q_layernorm, "norms of queries and keys stay"
+    assert attention.core_attention is own.self_attention.submodules.core_attention
+    if experts:
+        assert inside.mlp.submodules == own.mlp.submodules and inside.pre_mlp_layernorm is own.pre_mlp_layernorm
+    else:
+        assert inside.pre_mlp_layernorm is IdentityOp
+        assert inside.mlp.submodules.linear_fc1 is layers.TELayerNormColumnParallelLinear
+        assert inside.mlp.submodules.linear_fc2 is layers.TERowParallelLinear
+
+
+def fused_answers(actor, batches):
+    from tests.rl.engines.te_stand_ins import rebuild
+
+    return rebuild(actor), answers(actor, batches)
+
+
+def test_norms_inside_the_matrix_products_after_them_change_nothing(families, expected):
+    """With the layers that TransformerEngine has, here made of megatron-core's."""
+    world_size, keys = LAYOUTS["tp2 with sequence parallelism"]
+    batches, wanted = expected
+    ranks = on_ranks(fused_answers, families["qwen3"], world_size, batches, **MEGATRON, **keys)
+    layer = ["mlp.linear_fc1.layer_norm_weight", "self_attention.k_layernorm.weight",
+             "self_attention.linear_qkv.layer_norm_weight", "self_attention.q_layernorm.weight"]  # fmt: skip
+    norms = [f"decoder.layers.{number}.{name}" for number in (0, 1) for name in layer]
+    assert [names for names, _ in ranks] == [["decoder.final_layernorm.weight", *norms]] * 2
+    compare(batches, [found for _, found in ranks], wanted["qwen3"], gradients=True)
+
+
 def compare(batches, ranks, wanted, gradients):
     """Compare the answers of all ranks with those of the other engine."""
     wanted, weights = wanted
@@ -165,7 +206,7 @@ def compare(batches, ranks, wanted, gradients):
 
 def exported(actor, folder):
     actor.export(folder)
-    return actor.engine.weight_bytes
+    return sum(tensor.nbytes for tensor in actor.engine.weight_metadata.values())
 
 
 @pytest.mark.parametrize("layout", ["tp2", "pp2"])

@@ -3,12 +3,14 @@
 import json
 import shutil
 import weakref
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.distributed.tensor import DTensor
+from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 
 from tests.rl.engines.test_megatron import (
     LIMITS,
@@ -123,7 +125,8 @@ class Live(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         answer = function(*args, **(kwargs or {}))
         for tensor in answer if isinstance(answer, tuple | list) else [answer]:
-            if isinstance(tensor, torch.Tensor):
+            plain = isinstance(tensor, torch.Tensor) and not is_traceable_wrapper_subclass(tensor)
+            if plain and not tensor.is_meta:
                 storage = tensor.untyped_storage()
                 if storage.data_ptr() not in self._sizes.keys() | self._own:
                     self._sizes[storage.data_ptr()] = storage.nbytes()
@@ -137,6 +140,25 @@ def gathered(actor):
     with Live(actor.engine._model.module.parameters()) as live:
         sizes = [tensor.nbytes for _, tensor in actor.engine.full_weights()]
     return live.peak, max(sizes), sum(sizes)
+
+
+def published(actor):
+    """The same of a whole publication to the rollout, except the log-probs that go with it."""
+    module = actor.engine._model.module if hasattr(actor.engine, "_model") else actor.engine.module
+    own = [p.to_local() if isinstance(p, DTensor) else p for p in [*module.parameters(), *module.buffers()]]
+    with mock.patch.object(actor, "_probe"), Live(own) as live:
+        actor.publish(1)
+    sizes = [tensor.nbytes for tensor in actor.engine.weight_metadata.values()]
+    return live.peak, max(sizes), sum(sizes)
+
+
+@pytest.mark.parametrize("layout", ["fsdp", "tp2", "pp2 ep2"])
+def test_what_publishes_the_weights_never_holds_the_whole_model(mixture, models, layout):
+    model = models["tied"] if layout == "fsdp" else mixture
+    world_size, keys = (2, {}) if layout == "fsdp" else LAYOUTS[layout]
+    engine = {} if layout == "fsdp" else MEGATRON
+    for peak, largest, whole in on_ranks(published, model, world_size, **engine, **keys):
+        assert 0 < peak <= 3 * largest and peak < 0.75 * whole
 
 
 @pytest.mark.parametrize("layout", ["ep2", "tp2 ep2", "pp2 ep2"])

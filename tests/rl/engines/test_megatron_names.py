@@ -13,6 +13,8 @@ from rl.errors import UserError
 HEADS = Heads(heads=8, kv_heads=4, head_dim=2)
 WIDTH = 6
 NAMES = {
+    "decoder.layers.1.self_attention.linear_qkv.layer_norm_weight": [(WIDTH,)],
+    "decoder.layers.1.mlp.linear_fc1.layer_norm_weight": [(WIDTH,)],
     "decoder.layers.1.self_attention.linear_qkv.weight": [(16, WIDTH), (8, WIDTH), (8, WIDTH)],
     "decoder.layers.1.self_attention.linear_qkv.bias": [(16,), (8,), (8,)],
     "decoder.layers.1.self_attention.linear_proj.weight": [(WIDTH, 16)],
@@ -48,6 +50,17 @@ def test_layers_of_a_stage_have_their_numbers_in_the_model():
     assert layout.names == ("model.layers.3.mlp.gate_proj.weight", "model.layers.3.mlp.up_proj.weight")
     assert layout_of("output_layer.weight", HEADS, True, 2).names == ("model.embed_tokens.weight",)
     assert layout_of("output_layer.weight", HEADS, False, 2).names == ("lm_head.weight",)
+
+
+def test_a_norm_inside_a_matrix_product_is_the_one_before_it():
+    """TransformerEngine's layers hold the weight of the norm that comes first."""
+    for fused, own, theirs in (
+        ("self_attention.linear_qkv", "input_layernorm", "input_layernorm"),
+        ("mlp.linear_fc1", "pre_mlp_layernorm", "post_attention_layernorm"),
+    ):
+        found = layout_of(f"decoder.layers.1.{fused}.layer_norm_weight", HEADS, tied=True, first_layer=2)
+        assert found == layout_of(f"decoder.layers.1.{own}.weight", HEADS, tied=True, first_layer=2)
+        assert (found.kind, found.names) == ("whole", (f"model.layers.3.{theirs}.weight",))
 
 
 def test_an_expert_has_its_number_in_the_model():

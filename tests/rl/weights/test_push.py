@@ -1,5 +1,6 @@
 """When weights move: once for each change, to every engine, and to an engine that was started again."""
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -89,3 +90,50 @@ def test_what_a_user_can_fix_comes_without_the_traceback_of_the_actor():
     ends.trainer.publish = publish
     with pytest.raises(UserError, match=r"^no room$"):
         sync_of(ends).push()
+
+
+class InParts(Ends):
+    """A trainer that has weights in three parts, and engines of which the second is lost at the second part, once."""
+
+    def __init__(self):
+        super().__init__()
+        self.trainer.next_part, self.left, self.begun, self.losses = self.next_part, 0, {}, 1
+        self.rollouts = [SimpleNamespace(call=partial(self.engine, number)) for number in (0, 1)]
+
+    def publish(self, version):
+        self.left = 3
+        self.log.append(f"publish {version}")
+        return WeightUpdate(version, {})
+
+    def next_part(self):
+        self.left -= 1
+        return ({"part": 2 - self.left}, None) if self.left >= 0 else ({}, f"sent {self.log[0]}")
+
+    def engine(self, number, method, *arguments, timeout_s):
+        if method == "begin":
+            self.begun[number] = []
+        elif method == "take":
+            part = arguments[1]["part"]
+            if number == 1 and part == 1 and self.losses:
+                self.losses -= 1
+                del self.begun[1]
+                self.weights.restore(None, 1)  # as the caller that replaces it does
+            if number in self.begun:
+                self.begun[number].append(part)
+        elif method == "end":
+            assert arguments[0].sent == "sent publish 1"
+            return self.begun.get(number) == [0, 1, 2]
+        return None
+
+
+def test_over_ipc_weights_go_in_parts_and_again_when_an_engine_was_lost():
+    ends = InParts()
+    sync = ends.weights = sync_of(ends, "ipc")
+    sync.restore(None, 0)
+    assert ends.log == [], "nothing has been published that an engine could lack"
+    sync.push()
+    assert ends.log == ["publish 1", "wake", "publish 2", "wake"] and ends.begun == {0: [0, 1, 2], 1: [0, 1, 2]}
+    sync.push()
+    assert sync.version == 2
+    sync.restore(None, 0)
+    assert sync.version == 3, "the trainer keeps nothing, so that it publishes again for an engine that starts again"

@@ -22,7 +22,8 @@ import torch
 from rl.weights import shared, transfer
 shared.SHARED_MEMORY = Path(sys.argv[2])
 path = shared.shared_file(Path(sys.argv[1]))
-transfer.write_shared([("a", torch.ones(1000))], path)
+weights = {"a": torch.ones(1000)}
+transfer.write_shared(weights.items(), weights, path)
 path.with_suffix(".partial").write_bytes(b"half")
 transfer.write_adapter({"m.q.lora_A.weight": torch.ones(2)}, path.with_suffix(".adapter-3"), 1, 1)
 print(path, flush=True)
@@ -30,6 +31,7 @@ if len(sys.argv) > 3:
     os.kill(os.getpid(), signal.SIGKILL)
 sys.stdin.read()
 """
+WEIGHTS = {"a": torch.ones(3)}
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ def test_planted_links_are_neither_followed_nor_written_through(tmp_path, memory
     path.with_suffix(".partial").symlink_to(victim / "thesis.txt")
     path.with_suffix(".adapter-1").symlink_to(victim)
     (memory / f"{path.stem}.adapter-x").mkdir()
-    transfer.write_shared([("a", torch.ones(3))], path)
+    transfer.write_shared(WEIGHTS.items(), WEIGHTS, path)
     weights = {"m.q.lora_A.weight": torch.ones(2)}
     for version in (1, 2, 3, 4):
         transfer.write_adapter(weights, path.with_suffix(f".adapter-{version}"), 1, 1)
@@ -140,7 +142,7 @@ def test_what_is_in_the_way_and_can_t_be_removed_is_said(memory, monkeypatch):
 
     monkeypatch.setattr(shared, "remove", refuse)
     with pytest.raises(UserError, match=rf"{path.with_suffix('.partial')} is where weights go .* ask its owner"):
-        transfer.write_shared([("a", torch.ones(3))], path)
+        transfer.write_shared(WEIGHTS.items(), WEIGHTS, path)
 
 
 def test_folders_at_the_same_path_in_two_containers_differ(tmp_path):

@@ -1,8 +1,8 @@
 """Weights in the checkpoint's form, and the checks of a sync, on real vLLM and the real engine."""
 
-import errno
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from rl.models.checkpoint_format import CheckpointFormat, WeightNamesError, weig
 from rl.weights import shared as shared_files
 from rl.weights import transfer
 from rl.weights.checks import Probe, SyncError, WeightLedger, checksum
+from rl.weights.stream import in_parts
 from tests.rl.ranks import on_ranks, ragged
 from tests.rl.weights.mixtures import MIXTURES, make_mixture
 
@@ -144,9 +145,36 @@ def test_a_sync_brings_fused_experts_and_what_it_leaves_out_is_heard(ray_cluster
         hand_over({**whole, fused: whole[fused] + 0.1}, "log-probs of trainer and rollout differ")
         save_file(whole, shared)
         ray.get(rollout.sync.remote(update))
+        _in_parts(rollout, trainer.publish(4), load_file(shared), tmp_path)
     finally:
         trainer.stop()
         ray.kill(rollout)
+
+
+def _in_parts(rollout, update, weights, folder):
+    """Weights in several updates of vLLM, as over CUDA IPC, that cut through the layers which vLLM fuses."""
+
+    def hand_over(update, weights):
+        ray.get(rollout.begin.remote(update.version))
+        for number, part in enumerate(in_parts(weights.items(), 50_000)):
+            save_file(dict(part), folder / f"part-{number}.safetensors")
+            ray.get(rollout.take.remote(update.version, {"path": str(folder / f"part-{number}.safetensors")}))
+        assert number > 5
+        return ray.get(rollout.end.remote(update))
+
+    lost = replace(update, version=5)
+    assert ray.get(rollout.end.remote(lost)) is False, "an engine that was started again has begun nothing"
+    ray.get(rollout.take.remote(5, {"path": "nowhere"}))
+    ray.get(rollout.begin.remote(5))  # and the trainer was lost before the first part
+    ray.get(rollout.begin.remote(6))
+    with pytest.raises(FileNotFoundError):
+        ray.get(rollout.take.remote(6, {"path": str(folder / "nowhere")}))
+    assert hand_over(update, weights) is True
+    found = ray.get(rollout.prompt_log_probs.remote(update.probe.token_ids))
+    assert np.abs(found - update.probe.log_probs).max() < 1e-4
+    with pytest.raises(SyncError, match="did not reach"):
+        hand_over(update, dict(list(weights.items())[:-1]))
+    assert hand_over(update, weights) is True
 
 
 def test_ledgers_sum_other_tensors_each_time():
@@ -202,9 +230,7 @@ def test_a_small_shared_memory_is_left_for_the_temporary_folder(tmp_path, monkey
 
 
 def test_a_full_shared_memory_is_not_called_a_full_disk(tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("safetensors.torch.save_file", full)
-    with pytest.raises(UserError, match=f"^{tmp_path} is full: .*--shm-size=1g"):
-        transfer.write_shared([("a", torch.ones(3))], tmp_path / "w.safetensors")
+    weights = {"a": torch.ones(2**20)}
+    monkeypatch.setattr(transfer, "make_file", lambda path: path.symlink_to("/dev/full"))
+    with pytest.raises(UserError, match=f"^{tmp_path} is full: weights of 4 MiB .*--shm-size=1g"):
+        transfer.write_shared(weights.items(), weights, tmp_path / "w.safetensors")
