@@ -17,6 +17,7 @@ from rl.samples import packed_batch
 from tests.rl.ranks import on_ranks, policy_examples, ragged
 
 MEGATRON = {"engine": "megatron"}
+WHOLE = {"distributed_optimizer": False}  # else each data-parallel and context-parallel rank has a part of the gradients
 LAYOUTS = {
     "tp1": (1, {}),
     "tp2": (2, {"tensor_parallel": 2}),
@@ -24,6 +25,15 @@ LAYOUTS = {
     "pp2": (2, {"pipeline_parallel": 2, "recompute": "selective"}),
     "dp2": (2, {}),
     "dp2 without distributed optimizer": (2, {"distributed_optimizer": False}),
+    "cp2": (2, WHOLE | {"context_parallel": 2}),
+    "cp2 with distributed optimizer, dp1": (2, {"context_parallel": 2, "recompute": "full"}),
+    "cp2 tp2": (4, WHOLE | {"context_parallel": 2, "tensor_parallel": 2, "recompute": "selective"}),
+    "cp2 tp2 with sequence parallelism": (
+        4,
+        WHOLE | {"context_parallel": 2, "tensor_parallel": 2, "sequence_parallel": True, "recompute": "full"},
+    ),
+    "cp2 pp2": (4, WHOLE | {"context_parallel": 2, "pipeline_parallel": 2}),
+    "cp2 dp2": (4, {"context_parallel": 2}),
 }
 OPTIM = OptimConfig(lr=1e-3, schedule="cosine", warmup_steps=2, weight_decay=0.1, clip_grad=0.5)
 MUON = OptimConfig(lr=1e-3, optimizer="muon", matrix_lr_ratio=3, weight_decay=0.1, clip_grad=0.5)
@@ -132,7 +142,7 @@ def test_every_layout_computes_what_fsdp_computes(families, expected, family, la
     world_size, keys = LAYOUTS[layout]
     batches, wanted = expected
     ranks = on_ranks(answers, families[family], world_size, batches, **MEGATRON, **keys)
-    compare(batches, ranks, wanted[family], gradients="dp2" not in layout)  # there every rank has a part
+    compare(batches, ranks, wanted[family], gradients="dp" not in layout)  # there every rank has a part
 
 
 def compare(batches, ranks, wanted, gradients):
