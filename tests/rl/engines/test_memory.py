@@ -26,6 +26,11 @@ LAYOUTS = {
     "tp2 with sequence parallelism": (2, CUT | {"sequence_parallel": True}),
     "full recomputation": (2, CUT | {"sequence_parallel": True, "recompute": "full"}),
     "pp2": (2, {"engine": "megatron", "pipeline_parallel": 2}),
+    "cp2": (2, {"engine": "megatron", "context_parallel": 2}),
+    "cp2 with selective recomputation": (
+        2,
+        {"engine": "megatron", "context_parallel": 2, "recompute": "selective"},
+    ),
     "dp2": (2, {"engine": "megatron"}),
     "dp2 without distributed optimizer": (2, {"engine": "megatron", "distributed_optimizer": False}),
 }
@@ -129,7 +134,8 @@ def planned(folder, world_size, trainer):
     config = load({**values, "model": {"path": str(folder)}})
     shape = model_shape(config.model)
     # What the output layer keeps: hidden states of the targets, and logits where one rank has them all.
-    head = 4 * (LENGTH - 1) * (shape.hidden + shape.vocabulary * (config.trainer.tensor_parallel == 1))
+    targets = (LENGTH - 1) / config.trainer.context_parallel
+    head = 4 * targets * (shape.hidden + shape.vocabulary * (config.trainer.tensor_parallel == 1))
     if config.trainer.engine == "fsdp":
         whole = 4 * shape.parameters / world_size
         return [(whole, whole, 2 * whole, of_fsdp(shape, LENGTH, False, False) + head)] * world_size
