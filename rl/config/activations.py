@@ -52,7 +52,8 @@ def _attention(shape: ModelShape, tensor: int, context: int) -> tuple[float, flo
     queries, keys = (width / tensor for width in _widths(shape))
     # Queries, keys and values repeated to the heads of the queries, the answer, and this again for the next layer.
     inside, kept = 5 * queries, 2 * queries + keys
-    if context > 1:  # queries, the answer, and keys and values of all ranks; on CUDA copied to each chunk that sees them
+    # Queries, the answer, and keys and values of all ranks; on CUDA those of the front are copied to both chunks.
+    if context > 1:
         inside = 2 * queries + (2 * context + 1) * keys
     projected = queries + 2 * keys
     if not shape.qk_norm:

@@ -1,6 +1,7 @@
 """What each rank of the megatron engine holds of a model that is cut.
 
-Ranks are numbered as megatron-core does: tensor-parallel neighbours first, then the parts of a row, then data-parallel ones, then stages.
+Ranks are numbered as megatron-core does: tensor-parallel neighbours first, then the parts of a row, then data-parallel
+ones, then stages.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ need a whole sequence, is the same there, and each rank's gradient is that of it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,19 +27,12 @@ from rl.engines.layout import MicroBatch
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Tokens of one span that lie together on a rank."""
-
-    queries: slice
-    """Places among the rank's tokens."""
-    keys: Tensor
-    """int64 [M], what they see, as places among the gathered tokens of all ranks: the span's prefix, the span up to
-    them, and last themselves. Query i of n sees the first M - n + 1 + i of them."""
-
-
-@dataclass(frozen=True)
 class Share:
-    """What one rank has of a row; with others it makes the row, padded so that all have the same number."""
+    """What one rank has of a row; with others it makes the row, padded so that all have the same number of tokens.
+
+    The rank's tokens are cut into pieces, each of tokens of one span that lie together. A piece sees the span's prefix,
+    the span up to the piece, and last itself: query i of n sees the first M - n + 1 + i of M keys.
+    """
 
     tokens: Tensor
     """int64 [L], places in the padded row."""
@@ -47,15 +40,17 @@ class Share:
     """Tokens that are added to the row. They are a span of their own."""
     local: Tensor
     """int64 [padded row], the place of each token of the row among the rank's, -1 if it is elsewhere."""
-    pieces: tuple[Piece, ...]
-    """In the order of the rank's tokens, each in one piece."""
+    pieces: tuple[tuple[int, int], ...]
+    """Number of queries and of keys, in the order of the rank's tokens."""
+    keys: Tensor
+    """int64, what the pieces see, one after the other, as places among the gathered tokens of all ranks."""
+    starts: Tensor
+    """int32 [2, pieces + 1], where queries and keys of each piece start, and the last end."""
 
     def to(self, device: torch.device) -> Share:
         """The share on a device."""
-        if device.type == "cpu":
-            return self
-        pieces = tuple(replace(piece, keys=piece.keys.to(device)) for piece in self.pieces)
-        return replace(self, tokens=self.tokens.to(device), local=self.local.to(device), pieces=pieces)
+        moved = {name: getattr(self, name).to(device) for name in ("tokens", "local", "keys", "starts")}
+        return self if device.type == "cpu" else replace(self, **moved)
 
 
 def chunks(size: int, ranks: int, multiple: int) -> np.ndarray:
@@ -76,19 +71,24 @@ def share(spans: Sequence[Span], size: int, rank: int, ranks: int, multiple: int
     gathered, local = (np.full(dealt.size, -1) for _ in range(2))
     gathered[dealt.ravel()] = np.arange(dealt.size)
     local[dealt[rank]] = np.arange(dealt.shape[1])
-    pieces = []
+    pieces, keys = [], []
     for chunk in np.split(dealt[rank], 2):
         first, end = int(chunk[0]), int(chunk[-1]) + 1
         for span in sorted(spans, key=lambda span: span.start):
             start, stop = max(first, span.start), min(end, span.start + span.length)
-            if start >= stop:
-                continue
-            before = [] if span.prefix is None else [spans[span.prefix]]
-            seen = [np.arange(one.start, one.start + one.length) for one in before] + [np.arange(span.start, stop)]
-            keys = torch.from_numpy(gathered[np.concatenate(seen)])
-            pieces.append(Piece(slice(int(local[start]), int(local[stop - 1]) + 1), keys))
-    tokens, padding = torch.from_numpy(dealt[rank].copy()), dealt.size - size
-    return Share(tokens, padding, torch.from_numpy(local), tuple(pieces))
+            if start < stop:
+                before = [] if span.prefix is None else [spans[span.prefix]]
+                seen = [np.arange(one.start, one.start + one.length) for one in before] + [np.arange(span.start, stop)]
+                keys.append(gathered[np.concatenate(seen)])
+                pieces.append((stop - start, len(keys[-1])))
+    return Share(
+        torch.from_numpy(dealt[rank].copy()),
+        dealt.size - size,
+        torch.from_numpy(local),
+        tuple(pieces),
+        torch.from_numpy(np.concatenate(keys)),
+        torch.from_numpy(np.cumsum([(0, 0), *pieces], axis=0, dtype=np.int32).T.copy()),
+    )
 
 
 def attend(
@@ -96,12 +96,26 @@ def attend(
 ) -> Tensor:
     """query [L, H, D], key and value [L, Hkv, D] of this rank's tokens to [L, H, D]. A collective."""
     both: Any = tensor_parallel.gather_from_sequence_parallel_region(torch.cat([key, value], -1), group=group)
+    if query.is_cuda:
+        return _on_cuda(query, both, own, scale)
     answer: Tensor = _Attention.apply(query, both, own, scale)
     return answer
 
 
+def _on_cuda(query: Tensor, both: Tensor, own: Share, scale: float | None) -> Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    key, value = both.index_select(0, own.keys).chunk(2, -1)
+    most = [max(sizes) for sizes in zip(*own.pieces, strict=True)]
+    causal, groups = (-1, 0), query.shape[1] != key.shape[1]
+    answer: Tensor = varlen_attn(  # the last query of a piece sees its last key
+        query, key, value, *own.starts, *most, scale=scale, window_size=causal, enable_gqa=groups
+    )
+    return answer
+
+
 class _Attention(torch.autograd.Function):
-    """(queries [L, H, D], gathered keys and values [n · L, Hkv, 2 · D]) to [L, H, D], without masks.
+    """On a CPU: (queries [L, H, D], gathered keys and values [n · L, Hkv, 2 · D]) to [L, H, D], without masks.
 
     A piece attends to what comes before it and causally to itself; the two answers are weighted by their sums of
     exponentials. Backward, the kernel needs only those of both together.
@@ -110,17 +124,17 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, both: Tensor, own: Share, scale: float | None) -> Tensor:
         out, log_sums = torch.empty_like(query), []
-        for piece in own.pieces:
-            q = query[piece.queries].transpose(0, 1)[None]
+        for queries, parts in _parts(own):
+            q = query[queries].transpose(0, 1)[None]
             answers = [
                 torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
                     q, *_repeated(both, keys, query.shape[1]), 0.0, causal, scale=scale
                 )
-                for keys, causal in _parts(piece)
+                for keys, causal in parts
             ]
             log_sum = torch.logsumexp(torch.stack([one for _, one in answers]), 0)
-            weighted = [answer * (one - log_sum).exp()[..., None].to(answer.dtype) for answer, one in answers]
-            out[piece.queries] = sum(weighted)[0].transpose(0, 1)  # type: ignore[index]
+            weighted = torch.stack([answer * (one - log_sum).exp()[..., None] for answer, one in answers])
+            out[queries] = weighted.sum(0)[0].transpose(0, 1).to(out.dtype)
             log_sums.append(log_sum)
         ctx.save_for_backward(query, both, out, *log_sums)
         ctx.own, ctx.scale = own, scale
@@ -130,23 +144,26 @@ class _Attention(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
         query, both, out, *log_sums = ctx.saved_tensors
         to_query, to_both = torch.zeros_like(query), torch.zeros_like(both)
-        for piece, log_sum in zip(ctx.own.pieces, log_sums, strict=True):
-            gradient, q, answer = (x[piece.queries].transpose(0, 1)[None] for x in (gradients[0], query, out))
-            for keys, causal in _parts(piece):
+        for (queries, parts), log_sum in zip(_parts(ctx.own), log_sums, strict=True):
+            gradient, q, answer = (x[queries].transpose(0, 1)[None] for x in (gradients[0], query, out))
+            for keys, causal in parts:
                 k, v = _repeated(both, keys, query.shape[1])
                 to_q, *to_kv = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
                     gradient, q, k, v, answer, log_sum, 0.0, causal, scale=ctx.scale
                 )
-                to_query[piece.queries] += to_q[0].transpose(0, 1)
+                to_query[queries] += to_q[0].transpose(0, 1)
                 of_heads = torch.cat(to_kv, -1)[0].unflatten(0, (both.shape[1], -1)).sum(1)  # [Hkv, M, 2 · D]
                 to_both.index_add_(0, keys, of_heads.transpose(0, 1))
         return to_query, to_both, None, None
 
 
-def _parts(piece: Piece) -> list[tuple[Tensor, bool]]:
-    """What a piece sees: keys that all its queries see, and its own, of which they see those up to themselves."""
-    before, own = piece.keys.tensor_split([len(piece.keys) - (piece.queries.stop - piece.queries.start)])
-    return [(before, False), (own, True)] if len(before) else [(own, True)]
+def _parts(own: Share) -> Iterator[tuple[slice, list[tuple[Tensor, bool]]]]:
+    """Queries of each piece, the keys that all of them see, and its own, of which they see those up to themselves."""
+    start = 0
+    for (queries, _), keys in zip(own.pieces, own.keys.split([seen for _, seen in own.pieces]), strict=True):
+        before, these = keys.tensor_split([len(keys) - queries])
+        yield slice(start, start + queries), [(before, False), (these, True)] if len(before) else [(these, True)]
+        start += queries
 
 
 def _repeated(both: Tensor, keys: Tensor, heads: int) -> list[Tensor]:
