@@ -13,8 +13,6 @@ NODE = 8
 """GPUs of a node."""
 MOST = 16
 """Nodes that are tried."""
-CONTEXTS = (1, 2, 4, NODE)
-"""Parts of a row that are tried beside the configured number."""
 MOST_STAGES = 16
 """Pipeline stages that are tried."""
 
@@ -77,7 +75,7 @@ def _trainers(trainer: TrainerConfig, ranks: int, adapter: bool) -> Iterator[Tra
             "sequence_parallel": tensor > 1,
             "recompute": recompute,
         }
-        for context in dict.fromkeys((trainer.context_parallel, *CONTEXTS))
+        for context in dict.fromkeys((trainer.context_parallel, 1))
         for pipeline in range(1, min(ranks, MOST_STAGES) + 1)
         for tensor in (1, 2, 4, NODE)
         if ranks % (tensor * pipeline * context) == 0
