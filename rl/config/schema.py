@@ -90,7 +90,7 @@ class TrainerConfig(Strict):
     """With megatron: activations that are computed again in the backward pass: those of attention (``selective``), or
     all (``full``: least memory, about a third more time)."""
     distributed_optimizer: bool = True
-    """With megatron: cut the optimizer's state over the ranks that have different shares of a batch."""
+    """With megatron: cut the optimizer's state over the ranks that have the same weights."""
     threads: int = Field(2, ge=1)
     """CPU threads of each rank; trainer and rollout take turns, so both may use every core."""
     gradient_checkpointing: bool = False

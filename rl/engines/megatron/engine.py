@@ -1,4 +1,5 @@
-"""The megatron-core training engine: tensor, pipeline, sequence and data parallel, on CPU (gloo) and CUDA (NCCL).
+"""The megatron-core training engine: tensor, pipeline, sequence, context and data parallel, on CPU (gloo) and CUDA
+(NCCL).
 
 megatron-core builds, cuts and steps the model; layout, attention, output layer, loss and schedule are ours.
 """
@@ -37,7 +38,7 @@ class MegatronEngine:
     """One rank of a language model on megatron-core.
 
     The ranks of a model-parallel group go through the same rows. Log-probs and the loss are born on the last pipeline
-    stage, on all its tensor-parallel ranks alike; the first of these answers for the group.
+    stage, on all its tensor-parallel and context-parallel ranks alike; the first of these answers for the group.
     """
 
     def __init__(self, path: str, hf: Any, trainer: TrainerConfig, dtype: torch.dtype) -> None:
