@@ -236,6 +236,10 @@ def test_the_tables_have_every_item_and_the_rates():
     for part in ("weights (bf16)", "vLLM: key-value cache", "buffers of the broadcast", "slice of logits",
                  "16 GPUs of 80", "none known of training with megatron", "together, update"):  # fmt: skip
         assert part in text.getvalue(), part
+    for name, parts in (("14b_2x8", 1), ("14b_32k_4x8", 2)):  # of layers, and of rows where they are dealt
+        found, text = laid_out(name, "qwen3_14b"), StringIO()
+        print_plan(found, derive(found), Console(file=text, width=200))
+        assert text.getvalue().count("part of") == parts
 
 
 def test_the_memory_of_a_gpu_is_set_or_read_or_80():
