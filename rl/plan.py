@@ -39,9 +39,11 @@ def rank_table(plan: Plan) -> Table:
     """What each trainer rank holds of a model that is cut."""
     table = Table(title="Trainer ranks (estimate)", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("rank", no_wrap=True)
-    for column in ("share of\nthe batch", "part of\nlayers", "layers", "weights\n(M)", "state\n(GiB)"):
+    table.add_column("share of\nthe batch", justify="right")
+    if rows := any(held.context for held in plan.ranks):
+        table.add_column("part of\nrows", justify="right")
+    for column in ("part of\nlayers", "layers", "weights\n(M)", "state\n(GiB)", "activations\n(GiB)"):
         table.add_column(column, justify="right")
-    table.add_column("activations\n(GiB)", justify="right")
     if mixture := any(held.experts for held in plan.ranks):
         table.add_column("experts", justify="right")
     for held in plan.ranks:
@@ -49,6 +51,7 @@ def rank_table(plan: Plan) -> Table:
         table.add_row(
             f"trainer/{held.rank}",
             str(held.data),
+            *([str(held.context)] if rows else []),
             str(held.tensor),
             f"{held.layers[0]}–{held.layers[1]}",
             f"{held.parameters / 1e6:.2f}",

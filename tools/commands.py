@@ -28,9 +28,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "tools.retrieval", "tools.structuring_check", "tools.static_model", "tools.unpack_e5",
     ),
     "Measurements": (
-        "tools.studies", "tools.gpu_check", "tools.bench", "tools.bench.data", "tools.bench.engine",
-        "tools.bench.inference", "tools.bench.overlap", "tools.bench.pipeline", "tools.bench.rewards",
-        "tools.bench.system",
+        "tools.studies", "tools.gpu_check", "tools.bench", "tools.bench.context", "tools.bench.data",
+        "tools.bench.engine", "tools.bench.inference", "tools.bench.overlap", "tools.bench.pipeline",
+        "tools.bench.rewards", "tools.bench.system",
     ),
     "The repository": (
         "tools.chaos", "tools.floors", "tools.locks", "tools.lock_hashes", "tools.reference", "tools.picture",

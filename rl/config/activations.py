@@ -32,8 +32,9 @@ def of_megatron(shape: ModelShape, trainer: TrainerConfig, tokens: int, bf16: bo
     tensor, pipeline = trainer.tensor_parallel, trainer.pipeline_parallel
     along = tensor if trainer.sequence_parallel else 1
     layers, in_flight = shape.layers // pipeline, pipeline - stage
+    tokens = -(-tokens // trainer.context_parallel)
     norm = 3 * shape.hidden / along
-    attention, kept_attention = _attention(shape, tensor)
+    attention, kept_attention = _attention(shape, tensor, trainer.context_parallel)
     # The angles of positions, of queries and of keys; both halves of the gated layer, and three tensors made of them.
     others = 2 * norm + 4 * shape.head_dim + _feed_forward(shape) / tensor
     last = norm if stage == pipeline - 1 else 0
@@ -46,11 +47,14 @@ def of_megatron(shape: ModelShape, trainer: TrainerConfig, tokens: int, bf16: bo
     return tokens * (2 if bf16 else 4) * (kept + last)
 
 
-def _attention(shape: ModelShape, tensor: int) -> tuple[float, float]:
+def _attention(shape: ModelShape, tensor: int, context: int) -> tuple[float, float]:
     """Elements a token of one rank's attention, and those that are left when its inner part is computed again."""
     queries, keys = (width / tensor for width in _widths(shape))
     # Queries, keys and values repeated to the heads of the queries, the answer, and this again for the next layer.
     inside, kept = 5 * queries, 2 * queries + keys
+    # Queries, the answer, and keys and values of all ranks; on CUDA those of the front are copied to both chunks.
+    if context > 1:
+        inside = 2 * queries + (2 * context + 1) * keys
     projected = queries + 2 * keys
     if not shape.qk_norm:
         return inside, kept + projected  # of which the values are a part

@@ -1,7 +1,7 @@
 """How the megatron engine deals the experts of a mixture over ranks, and what is impossible.
 
 Each of ``trainer.expert_parallel`` ranks of a pipeline stage has as many whole experts. The ranks of a stage are its
-tensor-parallel ranks times its copies of the model.
+tensor-parallel ranks times those of context parallelism times its copies of the model.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def expert_problems(trainer: TrainerConfig, experts: int | None) -> list[str]:
     if stage % expert:
         found.append(
             f"trainer.expert_parallel={expert} does not divide the {stage} rank{'s' * (stage > 1)} of each pipeline "
-            f"stage (tensor x data parallel)"
+            f"stage (tensor x context x data parallel)"
         )
     if experts is not None and experts % expert:
         found.append(f"trainer.expert_parallel={expert} does not divide the model's {experts} experts")

@@ -71,12 +71,14 @@ def _trainers(trainer: TrainerConfig, ranks: int, adapter: bool) -> Iterator[Tra
             "world_size": ranks,
             "tensor_parallel": tensor,
             "pipeline_parallel": pipeline,
+            "context_parallel": context,
             "sequence_parallel": tensor > 1,
             "recompute": recompute,
         }
+        for context in dict.fromkeys((trainer.context_parallel, 1))
         for pipeline in range(1, min(ranks, MOST_STAGES) + 1)
         for tensor in (1, 2, 4, NODE)
-        if ranks % (tensor * pipeline) == 0
+        if ranks % (tensor * pipeline * context) == 0
         for recompute in ("none", "full")
     ]
     engines: list[list[dict[str, Any]]] = [fsdp, megatron] if trainer.engine == "fsdp" else [megatron, fsdp]

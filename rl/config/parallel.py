@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ MEGATRON_KEYS = (
     "tensor_parallel",
     "pipeline_parallel",
     "expert_parallel",
+    "context_parallel",
     "sequence_parallel",
     "recompute",
     "distributed_optimizer",
@@ -218,19 +220,24 @@ def _unsupported(values: Mapping[str, Any]) -> str:
 
 
 def _layout_problems(trainer: TrainerConfig, shape: ModelShape | None) -> list[str]:
-    tensor, pipeline, ranks = trainer.tensor_parallel, trainer.pipeline_parallel, trainer.world_size
-    found = _cut_problems(shape, tensor, pipeline)
-    if not found and ranks % (tensor * pipeline) == 0:
+    ranks, cuts = trainer.world_size, {"tensor": trainer.tensor_parallel, "pipeline": trainer.pipeline_parallel}
+    found = _cut_problems(shape, *cuts.values())
+    if trainer.context_parallel > 1:
+        cuts["context"] = trainer.context_parallel
+    copy = math.prod(cuts.values())
+    if not found and ranks % copy == 0:
         return expert_problems(trainer, shape.experts if shape else None)
-    if ranks % (tensor * pipeline):
+    if ranks % copy:
+        product = " x ".join(f"{way}_parallel" for way in cuts)
         found.append(
-            f"trainer.world_size={ranks} is not a multiple of tensor_parallel x pipeline_parallel = "
-            f"{tensor} x {pipeline}"
+            f"trainer.world_size={ranks} is not a multiple of {product} = {' x '.join(map(str, cuts.values()))}"
         )
-    these = f"{ranks} rank{'s' * (ranks > 1)}"
-    advice = f"layouts (tensor x pipeline x data parallel) that work with {these}: {_possible(shape, ranks)}"
-    if ranks % (tensor * pipeline):
-        advice += f"; or set trainer.world_size={-(-ranks // (tensor * pipeline)) * tensor * pipeline}"
+    advice = (
+        f"layouts ({' x '.join(cuts)} x data parallel) that work with {ranks} rank{'s' * (ranks > 1)}: "
+        f"{_possible(shape, ranks, cuts.get('context'))}"
+    )
+    if ranks % copy:
+        advice += f"; or set trainer.world_size={-(-ranks // copy) * copy}"
     if shape is not None:
         tensors = _divisors(shape.heads, lambda n: not _cut_problems(shape, n, 1))
         stages = _divisors(shape.layers, lambda n: not _cut_problems(shape, 1, n))
@@ -238,13 +245,16 @@ def _layout_problems(trainer: TrainerConfig, shape: ModelShape | None) -> list[s
     return [*found[:-1], f"{found[-1]}; {advice}"]
 
 
-def _possible(shape: ModelShape | None, ranks: int) -> str:
-    """Layouts of so many ranks: tensor x pipeline x data parallel."""
+def _possible(shape: ModelShape | None, ranks: int, context: int | None) -> str:
+    """Layouts of so many ranks: tensor x pipeline x data parallel; with the largest possible part of ``context`` before
+    data parallel, if it is given."""
+    part = math.gcd(ranks, context or 1)
+    there, of = f"{part} x " if context else "", ranks // part
     return ", ".join(
-        f"{t} x {p} x {ranks // (t * p)}"
-        for t in range(1, ranks + 1)
-        for p in range(1, ranks // t + 1)
-        if ranks % (t * p) == 0 and not _cut_problems(shape, t, p)
+        f"{t} x {p} x {there}{of // (t * p)}"
+        for t in range(1, of + 1)
+        for p in range(1, of // t + 1)
+        if of % (t * p) == 0 and not _cut_problems(shape, t, p)
     )
 
 

@@ -1,6 +1,7 @@
 """What each rank of the megatron engine holds of a model that is cut.
 
-Ranks are numbered as megatron-core does: tensor-parallel neighbours first, then data-parallel ones, then stages.
+Ranks are numbered as megatron-core does: tensor-parallel neighbours first, then the parts of a row, then data-parallel
+ones, then stages.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ class RankPlan:
     """Which share of a batch it gets, from 0."""
     tensor: int
     """Which part of every layer it has, from 0."""
+    context: int
+    """Which part of every row it has, from 0."""
     layers: tuple[int, int]
     """First and last layer, from 1."""
     parameters: int
@@ -51,8 +54,8 @@ def rank_plans(config: RunConfig, tokens: int, bf16: bool) -> tuple[RankPlan, ..
     trainer, shape = config.trainer, model_shape(config.model)
     if trainer.engine != "megatron" or shape is None:
         return ()
-    tensor, pipeline = trainer.tensor_parallel, trainer.pipeline_parallel
-    copies = trainer.world_size // (tensor * pipeline)
+    tensor, pipeline, context = trainer.tensor_parallel, trainer.pipeline_parallel, trainer.context_parallel
+    copies = trainer.world_size // (tensor * pipeline)  # of the weights: those that share rows have one each
     found = []
     for rank in range(trainer.world_size):
         stage = rank // (tensor * copies)
@@ -67,8 +70,9 @@ def rank_plans(config: RunConfig, tokens: int, bf16: bool) -> tuple[RankPlan, ..
         found.append(
             RankPlan(
                 rank,
-                rank // tensor % copies,
+                rank // tensor % copies // context,
                 rank % tensor,
+                rank // tensor % context,
                 (stage * layers + 1, (stage + 1) * layers),
                 parameters,
                 parameters * (2 if bf16 else 4) / 2**30,

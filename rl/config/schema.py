@@ -73,7 +73,7 @@ class TrainerConfig(Strict):
     """Device of the trainer; ``auto`` takes CUDA where torch sees one."""
     world_size: int = Field(1, ge=1)
     """Number of trainer ranks. With fsdp each has its share of a batch and of the weights; with megatron a group of
-    ``tensor_parallel`` x ``pipeline_parallel`` ranks has a share of the batch."""
+    ``tensor_parallel`` x ``pipeline_parallel`` x ``context_parallel`` ranks has a share of the batch."""
     tensor_parallel: int = Field(1, ge=1)
     """With megatron: ranks over which every layer and the vocabulary are cut; divides the numbers of heads."""
     pipeline_parallel: int = Field(1, ge=1)
@@ -81,6 +81,8 @@ class TrainerConfig(Strict):
     expert_parallel: int = Field(1, ge=1)
     """With megatron: ranks of a stage over which the experts of a mixture are dealt; divides their number and
     ``world_size`` / ``pipeline_parallel``."""
+    context_parallel: int = Field(1, ge=1)
+    """With megatron: ranks over which the tokens of every row are dealt, for long rows; each has the same weights."""
     sequence_parallel: bool = False
     """With megatron: also cut what lies between the cut parts of a layer, along the row: less memory for activations.
     """
@@ -88,7 +90,7 @@ class TrainerConfig(Strict):
     """With megatron: activations that are computed again in the backward pass: those of attention (``selective``), or
     all (``full``: least memory, about a third more time)."""
     distributed_optimizer: bool = True
-    """With megatron: cut the optimizer's state over the ranks that have different shares of a batch."""
+    """With megatron: cut the optimizer's state over the ranks that have the same weights."""
     kernels: Literal["auto", "blocks", "transformer_engine"] = "auto"
     """With megatron on a GPU: ``auto`` takes a kernel for sequences of several lengths for attention, of torch or of
     flash-attn, where there is one; ``blocks`` pads sequences of similar length to blocks, as on a CPU;

@@ -7,14 +7,15 @@ the loss needs it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rl.engines.attention import Span, SpanTable, table
+from rl.engines.attention import Span, table
 from rl.samples import TokenBatch
 
 MICRO_BATCHES = 8
@@ -31,8 +32,8 @@ class MicroBatch:
     """int64 [1, T]."""
     position_ids: Tensor
     """int64 [1, T]."""
-    spans: SpanTable
-    """Which tokens see which."""
+    spans: Any
+    """Which tokens see which, as attention takes it."""
     sources: Tensor
     """int64 [U], the places in the row that predict a target, each once."""
     source_of: Tensor
@@ -124,13 +125,18 @@ def shard(batch: TokenBatch, shares: int) -> list[list[int]]:
     return [sorted(rows) for rows in shards]
 
 
-def gather(batch: TokenBatch, rows: Sequence[int], device: torch.device) -> MicroBatch:
-    """The micro-batch of the given rows.
+def gather(
+    batch: TokenBatch,
+    rows: Sequence[int],
+    device: torch.device,
+    prepare: Callable[[Sequence[Span], int], Any] = table,
+) -> MicroBatch:
+    """The micro-batch of the given rows; ``prepare`` makes from spans and the row's length what attention takes.
 
     Without rows it is two tokens without a target: a rank without work uses it to take part in the others' collectives.
     """
     if not rows:
-        return _empty(device)
+        return _empty(device, prepare)
     row_tokens: list[np.ndarray] = []  # positions in the batch of the row's tokens
     spans: list[Span] = []
     sources: dict[int, np.ndarray] = {}
@@ -163,7 +169,7 @@ def gather(batch: TokenBatch, rows: Sequence[int], device: torch.device) -> Micr
     return MicroBatch(
         input_ids=torch.from_numpy(batch.input_ids[where])[None].to(device),
         position_ids=torch.from_numpy(batch.position_ids[where])[None].to(device),
-        spans=table(spans, used).to(device),
+        spans=prepare(spans, used).to(device),
         sources=torch.from_numpy(unique).to(device),
         source_of=torch.from_numpy(source_of).to(device),
         targets=torch.from_numpy(batch.input_ids[flat]).to(device),
@@ -198,9 +204,9 @@ def _documents(positions: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], len(positions)], strict=True))
 
 
-def _empty(device: torch.device) -> MicroBatch:
+def _empty(device: torch.device, prepare: Callable[[Sequence[Span], int], Any]) -> MicroBatch:
     none = torch.zeros(0, dtype=torch.long, device=device)
     two = torch.arange(2, device=device)[None]
     mask = torch.zeros(1, 1, device=device)
-    spans = table([Span(0, 2)], 2).to(device)
+    spans = prepare([Span(0, 2)], 2).to(device)
     return MicroBatch(two, two, spans, none, none, none, mask, {}, np.zeros(0, dtype=np.int64))

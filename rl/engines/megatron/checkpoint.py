@@ -28,7 +28,8 @@ def save(weights: CutWeights, optimizer: Optimizer, folder: Path) -> None:
     """Write weights and moments. A collective."""
     folder.mkdir(parents=True, exist_ok=True)
     stage, rank = parallel_state.get_pipeline_model_parallel_rank(), parallel_state.get_expert_model_parallel_rank()
-    first = parallel_state.get_tensor_model_parallel_rank() == parallel_state.get_data_parallel_rank() == 0
+    copy = parallel_state.get_data_parallel_rank(with_context_parallel=True)
+    first = parallel_state.get_tensor_model_parallel_rank() == copy == 0
     _write(_tensors(weights, optimizer), folder / f"stage-{stage:03d}" if first else None)
     first = parallel_state.get_expert_data_parallel_rank() == 0
     _write(_experts(weights, optimizer), folder / f"experts-{stage:03d}-{rank:03d}" if first else None)

@@ -1,4 +1,5 @@
-"""The megatron-core training engine: tensor, pipeline, sequence and data parallel, on CPU (gloo) and CUDA (NCCL).
+"""The megatron-core training engine: tensor, pipeline, sequence, context and data parallel, on CPU (gloo) and CUDA
+(NCCL).
 
 megatron-core builds, cuts and steps the model; layout, attention, output layer, loss and schedule are ours.
 """
@@ -37,7 +38,7 @@ class MegatronEngine:
     """One rank of a language model on megatron-core.
 
     The ranks of a model-parallel group go through the same rows. Log-probs and the loss are born on the last pipeline
-    stage, on all its tensor-parallel ranks alike; the first of these answers for the group.
+    stage, on all its tensor-parallel and context-parallel ranks alike; the first of these answers for the group.
     """
 
     def __init__(self, path: str, hf: Any, trainer: TrainerConfig, dtype: torch.dtype) -> None:
@@ -76,7 +77,8 @@ class MegatronEngine:
     def _answers(self) -> bool:
         """Whether this rank answers for its model-parallel group."""
         last: bool = parallel_state.is_pipeline_last_stage()
-        return last and parallel_state.get_tensor_model_parallel_rank() == 0
+        others = parallel_state.get_tensor_model_parallel_rank() + parallel_state.get_context_parallel_rank()
+        return last and others == 0
 
     def begin_stage(self, optim: OptimConfig, total_updates: int) -> None:
         """Start a new optimizer and schedule from the current weights."""
@@ -138,7 +140,7 @@ class MegatronEngine:
         rows = layout.plan(batch, max_tokens, stages)
         if self._model.config.expert_model_parallel_size > 1:
             rows = experts.in_step(rows)
-        micros = (layout.gather(batch, some, self._device()) for some in rows)
+        micros = (layout.gather(batch, some, self._device(), self._model.prepare) for some in rows)
 
         def total(micro: MicroBatch, answer: Tensor) -> Tensor:
             log_probs, entropy = answer[:, 0, 0], answer[:, 0, 1]
@@ -236,6 +238,7 @@ def build(model: ModelConfig, path: str, trainer: TrainerConfig, device: str) ->
     parallel_state.initialize_model_parallel(
         trainer.tensor_parallel,
         trainer.pipeline_parallel,
+        context_parallel_size=trainer.context_parallel,
         expert_model_parallel_size=trainer.expert_parallel,
         expert_tensor_parallel_size=1,
         create_gloo_process_groups=False,

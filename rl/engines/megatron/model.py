@@ -26,9 +26,9 @@ from megatron.core.transformer.transformer_layer import get_transformer_layer_of
 from torch import Tensor
 
 from rl.config.schema import TrainerConfig
-from rl.engines.attention import SpanTable, attend
+from rl.engines.attention import SpanTable, attend, table
 from rl.engines.layout import MicroBatch
-from rl.engines.megatron import experts, te
+from rl.engines.megatron import context, experts, te
 from rl.engines.megatron.head import Head
 from rl.engines.varlen import Attention, attention
 
@@ -38,7 +38,7 @@ class _Row(PackedSeqParams):
     """A micro-batch on its way through the layers. The format "sbhd" keeps megatron from cutting it."""
 
     qkv_format: str = "sbhd"
-    spans: SpanTable | None = None
+    spans: SpanTable | context.Share | None = None
     positions: Tensor | None = None
     attend: Attention = attend
     tokens: int = 0
@@ -54,6 +54,10 @@ class _Attention(MegatronModule):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, *_: Any, packed_seq_params: _Row, **__: Any) -> Tensor:
         row = packed_seq_params
+        if isinstance(row.spans, context.Share):
+            group = parallel_state.get_context_parallel_group()
+            out = context.attend(query[:, 0], key[:, 0], value[:, 0], row.spans, self._scale, group)
+            return out.flatten(1)[:, None]
         q, k, v = (states[: row.tokens].permute(1, 2, 0, 3) for states in (query, key, value))
         out = row.attend(self, q, k, v, None, scaling=self._scale, spans=row.spans)[0]  # [1, T, H/tp, D]
         return F.pad(out[0].flatten(1)[:, None], (0, 0, 0, 0, 0, len(query) - row.tokens))
@@ -123,6 +127,7 @@ def transformer_config(hf: Any, trainer: TrainerConfig, dtype: torch.dtype) -> T
         pipeline_dtype=dtype,
         tensor_model_parallel_size=trainer.tensor_parallel,
         pipeline_model_parallel_size=trainer.pipeline_parallel,
+        context_parallel_size=trainer.context_parallel,
         sequence_parallel=trainer.sequence_parallel and trainer.tensor_parallel > 1,
         # Every weight is read from the checkpoint: the layers need not fill it first.
         init_method=_leave,
@@ -179,8 +184,11 @@ class RowModel:
         )
         experts.mark(self.module)
         self.module.rotary_pos_emb = _Rotary(hf)
-        group = parallel_state.get_tensor_model_parallel_group()
+        group, contexts = parallel_state.get_tensor_model_parallel_group(), parallel_state.get_context_parallel_group()
         self._multiple = group.size() if config.sequence_parallel else 1
+        self._context = context.Context(contexts, self._multiple) if contexts.size() > 1 else None
+        self.prepare = self._context.share if self._context else table
+        """Makes of a row's spans what attention takes."""
         self._head = (
             Head(self.module.output_layer, config.sequence_parallel, group) if self.module.post_process else None
         )
@@ -192,10 +200,15 @@ class RowModel:
 
     def __call__(self, micro: MicroBatch, temperature: float) -> Tensor:
         """Log-probs and entropies of the targets [S, 1, 2] on the last pipeline stage, hidden states on the others."""
+        if self._context is not None:
+            micro, mine = self._context.cut(micro)
         tokens = micro.input_ids.shape[1]
         ids, positions = (F.pad(x, (0, -tokens % self._multiple)) for x in (micro.input_ids, micro.position_ids))
         if self._head is not None:
             self._head.micro, self._head.temperature = micro, temperature
         row = _Row(attend=self._attend, spans=micro.spans, positions=positions, tokens=tokens)
         answer: Tensor = self.module(ids, positions, None, packed_seq_params=row)
-        return answer.transpose(0, 1) if self._head is not None else answer  # megatron puts the batch first at the end
+        if self._head is None:
+            return answer
+        answer = answer.transpose(0, 1)  # megatron puts the batch first at the end
+        return answer if self._context is None else self._context.join(answer, mine)

@@ -53,7 +53,9 @@ class Method(Protocol):
 def copies_group(part: Part) -> dist.ProcessGroup:
     """The ranks that have the same parameter and other tokens."""
     found: dist.ProcessGroup = (
-        parallel_state.get_expert_data_parallel_group() if part.peers else parallel_state.get_data_parallel_group()
+        parallel_state.get_expert_data_parallel_group()
+        if part.peers
+        else parallel_state.get_data_parallel_group(with_context_parallel=True)
     )
     return found
 

@@ -1,5 +1,6 @@
 """The plan for GPUs: what they hold, held against published counts and measured peaks; what fits, and what is said."""
 
+import math
 import re
 from io import StringIO
 
@@ -35,6 +36,7 @@ WEIGHTS = {
 LAYOUTS = {
     "14b_1x8": ("qwen3_14b", "r1_distill_14b"),
     "14b_2x8": ("qwen3_14b", "r1_distill_14b"),
+    "14b_32k_4x8": ("qwen3_14b", "r1_distill_14b"),
     "14b_4x8": ("qwen3_14b", "r1_distill_14b"),
     "32b_2x8": ("qwen3_32b", "r1_distill_32b"),
     "32b_4x8": ("qwen3_32b", "r1_distill_32b"),
@@ -90,12 +92,9 @@ def test_the_table_of_layouts_is_what_the_plan_says():
     for layout, model, said in rows:
         found = laid_out(layout, model)
         trainer, (first, *others) = found.trainer, derive(found).gpus.cards
-        cut = trainer.tensor_parallel, trainer.pipeline_parallel
-        cells = [
-            trainer.engine,
-            f"{first.number} GPUs",
-            f"{cut[0]} x {cut[1]} x {trainer.world_size // (cut[0] * cut[1])}",
-        ]
+        cut = trainer.tensor_parallel, trainer.pipeline_parallel, trainer.context_parallel
+        cut = (*cut, trainer.world_size // math.prod(cut))
+        cells = [trainer.engine, f"{first.number} GPUs", " x ".join(map(str, cut))]
         cells.append(f"{first.peak:.1f}")
         cells += [text for card in others for text in (f"{card.number} GPUs", f"{card.peak:.1f}")] or ["none", ""]
         assert [cell.strip() for cell in said.split("|")] == cells
@@ -122,12 +121,31 @@ def estimate(shape, trainer, tokens):
 @pytest.mark.parametrize(("layout", "model"), PAIRS)
 def test_a_cut_layout_is_that_of_megatrons_own_estimate(layout, model):
     found = laid_out(layout, model)
-    if found.trainer.engine == "megatron":
+    if found.trainer.engine == "megatron" and found.trainer.recompute == "full":
         plan = derive(found)
         tokens = max(stage.batch.max_tokens_per_microbatch for stage in plan.stages)
         wanted = estimate(model_shape(found.model), found.trainer, tokens)
         fullest = max(rank.state_gib + rank.activations_gib for rank in plan.ranks)
         assert fullest == pytest.approx(wanted / 2**30, rel=0.1)
+
+
+def activations(*overrides):
+    """Of the fullest GPU (GiB), and whether the run fits."""
+    found = laid_out(*overrides)
+    check(found)
+    card = derive(found).gpus.cards[0]
+    return next(held.gib for held in card.held if held.what == "activations"), card.fits
+
+
+@pytest.mark.parametrize("model", LAYOUTS["14b_32k_4x8"])
+def test_a_long_row_fits_where_it_is_dealt(model):
+    """Activations are those of a share of the row, beside the keys and values of all of it."""
+    alone, fits = activations("14b_32k_4x8", model, "trainer.context_parallel=1")
+    dealt, dealt_fits = activations("14b_32k_4x8", model)
+    assert dealt_fits and not fits and 1 / 3 > dealt / alone > 0.3
+    rows = ("model.max_length=32768", "max_tokens_per_microbatch=32768", "trainer.context_parallel=2")
+    again, fits = activations("70b_4x8", "r1_distill_70b", *rows)
+    assert fits and again < 2.2
 
 
 @pytest.mark.parametrize(("name", "measured"), [("qwen3_0_6b", 11.2), ("qwen3_1_7b", 32.1)])
@@ -220,6 +238,10 @@ def test_the_tables_have_every_item_and_the_rates():
     for part in ("weights (bf16)", "vLLM: key-value cache", "buffers of the broadcast", "slice of logits",
                  "16 GPUs of 80", "none known of training with megatron", "together, update"):  # fmt: skip
         assert part in text.getvalue(), part
+    for name, parts in (("14b_2x8", 1), ("14b_32k_4x8", 2)):  # of layers, and of rows where they are dealt
+        found, text = laid_out(name, "qwen3_14b"), StringIO()
+        print_plan(found, derive(found), Console(file=text, width=200))
+        assert text.getvalue().count("part of") == parts
 
 
 def test_the_memory_of_a_gpu_is_set_or_read_or_80():

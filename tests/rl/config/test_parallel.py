@@ -58,6 +58,13 @@ def run(trainer, **values):
         ({"world_size": 6, "pipeline_parallel": 3}, {}, r"with 6 ranks: 1 x 1 x 6, 1 x 2 x 3, 2 x 1 x 3;"),
         ({"tensor_parallel": 2}, {"model": {"nano": {"vocab_size": 3001}}}, "3001 tokens in its vocabulary"),
         ({"world_size": 3, "tensor_parallel": 2}, {}, "multiple of .* = 2 x 1.*trainer.world_size=4"),
+        ({"world_size": 4, "context_parallel": 3}, {}, "= 1 x 1 x 3; layouts .*: 1 x 1 x 1 x 4, 1 x 2 x 1 x 2, .*=6;"),
+        (
+            {"world_size": 8, "context_parallel": 4, "tensor_parallel": 3},
+            {},
+            r"layouts \(tensor x pipeline x context x data parallel\) .*: 1 x 1 x 4 x 2, 1 x 2 x 4 x 1, 2 x 1 x 4 x 1",
+        ),
+        ({"engine": "fsdp", "context_parallel": 2}, {}, "context_parallel=2 needs trainer=megatron"),
         ({"sequence_parallel": True}, {}, "at least 2"),
         ({"offload_optimizer": True}, {}, "needs trainer=fsdp"),
         ({"kernels": "transformer_engine"}, {}, "needs a GPU and the package transformer_engine"),
@@ -79,6 +86,7 @@ def test_a_cut_that_cannot_work_is_refused_with_those_that_would(trainer, values
         {"world_size": 2, "tensor_parallel": 2, "sequence_parallel": True},
         {"world_size": 8, "tensor_parallel": 2, "pipeline_parallel": 4, "recompute": "full"},
         {"world_size": 5, "distributed_optimizer": False},
+        {"world_size": 12, "tensor_parallel": 2, "context_parallel": 3, "pipeline_parallel": 2},
         {"gradient_checkpointing": True},
     ],
 )
@@ -139,6 +147,19 @@ def test_the_plan_has_what_each_rank_holds(tmp_path):
     first = ranks[0]
     assert first.state_gib == pytest.approx(first.parameters * (2 + 4 + 12 / 2) / 2**30)
     assert first.activations_gib > ranks[-1].activations_gib > 0
+
+
+def test_ranks_that_share_rows_have_the_same_weights_and_a_part_of_the_tokens(tmp_path):
+    rows = planned(tmp_path, QWEN3_14B, world_size=16, tensor_parallel=2, context_parallel=2, pipeline_parallel=2)
+    assert [(r.tensor, r.context, r.data) for r in rows[:6]] == [
+        (0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0), (0, 0, 1), (1, 0, 1),
+    ]  # fmt: skip
+    copies = planned(tmp_path, QWEN3_14B, world_size=16, tensor_parallel=2, pipeline_parallel=2)
+    assert [r.layers for r in rows] == [r.layers for r in copies]
+    assert [r.state_gib for r in rows] == [r.state_gib for r in copies]  # the optimizer is cut over both alike
+    # A little less than half: keys and values are of both ranks, but not repeated to the heads of the queries.
+    shares = {one.activations_gib / other.activations_gib for one, other in zip(rows, copies, strict=True)}
+    assert all(0.4 < share < 0.5 for share in shares)
 
 
 def planned(tmp_path, values, **trainer):

@@ -18,14 +18,30 @@ from rl.samples import packed_batch
 from tests.rl.ranks import on_ranks, policy_examples, ragged
 
 MEGATRON = {"engine": "megatron"}
+WHOLE = {"distributed_optimizer": False}
+CONTEXT = {"context_parallel": 2}
 LAYOUTS = {
     "tp1": (1, {}),
     "tp2": (2, {"tensor_parallel": 2}),
     "tp2 with sequence parallelism": (2, {"tensor_parallel": 2, "sequence_parallel": True, "recompute": "full"}),
     "pp2": (2, {"pipeline_parallel": 2, "recompute": "selective"}),
     "dp2": (2, {}),
-    "dp2 without distributed optimizer": (2, {"distributed_optimizer": False}),
+    "dp2 without distributed optimizer": (2, WHOLE),
+    "cp2": (2, CONTEXT),
+    "cp2 without distributed optimizer": (2, CONTEXT | WHOLE | {"recompute": "selective"}),
+    "cp2 tp2": (4, CONTEXT | WHOLE | {"tensor_parallel": 2}),
+    "cp2 tp2 with sequence parallelism": (
+        4,
+        CONTEXT | WHOLE | {"tensor_parallel": 2, "sequence_parallel": True, "recompute": "full"},
+    ),
+    "cp2 pp2": (4, CONTEXT | WHOLE | {"pipeline_parallel": 2}),
+    "cp2 dp2": (4, CONTEXT),
 }
+PARTS = ("dp2", "cp2", "cp2 dp2")
+"""Layouts in which every rank has a part of the gradients."""
+CASES = [("qwen3", layout) for layout in LAYOUTS]
+CASES += [(family, layout) for family in ("qwen2", "llama") for layout in list(LAYOUTS)[:6]]
+CASES += [("qwen2", "cp2 tp2 with sequence parallelism"), ("llama", "cp2 pp2")]
 OPTIM = OptimConfig(lr=1e-3, schedule="cosine", warmup_steps=2, weight_decay=0.1, clip_grad=0.5)
 MUON = OptimConfig(lr=1e-3, optimizer="muon", matrix_lr_ratio=3, weight_decay=0.1, clip_grad=0.5)
 POLICY = AlgorithmConfig(kl_coef=0.1, entropy_coef=0.01)
@@ -127,13 +143,12 @@ def expected(families):
     return batches, {name: on_ranks(answers, path, 1, batches)[0] for name, path in families.items()}
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("family", ["qwen3", "qwen2", "llama"])
+@pytest.mark.parametrize(("family", "layout"), CASES)
 def test_every_layout_computes_what_fsdp_computes(families, expected, family, layout):
     world_size, keys = LAYOUTS[layout]
     batches, wanted = expected
     ranks = on_ranks(answers, families[family], world_size, batches, **MEGATRON, **keys)
-    compare(batches, ranks, wanted[family], gradients="dp2" not in layout)  # there every rank has a part
+    compare(batches, ranks, wanted[family], gradients=layout not in PARTS)
 
 
 @pytest.mark.parametrize("experts", [False, True])
@@ -209,8 +224,9 @@ def exported(actor, folder):
     return sum(tensor.nbytes for tensor in actor.engine.weight_metadata.values())
 
 
-@pytest.mark.parametrize("layout", ["tp2", "pp2"])
-@pytest.mark.parametrize("family", ["qwen3", "qwen2", "llama"])
+@pytest.mark.parametrize(
+    ("family", "layout"), [*((f, way) for f in ("qwen3", "qwen2", "llama") for way in ("tp2", "pp2")), ("llama", "cp2")]
+)
 def test_weights_go_in_and_out_without_a_changed_bit(families, tmp_path, family, layout):
     world_size, keys = LAYOUTS[layout]
     folder = tmp_path / "exported"
@@ -302,6 +318,8 @@ def goes_on(model, layouts, folder, written, read, optim):
         ("pp2", "dp2", OPTIM),
         ("dp2", "dp2 without distributed optimizer", OPTIM),
         ("fsdp", "tp2", OPTIM),
+        ("tp1", "cp2", OPTIM),
+        ("cp2", "tp1", OPTIM),
         ("tp2", "dp2", MUON),
         ("fsdp", "pp2", MUON),
     ],
@@ -316,7 +334,7 @@ def trained(actor, batch, optim):
     return metrics, whole_weights(actor.engine)
 
 
-@pytest.mark.parametrize("layout", ["tp2 with sequence parallelism", "pp2", "dp2"])
+@pytest.mark.parametrize("layout", ["tp2 with sequence parallelism", "pp2", "dp2", "cp2"])
 def test_muon_makes_the_matrices_orthogonal_that_fsdp_has(families, layout):
     batch, path = ragged(), families["qwen2"]
     expected, weights = on_ranks(trained, path, 1, batch, MUON)[0]

@@ -38,6 +38,8 @@ LAYOUTS = {
     "pp2": (2, {"pipeline_parallel": 2, "recompute": "selective"}),
     "tp2": (2, SEQUENCE | {"distributed_optimizer": False}),  # else each rank has a part of the experts' gradients
     "tp2 ep2": (2, SEQUENCE | {"expert_parallel": 2, "recompute": "full"}),
+    "cp2 ep2": (2, {"context_parallel": 2, "expert_parallel": 2, "distributed_optimizer": False}),
+    "cp2 tp2 ep2": (4, SEQUENCE | {"context_parallel": 2, "expert_parallel": 2}),
     "pp2 ep2": (4, {"pipeline_parallel": 2, "expert_parallel": 2}),
 }
 
@@ -65,7 +67,9 @@ def expected(mixture, batches):
 def test_every_layout_computes_what_fsdp_computes(mixture, batches, expected, layout):
     world_size, keys = LAYOUTS[layout]
     ranks = on_ranks(answers, mixture, world_size, batches, **MEGATRON, **keys)
-    compare(batches, ranks, expected, gradients=layout not in ("dp2", "pp2 ep2"))  # there every rank has a part
+    compare(
+        batches, ranks, expected, gradients=layout not in ("dp2", "pp2 ep2", "cp2 tp2 ep2")
+    )  # there every rank has a part
 
 
 def changed(mixture, folder, **values):
@@ -205,7 +209,7 @@ def alone(actor, batch):
     return actor.update(batch, None, **LIMITS)
 
 
-@pytest.mark.parametrize("layout", ["ep2", "pp2 ep2"])
+@pytest.mark.parametrize("layout", ["ep2", "pp2 ep2", "cp2 ep2"])
 def test_a_rank_without_rows_takes_part(mixture, layout):
     """One sequence for two data-parallel ranks: its tokens go to experts on both."""
     batch = ragged(rows=1)

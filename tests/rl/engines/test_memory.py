@@ -4,7 +4,6 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 
 from rl.config.activations import of_fsdp, of_megatron
 from rl.config.compose import load
@@ -14,6 +13,7 @@ from rl.config.schema import ModelConfig
 from rl.config.stages import OptimConfig
 from rl.samples import packed_batch
 from tests.rl.ranks import on_ranks
+from tools.bench.context import Saved, weights_of
 
 LENGTH, LIMITS = 192, {"max_tokens_per_microbatch": 192}
 CUT = {"engine": "megatron", "tensor_parallel": 2}
@@ -26,6 +26,11 @@ LAYOUTS = {
     "tp2 with sequence parallelism": (2, CUT | {"sequence_parallel": True}),
     "full recomputation": (2, CUT | {"sequence_parallel": True, "recompute": "full"}),
     "pp2": (2, {"engine": "megatron", "pipeline_parallel": 2}),
+    "cp2": (2, {"engine": "megatron", "context_parallel": 2}),
+    "cp2 with selective recomputation": (
+        2,
+        {"engine": "megatron", "context_parallel": 2, "recompute": "selective"},
+    ),
     "dp2": (2, {"engine": "megatron"}),
     "dp2 without distributed optimizer": (2, {"engine": "megatron", "distributed_optimizer": False}),
 }
@@ -61,34 +66,6 @@ def folders(models, tmp_path_factory):
     return found
 
 
-class Saved:
-    """Counts the storages that autograd keeps for the backward pass, each once, while they are kept (bytes)."""
-
-    def __init__(self, weights):
-        self.weights, self.kept, self.peak = weights, {}, 0
-
-    def pack(self, tensor):
-        if tuple(tensor.shape) in self.weights:  # the gathered layers of FSDP
-            return tensor
-        return Kept(self, tensor)
-
-
-class Kept:
-    """One saved tensor."""
-
-    def __init__(self, saved, tensor):
-        storage = tensor.untyped_storage()
-        self.saved, self.tensor, self.key = saved, tensor, storage.data_ptr()
-        number, size = saved.kept.get(self.key, (0, storage.nbytes()))
-        saved.kept[self.key] = (number + 1, size)
-        saved.peak = max(saved.peak, sum(size for _, size in saved.kept.values()))
-
-    def __del__(self):
-        number, size = self.saved.kept.pop(self.key)
-        if number > 1:
-            self.saved.kept[self.key] = (number - 1, size)
-
-
 def here(tensor):
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor
 
@@ -104,9 +81,8 @@ def held(actor, batch):
     cut = not hasattr(engine, "module")
     module = engine._model.module if cut else engine.module
     actor.update(batch, None, **LIMITS)
-    shapes = {tuple(parameter.shape) for parameter in module.parameters()}
-    saved = Saved(shapes | {shape[::-1] for shape in shapes})
-    with torch.autograd.graph.saved_tensors_hooks(saved.pack, lambda one: getattr(one, "tensor", one)):
+    saved = Saved(weights_of(module))  # without the gathered layers of FSDP
+    with saved.counting():
         actor.accumulate(batch, None, **LIMITS)
     if cut:
         buffers = engine._optimizer._buffers
@@ -129,7 +105,8 @@ def planned(folder, world_size, trainer):
     config = load({**values, "model": {"path": str(folder)}})
     shape = model_shape(config.model)
     # What the output layer keeps: hidden states of the targets, and logits where one rank has them all.
-    head = 4 * (LENGTH - 1) * (shape.hidden + shape.vocabulary * (config.trainer.tensor_parallel == 1))
+    targets = (LENGTH - 1) / config.trainer.context_parallel
+    head = 4 * targets * (shape.hidden + shape.vocabulary * (config.trainer.tensor_parallel == 1))
     if config.trainer.engine == "fsdp":
         whole = 4 * shape.parameters / world_size
         return [(whole, whole, 2 * whole, of_fsdp(shape, LENGTH, False, False) + head)] * world_size
