@@ -28,6 +28,8 @@ class Line:
     legend: str
     metrics: tuple[str, ...] = ()
     """Names of the catalogue that it needs one of; none if it needs Ray's own metrics or gauges about the run."""
+    gpu: bool = False
+    """Whether there is nothing to show without a GPU."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,9 @@ def rate(name: str) -> Line:
     return Line(f"{of(name)} / {of('time/step')}", "{{run}} {{stage}}", (name,))
 
 
-def ray(metric: str, label: str) -> Line:
+def ray(metric: str, label: str, gpu: bool = False) -> Line:
     """One of Ray's own metrics."""
-    return Line(f"sum by ({label}) ({metric})", f"{{{{{label}}}}}")
+    return Line(f"sum by ({label}) ({metric})", f"{{{{{label}}}}}", gpu=gpu)
 
 
 PANELS = (
@@ -110,8 +112,8 @@ PANELS = (
     Panel("Judge: time of a request", (plain("judge/latency_s", ""),), "s"),
     Panel("Processes lost", (Line(about(LOSSES), "{{run}} {{actor}}"),)),
     Panel("Memory of nodes, used", (ray("ray_node_mem_used", "instance"),), "bytes"),
-    Panel("Memory of processes", (Line("sum by (Component) (ray_component_rss_bytes)", "{{Component}}"),), "bytes"),
-    Panel("GPU memory, used", (ray("ray_node_gram_used", "instance"),), "decmbytes"),
+    Panel("Memory of processes", (ray("ray_component_rss_bytes", "Component"),), "bytes"),
+    Panel("GPU memory, used", (ray("ray_node_gram_used", "instance", gpu=True),), "decmbytes"),
     Panel("Object store, used", (ray("ray_object_store_memory", "instance"),), "bytes"),
     Panel("Disk, free", (ray("ray_node_disk_free", "instance"),), "bytes"),
 )

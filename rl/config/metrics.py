@@ -1,7 +1,8 @@
 """The catalogue of metrics: every number of metrics.jsonl, what it means, and which stages log it.
 
-Gates, progress line, Ray gauges (rl/config/gauges.py), report and the page of metrics are made from it. A name may hold placeholders, such as
-``task/{task}/accuracy``. The values of ``time/…`` are under "time" in a line of metrics.jsonl.
+Gates, progress line, Ray gauges (rl/config/gauges.py), report and the page of metrics are made from it. A name may
+hold placeholders, such as ``task/{task}/accuracy``. The values of ``time/…`` are under "time" in a line of
+metrics.jsonl.
 
 A number that is missing here is still logged, so that no run fails because of a name; the tests fail instead.
 """

@@ -10,12 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 from rl.config.gauges import ACTIVE, LOSSES, PROGRESS, STEP, Gauge, reading
 
 Series = tuple[Gauge, tuple[tuple[str, str], ...]]
 """A gauge with values of its labels."""
 NAN = float("nan")
+PRINTABLE = "".join(chr(code) for code in range(32, 127))
 
 
 class Gauges:
@@ -83,7 +85,12 @@ class Gauges:
             if gauge.name not in Gauges._made:
                 from ray.util.metrics import Gauge as RayGauge
 
-                Gauges._made[gauge.name] = RayGauge(gauge.name, gauge.meaning, tag_keys=gauge.labels)
-            Gauges._made[gauge.name].set(value, tags=labels)
+                Gauges._made[gauge.name] = RayGauge(gauge.name, in_ascii(gauge.meaning), tag_keys=gauge.labels)
+            Gauges._made[gauge.name].set(value, tags={label: in_ascii(text) for label, text in labels.items()})
             Gauges._set.add(series)
         return series
+
+
+def in_ascii(text: str) -> str:
+    """A text with all but printable ASCII as in a URL (``%E6%B3%95``): Ray takes no other labels."""
+    return quote(text, safe=PRINTABLE)
