@@ -34,6 +34,7 @@ from rl.files import read_json, read_json_lines, write_bytes, write_json
 from rl.records import parquet
 from rl.records.gauges import Gauges
 from rl.records.rollouts import rollout_files, step_of
+from rl.records.trace import DRIVER, Trace
 
 
 class _Sent(TypedDict):
@@ -76,6 +77,7 @@ class Tracker:
         self._logged = self._count()
         """Lines of metrics.jsonl."""
         self.gauges = Gauges(run_dir.name)
+        self._trace = Trace(run_dir, config.trace_steps)
         self._times: dict[str, float] = {}
         self._stage = ""
         self._step = 0
@@ -94,6 +96,7 @@ class Tracker:
         self._stage, self._times, self._step_began, self._sampler_busy = name, {}, time.perf_counter(), 0.0
         self._step = start
         self.gauges.begin_stage(name, start)
+        self._trace.begin(start)
         if not (self.config.progress and self.console.is_terminal):
             yield
             return
@@ -130,7 +133,9 @@ class Tracker:
             yield
         finally:
             self.current = before
-            self._times[name] = self._times.get(name, 0.0) + time.perf_counter() - started
+            ended = time.perf_counter()
+            self._times[name] = self._times.get(name, 0.0) + ended - started
+            self._trace.add(DRIVER, name, started, ended)
 
     # --- logging --------------------------------------------------------------------------------------------------
 
@@ -143,6 +148,8 @@ class Tracker:
         """
         now = time.perf_counter()
         times, self._times = {**self._times, "step": now - self._step_began}, {}
+        self._trace.end(stage, step, self._step_began, now)
+        self._trace.begin(step + 1)
         self._step_began = now
         if sampler_busy_s is not None:
             times["trainer_wait"] = max(0.0, times["step"] - (sampler_busy_s - self._sampler_busy))

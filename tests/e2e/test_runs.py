@@ -24,6 +24,7 @@ from tests.e2e.canaries import CANARIES, holding
 from tests.e2e.catalogue import hold_to_catalogue
 from tests.e2e.runs import ROOT, actor_pids, fail, finish, kill, left_over, metrics, start, wait_for
 from tests.prometheus import missing, needs_prometheus, scraping
+from tests.rl.records.test_trace import holds_to_line, rows
 from tests.sockets import listening, open_to_others
 from tools.grafana import BOARD, PANELS
 
@@ -52,7 +53,9 @@ def unbroken(prometheus, ray_folder, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("unbroken") / "run"
     dashboard = ("cluster.dashboard=true", f"cluster.dashboard_port={free_port('127.0.0.1')}")
     often = {"RAY_TMPDIR": str(ray_folder), "RAY_metrics_report_interval_ms": "1000"}
-    printed = finish(run_dir, "rollout.verify_sync=true", "tracker.wandb=offline", *dashboard, given=CANARIES | often)
+    traced = "tracker.trace_steps=[3]"
+    overrides = ("rollout.verify_sync=true", "tracker.wandb=offline", traced, *dashboard)
+    printed = finish(run_dir, *overrides, given=CANARIES | often)
     return run_dir, printed
 
 
@@ -92,6 +95,17 @@ def test_no_file_of_a_run_and_nothing_that_it_prints_holds_a_secret(unbroken):
 def test_every_number_is_in_the_catalogue(unbroken):
     seen = hold_to_catalogue(unbroken[0])
     assert {"staleness", "ratio", "clip_fraction", "held_out_loss", "alpha", "accuracy", "time/bubble"} <= seen
+
+
+def test_a_traced_step_shows_who_did_what_and_agrees_with_the_log(unbroken):
+    assert len(list((unbroken[0] / "traces").rglob("*.json"))) == 2, "of sft and grpo; the others have fewer steps"
+    for stage, actors in (("sft", {"trainer"}), ("grpo", {"trainer", "rollout/0", "reward/0"})):
+        found = rows(json.loads((unbroken[0] / "traces" / stage / "step-000003.json").read_text())["traceEvents"])
+        (line,) = (
+            one for one in read_metrics(unbroken[0] / "metrics.jsonl") if (one["stage"], one["step"]) == (stage, 3)
+        )
+        holds_to_line(found, line)
+        assert {row.split()[0] for row in found} == {"driver", *actors}
 
 
 @needs_prometheus
