@@ -43,15 +43,6 @@ class Prometheus:
         found = self.get("query_range", query=expr, start=self.began, end=time.time(), step=1)["result"]
         return [one["metric"] for one in found if any(value != "NaN" for _, value in one["values"])]
 
-    def now(self, expr: str) -> dict[frozenset[tuple[str, str]], float]:
-        """Values of an expression by the labels."""
-        found = self.get("query", query=expr)["result"]
-        return {frozenset(one["metric"].items()): float(one["value"][1]) for one in found}
-
-    def wait_for(self, expr: str) -> None:
-        """Wait until an expression has given a number."""
-        until(lambda: self.seen(expr), expr)
-
 
 @contextmanager
 def scraping(targets: Path, folder: Path, rules: Path) -> Iterator[Prometheus]:

@@ -1,12 +1,13 @@
 """Gauges of a run in Ray, from where Prometheus scrapes them.
 
-Ray exports a gauge as long as the process that set it lives, and drops it within seconds of its end. So nothing of a
-finished or killed run stays. What the next run in the same process replaces, and what a step does not have, is set to
-NaN, which no alert fires on and no chart draws.
+Ray forgets a gauge with each export, and its agent drops one that does not come again in time for the second next,
+which is after 20 s. So what a run has to show is set again every few seconds, by the thread that looks at its actors. What
+it takes back, and all of it when the run has ended or was killed, is gone 20 s later without further ado.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -16,79 +17,77 @@ from rl.config.gauges import ACTIVE, LOSSES, PROGRESS, STEP, Gauge, reading
 
 Series = tuple[Gauge, tuple[tuple[str, str], ...]]
 """A gauge with values of its labels."""
-NAN = float("nan")
 PRINTABLE = "".join(chr(code) for code in range(32, 127))
 
 
 class Gauges:
-    """The gauges of one run. Without Ray nothing is set."""
+    """The gauges of one run. Without Ray nothing is exported."""
 
     _made: ClassVar[dict[str, Any]] = {}
     """Ray's gauges of this process, by name."""
-    _set: ClassVar[set[Series]] = set()
-    """What this process has set."""
 
     def __init__(self, run: str) -> None:
         self.run = run
-        self._stages: dict[str, set[Series]] = {}
-        """What was set by the last step of each stage."""
+        self._values: dict[Series, float] = {}
+        """What the run has to show."""
+        self._steps: dict[str, set[Series]] = {}
+        """What the last steps of each stage have set of it."""
+        self._lock = threading.Lock()
 
     def begin(self, losses: Mapping[str, int]) -> None:
-        """The run begins: take back the gauges of earlier runs of this process, and show what this one has lost so far
-        (how often, by who was lost)."""
-        for gauge, labels in list(Gauges._set):
-            self._put(gauge, dict(labels), NAN)
-        Gauges._set.clear()
+        """The run begins. Show what it has lost so far: how often, by who was lost."""
         for actor, times in ({"driver": 0} | dict(losses)).items():
             self.lost(actor, times)
 
     def lost(self, actor: str, times: int) -> None:
         """Show how often an actor was lost."""
-        self._put(LOSSES, {"run": self.run, "actor": actor}, float(times))
+        self._set({(LOSSES, (("actor", actor), ("run", self.run))): float(times)})
 
     def begin_stage(self, stage: str, done: int) -> None:
         """A stage begins, or goes on after ``done`` steps."""
-        for other in self._stages:
-            self._put(ACTIVE, self._at(other), 0.0)
-        self._stages.setdefault(stage, set())
-        self._put(ACTIVE, self._at(stage), 1.0)
+        for other in self._steps:
+            self._set({self._of(ACTIVE, other): 0.0})
+        self._steps.setdefault(stage, set())
+        self._set({self._of(ACTIVE, stage): 1.0})
         self.progress(stage, done)
 
     def progress(self, stage: str, done: int) -> None:
         """So much of a stage is done."""
-        self._put(STEP, self._at(stage), float(done))
-        self._put(PROGRESS, self._at(stage), time.time())
+        self._set({self._of(STEP, stage): float(done), self._of(PROGRESS, stage): time.time()})
 
     def step(self, stage: str, metrics: Mapping[str, float]) -> None:
-        """Show the metrics of a step, those of its times as ``time/…``. What the step before had and this one has not
-        becomes NaN, a phase 0; only single measurements stay."""
-        now: set[Series] = set()
-        for name, value in metrics.items():
-            found = reading(name)
-            if found is not None:
-                gauge, own = found
-                now.add(self._put(gauge, self._at(stage) | own, value))
-        before = self._stages.setdefault(stage, set())
-        for gauge, labels in before - now:
-            if not gauge.stays:
-                self._put(gauge, dict(labels), 0.0 if "phase" in gauge.labels else NAN)
-        self._stages[stage] = before | now
+        """Show the metrics of a step, those of its times as ``time/…``. What it does not have is taken back, except
+        single measurements."""
+        found = {name: reading(name) for name in metrics}
+        values = {self._of(one[0], stage, one[1]): metrics[name] for name, one in found.items() if one is not None}
+        before = self._steps.get(stage, set())
+        gone = {series for series in before - set(values) if not series[0].stays}
+        self._steps[stage] = before - gone | set(values)
+        self._set(values, gone)
 
-    def _at(self, stage: str) -> dict[str, str]:
-        return {"run": self.run, "stage": stage}
-
-    def _put(self, gauge: Gauge, labels: dict[str, str], value: float) -> Series:
+    def again(self) -> None:
+        """Set everything again, so that Ray does not drop it."""
         import ray
 
-        series = gauge, tuple(sorted(labels.items()))
-        if ray.is_initialized():
-            if gauge.name not in Gauges._made:
-                from ray.util.metrics import Gauge as RayGauge
+        if not ray.is_initialized():
+            return
+        with self._lock:
+            for (gauge, labels), value in self._values.items():
+                if gauge.name not in Gauges._made:
+                    from ray.util.metrics import Gauge as RayGauge
 
-                Gauges._made[gauge.name] = RayGauge(gauge.name, in_ascii(gauge.meaning), tag_keys=gauge.labels)
-            Gauges._made[gauge.name].set(value, tags={label: in_ascii(text) for label, text in labels.items()})
-            Gauges._set.add(series)
-        return series
+                    Gauges._made[gauge.name] = RayGauge(gauge.name, in_ascii(gauge.meaning), tag_keys=gauge.labels)
+                Gauges._made[gauge.name].set(value, tags={label: in_ascii(text) for label, text in labels})
+
+    def _of(self, gauge: Gauge, stage: str, labels: Mapping[str, str] | None = None) -> Series:
+        return gauge, tuple(sorted({"run": self.run, "stage": stage, **(labels or {})}.items()))
+
+    def _set(self, values: Mapping[Series, float], gone: set[Series] | None = None) -> None:
+        with self._lock:
+            self._values.update(values)
+            for series in gone or ():
+                del self._values[series]
+        self.again()
 
 
 def in_ascii(text: str) -> str:
