@@ -1,8 +1,8 @@
 """Gauges of a run in Ray, from where Prometheus scrapes them.
 
 Ray forgets a gauge with each export, and its agent drops one that does not come again within two exports (20 s). So
-what a run has to show is set again every few seconds, by the thread that looks at its actors. What it takes back, and all
-of it when the run has ended or was killed, is gone 20 s later by itself.
+what a run has to show is set again every few seconds, by the thread that looks at its actors. What it takes back, and
+all of it when the run has ended or was killed, is gone 20 s later by itself.
 """
 
 from __future__ import annotations

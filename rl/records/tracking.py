@@ -76,7 +76,7 @@ class Tracker:
         """Last step that was sent to W&B, by this process or one before."""
         self._logged = self._count()
         """Lines of metrics.jsonl."""
-        self.gauges = Gauges(run_dir.name)
+        self.gauges = Gauges(run_dir.resolve().name)
         self._trace = Trace(run_dir, config.trace_steps)
         self._times: dict[str, float] = {}
         self._stage = ""
