@@ -84,7 +84,7 @@ class Supervised:
         while True:
             handle = self.handle
             try:
-                with waiting(self.name, method):
+                with waiting.call(self.name, method):
                     return ray.get(getattr(handle, method).remote(*arguments), timeout=timeout_s)
             except GetTimeoutError as error:
                 timeouts += 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -35,6 +36,8 @@ class Waits:
         self._lock = threading.Lock()
         self.still_s = 0.0
         """Seconds since the last wait began or ended."""
+        self.on_call: Callable[[str, str, float, float], None] | None = None
+        """Told of each call that is over: who was called, the method, its begin and end (time.perf_counter)."""
 
     @contextmanager
     def __call__(self, who: str, what: str) -> Iterator[None]:
@@ -49,6 +52,17 @@ class Waits:
             with self._lock:
                 self._open = [one for one in self._open if one is not wait]
                 self.still_s = 0.0
+
+    @contextmanager
+    def call(self, who: str, method: str) -> Iterator[None]:
+        """Wait within a ``with`` block for the answer of an actor, or of all ranks of a group, to one call."""
+        began = time.perf_counter()
+        try:
+            with self(who, method):
+                yield
+        finally:
+            if self.on_call is not None:
+                self.on_call(who, method, began, time.perf_counter())
 
     def pass_time(self, seconds: float) -> list[Wait]:
         """Let time pass; returns the waits that are to be told now, the longest first. Of equal ones only one is."""

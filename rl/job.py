@@ -177,7 +177,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
         require_judge(config)
     run_dir = Path(config.run_dir)
     tracker = Tracker(run_dir, config.tracker, console)
-    losses = Losses(run_dir, console, lambda: tracker.place)
+    losses = Losses(run_dir, console, lambda: tracker.place, tracker.gauges.lost)
     checkpoints = Checkpoints(run_dir, config.trainer.keep_last)
 
     cluster, started = config.cluster, time.monotonic()
@@ -186,6 +186,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     dashboard = open_cluster.enter_context(
         connect(cluster.address, cluster.num_cpus, cluster.object_store_mb, port, bundles)
     )
+    tracker.gauges.begin(losses.times)
     console.print(f"Ray is up{f' · dashboard {dashboard}' if dashboard else ''}")
     tracker.start_wandb(config.model_dump(mode="json"), manifest.content.get("wandb_id"))
     manifest.content["wandb_id"] = tracker.wandb_id

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
-    """A local Ray with a small object store and no dashboard."""
+    """A local Ray with a small object store and no dashboard, whose metrics come every second."""
     from cluster.ray_cluster import connect
 
-    with connect(address="local", num_cpus=4, object_store_mb=100, dashboard_port=None):
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("RAY_metrics_report_interval_ms", "1000")
+            stack.enter_context(connect(address="local", num_cpus=4, object_store_mb=100, dashboard_port=None))
         yield
 
 

@@ -42,7 +42,7 @@ WITHOUT_OPTIONS = {
     "the plan and starts nothing; `-m` runs once for each choice (a sweep). See [running](../guides/running.md).",
     "tools.locks": "Checks that the lock files have hashes and can be installed on Linux with Python 3.11 and 3.12.",
     "tools.lock_hashes": "Writes the SHA-256 of every file that may be installed into the lock files.",
-    "tools.reference": "Writes the generated pages of `docs/reference`.",
+    "tools.reference": "Writes the generated pages of `docs/reference`, and the board of `cluster/grafana`.",
 }
 """Commands that have no parser of their own, with what they do."""
 

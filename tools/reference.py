@@ -1,4 +1,7 @@
-"""``python -m tools.reference``: writes the generated pages of docs/reference, from the schema and the code itself."""
+"""``python -m tools.reference``: writes the generated pages of docs/reference and the board of cluster/grafana.
+
+They are made from the schema and the code itself.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ from rl.config.stages import (
     SamplingConfig,
     SFTStage,
 )
-from tools import commands
+from tools import commands, grafana
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 SECTIONS = ("model", "trainer", "rollout", "reward", "judge", "cluster", "tracker")
@@ -51,8 +54,13 @@ Every step is a line of `metrics.jsonl`: `{"stage", "step", …metrics, "time": 
 there. A name in braces stands for a value: `task/{task}/accuracy` is `task/age/accuracy` for the task `age`.
 
 The column "logged" says which lines have the metric, and after "only with" what the configuration must say. Metrics in
-bold are on the progress line, and are Ray gauges such as `themis_loss`, with the stage as a tag. Where a step makes
-several updates, their metrics are means over them, except where the table has another rule.
+bold are on the progress line. Where a step makes several updates, their metrics are means over them, except where the
+table has another rule.
+
+Each metric is a gauge in Ray, and so in Prometheus ([watching](../guides/watching.md)), with the run folder's name and
+the stage as the labels `run` and `stage`. Its name is that of the metric with `_` for `/`, after `ray_themis_`:
+`ray_themis_groups_trained`. Braces become labels: `task/{task}/accuracy` is `ray_themis_task_accuracy{task="age"}`, and
+where the name ends in braces, `accuracy/{task}` is `ray_themis_accuracy_by_task{task="age"}`.
 
 `gates.leave` and `gates.fall_back` take the metrics of the first table, as far as the stage logs them. `gates.enter`
 takes `accuracy`, `accuracy/{task}` and `format` of the last evaluation before the stage. Times are for no gate.
@@ -60,7 +68,9 @@ takes `accuracy`, `accuracy/{task}` and `format` of the last evaluation before t
 TIME_HEAD = """\
 ## Time (under `time`)
 
-Each phase is also the Ray gauge `themis_phase_seconds`. What the phases leave of `step` is the driver's own time.
+What the phases leave of `step` is the driver's own time. In Prometheus a phase is
+`ray_themis_phase_seconds{phase="train"}`, and the last three are `ray_themis_step_seconds`,
+`ray_themis_trainer_wait_seconds` and `ray_themis_bubble`.
 """
 TITLES: dict[str, str] = {
     "grpo": "Reinforcement learning (`grpo`)",
@@ -188,9 +198,10 @@ PAGES: dict[str, Callable[[], str]] = {
 
 
 def main() -> int:
-    """Write the pages."""
+    """Write the pages and the board."""
     for name, page in PAGES.items():
         (FOLDER / name).write_text(page(), encoding="utf-8")
+    grafana.BOARD.write_text(grafana.text(), encoding="utf-8")
     return 0
 
 

@@ -78,7 +78,7 @@ class TrainerGroup:
 
     def _get(self, references: list[Any], method: str) -> list[Any]:
         try:
-            with waiting(self.role, method):
+            with waiting.call(self.role, method):
                 return list(ray.get(references, timeout=self.timeout_s))
         except RayActorError as error:
             raise self._lost(error) from error

@@ -1,7 +1,8 @@
 """The catalogue of metrics: every number of metrics.jsonl, what it means, and which stages log it.
 
-Gates, progress line, Ray gauges, report and the page of metrics are made from it. A name may hold placeholders, such as
-``task/{task}/accuracy``. The values of ``time/…`` are under "time" in a line of metrics.jsonl.
+Gates, progress line, Ray gauges (rl/config/gauges.py), report and the page of metrics are made from it. A name may
+hold placeholders, such as ``task/{task}/accuracy``. The values of ``time/…`` are under "time" in a line of
+metrics.jsonl.
 
 A number that is missing here is still logged, so that no run fails because of a name; the tests fail instead.
 """
@@ -62,14 +63,9 @@ class Metric:
     when: When | None = None
     """What the configuration must say for it to be logged at all; None if nothing."""
     shown: bool = False
-    """Whether it is a figure of the progress line and a Ray gauge."""
+    """Whether it is a figure of the progress line."""
     curve: Literal["noisy", "exact", "points"] = "noisy"
     """How the report draws it: with a moving mean, as it is, or as single measurements."""
-
-    @property
-    def gauge(self) -> str:
-        """Its name as a Ray gauge."""
-        return "themis_" + self.name.replace("/", "_")
 
     def logged(self, setting: LoggingSetting) -> bool:
         """Whether a stage of one of its kinds logs it."""
@@ -367,7 +363,7 @@ METRICS = (
 """Every metric. Where two entries fit a name, the first counts."""
 
 SHOWN = {metric.name: metric for metric in METRICS if metric.shown}
-"""Figures of the progress line, each a Ray gauge too, by name."""
+"""Figures of the progress line, by name."""
 
 
 def of_kind(kind: str) -> list[Metric]:

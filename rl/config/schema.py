@@ -6,7 +6,7 @@ laptop can run with is given here, so that a YAML file holds only what differs.
 """
 
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -286,6 +286,9 @@ class TrackerConfig(Strict):
     """Write every group with its verdicts to rollouts/*.parquet."""
     progress: bool = True
     """Show progress bars on a terminal."""
+    trace_steps: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Steps of each stage, from 0, of which traces/<stage>/step-NNNNNN.json says what each actor did when, for
+    Perfetto."""
 
 
 class RunConfig(Strict):

@@ -57,6 +57,7 @@ class Progress:
             phase = f" with {self.tracker.current}" if self.tracker.current else ""
             self._say(f"for {waiting.still_s:.0f} s this process has been busy{phase} and has asked no actor")
         self.write(None)
+        self.tracker.gauges.again()
 
     @property
     def lost(self) -> Lost | None:

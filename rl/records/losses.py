@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from typing_extensions import TypedDict
 
+from rl.errors import UserError
 from rl.files import read_json_lines
 from rl.records.status import now
 
@@ -45,9 +48,25 @@ class Loss(TypedDict):
 class Losses:
     """Tells the losses of a run: one line for the user, and the same on the disk."""
 
-    def __init__(self, run_dir: Path, console: Console, place: Callable[[], Place] = lambda: (None, None)) -> None:
-        """``place`` gives the stage and the step that the run is in."""
-        self.path, self.console, self.place = run_dir / "losses.jsonl", console, place
+    def __init__(
+        self,
+        run_dir: Path,
+        console: Console,
+        place: Callable[[], Place] = lambda: (None, None),
+        count: Callable[[str, int], None] = lambda who, times: None,
+    ) -> None:
+        """
+        Args:
+            run_dir: the run folder.
+            console: where they are told.
+            place: gives the stage and the step that the run is in.
+            count: told with each loss how often the same one has been lost, earlier starts of the run included.
+        """
+        self.path, self.console, self.place, self._count = run_dir / "losses.jsonl", console, place, count
+        self.times: Counter[str] = Counter()
+        """How often each was lost."""
+        with suppress(UserError):  # a damaged file is named where it is shown, and no reason not to run
+            self.times.update(loss["who"] for loss in read_losses(run_dir))
 
     def tell(
         self,
@@ -65,6 +84,8 @@ class Losses:
         moment = now() if at is None else at.isoformat(sep=" ", timespec="seconds")
         loss = Loss(at=moment, who=who, why=why, done=done, lost=lost, stage=stage, step=step, pid=pid, host=host)
         append(self.path, loss)
+        self.times[who] += 1
+        self._count(who, self.times[who])
         self.console.print(f"[yellow]{escape(sentence(loss))}[/yellow]", soft_wrap=True, highlight=False)
 
 

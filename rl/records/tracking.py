@@ -32,7 +32,9 @@ from rl.config.schema import TrackerConfig
 from rl.errors import UserError
 from rl.files import read_json, read_json_lines, write_bytes, write_json
 from rl.records import parquet
+from rl.records.gauges import Gauges
 from rl.records.rollouts import rollout_files, step_of
+from rl.records.trace import DRIVER, Trace
 
 
 class _Sent(TypedDict):
@@ -74,7 +76,8 @@ class Tracker:
         """Last step that was sent to W&B, by this process or one before."""
         self._logged = self._count()
         """Lines of metrics.jsonl."""
-        self._gauges: dict[str, Any] = {}
+        self.gauges = Gauges(run_dir.resolve().name)
+        self._trace = Trace(run_dir, config.trace_steps)
         self._times: dict[str, float] = {}
         self._stage = ""
         self._step = 0
@@ -92,6 +95,8 @@ class Tracker:
         """Show the progress of a stage."""
         self._stage, self._times, self._step_began, self._sampler_busy = name, {}, time.perf_counter(), 0.0
         self._step = start
+        self.gauges.begin_stage(name, start)
+        self._trace.begin(start)
         if not (self.config.progress and self.console.is_terminal):
             yield
             return
@@ -109,6 +114,7 @@ class Tracker:
     def advance(self, done: int) -> None:
         """Show how much of a stage is done, between two lines of the log."""
         self._step = done
+        self.gauges.progress(self._stage, done)
         if self._progress is not None:
             progress, bar = self._progress
             progress.update(bar, completed=done)
@@ -120,16 +126,16 @@ class Tracker:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time a phase: for the log line of the step, and as a Ray gauge."""
+        """Time a phase of a step."""
         started, before = time.perf_counter(), self.current
         self.current = name
         try:
             yield
         finally:
             self.current = before
-            seconds = time.perf_counter() - started
-            self._times[name] = self._times.get(name, 0.0) + seconds
-            self._gauge("themis_phase_seconds", seconds, {"stage": self._stage, "phase": name})
+            ended = time.perf_counter()
+            self._times[name] = self._times.get(name, 0.0) + ended - started
+            self._trace.add(DRIVER, name, started, ended)
 
     # --- logging --------------------------------------------------------------------------------------------------
 
@@ -142,6 +148,8 @@ class Tracker:
         """
         now = time.perf_counter()
         times, self._times = {**self._times, "step": now - self._step_began}, {}
+        self._trace.end(stage, step, self._step_began, now)
+        self._trace.begin(step + 1)
         self._step_began = now
         if sampler_busy_s is not None:
             times["trainer_wait"] = max(0.0, times["step"] - (sampler_busy_s - self._sampler_busy))
@@ -152,9 +160,8 @@ class Tracker:
         line = {"stage": stage, "step": step, **plain, "time": {k: round(v, 4) for k, v in times.items()}}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-        for name, metric in SHOWN.items():
-            if name in metrics:
-                self._gauge(metric.gauge, metrics[name], {"stage": stage})
+        self.gauges.step(stage, {**metrics, **{f"time/{name}": seconds for name, seconds in times.items()}})
+        self.gauges.progress(stage, step + 1)
         self._send(stage, step, metrics, times)
         self._logged += 1
         self._step = step + 1
@@ -266,17 +273,6 @@ class Tracker:
         if self._wandb is not None:
             self._wandb.finish()
             self._wandb = None
-
-    def _gauge(self, name: str, value: float, tags: dict[str, str]) -> None:
-        import ray
-
-        if not ray.is_initialized():
-            return
-        if name not in self._gauges:
-            from ray.util.metrics import Gauge
-
-            self._gauges[name] = Gauge(name, description=name.replace("_", " "), tag_keys=tuple(tags))
-        self._gauges[name].set(value, tags=tags)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

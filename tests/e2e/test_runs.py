@@ -6,26 +6,56 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections import defaultdict
+from pathlib import Path
 
 import psutil
 import pytest
 
 from cluster.processes import known
+from rl.actors.process_group import free_port
 from rl.records.losses import read_losses
 from rl.records.rollouts import read_rows
 from rl.records.status import read_status
+from rl.records.tracking import read_metrics
 from tests.e2e.canaries import CANARIES, holding
 from tests.e2e.catalogue import hold_to_catalogue
 from tests.e2e.runs import ROOT, actor_pids, fail, finish, kill, left_over, metrics, start, wait_for
+from tests.prometheus import missing, needs_prometheus, scraping
+from tests.rl.records.test_trace import holds_to_line, rows
 from tests.sockets import listening, open_to_others
+from tools.grafana import BOARD, PANELS
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
-    """An unbroken run that others are compared with."""
+def ray_folder():
+    """A folder for Ray of its own, so that its list of what Prometheus is to scrape is known before it starts."""
+    with tempfile.TemporaryDirectory(prefix="ray-") as folder:  # a short path, for Ray's sockets
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def prometheus(ray_folder, tmp_path_factory):
+    """A Prometheus that scrapes the unbroken run; None where there is none."""
+    if missing():
+        yield None
+        return
+    targets = ray_folder / "ray" / "prom_metrics_service_discovery.json"
+    with scraping(targets, tmp_path_factory.mktemp("prometheus"), BOARD.with_name("alerts.yaml")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def unbroken(prometheus, ray_folder, tmp_path_factory):
+    """An unbroken run that others are compared with, with Ray's dashboard, which writes what is to be scraped."""
     run_dir = tmp_path_factory.mktemp("unbroken") / "run"
-    printed = finish(run_dir, "rollout.verify_sync=true", "tracker.wandb=offline", given=CANARIES)
+    dashboard = ("cluster.dashboard=true", f"cluster.dashboard_port={free_port('127.0.0.1')}")
+    often = {"RAY_TMPDIR": str(ray_folder), "RAY_metrics_report_interval_ms": "1000"}
+    traced = "tracker.trace_steps=[3]"
+    overrides = ("rollout.verify_sync=true", "tracker.wandb=offline", traced, *dashboard)
+    printed = finish(run_dir, *overrides, given=CANARIES | often)
     return run_dir, printed
 
 
@@ -65,6 +95,37 @@ def test_no_file_of_a_run_and_nothing_that_it_prints_holds_a_secret(unbroken):
 def test_every_number_is_in_the_catalogue(unbroken):
     seen = hold_to_catalogue(unbroken[0])
     assert {"staleness", "ratio", "clip_fraction", "held_out_loss", "alpha", "accuracy", "time/bubble"} <= seen
+
+
+def test_a_traced_step_shows_who_did_what_and_agrees_with_the_log(unbroken):
+    assert len(list((unbroken[0] / "traces").rglob("*.json"))) == 2, "of sft and grpo; the others have fewer steps"
+    for stage, actors in (("sft", {"trainer"}), ("grpo", {"trainer", "rollout/0", "reward/0"})):
+        found = rows(json.loads((unbroken[0] / "traces" / stage / "step-000003.json").read_text())["traceEvents"])
+        (line,) = (
+            one for one in read_metrics(unbroken[0] / "metrics.jsonl") if (one["stage"], one["step"]) == (stage, 3)
+        )
+        holds_to_line(found, line)
+        assert {row.split()[0] for row in found} == {"driver", *actors}
+
+
+@needs_prometheus
+def test_prometheus_gets_what_every_panel_of_the_board_shows(prometheus, unbroken):
+    """Prometheus finds the run by the file that Ray writes. What each line of some stage had must have been seen."""
+    had = defaultdict(list)
+    for line in read_metrics(unbroken[0] / "metrics.jsonl"):
+        had[line["stage"]].append({*line, *(f"time/{name}" for name in line["time"])})
+    del had["eval"]  # the run ends with it
+    always = set().union(*(set.intersection(*lines) for lines in had.values()))
+    for panel in PANELS:
+        for line in panel.lines:
+            if line.gpu or (line.metrics and not always & set(line.metrics)):
+                continue
+            found = prometheus.seen(line.expr.replace("$run", "run").replace("$stage", ".*"))
+            assert found, f"{panel.title}: {line.expr}"
+    seen = {one["stage"] for one in prometheus.seen('ray_themis_step{run="run"}')}
+    assert seen >= {"sft", "grpo"}, "short stages may pass between two looks"
+    assert prometheus.seen("ray_node_disk_utilization_percentage") and prometheus.seen("ray_node_mem_total")
+    assert not prometheus.get("query", query="ray_themis_step")["result"], "nothing is left of a run that has ended"
 
 
 def test_the_export_is_the_policy(unbroken):

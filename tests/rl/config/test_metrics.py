@@ -95,7 +95,6 @@ def test_names_are_unique_within_a_kind_and_found_again():
             assert find(metric.name, kind) is metric, "no entry before it takes its name"
     assert all(metric.unit != "share" or metric.meaning for metric in METRICS)
     assert list(SHOWN) == ["reward", "reward/accuracy", "groups/zero_variance", "loss", "entropy", "grad_norm"]
-    assert SHOWN["groups/zero_variance"].gauge == "themis_groups_zero_variance"
 
 
 def test_a_name_is_taken_apart_by_its_family():

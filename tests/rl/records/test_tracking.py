@@ -92,31 +92,3 @@ def test_the_tracker_goes_back_to_a_state(tmp_path):
     assert [{**line, "time": sorted(line["time"])} for line in lines] == [
         {"stage": "a", "step": 0, "loss": 1.0, "time": ["step"]}
     ]
-
-
-def test_phases_and_metrics_are_ray_gauges(ray_cluster, tmp_path):
-    """What Prometheus scrapes from the node: the metrics endpoint of Ray's own agent."""
-    import time
-    import urllib.request
-
-    import ray
-
-    tracker = Tracker(tmp_path, TrackerConfig(wandb="disabled", progress=False), Console())
-    with tracker.stage("sft-gauge", total=1, start=0):
-        with tracker.phase("train"):
-            time.sleep(0.01)
-        tracker.log("sft-gauge", 0, {"loss": 2.5})
-    address = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"
-
-    def exported() -> bool:
-        """Whether both figures are there; other runs of this cluster may have left theirs."""
-        found = urllib.request.urlopen(address, timeout=10).read().decode()
-        lines = [line for line in found.splitlines() if line.startswith("ray_themis_") and "sft-gauge" in line]
-        return any("themis_loss{" in line and line.endswith(" 2.5") for line in lines) and any(
-            'phase="train"' in line and 0.01 <= float(line.split()[-1]) < 5 for line in lines
-        )
-
-    deadline = time.monotonic() + 60
-    while not exported():
-        assert time.monotonic() < deadline, "the gauges are not exported"
-        time.sleep(1)
