@@ -16,15 +16,15 @@ SAY_S = 60.0
 Resources = Mapping[str, float]
 
 
-def reserve(bundles: list[dict[str, float]], timeout_s: float) -> Any:
-    """A placement group with these bundles (packed on as few nodes as possible).
+def reserve(bundles: list[dict[str, float]], timeout_s: float, name: str = "") -> Any:
+    """A placement group with these bundles (packed on as few nodes as possible), and a name in Ray's dashboard.
 
     Raises:
         ClusterError: see :func:`require`.
     """
     from ray.util.placement_group import placement_group, remove_placement_group
 
-    group = placement_group(bundles, strategy="PACK")
+    group = placement_group(bundles, strategy="PACK", name=name)
     try:
         require(group, bundles, timeout_s)
     except ClusterError:

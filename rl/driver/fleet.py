@@ -11,6 +11,7 @@ import ray
 
 from cluster.errors import Lost
 from cluster.health import Supervised
+from cluster.names import Names
 from cluster.nodes import of_bundles
 from cluster.placement import in_order, require, reserve
 from cluster.watch import Watch
@@ -65,12 +66,13 @@ class Fleet:
         """Whether trainer and rollout share a GPU, so that vLLM sleeps while the trainer works."""
         self.backend = self.device.transfer(config.rollout.weight_transfer, self.split)
         self.shared_file = shared_file(Path(config.run_dir))
+        self.names = Names(Path(config.run_dir))
         ranks, replicas = config.trainer.world_size, config.rollout.replicas if sampling else 0
         together = max(ranks, replicas) if self.takes_turns else ranks
         self._asked = [self.device.bundle()] * (ranks + replicas if self.split else together)
         self.watch = Watch(config.cluster.frozen_s, each_look)
         try:
-            self.placement = reserve(self._asked, config.cluster.placement_timeout_s)
+            self.placement = reserve(self._asked, config.cluster.placement_timeout_s, self.names.namespace)
             self.bundles = in_order(self.placement)
             self._on: list[str] = []
             self._require_nodes()
@@ -173,8 +175,11 @@ class Fleet:
         arguments = (config.judge, config.reward, cache, self.device.name, law_setting())
         return self._supervised(f"judge/{number}", JudgeActor, arguments, share, config.reward.max_restarts)
 
-    def _supervised(self, *arguments: Any, **others: Any) -> Supervised:
-        return Supervised(*arguments, **{"watch": self.watch, "tell": self._lost, **others})
+    def _supervised(
+        self, name: str, actor: type, arguments: tuple[Any, ...], options: dict[str, Any], restarts: int, **others: Any
+    ) -> Supervised:
+        named = {**options, **self.names.options(name)}
+        return Supervised(name, actor, arguments, named, restarts, watch=self.watch, tell=self._lost, **others)
 
     def _lost(self, name: str, why: str, handle: Any) -> None:
         found = self.watch.of(handle)
@@ -207,7 +212,7 @@ class Fleet:
         share = 0.5 if role == "trainer" else 0.25
 
         def options(rank: int) -> dict[str, Any]:
-            return self._placed(rank, share, share / 2)
+            return {**self._placed(rank, share, share / 2), **self.names.options(f"{role}/{rank}")}
 
         return TrainerGroup(spec, role, options, config.trainer.timeout_s, self.watch)
 
