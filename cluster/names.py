@@ -16,6 +16,6 @@ class Names:
         self.namespace = f"{self.run}-{secrets.token_hex(4)}"
 
     def options(self, name: str) -> dict[str, str]:
-        """Ray's options for the actor that messages of the run call ``name``; Ray's dashboard shows the folder with it, as
-        in ``legal-nano-seed0/trainer/0``."""
+        """Ray's options for the actor that messages of the run call ``name``. Ray's dashboard shows it with its folder,
+        such as ``legal-nano-seed0/trainer/0``."""
         return {"name": f"{self.run}/{name}", "namespace": self.namespace}
