@@ -24,11 +24,12 @@ from rl.actors.reward import RewardActor
 from rl.actors.rollout import RolloutActor, RolloutSpec
 from rl.actors.trainer import TrainerSpec
 from rl.config.derive import reward_sum, wants_judge, wants_reference
+from rl.config.places import places, serves_judge
 from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage
 from rl.device import chosen
 from rl.driver.calls import counted
-from rl.driver.nodes import remove_elsewhere, require_shared
+from rl.driver.nodes import folders_read, remove_elsewhere, require_shared
 from rl.errors import UserError
 from rl.weights.shared import remove_shared, shared_file
 from rl.weights.sync import WeightSync
@@ -67,9 +68,7 @@ class Fleet:
         self.backend = self.device.transfer(config.rollout.weight_transfer, self.split)
         self.shared_file = shared_file(Path(config.run_dir))
         self.names = Names(Path(config.run_dir))
-        ranks, replicas = config.trainer.world_size, config.rollout.replicas if sampling else 0
-        together = max(ranks, replicas) if self.takes_turns else ranks
-        self._asked = [self.device.bundle()] * (ranks + replicas if self.split else together)
+        self._asked = [self.device.bundle()] * places(config, self.device.gpus > 0, sampling)
         self.watch = Watch(config.cluster.frozen_s, each_look)
         try:
             self.placement = reserve(self._asked, config.cluster.placement_timeout_s, self.names.namespace)
@@ -87,7 +86,7 @@ class Fleet:
         self._trainer: TrainerGroup | None = None
         self.reference: TrainerGroup | None = None
         try:
-            self._start(replicas, sampling)
+            self._start(config.rollout.replicas * sampling, sampling)
         except TrainerLost as error:
             self.close()
             raise Lost(error.who, f"{error.why}, while it was started") from error
@@ -170,9 +169,12 @@ class Fleet:
     def _judge(self, number: int) -> Supervised:
         config = self.config
         cache = None if config.judge.cache is None else Path(config.run_dir).resolve() / config.judge.cache
-        serves = config.judge.kind == "llm" and config.judge.base_url is None
-        share = self.device.request(0, 1.0) if serves else self._beside(number)  # a GPU outside the placement group
-        arguments = (config.judge, config.reward, cache, self.device.name, law_setting())
+        share = (
+            self.device.request(0, 1.0) if serves_judge(config) else self._beside(number)
+        )  # a GPU outside the placement group
+        own = folders_read(config, self.model_path).get("judge.model")
+        judge = config.judge if own is None else config.judge.model_copy(update={"model": str(own)})
+        arguments = (judge, config.reward, cache, self.device.name, law_setting())
         return self._supervised(f"judge/{number}", JudgeActor, arguments, share, config.reward.max_restarts)
 
     def _supervised(
@@ -232,7 +234,8 @@ class Fleet:
         require(self.placement, self._asked, self.config.cluster.placement_timeout_s)
         nodes = of_bundles(self.placement)
         if nodes != self._on:
-            require_shared(nodes, Path(self.config.run_dir), self.model_path, self.shared_file)
+            folders = folders_read(self.config, self.model_path)
+            require_shared(nodes, Path(self.config.run_dir), folders, self.shared_file)
             self._on = nodes
 
     def restart_trainer(self) -> None:
