@@ -5,7 +5,7 @@ import random
 import pytest
 
 from cluster.errors import ClusterError
-from cluster.placement import by_node, shortage
+from cluster.placement import by_node, fit, shortage
 
 SEEN = ["n3", *["n0"] * 8, *["n3"] * 7, "n1", "n2", "n2", "n1", "n1", *["n2", "n1"] * 5, "n2"]
 """Nodes of 32 bundles of one GPU on 4 nodes of 8, much as Ray's PACK deals them."""
@@ -55,3 +55,12 @@ def test_a_bundle_that_no_node_can_ever_hold_is_named():
     assert shortage([{"CPU": 1, "GPU": 8}] * 2, [({"CPU": 8, "GPU": 4}, {"CPU": 8, "GPU": 4})] * 4)[-1] == (
         "never    no node is large enough for 1 CPU, 8 GPU"
     )
+
+
+def test_a_run_goes_to_the_fullest_node_that_has_room_else_over_several():
+    gpus = [{"CPU": 8.0, "GPU": 8.0}, {"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0}]
+    one = {"CPU": 1.0, "GPU": 1.0}
+    assert fit([one] * 2, gpus) == [1, 1] and fit([one] * 3, gpus) == [0, 0, 0]
+    assert fit([one] * 10, gpus) == [0] * 8 + [1] * 2 and fit([one] * 11, gpus) is None
+    assert fit([{"CPU": 8.0}], gpus) == [2], "what needs no GPU takes none"
+    assert fit([{"CPU": 9.0}], gpus) is None and fit([], []) == []
