@@ -20,6 +20,7 @@ from rl.config.places import places, serves_judge
 from rl.config.schema import RunConfig
 from rl.errors import UserError
 from rl.job import console, open_cluster
+from rl.sweeps.halving import Goal, Halving
 from rl.sweeps.processes import Job, command, run_all
 
 
@@ -38,12 +39,15 @@ def read(composed: DictConfig, number: int) -> RunConfig:
     return load(composed)
 
 
-def launch(jobs: Sequence[tuple[Sequence[str], RunConfig]], at_once: int | None) -> list[JobReturn]:
+def launch(
+    jobs: Sequence[tuple[Sequence[str], RunConfig]], at_once: int | None, goal: Goal | None = None
+) -> list[JobReturn]:
     """Run jobs, and compare them on a page; the exit code is 1 if one of them failed.
 
     Args:
         jobs: the words of each on the command line, and what they give.
         at_once: most at the same time; None is as many as the cluster has room for.
+        goal: by what runs are stopped early; None stops none.
 
     Raises:
         UserError: if two runs would have one folder.
@@ -52,9 +56,14 @@ def launch(jobs: Sequence[tuple[Sequence[str], RunConfig]], at_once: int | None)
     folders = [Path(config.run_dir) for _, config in jobs]
     if twice := next((folder for folder in folders if folders.count(folder) > 1), None):
         raise UserError(f"two runs of the sweep would have the folder {twice}; give hydra.sweep.subdir another form")
-    codes = _run(jobs, at_once)
+    halving = None if goal is None else Halving(goal, folders)
+    codes = _run(jobs, at_once, halving)
     _compare(folders[0].parent)
-    failed = [f"{job.name} (exit code {code}, {job.log})" for job, code in codes.items() if code]
+    if halving is not None:
+        _tell(halving, folders)
+    stopped = halving.stopped if halving else {}
+    bad = {job: code for job, code in codes.items() if code and job.folder not in stopped}
+    failed = [f"{job.name} (exit code {code}, {job.log})" for job, code in bad.items()]
     if failed:
         print_error(
             f"{len(failed)} of {len(codes)} runs failed: {', '.join(failed)}. The same command goes on with them"
@@ -63,7 +72,9 @@ def launch(jobs: Sequence[tuple[Sequence[str], RunConfig]], at_once: int | None)
     return [JobReturn(list(words), status=JobStatus.COMPLETED, _return_value=None) for words, _ in jobs]
 
 
-def _run(jobs: Sequence[tuple[Sequence[str], RunConfig]], at_once: int | None) -> dict[Job, int]:
+def _run(
+    jobs: Sequence[tuple[Sequence[str], RunConfig]], at_once: int | None, halving: Halving | None
+) -> dict[Job, int]:
     import ray
 
     from cluster.address import LOCAL, chosen
@@ -86,7 +97,8 @@ def _run(jobs: Sequence[tuple[Sequence[str], RunConfig]], at_once: int | None) -
         found.append(Job(folder, command([*words, *more], folder), tuple(bundles)))
     free = [there for there, _ in node_resources()]
     within_s = max(config.trainer.stop_within_s for _, config in jobs)
-    return run_all(found, free, at_once or len(found), _environment() if own else {}, _say, within_s)
+    stops = halving.stops if halving else lambda folder: False
+    return run_all(found, free, at_once or len(found), _environment() if own else {}, _say, within_s, stops)
 
 
 def _environment() -> dict[str, str]:
@@ -96,6 +108,16 @@ def _environment() -> dict[str, str]:
     context = ray.get_runtime_context()
     job: dict[str, Any] = {"runtime_env": {"env_vars": context.runtime_env["env_vars"]}, "metadata": {}}
     return {"RAY_ADDRESS": context.gcs_address, "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps(job)}
+
+
+def _tell(halving: Halving, folders: Sequence[Path]) -> None:
+    """Say which runs were stopped early, and which of the others is the best."""
+    metric, stage = halving.goal.metric, halving.goal.stage
+    for folder, why in halving.stopped.items():
+        _say(f"{folder.name} was stopped after step {why['step']} of stage {stage}: {metric} {why['value']:.3g}")
+    best = halving.best([folder for folder in folders if folder not in halving.stopped])
+    if best is not None:
+        _say(f"best by {metric} at the end of stage {stage}: {best} ({halving.value(best):.3g})")
 
 
 def _compare(folder: Path) -> None:

@@ -67,8 +67,9 @@ def run_all(
     environment: Mapping[str, str],
     say: Callable[[str], None],
     stop_within_s: float,
+    stops: Callable[[Path], bool] = lambda folder: False,
 ) -> dict[Job, int]:
-    """Run all, in order, as many at the same time as there is room for; the exit code of each.
+    """Run all, in order, as many at the same time as there is room for; the exit code of each that was started.
 
     A run that no node has room for is started when no other is going on, and says itself what is missing.
 
@@ -79,8 +80,10 @@ def run_all(
         environment: variables that they get.
         say: told of each start and end.
         stop_within_s: how long a run may take to end its step when this one is interrupted (seconds).
+        stops: whether the run in a folder is to end by SIGTERM now, or not to start.
     """
-    waiting, going, codes = list(jobs), dict[Job, tuple[subprocess.Popen[bytes], list[int]]](), dict[Job, int]()
+    going, told, codes = dict[Job, tuple[subprocess.Popen[bytes], list[int]]](), set[Job](), dict[Job, int]()
+    waiting = [job for job in jobs if not stops(job.folder)]
     try:
         while waiting or going:
             while waiting and len(going) < most:
@@ -93,10 +96,14 @@ def run_all(
                 say(f"{job.name} started · {job.log}")
             for job, (process, _) in list(going.items()):
                 code = process.poll()
+                if code is None and job not in told and stops(job.folder):
+                    told.add(job)
+                    process.send_signal(signal.SIGTERM)
                 if code is not None:
                     codes[job] = code
                     del going[job]
-                    say(f"{job.name} ended" if code == 0 else f"{job.name} failed with exit code {code} · {job.log}")
+                    failed = code and job not in told
+                    say(f"{job.name} failed with exit code {code} · {job.log}" if failed else f"{job.name} ended")
             time.sleep(POLL_S)
     except BaseException as error:
         sign = signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM

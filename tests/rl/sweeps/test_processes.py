@@ -98,3 +98,14 @@ def test_one_that_does_not_end_is_killed(job, tmp_path, monkeypatch):
 
     with pytest.raises(SystemExit):
         run_all([deaf], [], 1, {}, say, 0.0)
+
+
+def test_one_that_is_to_stop_ends_by_sigterm_and_has_not_failed(job, tmp_path):
+    said = []
+
+    def stops(folder):
+        return folder.name == "b" or (folder.name == "a" and (tmp_path / "a.ready").exists())
+
+    codes = run_all([job("a", code=99), job("b"), job("c")], [{"CPU": 9.0}], 9, {}, said.append, 0.0, stops)
+    assert {one.name for one in codes} == {"a", "c"}, "b was stopped before"
+    assert (tmp_path / "a.signal").read_text() == str(int(signal.SIGTERM)) and "a ended" in said
