@@ -278,7 +278,8 @@ def test_runs_of_a_sweep_at_the_same_time_are_those_that_each_is_alone(unbroken,
     """Both on one Ray of two CPUs, with two that fail before them."""
     sweep = tmp_path / "sweep"
     words = [word for word in command(sweep, "model.max_length=100,512", "seed=0,1") if not word.startswith("run_dir")]
-    words += ["-m", "hydra/launcher=parallel", "cluster.num_cpus=2", f"hydra.sweep.dir={sweep}"]
+    words += ["hydra/launcher=parallel", "cluster.num_cpus=2", f"hydra.sweep.dir={sweep}"]
+    words.insert(3, "-m")
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     raylets = set()
