@@ -58,9 +58,9 @@ def launch(
         raise UserError(f"two runs of the sweep would have the folder {twice}; give hydra.sweep.subdir another form")
     halving = None if goal is None else Halving(goal, folders)
     codes = _run(jobs, at_once, halving)
-    _compare(folders[0].parent)
     if halving is not None:
         _tell(halving, folders)
+    _compare(folders[0].parent)
     stopped = halving.stopped if halving else {}
     bad = {job: code for job, code in codes.items() if code and job.folder not in stopped}
     failed = [f"{job.name} (exit code {code}, {job.log})" for job, code in bad.items()]
@@ -111,9 +111,12 @@ def _environment() -> dict[str, str]:
 
 
 def _tell(halving: Halving, folders: Sequence[Path]) -> None:
-    """Say which runs were stopped early, and which of the others is the best."""
+    """Say which runs were stopped early, write their pages, and say which of the others is the best."""
+    from rl.report.page import write_report
+
     metric, stage = halving.goal.metric, halving.goal.stage
     for folder, why in halving.stopped.items():
+        write_report(folder)
         _say(f"{folder.name} was stopped after step {why['step']} of stage {stage}: {metric} {why['value']:.3g}")
     best = halving.best([folder for folder in folders if folder not in halving.stopped])
     if best is not None:
