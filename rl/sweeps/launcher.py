@@ -50,19 +50,22 @@ def launch(
         goal: by what runs are stopped early; None stops none.
 
     Raises:
-        UserError: if two runs would have one folder.
+        UserError: if two runs would have one folder, or runs are compared and ``resume=restart`` is given.
         ClusterError: if Ray can't be reached or started.
     """
     folders = [Path(config.run_dir) for _, config in jobs]
     if twice := next((folder for folder in folders if folders.count(folder) > 1), None):
         raise UserError(f"two runs of the sweep would have the folder {twice}; give hydra.sweep.subdir another form")
+    if goal is not None and any(config.resume == "restart" for _, config in jobs):
+        raise UserError(
+            "resume=restart would compare new runs with what the old ones did; give another hydra.sweep.dir"
+        )
     halving = None if goal is None else Halving(goal, folders)
     codes = _run(jobs, at_once, halving)
+    bad = {job: code for job, code in codes.items() if code and not (halving and job.folder in halving.stopped)}
     if halving is not None:
-        _tell(halving, folders)
+        _tell(halving, [job.folder for job in codes if job not in bad])
     _compare(folders[0].parent)
-    stopped = halving.stopped if halving else {}
-    bad = {job: code for job, code in codes.items() if code and job.folder not in stopped}
     failed = [f"{job.name} (exit code {code}, {job.log})" for job, code in bad.items()]
     if failed:
         print_error(
@@ -111,7 +114,7 @@ def _environment() -> dict[str, str]:
 
 
 def _tell(halving: Halving, folders: Sequence[Path]) -> None:
-    """Say which runs were stopped early, write their pages, and say which of the others is the best."""
+    """Say which runs were stopped early, write their pages, and say which of those that did not fail is the best."""
     from rl.report.page import write_report
 
     metric, stage = halving.goal.metric, halving.goal.stage

@@ -37,6 +37,7 @@ def test_plans_of_parallel_runs_are_printed(tmp_path):
         (("hydra/launcher=parallel", "hydra.sweep.subdir=x"), "two runs of the sweep would have the folder {}/x"),
         (("hydra/launcher=parallel", "model.nano.layers=0"), "model.nano.layers"),
         (("hydra/launcher=asha", "hydra.launcher.metric=rewrd"), "did you mean reward?"),
+        (("hydra/launcher=asha", "hydra.launcher.grace=2", "resume=restart"), "give another hydra.sweep.dir"),
     ],
 )
 def test_what_cannot_be_swept_is_a_sentence_before_ray_starts(tmp_path, words, said):
