@@ -55,7 +55,7 @@ class Supervised:
     ) -> None:
         """
         Args:
-            name: of the actor, on the cluster and in messages.
+            name: of the actor, in messages, and on the cluster if the options give it no other one.
             actor_class: its class.
             arguments: of its constructor.
             options: Ray's options for it.
@@ -139,7 +139,7 @@ class Supervised:
             ray.kill(handle)
 
     def _start(self) -> Any:
-        actor = ray.remote(self.actor_class).options(name=self.name, **self.options)
+        actor = ray.remote(self.actor_class).options(**{"name": self.name, **self.options})
         for last in [False] * 100 + [True]:  # a name is free again shortly after its actor has ended
             try:
                 handle = actor.remote(*self.arguments)

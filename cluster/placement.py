@@ -16,15 +16,15 @@ SAY_S = 60.0
 Resources = Mapping[str, float]
 
 
-def reserve(bundles: list[dict[str, float]], timeout_s: float) -> Any:
-    """A placement group with these bundles (packed on as few nodes as possible).
+def reserve(bundles: list[dict[str, float]], timeout_s: float, name: str = "") -> Any:
+    """A placement group with these bundles (packed on as few nodes as possible), and a name in Ray's dashboard.
 
     Raises:
         ClusterError: see :func:`require`.
     """
     from ray.util.placement_group import placement_group, remove_placement_group
 
-    group = placement_group(bundles, strategy="PACK")
+    group = placement_group(bundles, strategy="PACK", name=name)
     try:
         require(group, bundles, timeout_s)
     except ClusterError:
@@ -44,7 +44,7 @@ def require(group: Any, bundles: Sequence[Resources], timeout_s: float) -> None:
     until = time.monotonic() + timeout_s
     with waiting("Ray", "reserve"):
         while not group.wait(max(0.0, min(SAY_S, until - time.monotonic()))):
-            lines = shortage(bundles, _nodes())
+            lines = shortage(bundles, node_resources())
             if time.monotonic() >= until:
                 raise ClusterError(
                     f"Ray could not reserve the resources of this run within {timeout_s:.0f} s:\n"
@@ -79,7 +79,7 @@ def require_here(bundles: Sequence[Resources], num_cpus: int | None) -> None:
         )
 
 
-def _nodes() -> list[tuple[Resources, Resources]]:
+def node_resources() -> list[tuple[Resources, Resources]]:
     """What each living node has free, and what it has in all."""
     import ray
 
@@ -108,6 +108,28 @@ def shortage(bundles: Sequence[Resources], nodes: Sequence[tuple[Resources, Reso
         if not any(all(total.get(name, 0) >= bundle.get(name, 0) for name in NAMES) for _, total in nodes):
             lines.append(f"never    no node is large enough for {what}")
     return lines
+
+
+def fit(bundles: Sequence[Resources], free: Sequence[Resources]) -> list[int] | None:
+    """The number of a node for each bundle, all on the fullest node that has room for all, else on several; None if
+    there is no room."""
+    order = sorted(range(len(free)), key=lambda number: [free[number].get(name, 0) for name in reversed(NAMES)])
+    alone = next((number for number in order if _has(free[number], bundles)), None)
+    if alone is not None:
+        return [alone] * len(bundles)
+    held: list[list[Resources]] = [[] for _ in free]
+    found = []
+    for bundle in bundles:
+        number = next((one for one in reversed(order) if _has(free[one], [*held[one], bundle])), None)
+        if number is None:
+            return None
+        held[number].append(bundle)
+        found.append(number)
+    return found
+
+
+def _has(free: Resources, bundles: Sequence[Resources]) -> bool:
+    return all(_sum(bundles, name) <= free.get(name, 0) for name in NAMES)
 
 
 def in_order(group: Any, together: int = 1) -> list[int]:

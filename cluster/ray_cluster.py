@@ -21,8 +21,8 @@ from cluster.loopback import ONE_MACHINE, loopback_node, require_closed, require
 from cluster.placement import Resources, require_here
 from cluster.processes import remaining
 from cluster.scratch import scratch_folder
+from cluster.shipping import ROOT, shipment
 
-ROOT = Path(__file__).resolve().parents[1]
 DEFAULTS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "1",
@@ -50,13 +50,16 @@ def connect(
     object_store_mb: int,
     dashboard_port: int | None,
     bundles: Sequence[Resources] = (),
+    ship: Sequence[Path] | None = None,
 ) -> Iterator[str | None]:
     """Connect to Ray within a ``with`` block; gives the dashboard's URL, or None without one.
 
     Joins the cluster at ``address``, or at the environment's ``RAY_ADDRESS`` where ``address`` is None or ``auto``;
     else, and for ``local``, starts a cluster on loopback that asks for the user's token (without a dashboard if
-    ``dashboard_port`` is None), unless this machine can never give the ``bundles`` that the caller will reserve. When
-    this process is connected already, as between the jobs of a multirun, that connection is used and left open.
+    ``dashboard_port`` is None), unless this machine can never give the ``bundles`` that the caller will reserve. With
+    ``ship`` a cluster that is joined gets our code, and these paths beside it (:mod:`cluster.shipping`); with None it
+    has the code. When this process is connected already, as between the jobs of a multirun, that connection is used
+    and left open.
 
     Raises:
         ClusterError: if the cluster can't be reached, or none can be started, such as when the dashboard's port is
@@ -79,7 +82,7 @@ def connect(
                 _start(num_cpus, object_store_mb, dashboard_port, variables)
             stack.callback(_end, _children() - before)
         else:
-            _join(running)
+            _join(running, None if ship is None else stack.enter_context(shipment(ship)))
         try:
             yield _dashboard_url()
         finally:
@@ -97,7 +100,7 @@ def _deaf_to_hangup() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _join(address: Address) -> None:
+def _join(address: Address, code: str | None) -> None:
     import ray
 
     if address.variable:
@@ -105,7 +108,7 @@ def _join(address: Address) -> None:
     require_answer(address)
     try:
         with loopback_node():  # an address on loopback stays there
-            _init({}, address=address.text)
+            _init({}, code, address=address.text)
     except Exception as error:  # Ray raises errors of its own, ValueError, RuntimeError and OSError
         with suppress(Exception):
             ray.shutdown()
@@ -126,6 +129,7 @@ def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | Non
             with loopback_node():
                 _init(
                     variables,
+                    None,
                     address="local",  # without it Ray joins any cluster that was started on this machine
                     num_cpus=num_cpus,
                     object_store_memory=object_store_mb * 2**20,
@@ -151,13 +155,17 @@ def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | Non
         raise
 
 
-def _init(variables: dict[str, str], **options: Any) -> None:
-    """Connect to Ray; ``variables`` are added to the environment of its workers."""
+def _init(variables: dict[str, str], code: str | None, **options: Any) -> None:
+    """Connect to Ray; ``variables`` are added to the environment of its workers, which start in a copy of the folder
+    ``code`` if there is one."""
     import ray
 
     with _same_end():
         ray.init(
-            runtime_env={"env_vars": {"PYTHONPATH": _python_path(), **variables}},
+            runtime_env={
+                "env_vars": {"PYTHONPATH": _python_path(), **variables},
+                **({} if code is None else {"working_dir": code}),
+            },
             logging_level=logging.ERROR,
             log_to_driver=False,
             **options,

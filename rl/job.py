@@ -140,6 +140,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     from cluster.ray_cluster import connect
     from rl.curriculum import run_curriculum
     from rl.driver.fleet import Fleet, bundles_of
+    from rl.driver.nodes import own_modules
     from rl.driver.progress import Progress
     from rl.driver.runtime import Runtime
     from rl.engines.support import (
@@ -182,10 +183,9 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
 
     cluster, started = config.cluster, time.monotonic()
     port = cluster.dashboard_port if cluster.dashboard else None
-    bundles = bundles_of(config, _device(config), samples)
-    dashboard = open_cluster.enter_context(
-        connect(cluster.address, cluster.num_cpus, cluster.object_store_mb, port, bundles)
-    )
+    bundles, code = bundles_of(config, _device(config), samples), own_modules(config) if cluster.ship_code else None
+    joined = connect(cluster.address, cluster.num_cpus, cluster.object_store_mb, port, bundles, code)
+    dashboard = open_cluster.enter_context(joined)
     tracker.gauges.begin(losses.times)
     console.print(f"Ray is up{f' · dashboard {dashboard}' if dashboard else ''}")
     tracker.start_wandb(config.model_dump(mode="json"), manifest.content.get("wandb_id"))

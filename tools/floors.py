@@ -17,7 +17,7 @@ from importlib.util import resolve_name
 from itertools import pairwise
 from pathlib import Path
 
-PACKAGES = ("cluster", "curricula", "rewards", "rl", "tools")
+PACKAGES = ("cluster", "curricula", "hydra_plugins", "rewards", "rl", "tools")
 FLOORS = (
     ("cluster", "curricula"),
     ("rewards",),
@@ -34,7 +34,8 @@ FLOORS = (
     ("rl.stages",),
     ("rl.curriculum", "rl.preflight", "rl.plan"),
     ("rl.job",),
-    ("rl.main", "rl.evaluate", "rl.inference.__main__"),
+    ("rl.sweeps",),
+    ("rl.main", "rl.evaluate", "rl.inference.__main__", "hydra_plugins"),
     ("tools",),
 )
 """Rooms of each floor, the lowest first. Rooms on one floor don't import each other. Entry points are on top."""

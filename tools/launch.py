@@ -23,9 +23,10 @@ from cluster.launch import docker, kuberay, ray_up, slurm, submit
 from cluster.launch.job import Job, Launch, local_disk
 from curricula.command import command, require_utf8
 from rl.config.compose import CONF, accept_overrides, load
-from rl.config.derive import check, derive, wants_judge
+from rl.config.derive import check, derive
 from rl.config.fingerprint import data_files
 from rl.config.gpu_plan import require_room
+from rl.config.places import places, serves_judge
 from rl.config.schema import RunConfig
 from rl.device import chosen
 from rl.errors import USER_ERRORS, UserError
@@ -99,21 +100,19 @@ def job_of(config: RunConfig, overrides: Sequence[str], given: argparse.Namespac
     if tilde := next((path for path in folders if path.startswith("~")), None):
         raise UserError(f"{tilde}: another machine or a container has another home folder; give the whole path")
     device = chosen(config.trainer.device, given.gpus_per_node)
-    places = _places(config, device.gpus > 0)
-    per_node = given.gpus_per_node if device.gpus else places
+    asked = places(config, device.gpus > 0) + (serves_judge(config) and device.gpus)
+    per_node = given.gpus_per_node if device.gpus else asked
     if device.gpus and not per_node:
         raise UserError("trainer.device=cuda needs GPUs, and --gpus-per-node is 0")
-    nodes = given.nodes or math.ceil(places / per_node)
-    if device.gpus and places > nodes * per_node:
+    nodes = given.nodes or math.ceil(asked / per_node)
+    if device.gpus and asked > nodes * per_node:
         raise UserError(
-            f"this run asks for {places} GPUs ({_asked(config)}), and {nodes} node(s) of {per_node} have "
-            f"{nodes * per_node}; give --nodes {math.ceil(places / per_node)}, or lower what it asks for"
+            f"this run asks for {asked} GPUs ({_asked(config)}), and {nodes} node(s) of {per_node} have "
+            f"{nodes * per_node}; give --nodes {math.ceil(asked / per_node)}, or lower what it asks for"
         )
-    if nodes > places:
-        raise UserError(
-            f"this run uses {places} place(s) ({_asked(config)}), fewer than --nodes {nodes}; lower --nodes"
-        )
-    gpus = math.ceil(places / nodes) * device.gpus
+    if nodes > asked:
+        raise UserError(f"this run uses {asked} place(s) ({_asked(config)}), fewer than --nodes {nodes}; lower --nodes")
+    gpus = math.ceil(asked / nodes) * device.gpus
     threads = max(config.trainer.threads * math.ceil(config.trainer.world_size / nodes), config.rollout.threads)
     planned = sum(gib for _, gib in derive(config).memory)
     memory = GPU_MEMORY_GB * gpus or math.ceil(planned / nodes) + PROCESSES_GB
@@ -132,14 +131,6 @@ def job_of(config: RunConfig, overrides: Sequence[str], given: argparse.Namespac
 def _fixed(word: str, run_dir: str) -> str:
     """A word of the run, with the run's folder as it is now: one that holds the time would be another at each start."""
     return f"run_dir={run_dir}" if word.partition("=")[0] in ("run_dir", "hydra.run.dir") else word
-
-
-def _places(config: RunConfig, gpu: bool) -> int:
-    """Bundles that the run reserves (rl/driver/fleet.py), and the GPU of a judge that the run serves itself."""
-    ranks, replicas = config.trainer.world_size, config.rollout.replicas
-    together = max(ranks, replicas) if gpu else ranks
-    judge = config.judge.kind == "llm" and config.judge.base_url is None and wants_judge(config)
-    return (ranks + replicas if config.cluster.placement == "split" else together) + (judge and gpu)
 
 
 def _asked(config: RunConfig) -> str:

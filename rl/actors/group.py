@@ -51,11 +51,7 @@ class TrainerGroup:
         self.role, self.timeout_s, self.watch = role, timeout_s, watch
         self.actors = [
             ray.remote(TrainerActor)
-            .options(
-                name=f"{role}/{rank}",
-                runtime_env={"env_vars": environment(spec)},
-                **options(rank),
-            )
+            .options(**{"name": f"{role}/{rank}", "runtime_env": {"env_vars": environment(spec)}, **options(rank)})
             .remote(replace(spec, rank=rank))
             for rank in range(spec.trainer.world_size)
         ]

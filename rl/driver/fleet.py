@@ -11,6 +11,7 @@ import ray
 
 from cluster.errors import Lost
 from cluster.health import Supervised
+from cluster.names import Names
 from cluster.nodes import of_bundles
 from cluster.placement import in_order, require, reserve
 from cluster.watch import Watch
@@ -23,11 +24,12 @@ from rl.actors.reward import RewardActor
 from rl.actors.rollout import RolloutActor, RolloutSpec
 from rl.actors.trainer import TrainerSpec
 from rl.config.derive import reward_sum, wants_judge, wants_reference
+from rl.config.places import places, serves_judge
 from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage
 from rl.device import Device, chosen
 from rl.driver.calls import counted
-from rl.driver.nodes import remove_elsewhere, require_shared
+from rl.driver.nodes import folders_read, remove_elsewhere, require_shared
 from rl.errors import UserError
 from rl.weights.shared import remove_shared, shared_file
 from rl.weights.sync import WeightSync
@@ -40,10 +42,7 @@ ENGINE_START_S = 600.0
 
 def bundles_of(config: RunConfig, device: Device, sampling: bool) -> list[dict[str, float]]:
     """What the actors of a run reserve of a cluster; without ``sampling`` only trainer and reference."""
-    split = config.cluster.placement == "split"
-    ranks, replicas = config.trainer.world_size, config.rollout.replicas if sampling else 0
-    together = max(ranks, replicas) if device.takes_turns(split) else ranks
-    return [device.bundle()] * (ranks + replicas if split else together)
+    return [device.bundle()] * places(config, device.gpus > 0, sampling)
 
 
 class Fleet:
@@ -73,11 +72,11 @@ class Fleet:
         """Whether trainer and rollout share a GPU, so that vLLM sleeps while the trainer works."""
         self.backend = self.device.transfer(config.rollout.weight_transfer, self.split)
         self.shared_file = shared_file(Path(config.run_dir))
-        replicas = config.rollout.replicas if sampling else 0
+        self.names = Names(Path(config.run_dir))
         self._asked = bundles_of(config, self.device, sampling)
         self.watch = Watch(config.cluster.frozen_s, each_look)
         try:
-            self.placement = reserve(self._asked, config.cluster.placement_timeout_s)
+            self.placement = reserve(self._asked, config.cluster.placement_timeout_s, self.names.namespace)
             self.bundles = in_order(self.placement)
             self._on: list[str] = []
             self._require_nodes()
@@ -92,7 +91,7 @@ class Fleet:
         self._trainer: TrainerGroup | None = None
         self.reference: TrainerGroup | None = None
         try:
-            self._start(replicas, sampling)
+            self._start(config.rollout.replicas * sampling, sampling)
         except TrainerLost as error:
             self.close()
             raise Lost(error.who, f"{error.why}, while it was started") from error
@@ -175,13 +174,19 @@ class Fleet:
     def _judge(self, number: int) -> Supervised:
         config = self.config
         cache = None if config.judge.cache is None else Path(config.run_dir).resolve() / config.judge.cache
-        serves = config.judge.kind == "llm" and config.judge.base_url is None
-        share = self.device.request(0, 1.0) if serves else self._beside(number)  # a GPU outside the placement group
-        arguments = (config.judge, config.reward, cache, self.device.name, law_setting())
+        share = (
+            self.device.request(0, 1.0) if serves_judge(config) else self._beside(number)
+        )  # a GPU outside the placement group
+        own = folders_read(config, self.model_path).get("judge.model")
+        judge = config.judge if own is None else config.judge.model_copy(update={"model": str(own)})
+        arguments = (judge, config.reward, cache, self.device.name, law_setting())
         return self._supervised(f"judge/{number}", JudgeActor, arguments, share, config.reward.max_restarts)
 
-    def _supervised(self, *arguments: Any, **others: Any) -> Supervised:
-        return Supervised(*arguments, **{"watch": self.watch, "tell": self._lost, **others})
+    def _supervised(
+        self, name: str, actor: type, arguments: tuple[Any, ...], options: dict[str, Any], restarts: int, **others: Any
+    ) -> Supervised:
+        named = {**options, **self.names.options(name)}
+        return Supervised(name, actor, arguments, named, restarts, watch=self.watch, tell=self._lost, **others)
 
     def _lost(self, name: str, why: str, handle: Any) -> None:
         found = self.watch.of(handle)
@@ -214,7 +219,7 @@ class Fleet:
         share = 0.5 if role == "trainer" else 0.25
 
         def options(rank: int) -> dict[str, Any]:
-            return self._placed(rank, share, share / 2)
+            return {**self._placed(rank, share, share / 2), **self.names.options(f"{role}/{rank}")}
 
         return TrainerGroup(spec, role, options, config.trainer.timeout_s, self.watch)
 
@@ -234,7 +239,8 @@ class Fleet:
         require(self.placement, self._asked, self.config.cluster.placement_timeout_s)
         nodes = of_bundles(self.placement)
         if nodes != self._on:
-            require_shared(nodes, Path(self.config.run_dir), self.model_path, self.shared_file)
+            folders = folders_read(self.config, self.model_path)
+            require_shared(nodes, Path(self.config.run_dir), folders, self.shared_file)
             self._on = nodes
 
     def restart_trainer(self) -> None:

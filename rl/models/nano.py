@@ -38,7 +38,7 @@ def resolve_model(config: ModelConfig, seed: int, cache: Path) -> str:
             raise UserError(f"model.path={config.path} has no config.json; give the folder of a Hugging Face model")
         if not any(folder.glob("*.safetensors")):
             raise UserError(f"model.path={config.path} has no *.safetensors weights; convert the model to safetensors")
-        return str(folder)
+        return str(folder.absolute())
     return config.path
 
 

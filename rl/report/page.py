@@ -52,7 +52,7 @@ def write_report(run_dir: Path, out: Path | None = None) -> Path:
 def write_page(path: Path, text: str) -> Path:
     """Write a page in one move."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # runs of a sweep may write the same page at once
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
     return path

@@ -215,3 +215,15 @@ def test_a_closed_terminal_does_not_end_ray_before_the_process_that_uses_it(ray_
         blocked = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigBlk"))
         assert blocked >> (signal.SIGHUP - 1) & 1
     assert signal.SIGHUP not in signal.pthread_sigmask(signal.SIG_BLOCK, ()), "this process still hears it"
+
+
+def test_a_process_that_is_connected_stays_so(ray_cluster):
+    """As between the runs of a sweep that go one after another."""
+    import ray
+
+    from cluster.ray_cluster import connect
+
+    before = ray.get_runtime_context().gcs_address
+    with connect(None, 1, 80, None):
+        assert ray.get_runtime_context().gcs_address == before
+    assert ray.is_initialized()

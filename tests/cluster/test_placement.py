@@ -5,7 +5,7 @@ import random
 import pytest
 
 from cluster.errors import ClusterError
-from cluster.placement import by_node, require_here, shortage
+from cluster.placement import by_node, fit, require_here, shortage
 
 SEEN = ["n3", *["n0"] * 8, *["n3"] * 7, "n1", "n2", "n2", "n1", "n1", *["n2", "n1"] * 5, "n2"]
 """Nodes of 32 bundles of one GPU on 4 nodes of 8, much as Ray's PACK deals them."""
@@ -67,3 +67,12 @@ def test_what_this_machine_can_never_give_is_refused_before_ray_starts():
         require_here([one] * 4, num_cpus=2)
     with pytest.raises(ClusterError, match=r"(?s)missing  1000 GPU\n.*replicas, or join"):
         require_here([one | {"GPU": 1000.0}], num_cpus=2)
+
+
+def test_a_run_goes_to_the_fullest_node_that_has_room_else_over_several():
+    gpus = [{"CPU": 8.0, "GPU": 8.0}, {"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0}]
+    one = {"CPU": 1.0, "GPU": 1.0}
+    assert fit([one] * 2, gpus) == [1, 1] and fit([one] * 3, gpus) == [0, 0, 0]
+    assert fit([one] * 10, gpus) == [0] * 8 + [1] * 2 and fit([one] * 11, gpus) is None
+    assert fit([{"CPU": 8.0}], gpus) == [2], "what needs no GPU takes none"
+    assert fit([{"CPU": 9.0}], gpus) is None and fit([], []) == []

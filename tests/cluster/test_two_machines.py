@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from cluster.shipping import OURS
 from rl.config.schema import NanoConfig
 from rl.models.nano import ensure_nano
 from tests.cluster.machines import machines, missing
@@ -49,6 +51,21 @@ def run(machine, run_dir, *overrides):
     return answer.stdout + answer.stderr, answer.returncode
 
 
+@contextmanager
+def without_code(machine):
+    """Within it, a machine sees neither this checkout's code nor that of one that is installed; all packages it has."""
+    code = "import rl; print(rl.__path__[0])"
+    elsewhere = {name: value for name, value in ENVIRONMENT.items() if name != "PYTHONPATH"}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=elsewhere, cwd="/")
+    roots = {ROOT} | ({Path(found.stdout.strip()).parent} if found.returncode == 0 else set())
+    hidden = [str(path) for root in sorted(roots) for name in OURS if (path := root / name).is_dir()]
+    for folder in hidden:
+        assert machine.run("mount", "-t", "tmpfs", "hidden", folder).returncode == 0
+    yield
+    for folder in hidden:
+        assert machine.run("umount", "--lazy", folder).returncode == 0
+
+
 def test_a_run_folder_on_one_machines_own_disk_is_refused_before_it_starts(two):
     printed, code = run(two[0], two[0].disk / "run", "trainer.world_size=2")
     assert code == 2, printed
@@ -65,10 +82,14 @@ def test_a_model_on_one_machines_own_disk_is_refused_before_it_starts(two, tmp_p
     assert "node node2 (10.77.0.2) has not the model" in printed and "it lacks" in printed
 
 
-def test_weights_reach_engines_on_the_other_machine(two, tmp_path):
-    printed, code = run(
-        two[0], tmp_path / "run", "cluster.placement=split", "rollout.replicas=2", "rollout.verify_sync=true"
-    )
+def test_code_and_weights_reach_the_other_machine(two, tmp_path):
+    """The rollout engines are on it, and so are the rewards."""
+    words = ["cluster.placement=split", "rollout.replicas=2", "rollout.verify_sync=true"]
+    with without_code(two[1]):
+        printed, code = run(two[0], tmp_path / "refused", *words)
+        assert code == 2 and "Traceback" not in printed, printed
+        assert "node node2 (10.77.0.2) has no code of Themis" in printed and "cluster.ship_code=true" in printed
+        printed, code = run(two[0], tmp_path / "run", *words, "cluster.ship_code=true")
     assert code == 0, printed
     for machine in two:
         assert "themis-" not in machine.run("ls", "/dev/shm").stdout

@@ -53,6 +53,7 @@ def test_a_cut_model_is_trained_and_sampled_from(unbroken):
 def test_whichever_rank_dies_the_numbers_are_those_of_an_unbroken_run(unbroken, models, tmp_path, monkeypatch, victims):
     """Each victim is stopped first, so that the others are in the middle of what they do together when it dies."""
     import ray
+    from ray.util import list_named_actors
 
     left, killers, log = dict(victims), [], Tracker.log
 
@@ -65,7 +66,8 @@ def test_whichever_rank_dies_the_numbers_are_those_of_an_unbroken_run(unbroken, 
         log(tracker, stage, step, *others)
         name = left.pop((stage, step), None)
         if name is not None:
-            pid = ray.get(ray.get_actor(name).pid.remote())
+            (one,) = [one for one in list_named_actors(all_namespaces=True) if one["name"] == f"run/{name}"]
+            pid = ray.get(ray.get_actor(**one).pid.remote())
             os.kill(pid, signal.SIGSTOP)
             killers.append(threading.Thread(target=kill, args=(name, pid)))
             killers[-1].start()

@@ -22,7 +22,7 @@ from rl.records.status import read_status
 from rl.records.tracking import read_metrics
 from tests.e2e.canaries import CANARIES, holding
 from tests.e2e.catalogue import hold_to_catalogue
-from tests.e2e.runs import ROOT, actor_pids, fail, finish, kill, left_over, metrics, start, wait_for
+from tests.e2e.runs import ROOT, actor_pids, command, fail, finish, kill, left_over, metrics, start, wait_for
 from tests.prometheus import missing, needs_prometheus, scraping
 from tests.rl.records.test_trace import holds_to_line, rows
 from tests.sockets import listening, open_to_others
@@ -343,25 +343,35 @@ def test_bad_input_is_one_clear_error(tmp_path, overrides, message):
     assert message in fail(tmp_path / "run", *overrides)
 
 
-def test_a_multirun_gives_each_job_a_folder_on_one_ray(tmp_path):
-    from tests.e2e.runs import command
-
-    arguments = [a for a in command(tmp_path, "seed=1,2") if not a.startswith("run_dir")]
-    sweep = [*arguments[:3], "-m", *arguments[3:], f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+def test_runs_of_a_sweep_at_the_same_time_are_those_that_each_is_alone(unbroken, tmp_path):
+    """Both on one Ray of two CPUs, with two that fail before them."""
+    sweep = tmp_path / "sweep"
+    words = [word for word in command(sweep, "model.max_length=100,512", "seed=0,1") if not word.startswith("run_dir")]
+    words += ["hydra/launcher=parallel", "cluster.num_cpus=2", f"hydra.sweep.dir={sweep}"]
+    words.insert(3, "-m")
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(sweep, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     raylets = set()
     while process.poll() is None:
         time.sleep(0.5)
         with contextlib.suppress(psutil.NoSuchProcess):
             family = psutil.Process(process.pid).children(recursive=True)
-            raylets |= {p.pid for p in family if "raylet" in p.name()}
+            raylets |= {one.pid for one in family if one.name() == "raylet"}
     printed = (tmp_path / "log").read_text()
-    assert process.returncode == 0, printed[-3000:]
-    assert len(raylets) == 1, "both jobs on the same Ray"
-    folders = sorted(folder for folder in (tmp_path / "sweep").iterdir() if folder.is_dir())
-    assert [json.loads((f / "manifest.json").read_text())["seed"] for f in folders] == [1, 2]
-    assert all("seed=" in folder.name and "+" not in folder.name for folder in folders)
-    assert metrics(folders[0]) != metrics(folders[1]) and len(metrics(folders[0])) == len(metrics(folders[1]))
-    assert printed.count("Held-out accuracy") == 2
-    assert (tmp_path / "sweep" / "compare.html").is_file()
+    assert process.returncode == 1 and "Traceback" not in printed, printed
+    assert len(raylets) == 1, "all on the same Ray"
+    folders = {name: sweep / name for name in sorted(path.name for path in sweep.iterdir() if path.is_dir())}
+    good = [folder for name, folder in folders.items() if "max_length=512" in name]
+    bad = [name for name in folders if "max_length=100" in name]
+    assert [json.loads((folder / "manifest.json").read_text())["seed"] for folder in good] == [0, 1]
+    began, ended = ([printed.index(f"{folder.name} {what}") for folder in good] for what in ("started", "ended"))
+    assert max(began) < min(ended), "at the same time"
+    assert metrics(good[0]) == metrics(unbroken[0]) and completions(good[0]) == completions(unbroken[0])
+    assert metrics(good[1]) != metrics(good[0]) and len(metrics(good[1])) == len(metrics(good[0]))
+    assert "error: 2 of 4 runs failed" in printed and len(bad) == 2
+    for name in bad:
+        assert f"{name} failed with exit code 2" in printed
+        assert "more than model.max_length=100" in (sweep / f"{name}.log").read_text()
+    assert "Held-out accuracy" in good[0].with_name(f"{good[0].name}.log").read_text()
+    page = (sweep / "compare.html").read_text()
+    assert all(folder.name in page for folder in good)

@@ -95,7 +95,8 @@ class System:
             table: dict[str, dict[str, Any]] = state.actor_table(None)
         except Exception:  # Ray is starting, or ending
             return {}
-        return {one["Name"]: one["Pid"] for one in table.values() if one["State"] != "DEAD" and one["Pid"]}
+        living = [one for one in table.values() if one["State"] != "DEAD" and one["Pid"]]
+        return {one["Name"].partition("/")[2]: one["Pid"] for one in living}  # the run folder's name comes first
 
     def _address(self) -> str | None:
         """Of the GCS; None if there is none. Whoever asks a GCS that is gone may end with it."""
