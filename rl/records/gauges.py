@@ -7,6 +7,7 @@ all of it when the run has ended or was killed, is gone 20 s later by itself.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -57,8 +58,8 @@ class Gauges:
 
     def step(self, stage: str, metrics: Mapping[str, float]) -> None:
         """Show the metrics of a step, those of its times as ``time/…``. What it does not have is taken back, except
-        single measurements."""
-        found = {name: reading(name) for name in metrics}
+        single measurements. Ray exports finite numbers only."""
+        found = {name: reading(name) for name, value in metrics.items() if math.isfinite(value)}
         values = {self._of(one[0], stage, one[1]): metrics[name] for name, one in found.items() if one is not None}
         before = self._steps.get(stage, set())
         gone = {series for series in before - set(values) if not series[0].stays}
