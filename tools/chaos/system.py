@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from cluster.names import name_in_run
 from tools.chaos.plan import PLACES
 from tools.chaos.variants import Variant
 
@@ -80,7 +81,7 @@ class System:
         return self.actors().get(victim)
 
     def actors(self) -> dict[str, int]:
-        """Process of each living actor, by the actor's name, as the run's Ray says."""
+        """Process of each living actor, by the actor's name without its run, as the run's Ray says."""
         address = self._address()
         if address is None:
             return {}
@@ -94,7 +95,8 @@ class System:
             table: dict[str, dict[str, Any]] = state.actor_table(None)
         except Exception:  # Ray is starting, or ending
             return {}
-        return {one["Name"]: one["Pid"] for one in table.values() if one["State"] != "DEAD" and one["Pid"]}
+        living = [one for one in table.values() if one["State"] != "DEAD" and one["Pid"]]
+        return {name_in_run(one["Name"]): one["Pid"] for one in living}
 
     def _address(self) -> str | None:
         """Of the GCS; None if there is none. Whoever asks a GCS that is gone may end with it."""
