@@ -19,3 +19,8 @@ class Names:
         """Ray's options for the actor that messages of the run call ``name``. Ray's dashboard shows it with its folder,
         such as ``legal-nano-seed0/trainer/0``."""
         return {"name": f"{self.run}/{name}", "namespace": self.namespace}
+
+
+def name_in_run(name: str) -> str:
+    """What messages of the run call an actor, by its name on Ray."""
+    return name.partition("/")[2]

@@ -7,7 +7,7 @@ from pathlib import Path
 from ray.util import list_named_actors, remove_placement_group
 
 from cluster.health import Supervised
-from cluster.names import Names
+from cluster.names import Names, name_in_run
 from cluster.placement import reserve
 from tests.cluster.test_health import Worker
 
@@ -37,4 +37,5 @@ def test_starts_of_runs_on_one_ray_do_not_meet(ray_cluster, tmp_path):
 
 def test_a_run_in_the_folder_of_its_driver_has_that_folders_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert Names(Path(".")).options("trainer/0")["name"] == f"{tmp_path.name}/trainer/0"
+    name = Names(Path(".")).options("trainer/0")["name"]
+    assert name == f"{tmp_path.name}/trainer/0" and name_in_run(name) == "trainer/0"

@@ -251,7 +251,7 @@ def test_bad_data_is_refused_before_any_actor_starts(models, tmp_path, line, mes
     good = json.dumps(make_prompts("age", "train", 1, seed=0)[0].to_json(), ensure_ascii=False)
     (tmp_path / "prompts.jsonl").write_text(f"{good}\n{line}\n", encoding="utf-8")
     found = stages({"demonstrations": {"age": 8}}, {"data": str(tmp_path / "prompts.jsonl")})
-    actors = len(ray.util.list_named_actors()) if ray.is_initialized() else 0
+    actors = len(ray.util.list_named_actors(all_namespaces=True)) if ray.is_initialized() else 0
     with pytest.raises((DataError, UserError), match=message):
         run(config(tmp_path / "run", models, found))
-    assert not ray.is_initialized() or len(ray.util.list_named_actors()) == actors
+    assert not ray.is_initialized() or len(ray.util.list_named_actors(all_namespaces=True)) == actors

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from cluster.names import name_in_run
 from cluster.processes import remaining
 from tools.chaos.plan import PLACES
 from tools.chaos.variants import Variant
@@ -81,7 +82,7 @@ class System:
         return self.actors().get(victim)
 
     def actors(self) -> dict[str, int]:
-        """Process of each living actor, by the actor's name, as the run's Ray says."""
+        """Process of each living actor, by the actor's name without its run, as the run's Ray says."""
         address = self._address()
         if address is None:
             return {}
@@ -96,7 +97,7 @@ class System:
         except Exception:  # Ray is starting, or ending
             return {}
         living = [one for one in table.values() if one["State"] != "DEAD" and one["Pid"]]
-        return {one["Name"].partition("/")[2]: one["Pid"] for one in living}  # the run folder's name comes first
+        return {name_in_run(one["Name"]): one["Pid"] for one in living}
 
     def _address(self) -> str | None:
         """Of the GCS; None if there is none. Whoever asks a GCS that is gone may end with it."""
