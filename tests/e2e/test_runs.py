@@ -351,15 +351,17 @@ def test_runs_of_a_sweep_at_the_same_time_are_those_that_each_is_alone(unbroken,
     words.insert(3, "-m")
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-    raylets = set()
+    raylets, exposed = set(), None
     while process.poll() is None:
         time.sleep(0.5)
         with contextlib.suppress(psutil.NoSuchProcess):
             family = psutil.Process(process.pid).children(recursive=True)
             raylets |= {one.pid for one in family if one.name() == "raylet"}
+            if exposed is None and len(list(sweep.glob("*=512*/metrics.jsonl"))) == 2:
+                exposed = open_to_others(process.pid)
     printed = (tmp_path / "log").read_text()
     assert process.returncode == 1 and "Traceback" not in printed, printed
-    assert len(raylets) == 1, "all on the same Ray"
+    assert len(raylets) == 1 and exposed == [], "all on the same Ray, with every socket on loopback"
     folders = {name: sweep / name for name in sorted(path.name for path in sweep.iterdir() if path.is_dir())}
     good = [folder for name, folder in folders.items() if "max_length=512" in name]
     bad = [name for name in folders if "max_length=100" in name]
