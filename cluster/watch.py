@@ -25,6 +25,8 @@ FROZEN_S = 45.0
 """A process is ended when it has been stopped for so long (seconds), where nothing else is configured."""
 LOOK_S = 5.0
 """Time between two looks (seconds)."""
+PROMPT_S = 0.2
+"""Time between two looks at Ray's own processes (seconds): about a second after its raylet, Ray ends this process."""
 ANSWER_S = 30.0
 """Longest wait for another node, or for the first process of a cluster that was joined (seconds)."""
 INTERRUPT = signal.SIGRTMIN + 7
@@ -147,9 +149,11 @@ class Watch:
     # --- looking ----------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        last = time.monotonic()
-        while not self._closed.wait(min(LOOK_S, self.frozen_s / 4)):
+        last, interval = time.monotonic(), min(LOOK_S, self.frozen_s / 4)
+        while not self._closed.wait(min(PROMPT_S, interval)):
             now = time.monotonic()
+            if now - last < interval and (self.lost or all(map(look, _ray_processes().values()))):
+                continue
             seconds, last = min(now - last, 2 * LOOK_S), now  # more, and this process itself was frozen
             with suppress(Exception):  # what can't be asked now is asked at the next look
                 self._look_at_ray(seconds)
