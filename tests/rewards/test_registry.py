@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 
+from rewards import registry
 from rewards.pool import WorkerPool
 from rewards.registry import Part
 from rewards.verdict import Sample
@@ -31,6 +32,7 @@ def test_the_registry_imports_no_other_module_of_ours():
 def test_a_users_module_works_in_a_worker_with_and_without_the_decorator(tmp_path, monkeypatch):
     (tmp_path / "house_rewards.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "REWARDS", dict(registry.REWARDS))  # others list what there is
     pool = WorkerPool(1, timeout_s=30.0)
     try:
         weights = {"house_rewards:names_the_law": Part(0.5, options={"least": 2}), "house_rewards:length": 0.25}
