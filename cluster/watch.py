@@ -26,7 +26,7 @@ FROZEN_S = 45.0
 LOOK_S = 5.0
 """Time between two looks (seconds)."""
 PROMPT_S = 0.2
-"""Time between two looks at Ray's own processes (seconds): about a second after its raylet, Ray ends this process."""
+"""Time between two looks at Ray's own processes (seconds): soon after its raylet, Ray ends this process."""
 ANSWER_S = 30.0
 """Longest wait for another node, or for the first process of a cluster that was joined (seconds)."""
 INTERRUPT = signal.SIGRTMIN + 7

@@ -154,7 +154,6 @@ def test_a_short_campaign_loses_nothing(tried):
     assert answer.returncode == 0 and not written["lost"], answer.stdout + answer.stderr + log[-4000:]
     hit = [one["fault"]["victim"] for one in written["faults"]]
     assert len(hit) >= 4, "on a fast machine the run may end before the last"
-    assert "error: Ray was lost: its raylet" in log and "The same command goes on from what was saved" in log
     assert (
         all(one["survived"] for one in written["faults"])
         and written["seed"] == 5
