@@ -19,7 +19,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from rl.actors.process_group import free_port
 from tools.bench.models import nano
 
 
@@ -69,21 +68,24 @@ def weights_of(module: Any) -> set[tuple[int, ...]]:
 def measure(ranks: int, tokens: int, folder: Path) -> list[int]:
     """Bytes that each rank keeps at most."""
     context = multiprocessing.get_context("spawn")
-    port, model = free_port("127.0.0.1"), str(nano(folder))
+    model = str(nano(folder))
     pipes = [context.Pipe() for _ in range(ranks)]
     processes = [
-        context.Process(target=_rank, args=(rank, ranks, port, model, tokens, there), daemon=True)
+        context.Process(target=_rank, args=(rank, ranks, model, tokens, there), daemon=True)
         for rank, (_, there) in enumerate(pipes)
     ]
     for process in processes:
         process.start()
+    place = pipes[0][0].recv()
+    for here, _ in pipes[1:]:
+        here.send(place)
     found: list[int] = [here.recv() for here, _ in pipes]
     for process in processes:
         process.join()
     return found
 
 
-def _rank(rank: int, ranks: int, port: int, model: str, tokens: int, pipe: Any) -> None:
+def _rank(rank: int, ranks: int, model: str, tokens: int, pipe: Any) -> None:
     import numpy as np
 
     from rl.actors.trainer import TrainerActor, TrainerSpec
@@ -94,7 +96,12 @@ def _rank(rank: int, ranks: int, port: int, model: str, tokens: int, pipe: Any) 
     trainer = TrainerConfig(threads=1, engine="megatron", context_parallel=ranks, world_size=ranks)
     shared = str(Path(model).parent / "shared")
     actor = TrainerActor(TrainerSpec(ModelConfig(path=model), trainer, model, "cpu", 0, rank, "shm", shared))
-    actor.setup("127.0.0.1", port)
+    if rank == 0:
+        place = actor.rendezvous("127.0.0.1")
+        pipe.send(place)
+    else:
+        place = pipe.recv()
+    actor.setup(*place)
     actor.begin_stage(OptimConfig(lr=1e-9), 10**6)
     engine: Any = actor.engine
     saved = Saved(weights_of(engine._model.module))
