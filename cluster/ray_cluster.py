@@ -136,6 +136,8 @@ def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | Non
                     include_dashboard=dashboard_port is not None,
                     dashboard_host="127.0.0.1",
                     dashboard_port=dashboard_port,
+                    # It would start a worker for each CPU. Each actor has one of its own, with its environment.
+                    _system_config={"prestart_worker_first_driver": False},
                 )
             break
         except Exception as error:  # a start that takes too long is a bare Exception

@@ -10,6 +10,7 @@ from typing import Any
 
 from rl.actors.vllm_engine import EngineSpec, build, environment
 from rl.device import named
+from rl.models.lean import import_transformers
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class InferenceActor:
         own = named(spec.device).vllm_seeded_requests(spec.model.max_length)
         if tensor_parallel > 1:
             own |= {"tensor_parallel_size": tensor_parallel, "distributed_executor_backend": "mp"}
+        import_transformers()
         self.llm = build(spec, **own)
         self.running: set[str] = set()
 

@@ -16,6 +16,7 @@ from rl.actors.vllm_engine import EngineSpec, build, environment
 from rl.config.stages import SamplingConfig
 from rl.device import named
 from rl.models.checkpoint_format import CheckpointFormat
+from rl.models.lean import import_transformers
 from rl.models.stops import completion_text, stop_ids
 from rl.samples import Completion
 from rl.weights.checks import PROBED_SYNCS, Delivery
@@ -40,6 +41,7 @@ class RolloutActor:
     def __init__(self, spec: RolloutSpec) -> None:
         os.environ.update(environment(spec))
         self.started = time.time()
+        import_transformers()
         from transformers import AutoTokenizer
 
         register()

@@ -18,6 +18,7 @@ from rl.config.algorithm import AlgorithmConfig
 from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import OptimConfig
 from rl.device import named
+from rl.models.lean import import_transformers
 from rl.samples import TokenBatch, supervised_batch
 from rl.weights.checks import PROBE_TEXT, PROBE_TOKENS, Probe, WeightLedger
 from rl.weights.relay import read, sizes
@@ -113,6 +114,7 @@ class TrainerActor:
             MASTER_ADDR=address,
             MASTER_PORT=str(port),
         )
+        import_transformers()
         import torch
 
         torch.set_num_threads(spec.trainer.threads)

@@ -6,6 +6,7 @@ from typing import Any
 from curricula.prompts import Prompt
 from rl.errors import UserError
 from rl.models.control import chat_parts, encode, encode_parts
+from rl.models.lean import import_transformers
 from rl.models.source import require_plain
 from rl.models.stops import text_without_stops, turn_end
 from rl.models.template import prompt_text, try_template
@@ -21,6 +22,7 @@ def load_tokenizer(path: str, trust_remote_code: bool = False) -> Any:
         UserError: if there is none, if it has no chat template or no end-of-sequence token, or if the template does not
             end.
     """
+    import_transformers()
     from transformers import AutoTokenizer
 
     require_plain(path)
