@@ -30,6 +30,8 @@ DEFAULTS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",  # a job that was submitted to Ray gets our PYTHONPATH, which holds its own
 }
+FOR_WORKERS = {"RAY_kill_child_processes_on_worker_exit": "0"}
+"""What an actor starts has a supervisor that ends it. Ray would kill the supervisor first, and leave the others."""
 WAIT = "RAY_gcs_server_port_wait_time_s"
 ATTEMPTS = 4
 """Ray gives its second process 30 s, which nothing can change and a busy machine may exceed."""
@@ -165,7 +167,7 @@ def _init(variables: dict[str, str], code: str | None, **options: Any) -> None:
     with _same_end():
         ray.init(
             runtime_env={
-                "env_vars": {"PYTHONPATH": _python_path(), **variables},
+                "env_vars": {"PYTHONPATH": _python_path(), **FOR_WORKERS, **variables},
                 **({} if code is None else {"working_dir": code}),
             },
             logging_level=logging.ERROR,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from cluster.loopback import ONE_MACHINE
 from curricula.statutes import Setting, use_law
 from rewards.judge.client import JudgeSettings
 from rewards.judge.service import JudgeService
+from rewards.lifetime import kill_marked
 from rewards.pool import WorkerPool
 from rewards.registry import Weights
 from rewards.total import expand
@@ -186,8 +186,7 @@ class JudgeActor:
                 self._server.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._server.wait(20)  # more than its supervisor takes
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._server.pid, signal.SIGKILL)
+            kill_marked(str(self.key))  # what is left if the supervisor was killed
 
 
 def server_options(config: JudgeConfig, device: str) -> dict[str, Any]:

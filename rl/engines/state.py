@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -40,10 +41,23 @@ class TrainingState:
     schedule: torch.optim.lr_scheduler.LambdaLR | None
 
 
+class _Writer(HuggingFaceStorageWriter):
+    """Writes shards. A rank that has no memory left for it says so, in a way that other ranks can be told."""
+
+    def write_data(self, plan: Any, planner: Any) -> Any:
+        try:
+            return super().write_data(plan, planner)
+        except BaseException as error:
+            # What safetensors, in Rust, makes of memory that it did not get. It is no Exception and can't be pickled.
+            if type(error).__name__ == "PanicException":
+                raise MemoryError(f"safetensors: {error}") from None
+            raise
+
+
 def save(state: TrainingState, folder: Path) -> None:
     """Write a state under ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    dcp.save(_tensors(state), storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
+    dcp.save(_tensors(state), storage_writer=_Writer(str(folder), save_distributed=True))
     save_progress(folder, 0 if state.schedule is None else state.schedule.last_epoch)
 
 

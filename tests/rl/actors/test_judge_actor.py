@@ -38,6 +38,15 @@ def test_a_server_that_died_is_replaced_and_its_requests_are_made_again(judge):
     assert judge.losses() == ["server died (exit status -9)"] and judge.losses() == []
 
 
+def test_a_server_whose_supervisor_is_killed_leaves_nothing_behind(judge):
+    judge.score(samples(0), WEIGHTS)
+    lost = [known(one.pid) for one in psutil.Process(judge._server.pid).children(recursive=True)]
+    assert len(lost) == 2, "the server, and what it has started"
+    os.kill(judge._server.pid, signal.SIGKILL)
+    assert [verdict.score for verdict in judge.score(samples(4), WEIGHTS)] == [1.0] * 4
+    assert [one.state() for one in lost] == [None, None]
+
+
 def test_a_server_that_dies_while_it_starts_is_started_again(judge, monkeypatch):
     judge.score(samples(0), WEIGHTS)
     start, starts = judge._start_server, []
