@@ -23,7 +23,7 @@ MID = {
 STAGES = [MID, *stages({"demonstrations": {"age": 40}}, {"tasks": {"age": 1.0}, "updates_per_step": 2, "steps": 4})]
 VICTIMS = {("mid", 1): "trainer/0", ("sft", 2): "trainer/1", ("rl", 0): "reference/1", ("rl", 2): "trainer/1"}
 """By the step after which they die: the first and the last part of the layers, and one of the reference."""
-FEW = {step: VICTIMS[step] for step in [("sft", 2), ("rl", 0)]}
+FEW = {step: VICTIMS[step] for step in [("rl", 2)]}
 
 
 def go(run_dir, models):

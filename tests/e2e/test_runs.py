@@ -266,14 +266,8 @@ def test_asynchronous_sampling_trains_on_every_group_once_across_kills(tmp_path)
     assert numbers == sorted(list(range(6 * 4)) * 4), "four completions of each of the 24 prompts"
 
 
-@pytest.mark.parametrize(
-    "signs",
-    [
-        (signal.SIGINT, signal.SIGINT),
-        pytest.param((signal.SIGTERM, signal.SIGTERM), marks=pytest.mark.slow),
-        pytest.param((signal.SIGHUP,), marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("signs", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP,)])
 def test_an_interrupted_run_leaves_no_process_and_says_a_sentence(tmp_path, signs):
     process = start(tmp_path / "run")
     wait_for(tmp_path / "run", "mid", 0, process)
@@ -287,7 +281,7 @@ def test_an_interrupted_run_leaves_no_process_and_says_a_sentence(tmp_path, sign
     assert "Traceback" not in (tmp_path / "run.log").read_text()
 
 
-def test_a_terminated_run_saves_its_step_first_and_goes_on_from_there(tmp_path, unbroken):
+def test_a_terminated_run_saves_its_step_first_and_goes_on_from_there_until_ctrl_c_twice(tmp_path, unbroken):
     run_dir = tmp_path / "run"
     process = start(run_dir, "trainer.checkpoint_every=1000")
     wait_for(run_dir, "sft", 0, process)
@@ -300,9 +294,12 @@ def test_a_terminated_run_saves_its_step_first_and_goes_on_from_there(tmp_path, 
     assert 0 < before < 40 and saved.name == f"step-{before:06}", "every step that was logged is saved"
     process = start(run_dir, "trainer.checkpoint_every=1000")
     wait_for(run_dir, "sft", before, process)
-    process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGTERM)
-    process.wait(180)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert any("raylet" in one.name() for one in family)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) != 0 and not left_over(family)
+    assert "Traceback" not in (tmp_path / "run.log").read_text()
     found = metrics(run_dir)
     assert found == metrics(unbroken[0])[: len(found)] and len(found) > before
 
@@ -312,22 +309,6 @@ def test_a_changed_config_is_refused_on_resume(unbroken):
     before = metrics(run_dir)
     assert "seed: was 0, now 1" in fail(run_dir, "seed=1")
     assert metrics(run_dir) == before
-
-
-def test_a_corrupt_checkpoint_is_named(unbroken, tmp_path):
-    import shutil
-
-    run_dir = tmp_path / "run"
-    shutil.copytree(unbroken[0], run_dir)
-    manifest = json.loads((run_dir / "manifest.json").read_text())
-    del manifest["stages"]["eval"]
-    (run_dir / "manifest.json").write_text(json.dumps(manifest))
-    shard = next((run_dir / "checkpoints" / "grpo" / "step-000006" / "engine").glob("shard*.safetensors"))
-    content = bytearray(shard.read_bytes())
-    content[-100] ^= 1
-    shard.write_bytes(content)
-    error = fail(run_dir, "rollout.verify_sync=true")
-    assert "is corrupt" in error and shard.name in error and "Remove that folder" in error
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,12 @@ import psutil
 import pytest
 
 from tools.chaos import clock
+from tools.chaos.__main__ import read_series
+from tools.chaos.campaign import Outcome
 from tools.chaos.compare import differences, differences_so_far, ledger, tracebacks
 from tools.chaos.faults import hit
 from tools.chaos.plan import ENDS, KINDS, MOST_ENDS, MOST_SAME, Fault, campaign, in_order, short
+from tools.chaos.summary import record
 from tools.chaos.variants import STALENESS, Variant, places, policy_stage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,8 +47,19 @@ def test_a_seed_gives_the_same_faults_and_many_give_every_kind_and_victim():
 
 def test_the_short_form_hits_the_stages_that_it_says():
     assert [fault.victim for fault in short(1).faults][:2] == ["raylet", "trainer/0"] and short(1) != short(2)
-    for fault, stage in zip(short(1).faults, ("mid", "sft", "grpo", "grpo", "eval"), strict=True):
+    for fault, stage in zip(short(1).faults, ("mid", "sft", "grpo", "grpo"), strict=True):
         assert places()[fault.line][0] == stage
+
+
+def test_a_series_can_be_continued(tmp_path):
+    done = [Outcome(fault, "none-1", 4, pid=7, recovered_s=1.5, told=True) for fault in short(1).faults]
+    written = {"seed": 3, "seconds": 9.0, "faults": [record(one) for one in done], "lost": {"4": ["a line"]}}
+    (tmp_path / "chaos.json").write_text(json.dumps(written))
+    assert read_series(tmp_path, 3) == (done, {4: ["a line"]}, 9.0)
+    with pytest.raises(SystemExit, match="is of --seed 3, not 4"):
+        read_series(tmp_path, 4)
+    with pytest.raises(SystemExit, match="--go-on needs the file"):
+        read_series(tmp_path / "other", 3)
 
 
 def test_faults_come_in_the_order_of_their_lines_with_those_at_a_start_behind_the_end():
@@ -137,7 +151,7 @@ def test_the_clock_of_python_jumps_and_comes_back(tmp_path):
 
 @pytest.fixture(scope="module")
 def tried(tmp_path_factory):
-    """The short form: five kills in one run."""
+    """The short form: four kills in one run."""
     out = tmp_path_factory.mktemp("chaos")
     answer = subprocess.run(
         [sys.executable, "-m", "tools.chaos", "--short", "--seed", "5", "--out", str(out)],
@@ -153,7 +167,7 @@ def test_a_short_campaign_loses_nothing(tried):
     log = "".join(path.read_text() for path in out.glob("campaign-*.log"))
     assert answer.returncode == 0 and not written["lost"], answer.stdout + answer.stderr + log[-4000:]
     hit = [one["fault"]["victim"] for one in written["faults"]]
-    assert len(hit) >= 4, "on a fast machine the run may end before the last"
+    assert len(hit) >= 3, "on a fast machine the run may end before the last"
     assert (
         all(one["survived"] for one in written["faults"])
         and written["seed"] == 5

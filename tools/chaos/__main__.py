@@ -23,7 +23,7 @@ from rich.console import Console
 from tools.chaos import clock, sandbox
 from tools.chaos.campaign import Outcome, Run, unbroken_run
 from tools.chaos.plan import KINDS, MOST, VICTIMS, Campaign, campaign, short
-from tools.chaos.summary import record, table
+from tools.chaos.summary import record, recorded, table
 from tools.chaos.variants import MODES
 
 NEEDS_SANDBOX = ("disk", "read-only", "shm")
@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2], help="numbers of trainer ranks")
     parser.add_argument("--served", type=float, default=0.15, help="share of runs whose judge is a served model")
     parser.add_argument("--campaign", type=int, metavar="N", help="only the campaign of this number")
-    parser.add_argument("--short", action="store_true", help="an unbroken run and one with five kills, five minutes")
+    parser.add_argument("--go-on", action="store_true", help="go on with the series in --out, of the same seed")
+    parser.add_argument("--short", action="store_true", help="an unbroken run and one with four kills, a few minutes")
     parser.add_argument("--out", type=Path, default=Path(".cache/chaos"), help="folder of runs, logs and chaos.json")
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = parser.parse_args(given)
@@ -55,8 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     out: Path = args.out.resolve()
     outcomes: list[Outcome] = []
     problems: dict[int, list[str]] = {}
-    number = args.campaign or 0
-    began = time.monotonic()
+    number, began = args.campaign or 0, time.monotonic()
+    if args.go_on:
+        outcomes, problems, seconds = read_series(out, args.seed)
+        number, began = max((one.campaign for one in outcomes), default=-1) + 1, began - seconds
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     while len(outcomes) < args.faults:
         most = min(MOST, args.faults - len(outcomes))
@@ -83,6 +86,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(table(outcomes))
     console.print(f"seed {args.seed}, {time.monotonic() - began:.0f} s, {out / 'chaos.json'}", soft_wrap=True)
     sys.exit(1 if problems or not all(one.survived for one in outcomes) else 0)
+
+
+def read_series(out: Path, seed: int) -> tuple[list[Outcome], dict[int, list[str]], float]:
+    """Outcomes, losses by campaign and seconds of a series whose last campaigns are still to come.
+
+    Raises:
+        SystemExit: if there is none of this seed.
+    """
+    path = out / "chaos.json"
+    try:
+        written = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: --go-on needs the file {path} of a series that was begun there ({error})")
+    if written["seed"] != seed:
+        sys.exit(f"error: {path} is of --seed {written['seed']}, not {seed}")
+    lost = {int(number): found for number, found in written["lost"].items()}
+    return [recorded(one) for one in written["faults"]], lost, float(written["seconds"])
 
 
 def try_campaign(drawn: Campaign, out: Path, console: Console, private: bool) -> tuple[list[Outcome], list[str]]:

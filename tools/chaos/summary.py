@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from tools.chaos.campaign import Outcome
-from tools.chaos.plan import KINDS, MEANING
+from tools.chaos.plan import KINDS, MEANING, Fault
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
@@ -41,3 +41,9 @@ def table(outcomes: Sequence[Outcome]) -> Table:
 def record(outcome: Outcome) -> dict[str, Any]:
     """An outcome as JSON values."""
     return asdict(outcome) | {"text": outcome.fault.text(), "survived": outcome.survived}
+
+
+def recorded(values: Mapping[str, Any]) -> Outcome:
+    """The outcome that :func:`record` was given."""
+    own = {name: value for name, value in values.items() if name not in ("text", "survived")}
+    return Outcome(**own | {"fault": Fault(**values["fault"])})

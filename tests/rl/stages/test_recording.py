@@ -21,7 +21,15 @@ from rl.records.manifest import Manifest
 from rl.records.results import EvalResult, save
 from rl.records.tracking import Tracker
 
-run_dir, doomed, kind, moment = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
+for run_dir, doomed, kind, moment in json.loads(sys.argv[1]):  # each in a process of its own, without a new import
+    child = os.fork()
+    if child == 0:
+        break
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(ended, Path(run_dir, "metrics.jsonl").read_text().count(f'"{doomed}"'), flush=True)
+else:
+    sys.exit()
+run_dir = Path(run_dir)
 run_dir.mkdir(exist_ok=True)
 path = run_dir / "manifest.json"
 manifest = Manifest(path, json.loads(path.read_text()) if path.is_file() else {"stages": {}})
@@ -63,13 +71,13 @@ curriculum.run_curriculum(runtime)
 """
 
 
-def run(folder, doomed="", kind="evaluate", moment=""):
-    """Run a curriculum of three stages in a process of its own; returns how that ended."""
-    found = subprocess.run(
-        [sys.executable, "-c", RUN, str(folder), doomed, kind, moment], cwd=ROOT, capture_output=True, text=True
-    )
-    assert found.returncode in (0, -9), found.stderr
-    return found.returncode
+def run(*runs):
+    """Run curricula of three stages, each in a process of its own; returns how they ended, and how many lines the stage
+    had then that its process was to die in."""
+    words = [sys.executable, "-c", RUN, json.dumps([[str(folder), *others] for folder, *others in runs])]
+    found = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
+    return [tuple(map(int, line.split())) for line in found.stdout.splitlines()]
 
 
 def left(folder):
@@ -82,15 +90,13 @@ def left(folder):
 
 @pytest.mark.parametrize("kind", ["evaluate", "perplexity", "sft"])
 def test_a_stage_is_logged_once_however_often_it_is_killed(tmp_path, kind):
-    assert run(tmp_path / "whole", kind=kind) == 0
-    killed = tmp_path / "killed"
-    for doomed, moment in (("before", "recorded"), ("middle", "logged"), ("middle", "recorded"), ("after", "recorded")):
-        assert run(killed, doomed, kind, moment) == -9
-        assert (killed / "metrics.jsonl").read_text().count(f'"{doomed}"') == 2 ** (
-            doomed == "middle" and kind == "sft"
-        )
-    assert run(killed, kind=kind) == 0
-    assert left(killed) == left(tmp_path / "whole")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    ends = [("before", "recorded"), ("middle", "logged"), ("middle", "recorded"), ("after", "recorded")]
+    runs = [(killed, doomed, kind, moment) for doomed, moment in ends]
+    *ended, last, unbroken = run(*runs, *((folder, "none", kind, "") for folder in (killed, whole)))
+    steps = 2 if kind == "sft" else 1
+    assert ended == [(-9, 1), (-9, steps), (-9, steps), (-9, 1)] and last == unbroken == (0, 0)
+    assert left(killed) == left(whole)
 
 
 def test_steps_that_are_run_again_leave_no_rollouts_of_before(tmp_path):
