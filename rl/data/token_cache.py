@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from rl.files import in_one_move
+
 Ids = np.ndarray
 """int32 [T], token ids of one text."""
 Example = tuple[Ids, int]
@@ -39,20 +41,14 @@ def read(path: Path, n: int) -> list[Example] | None:
 
 def write(path: Path, examples: Sequence[Example]) -> None:
     """Keep examples in a file. If the disk refuses it, only the next start takes longer."""
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+    with contextlib.suppress(OSError):
+        with in_one_move(path, f".{os.getpid()}") as partial, partial.open("wb") as file:
             np.savez(
                 file,
                 ids=np.concatenate([ids for ids, _ in examples]),
                 ends=np.cumsum([len(ids) for ids, _ in examples], dtype=np.int64),
                 heads=np.asarray([head for _, head in examples], dtype=np.int32),
             )
-        os.replace(partial, path)
         files = sorted(path.parent.glob("*.npz"), key=lambda one: one.stat().st_mtime)
         for old in files[:-FILES]:
             old.unlink(missing_ok=True)
-    except OSError:
-        with contextlib.suppress(OSError):
-            partial.unlink()

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from rl.errors import UserError
-from rl.files import read_json, write_json
+from rl.files import in_one_move, read_json, write_json
 from rl.inference.backend import Answer, Ask, Backend, Messages, SampledAnswer
 from rl.records.lock import FolderLock
 
@@ -94,13 +94,10 @@ def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
 
 def write_texts(path: Path, lines: Iterable[str]) -> None:
     """Write a whole file of lines in one move."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", errors="replace") as file:
+    with in_one_move(path) as partial, partial.open("w", encoding="utf-8", errors="replace") as file:
         file.writelines(line + "\n" for line in lines)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 class _Answer(TypedDict):

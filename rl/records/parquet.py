@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rl.errors import UserError
+from rl.files import in_one_move
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,10 +17,8 @@ def write(path: Path, table: pa.Table) -> None:
     """Write a table to ``path`` in one move; a missing folder is made."""
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    pq.write_table(table, partial, write_page_checksum=True)
-    partial.replace(path)
+    with in_one_move(path) as partial:
+        pq.write_table(table, partial, write_page_checksum=True)
 
 
 def check(path: Path, fix: str) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import TypedDict
 
-from rl.files import read_json
+from rl.files import in_one_move, read_json
 
 REMOVE = "remove it: the run writes it again"
 
@@ -52,10 +51,8 @@ def now() -> str:
 
 def write_status(run_dir: Path, status: Status) -> None:
     """Write the file in one move. It need not last longer than the machine, so nothing waits for the disk."""
-    path = run_dir / "status.json"
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(status, ensure_ascii=False, indent=1), encoding="utf-8")
-    os.replace(partial, path)
+    with in_one_move(run_dir / "status.json") as partial:
+        partial.write_text(json.dumps(status, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def read_status(run_dir: Path) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from rl.files import in_one_move
 from rl.records.results import EvalResult
 from rl.records.task_figures import percent
 from rl.report.curves import gate_text, stage_charts
@@ -51,10 +52,8 @@ def write_report(run_dir: Path, out: Path | None = None) -> Path:
 
 def write_page(path: Path, text: str) -> Path:
     """Write a page in one move."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # runs of a sweep may write the same page at once
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with in_one_move(path, f".{os.getpid()}") as partial:  # runs of a sweep may write the same page at once
+        partial.write_text(text, encoding="utf-8")
     return path
 
 

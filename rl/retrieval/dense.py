@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rl.errors import UserError
-from rl.files import digest
+from rl.files import digest, in_one_move
 from rl.retrieval.passages import fingerprint
 
 CHUNK = 512
@@ -123,8 +123,5 @@ def _read(path: Path, rows: int) -> np.ndarray | None:
 
 
 def _write(path: Path, vectors: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with in_one_move(path, f".{os.getpid()}") as partial, partial.open("wb") as file:
         np.save(file, vectors, allow_pickle=False)
-    os.replace(partial, path)

@@ -1,12 +1,17 @@
 """What errors of a machine that ran short of something are said to be."""
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from rl.files import disk_problem, shortage, write_bytes
+from rl.inference.journal import write_lines
+from rl.records.parquet import write as write_table
+from rl.report.page import write_page
 
 
 class CauseError(Exception):
@@ -61,10 +66,19 @@ def test_other_errors_are_none():
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
-def test_what_could_not_be_written_leaves_nothing(tmp_path):
+@pytest.mark.parametrize(
+    ("write", "mark"),
+    [
+        (lambda path: write_bytes(path, b"new"), ""),
+        (lambda path: write_page(path, "new"), f".{os.getpid()}"),
+        (lambda path: write_lines(path, [{"new": 1}]), ""),
+        (lambda path: write_table(path, pa.table({"new": [1]})), ""),
+    ],
+)
+def test_what_could_not_be_written_leaves_nothing(tmp_path, write, mark):
     (tmp_path / "page.html").write_bytes(b"old")
-    (tmp_path / "page.html.partial").symlink_to("/dev/full")
+    (tmp_path / f"page.html{mark}.partial").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
-        write_bytes(tmp_path / "page.html", b"new")
+        write(tmp_path / "page.html")
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
     assert (tmp_path / "page.html").read_bytes() == b"old"
