@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from rl.errors import UserError
 from rl.files import read_json, write_json
-from rl.inference.backend import Answer, Ask, Backend, Messages, SampledAnswer
+from rl.inference.backend import Answer, Ask, Backend, Messages, RefusedAnswer, SampledAnswer
 from rl.records.lock import FolderLock
 
 BATCH = 32
@@ -112,6 +112,7 @@ class _Answer(TypedDict):
     truncated: NotRequired[bool]
     token_ids: NotRequired[list[int]]
     log_probs: NotRequired[list[float]]
+    refused: NotRequired[str]
 
 
 class Record(TypedDict):
@@ -285,7 +286,8 @@ def _file_of(key: str) -> str:
 
 
 def _read_answer(fields: dict[str, Any]) -> Answer:
-    return SampledAnswer(**fields) if "token_ids" in fields else Answer(**fields)
+    kind = SampledAnswer if "token_ids" in fields else RefusedAnswer if "refused" in fields else Answer
+    return kind(**fields)
 
 
 class Opened(TypedDict):
@@ -298,29 +300,34 @@ class Opened(TypedDict):
 class OpenFolder:
     """A results folder that only this process uses; its manifest holds the settings and the day on which it began."""
 
-    def __init__(self, folder: Path, asked: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, asked: dict[str, Any], other: str = "--out FOLDER") -> None:
         """Open a new folder, or continue an earlier one with the same settings.
+
+        Args:
+            folder: the folder.
+            asked: the settings.
+            other: how to choose another folder, for messages.
 
         Raises:
             UserError: if another process uses it, or if it holds answers of other settings.
         """
-        self._lock = FolderLock(folder, "--out FOLDER")
+        self._lock = FolderLock(folder, other)
         try:
-            self.date = self._begun(folder, asked)
+            self.date = self._begun(folder, asked, other)
             """The day that chat templates take for today, the same in every call with this folder."""
         except BaseException:
             self.close()
             raise
 
     @staticmethod
-    def _begun(folder: Path, asked: dict[str, Any]) -> datetime.date:
+    def _begun(folder: Path, asked: dict[str, Any], other: str) -> datetime.date:
         path = folder / "manifest.json"
         before = read_json(path, Opened) if path.is_file() else asked
         for name, value in asked.items():
             if before.get(name) != value:
                 raise UserError(
                     f"{folder} holds answers with {name}={_shown(before.get(name))}, and now {name}={_shown(value)} is "
-                    f"asked for; ask as before to go on, or give another --out"
+                    f"asked for; ask as before to go on, or give another {other.split()[0]}"
                 )
         if "date" not in before:
             before = before | {"date": datetime.date.today().isoformat()}
