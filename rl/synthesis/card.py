@@ -14,9 +14,9 @@ from rl.config.synthesis import SynthesisConfig
 from rl.files import write_bytes
 from rl.inference.backends.served import estimate
 from rl.synthesis.collection import Question
-from rl.synthesis.refinement import Converge
 from rl.synthesis.recipe import STEPS
-from rl.synthesis.records import Fields, Record, StepResult
+from rl.synthesis.records import Fields, Record, StepResult, found
+from rl.synthesis.refinement import Converge
 
 SAMPLES = 5
 """Records that are shown with their lineage."""
@@ -43,7 +43,7 @@ def card(config: SynthesisConfig, results: Sequence[StepResult], written: dict[s
         "input": config.input,
         "steps": [_row(config, result) for result in results],
         "written": written,
-        "lengths": [found for result in results if (found := _lengths(result))],
+        "lengths": [row for result in results if (row := _lengths(result))],
         "reasons": [
             {"step": result.name, "reason": reason, "records": count}
             for result in results
@@ -116,8 +116,8 @@ def _sample(record: Record, results: Sequence[StepResult]) -> Fields:
         for outcome in result.outcomes:
             for made in outcome.made:
                 if made.id in parents and (made.id == record.id or outcome.id == made.id):
-                    found = {key: value for key, value in made.fields.items() if outcome.fields.get(key) != value}
-                    steps.append({"entry": made.lineage[-1], "found": _readable(found)})
+                    new = found(outcome.fields, made.fields)
+                    steps.append({"entry": made.lineage[-1], "found": _readable(new)})
     chain = record.fields.get("chain", {})
     return {
         "id": record.id,
@@ -129,10 +129,10 @@ def _sample(record: Record, results: Sequence[StepResult]) -> Fields:
     }
 
 
-def _readable(found: Fields) -> list[Fields]:
+def _readable(new: Fields) -> list[Fields]:
     return [
         {"name": name, "text": value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)}
-        for name, value in found.items()
+        for name, value in new.items()
     ]
 
 
@@ -142,9 +142,9 @@ def _indented(text: Any) -> str:
 
 def _environment(html: bool) -> Environment:
     """Templates; those of HTML escape whatever they print, as it is text of untrusted origin."""
-    found = Environment(
+    made = Environment(
         loader=ChoiceLoader([PackageLoader("rl.synthesis"), PackageLoader("rl.report")]), autoescape=html,
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    found.filters |= {"indented": _indented, "cell": lambda text: " ".join(str(text).split()).replace("|", "\\|")}
-    return found
+    made.filters |= {"indented": _indented, "cell": lambda text: " ".join(str(text).split()).replace("|", "\\|")}
+    return made

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from rewards.parsing import normalised, present_charges
 from rewards.statute_check import article_of, check_citations
-from rl.config.synthesis import LinkStep, QuestionStep, ScenariosStep, ScoreStep, SegmentStep
+from rl.config.synthesis import LinkStep, QuestionStep, Scenario, ScenariosStep, ScoreStep, SegmentStep
 from rl.inference.structuring.document import structure
 from rl.seeds import stable_seed
 from rl.synthesis.knowledge import perspective, scenario
@@ -104,7 +104,7 @@ class Scenarios:
         kind = record.fields["kind"]
         who = [name for name in self.options.perspectives if kind in perspective(name)["kinds"]]
         found: list[Fields] = []
-        left: dict[str, float] = {}
+        left: dict[Scenario, float] = {}
         for _ in range(self.options.questions):
             left = left or dict(self.options.mix)  # a scenario comes again only after all others
             name = rng.choices(list(left), list(left.values()))[0]

@@ -6,7 +6,6 @@ computed again from them on a resume, so that a run that was killed writes the s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,12 +135,3 @@ def _decided(record: Record, entry: Fields, decide: Callable[[Record], Fields | 
     else:
         made = (record.followed(found, entry),)
     return Outcome(record.id, "kept", record.fields, made=made)
-
-
-def shown(value: Any) -> str:
-    """A value for a prompt: text as it is, a list as lines."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return "\n".join(f"{place}. {one}" for place, one in enumerate(value, 1))
-    return json.dumps(value, ensure_ascii=False)

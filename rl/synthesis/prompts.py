@@ -73,15 +73,23 @@ def load(name: str) -> tuple[str, Template]:
     return f"{head.removeprefix('version:').strip()}-{digest}", Template(body)
 
 
+def shown(value: str | list[str] | list[dict[str, Any]]) -> str:
+    """A finding for a prompt: text as it is, texts as numbered lines, articles with their places."""
+    if isinstance(value, str):
+        return value
+    lines = (one if isinstance(one, str) else f"{one['place']}：{one['text']}" for one in value)
+    return "\n".join(f"{place}. {line}" for place, line in enumerate(lines, 1))
+
+
 def texts_schema(*names: str) -> dict[str, Any]:
     """JSON schema of an answer of texts."""
-    return _object(dict.fromkeys(names, {"type": "string", "minLength": 1}))
+    return _object({name: {"type": "string", "minLength": 1} for name in names})
 
 
 def lists_schema(*names: str, most: int = 12) -> dict[str, Any]:
     """JSON schema of an answer of lists of texts."""
     one = {"type": "string", "minLength": 1}
-    return _object(dict.fromkeys(names, {"type": "array", "items": one, "minItems": 1, "maxItems": most}))
+    return _object({name: {"type": "array", "items": one, "minItems": 1, "maxItems": most} for name in names})
 
 
 def points_schema(lowest: int, highest: int, *names: str) -> dict[str, Any]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rewards.parsing import present_charges, present_name
 from rl.config.synthesis import ConcludeStep, DeduceStep, FindFactsStep, IssuesStep, RetrieveStep
 from rl.retrieval.passages import statute_passages
-from rl.synthesis.engine import shown
 from rl.synthesis.knowledge import protocol, protocol_version, scenario
-from rl.synthesis.prompts import Asked, lists_schema, texts_schema
+from rl.synthesis.prompts import Asked, lists_schema, shown, texts_schema
 from rl.synthesis.records import Dropped, Fields, Record
 from rl.synthesis.step import Context
 
-CRIMINAL_LAWS = ("刑法", "刑事诉讼法")
-"""Where the rules of a criminal case are looked up first."""
+if TYPE_CHECKING:
+    from rl.retrieval.retriever import Retriever
 
 
 class _Traced:
@@ -75,13 +74,13 @@ class Retrieve:
 
     def __init__(self, options: RetrieveStep, context: Context) -> None:
         self.articles, self.cache = options.articles, context.index_cache
-        self._retriever = None
+        self._retriever: Retriever | None = None
 
     def run(self, record: Record) -> Fields:
         found = self._search(record.fields["trace"]["queries"])
         if not found:
             raise Dropped("no article found", "；".join(record.fields["trace"]["queries"]))
-        return {"trace": record.fields["trace"] | {"hits": found, "rules": "\n".join(_line(hit) for hit in found)}}
+        return {"trace": record.fields["trace"] | {"hits": found}}
 
     def _search(self, queries: list[str]) -> list[Fields]:
         if self._retriever is None:
@@ -99,15 +98,11 @@ class Retrieve:
         return list(hits.values())
 
 
-def _line(hit: Fields) -> str:
-    return f"{hit['place']}：{hit['text']}"
-
-
 class Deduce(_Traced):
     """The articles applied to the facts."""
 
     name = "deduce"
-    sees = ("facts", "issues", "rules")
+    sees = ("facts", "issues", "hits")
     schema = texts_schema("deduction")
 
     def __init__(self, options: DeduceStep, context: Context) -> None:
@@ -133,7 +128,9 @@ class Conclude(_Traced):
             court = {present_name(name) for name in fields["charges"]}
             said = present_charges(answer["conclusion"])
             if said != court:
-                raise Dropped("not the court's charge", f"{'、'.join(sorted(said)) or 'none'}, not {'、'.join(sorted(court))}")
+                raise Dropped(
+                    "not the court's charge", f"{'、'.join(sorted(said)) or 'none'}, not {'、'.join(sorted(court))}"
+                )
         return self.traced(record, conclusion=answer["conclusion"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -68,10 +69,19 @@ class Outcome:
             line |= {"reason": self.reason, "detail": self.detail, "source": self.fields.get("source", "")}
         if self.made:
             line["made"] = [
-                {"id": one.id, "fields": {k: v for k, v in one.fields.items() if self.fields.get(k) != v}, "lineage": one.lineage[-1]}
+                {"id": one.id, "fields": found(self.fields, one.fields), "lineage": one.lineage[-1]}
                 for one in self.made
             ]
         return line
+
+
+def found(before: Fields, after: Fields) -> Fields:
+    """What a step found: the fields that are new or changed, of an object its new parts."""
+    new = {name: value for name, value in after.items() if before.get(name) != value}
+    return {
+        name: found(before[name], value) if isinstance(value, dict) and isinstance(before.get(name), dict) else value
+        for name, value in new.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -93,8 +103,5 @@ class StepResult:
 
     def reasons(self) -> dict[str, int]:
         """How many were dropped or failed for each reason, by ``fate: reason``."""
-        found: dict[str, int] = {}
-        for outcome in self.outcomes:
-            if outcome.fate != "kept":
-                found[f"{outcome.fate}: {outcome.reason}"] = found.get(f"{outcome.fate}: {outcome.reason}", 0) + 1
-        return dict(sorted(found.items()))
+        lost = (f"{one.fate}: {one.reason}" for one in self.outcomes if one.fate != "kept")
+        return dict(sorted(Counter(lost).items()))

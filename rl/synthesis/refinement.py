@@ -8,8 +8,7 @@ import regex
 
 from rl.config.synthesis import ConvergeStep, InternaliseStep
 from rl.synthesis.conclusions import change
-from rl.synthesis.engine import shown
-from rl.synthesis.prompts import Asked, texts_schema
+from rl.synthesis.prompts import Asked, shown, texts_schema
 from rl.synthesis.records import Dropped, Fields, Record
 from rl.synthesis.step import Context
 
@@ -62,7 +61,7 @@ class Converge:
 
     def asked(self, record: Record) -> Asked:
         fields = record.fields
-        parts = fields.get("refined", fields["trace"])
+        parts = fields["refined"] if "refined" in fields else fields["trace"]
         return Asked(self.name, {"question": fields["question"]} | {p: shown(parts[p]) for p in PARTS}, {})
 
     def read(self, record: Record, answer: Fields) -> Fields:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from rich.table import Table
 
 from curricula.statutes import load_statutes, use_law
 from rl.config.synthesis import SynthesisConfig, TeacherConfig
-from rl.errors import UserError
 from rl.files import digest
 from rl.inference.backend import Backend
 from rl.inference.journal import OpenFolder
@@ -23,7 +21,7 @@ from rl.synthesis.outputs import write_outputs
 from rl.synthesis.reasoning import index_cache
 from rl.synthesis.recipe import STEPS, require_order, steps_of
 from rl.synthesis.records import StepResult
-from rl.synthesis.step import AskingStep, Context
+from rl.synthesis.step import Context
 from rl.synthesis.teacher import connect
 
 FREE = ("run_dir", "plan", "cache")
@@ -117,7 +115,8 @@ def _asker(config: TeacherConfig, key: str, cache: str | None, console: Console)
 
 def _report(result: StepResult, console: Console) -> None:
     entered, kept = len(result.outcomes), result.count("kept")
-    line = f"{result.name:<12}{entered:>6} in{kept:>7} kept{result.count('dropped'):>6} dropped{result.count('failed'):>5} failed"
+    lost = f"{result.count('dropped'):>6} dropped{result.count('failed'):>5} failed"
+    line = f"{result.name:<12}{entered:>6} in{kept:>7} kept{lost}"
     if len(result.kept) != kept:
         line += f" · {len(result.kept)} made"
     if entered:

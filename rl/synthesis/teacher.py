@@ -46,7 +46,9 @@ class Cached:
 
     def _key(self, ask: Ask) -> str:
         seed = stable_seed(ask.seed, ask.key)
-        return key_of("teacher", self.model, ask.messages, ask.samples, ask.temperature, ask.top_p, ask.max_tokens, seed)
+        return key_of(
+            "teacher", self.model, ask.messages, ask.samples, ask.temperature, ask.top_p, ask.max_tokens, seed
+        )
 
     def count_tokens(self, messages: Messages) -> int:
         """As the backend's."""

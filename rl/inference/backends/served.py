@@ -192,7 +192,8 @@ def _asked(settings: JudgeSettings) -> dict[str, Any]:
 def asked_models(settings: JudgeSettings, server: str, key_env: str, otherwise: str, key: str = "") -> dict[str, Any]:
     """What a server reports about each of its models, by name. Raises like :func:`served_models`.
 
-    Without a model any server will do. In error messages ``server`` is its name, ``otherwise`` what else the user can do, ``key`` the model's setting.
+    A setting without a model takes any server.
+    In error messages ``server`` is its name, ``otherwise`` what else the user can do, ``key`` the model's setting.
     """
     import openai
 

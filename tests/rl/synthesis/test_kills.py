@@ -1,0 +1,77 @@
+"""A run that is killed at any moment goes on: the same files to the byte, and nothing that was kept is asked again."""
+
+import json
+import multiprocessing
+import random
+import threading
+import time
+from collections import Counter
+
+from tests.rl.synthesis.runs import child, config, files, options, run
+from tools.scripted_server import Server
+from tools.scripted_teacher import reply
+
+KILLS = 10
+LONG_S = 300
+
+
+class Teacher:
+    """Answers ``budget`` requests and keeps who asks more waiting."""
+
+    def __init__(self, budget):
+        self.budget = budget
+        self.answered = Counter()
+        self.full, self.over = threading.Event(), threading.Event()
+
+    def __call__(self, body):
+        if self.answered.total() >= self.budget or self.over.is_set():
+            self.full.set()
+            self.over.wait(LONG_S)
+            return 503  # whoever asked is dead
+        self.answered[body["messages"][-1]["content"]] += 1
+        return reply(body)
+
+
+def kept(folder):
+    """The requests whose answers are on the disk."""
+    paths = (folder / "answers").glob("*.jsonl")
+    lines = (line for path in paths for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n"))
+    return {json.loads(line)["prompt"] for line in lines}
+
+
+def wait(condition):
+    until = time.monotonic() + LONG_S
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def test_ten_kills_change_nothing(tmp_path):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.rl.synthesis.warm", "tests.rl.synthesis.runs"])
+    folder, on_disk = tmp_path / "killed", set()
+    cuts = sorted(random.Random(7).sample(range(1, 120), KILLS))
+    for number, cut in enumerate([*cuts, None]):
+        teacher = Teacher(10_000 if cut is None else cut - len(on_disk))
+        with Server(teacher) as server:  # each time at another address, as after a restart
+            values = config(*options(folder, server.url)).model_dump_json()
+            process = context.Process(target=child, args=(values,))
+            process.start()
+            if cut is None:
+                process.join(LONG_S)
+                assert process.exitcode == 0
+            else:
+                wait(lambda: teacher.full.is_set() or not process.is_alive())
+                assert process.is_alive(), "the run ended before its time"
+                if number % 2:  # all that was answered is on the disk; else some of it may be on its way
+                    wait(lambda: len(kept(folder)) == len(on_disk) + teacher.budget)
+                process.kill()
+                process.join()
+            teacher.over.set()
+        assert max(teacher.answered.values()) == 1
+        assert not on_disk & teacher.answered.keys(), "what is on the disk is not asked again"
+        on_disk = kept(folder)
+    with Server(reply) as server:
+        results = run(tmp_path / "whole", server.url)
+    assert files(folder) == files(tmp_path / "whole")
+    assert len(on_disk) == sum(result.usage.requests for result in results) == 125
