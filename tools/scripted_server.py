@@ -10,6 +10,11 @@ from typing import Any
 Reply = Callable[[dict[str, Any]], str | dict[str, Any] | int | tuple[int, str]]
 
 
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256  # many connect at once, and a busy machine is slow to take them
+
+
 class Server:
     """Serves one model, ``m``. ``reply`` takes a request's body; it returns a message's text, a whole message (with
     ``finish_reason``, if it did not stop by itself), or a status to fail with, alone or with its message."""
@@ -74,8 +79,7 @@ class Server:
             def log_message(self, *arguments: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Listener(("127.0.0.1", port), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

@@ -95,7 +95,7 @@ class Engine:
                 record, entry, lambda r: step.read(r, read_answer(answer, step.schema, asked.material))
             )
 
-        journal = Journal(who.backend, self.folder / "answers", batch=1, notice=self.notice, bound=who.model)
+        journal = Journal(who.backend, self.folder / "answers", notice=self.notice, bound=who.model, at_once=True)
         journal.generate(asks, done)
         return found
 
