@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 
-from tests.rl.synthesis.runs import child, config, files, options, run
+from tests.rl.synthesis.runs import JUDGMENTS, child, config, files, options, run
 from tools.scripted_server import Server
 from tools.scripted_teacher import reply
 
@@ -50,11 +50,11 @@ def test_ten_kills_change_nothing(tmp_path):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.rl.synthesis.warm", "tests.rl.synthesis.runs"])
     folder, on_disk = tmp_path / "killed", set()
-    cuts = sorted(random.Random(7).sample(range(1, 120), KILLS))
+    cuts = sorted(random.Random(7).sample(range(1, 50), KILLS))
     for number, cut in enumerate([*cuts, None]):
         teacher = Teacher(10_000 if cut is None else cut - len(on_disk))
         with Server(teacher) as server:  # each time at another address, as after a restart
-            values = config(*options(folder, server.url)).model_dump_json()
+            values = config(*options(folder, server.url), "limit=2").model_dump_json()
             process = context.Process(target=child, args=(values,))
             process.start()
             if cut is None:
@@ -72,6 +72,6 @@ def test_ten_kills_change_nothing(tmp_path):
         assert not on_disk & teacher.answered.keys(), "what is on the disk is not asked again"
         on_disk = kept(folder)
     with Server(reply) as server:
-        results = run(tmp_path / "whole", server.url)
+        results = run(tmp_path / "whole", server.url, JUDGMENTS, "limit=2")
     assert files(folder) == files(tmp_path / "whole")
-    assert len(on_disk) == sum(result.usage.requests for result in results) == 125
+    assert len(on_disk) == sum(result.usage.requests for result in results) == 50
