@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -167,6 +167,8 @@ Step = Annotated[
     | DeduceStep | ConcludeStep | InternaliseStep | ConvergeStep | FilterStep | JudgeStep,
     Field(discriminator="step"),
 ]  # fmt: skip
+STEPS: tuple[type[Strict], ...] = get_args(get_args(Step)[0])
+"""The options of every step."""
 
 
 class RecipeConfig(Strict):

@@ -1,6 +1,7 @@
 """Syntheses over the example judgments, with the scripted teacher."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -57,5 +58,5 @@ def require_sums(results) -> None:
     for result in results:
         entered = len(result.outcomes)
         assert entered == result.count("kept") + result.count("dropped") + result.count("failed"), result.name
-    for before, after in zip(results, results[1:], strict=False):
+    for before, after in pairwise(results):
         assert len(before.kept) == len(after.outcomes), f"{before.name} to {after.name}"

@@ -8,7 +8,6 @@ from tests.rl.synthesis.runs import JUDGMENTS, require_sums, run
 from tools.scripted_server import Server
 from tools.scripted_teacher import FAULTS, reply
 
-
 ASKS = {
     "consultation": "请教", "prediction": "预测裁判结果", "application": "适用哪些法条", "summary": "概括案情",
     "drafting": "起草",
@@ -49,7 +48,9 @@ def test_every_fault_is_caught_at_its_step(tmp_path):
         for one in result.outcomes
         if one.fate != "kept"
     }
-    wanted = {(file, scenario): (FAULTS[name].step, FAULTS[name].reason) for name, ((_, file), scenario) in CELLS.items()}
+    wanted = {
+        (file, scenario): (FAULTS[name].step, FAULTS[name].reason) for name, ((_, file), scenario) in CELLS.items()
+    }
     assert lost == wanted | {("thin.txt", None): (FAULTS["thin"].step, FAULTS["thin"].reason)}
     assert len(results[-1].kept) == 25 - len(CELLS)
     lines = [json.loads(line) for line in (tmp_path / "run" / "dropped.jsonl").read_text().splitlines()]

@@ -46,32 +46,43 @@ def wait(condition):
         time.sleep(0.005)
 
 
-def test_ten_kills_change_nothing(tmp_path):
+def run_until(cut, folder, exact):
+    """A run in a process that is killed when the teacher has given ``cut`` answers, if there is a cut; what was asked.
+
+    With ``exact`` all of them are on the disk by then, else some may be on their way.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.rl.synthesis.warm", "tests.rl.synthesis.runs"])
-    folder, on_disk = tmp_path / "killed", set()
+    before = len(kept(folder))
+    teacher = Teacher(10_000 if cut is None else cut - before)
+    with Server(teacher) as server:  # each time at another address, as after a restart
+        values = config(*options(folder, server.url), "limit=2").model_dump_json()
+        process = context.Process(target=child, args=(values,))
+        process.start()
+        if cut is None:
+            process.join(LONG_S)
+            assert process.exitcode == 0
+        else:
+            wait(lambda: teacher.full.is_set() or not process.is_alive())
+            assert process.is_alive(), "the run ended before its time"
+            if exact:
+                wait(lambda: len(kept(folder)) == before + teacher.budget)
+            process.kill()
+            process.join()
+        teacher.over.set()
+    assert not teacher.answered or max(teacher.answered.values()) == 1
+    return teacher.answered.keys()
+
+
+def test_ten_kills_change_nothing(tmp_path):
+    folder = tmp_path / "killed"
     cuts = sorted(random.Random(7).sample(range(1, 50), KILLS))
     for number, cut in enumerate([*cuts, None]):
-        teacher = Teacher(10_000 if cut is None else cut - len(on_disk))
-        with Server(teacher) as server:  # each time at another address, as after a restart
-            values = config(*options(folder, server.url), "limit=2").model_dump_json()
-            process = context.Process(target=child, args=(values,))
-            process.start()
-            if cut is None:
-                process.join(LONG_S)
-                assert process.exitcode == 0
-            else:
-                wait(lambda: teacher.full.is_set() or not process.is_alive())
-                assert process.is_alive(), "the run ended before its time"
-                if number % 2:  # all that was answered is on the disk; else some of it may be on its way
-                    wait(lambda: len(kept(folder)) == len(on_disk) + teacher.budget)
-                process.kill()
-                process.join()
-            teacher.over.set()
-        assert max(teacher.answered.values()) == 1
-        assert not on_disk & teacher.answered.keys(), "what is on the disk is not asked again"
         on_disk = kept(folder)
+        asked = run_until(cut, folder, exact=number % 2 == 1)
+        assert not on_disk & asked, "what is on the disk is not asked again"
+        assert on_disk <= kept(folder)
     with Server(reply) as server:
         results = run(tmp_path / "whole", server.url, JUDGMENTS, "limit=2")
     assert files(folder) == files(tmp_path / "whole")
-    assert len(on_disk) == sum(result.usage.requests for result in results) == 50
+    assert len(kept(folder)) == sum(result.usage.requests for result in results) == 50

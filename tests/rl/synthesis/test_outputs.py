@@ -75,7 +75,7 @@ def test_the_three_ways_of_asking_are_used(made):
 
 
 def test_the_card_has_figures_and_samples(made):
-    folder, results = made
+    folder, _ = made
     card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     rows = {row["step"]: row for row in card["steps"]}
     assert rows["scenarios"] | {"in": 5, "out": 15} == rows["scenarios"]
@@ -91,7 +91,9 @@ def test_markup_of_a_document_is_shown_and_not_run(tmp_path):
     from tests.rl.synthesis.runs import JUDGMENTS
 
     (tmp_path / "in").mkdir()
-    text = (JUDGMENTS / "theft.txt").read_text(encoding="utf-8").replace("翻窗入室", "翻窗入室<script>alert(1)</script>")
+    text = (
+        (JUDGMENTS / "theft.txt").read_text(encoding="utf-8").replace("翻窗入室", "翻窗入室<script>alert(1)</script>")
+    )
     (tmp_path / "in" / "a.txt").write_text(text, encoding="utf-8")
     with Server(reply) as server:
         run(tmp_path / "run", server.url, tmp_path / "in")
