@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from rl.config.quoting import choices, is_multirun, quoted, text_value, unquoted
 from rl.config.resolvers import register
 from rl.config.schema import RunConfig
+from rl.config.synthesis import SynthesisConfig
 from rl.errors import UserError
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -96,12 +97,16 @@ def _accept(
         return f"hydra.run.dir={quoted(value)}"
     if bare in options:
         return f"{key}={','.join(_option(bare, choice, options[bare]) for choice in choices(value))}"
-    for group, parts in (("curriculum", "stage"), ("recipe", "step")):
-        if group in options and bare.startswith(f"{group}.") and bare != f"{group}.name":
-            raise UserError(
-                f"{bare} can't be set on the command line: {parts}s are a list. Copy conf/{group}/<name>.yaml, change "
-                f"the {parts} there and select it with +{group}=<your name>"
-            )
+    if bare.startswith("curriculum.") and bare != "curriculum.name":
+        raise UserError(
+            f"{bare} can't be set on the command line: stages are a list. Copy conf/curriculum/<name>.yaml, change the "
+            f"stage there and select it with +curriculum=<your name>"
+        )
+    if bare.startswith("recipe.") and bare != "recipe.name":
+        raise UserError(
+            f"{bare} can't be set on the command line: steps are a list. Copy conf/recipe/<name>.yaml, change the step "
+            f"there and select it with +recipe=<your name>"
+        )
     inside_dict = any(is_dict and bare.startswith(f"{name}.") for name, is_dict in known.items())
     if bare not in known and not inside_dict:
         raise UserError(_unknown(bare, bare, [*known, *options], "configuration keys"))
@@ -125,28 +130,30 @@ def _unknown(what: str, word: str, choices: Sequence[str], kind: str) -> str:
     return f"{what} is not among the {kind}: {listed}"
 
 
-def none_selected(group: str) -> UserError:
-    """The error of a command without a curriculum, or without a recipe."""
-    return UserError(f"no {group} is selected; add +{group}=NAME with NAME one of {', '.join(groups()[group])}")
-
-
 def no_curriculum() -> UserError:
     """The error of a command without a curriculum."""
-    return none_selected("curriculum")
+    return UserError(
+        f"no curriculum is selected; add +curriculum=NAME with NAME one of {', '.join(groups()['curriculum'])}"
+    )
+
+
+def no_recipe() -> UserError:
+    """The error of a synthesis without a recipe."""
+    return UserError(f"no recipe is selected; add +recipe=NAME with NAME one of {', '.join(groups()['recipe'])}")
 
 
 def load(composed: Any) -> RunConfig:
     """Validate what Hydra composed for a run. Raises as :func:`validated`."""
-    return validated(composed, RunConfig, "curriculum")
+    return validated(composed, RunConfig)
 
 
-def validated(composed: Any, model: type[Config], group: str) -> Config:
-    """Validate what Hydra composed (a DictConfig or a plain dict).
+def load_synthesis(composed: Any) -> SynthesisConfig:
+    """Validate what Hydra composed for a synthesis. Raises as :func:`validated`."""
+    return validated(composed, SynthesisConfig)
 
-    Args:
-        composed: the values.
-        model: their schema.
-        group: the group without which there is nothing to do.
+
+def validated(composed: Any, model: type[Config]) -> Config:
+    """Validate what Hydra composed (a DictConfig or a plain dict) by the schema of a command.
 
     Raises:
         UserError: one line for each problem, with its dotted path.
@@ -158,8 +165,10 @@ def validated(composed: Any, model: type[Config], group: str) -> Config:
         values = OmegaConf.to_container(composed, resolve=True) if isinstance(composed, DictConfig) else dict(composed)
     except OmegaConfBaseException as error:
         raise UserError(f"the configuration can't be resolved: {error.full_key}: {error.msg}") from None
-    if group not in values:
-        raise none_selected(group)
+    if model is RunConfig and "curriculum" not in values:
+        raise no_curriculum()
+    if model is SynthesisConfig and "recipe" not in values:
+        raise no_recipe()
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 
-from rl.config.compose import CONF, accept_overrides, load, validated
+from rl.config.compose import CONF, accept_overrides, load, load_synthesis
 from rl.config.derive import check, derive
 from rl.config.gpu_plan import require_room
 from rl.config.synthesis import SynthesisConfig
@@ -78,7 +78,7 @@ def _synthesis(overrides: list[str]) -> None:
     accepted = [one for one in accept_overrides(overrides, SynthesisConfig) if not one.startswith("hydra.")]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         composed = compose("synthesize", overrides=[*accepted, "run_dir=runs/unset"])
-    require_order(validated(composed, SynthesisConfig, "recipe").recipe)
+    require_order(load_synthesis(composed).recipe)
 
 
 def _choice(override: str, which: int) -> str:

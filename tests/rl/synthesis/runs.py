@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from rich.console import Console
 
-from rl.config.compose import CONF, accept_overrides, validated
+from rl.config.compose import CONF, accept_overrides, load_synthesis
 from rl.config.synthesis import SynthesisConfig
 from rl.synthesis.run import synthesize
 
@@ -19,7 +19,7 @@ def config(*overrides: str, recipe: str = "lead") -> SynthesisConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         accepted = accept_overrides([f"+recipe={recipe}", *overrides], SynthesisConfig)
         accepted = [one.replace("hydra.run.dir=", "++run_dir=") for one in accepted]
-        return validated(compose("synthesize", overrides=accepted), SynthesisConfig, "recipe")
+        return load_synthesis(compose("synthesize", overrides=accepted))
 
 
 def options(folder: Path, url: str, source: Path = JUDGMENTS, *more: str) -> list[str]:

@@ -7,10 +7,12 @@ import sys
 
 import pytest
 
-from rl.config.compose import CONF
+from rl.config.compose import CONF, load_synthesis
+from rl.config.synthesis import RecipeConfig
 from rl.errors import UserError
 from rl.files import disk_problem
 from rl.inference.journal import JsonLines
+from rl.synthesis.recipe import require_order
 from tests.rl.synthesis.runs import JUDGMENTS, config, files, options, require_sums, run
 from tools.scripted_server import Server
 from tools.scripted_teacher import reply
@@ -139,14 +141,8 @@ def test_a_slip_on_the_command_line_is_named(overrides, message):
 
 
 def test_a_slip_in_a_recipe_is_named():
-    from rl.config.compose import validated
-    from rl.config.synthesis import RecipeConfig, SynthesisConfig
-    from rl.synthesis.recipe import require_order
-
     def load(*steps):
-        return validated(
-            {"input": "x", "run_dir": "r", "recipe": {"name": "n", "steps": list(steps)}}, SynthesisConfig, "recipe"
-        )
+        return load_synthesis({"input": "x", "run_dir": "r", "recipe": {"name": "n", "steps": list(steps)}})
 
     with pytest.raises(UserError, match=r"recipe.steps.0: step is 'scroe'; did you mean score"):
         load({"step": "scroe"})
