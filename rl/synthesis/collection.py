@@ -18,6 +18,9 @@ from rl.synthesis.step import Context
 SHOWN_QUERIES = 3
 """Real queries that a prompt shows."""
 
+PASSAGE = 16
+"""Characters of a ruling that give it away; shorter ones, such as names and sums, stand in the facts too."""
+
 
 class Segment:
     """Sections and elements of a judgment, by rules."""
@@ -40,6 +43,7 @@ class Segment:
             "kind": document["kind"],
             "sections": sections,
             "charges": values.get("charge", []),
+            "acquitted": "acquitted" in values.get("outcome", []),
             "cause": next(iter(values.get("cause", [])), ""),
             "articles": [f"{one['law']}{one['article']}" for one in values.get("article", [])],
         }
@@ -157,8 +161,7 @@ def gives_away(question: str, fields: Fields) -> bool:
     if any(f"{name}罪" in asked for name in fields["charges"]):
         return True
     ruling = normalised(fields["sections"].get("ruling", ""))
-    size = 24
-    return any(ruling[place : place + size] in asked for place in range(0, len(ruling) - size + 1))
+    return any(ruling[place : place + PASSAGE] in asked for place in range(len(ruling) - PASSAGE + 1))
 
 
 def reference(fields: Fields) -> dict[str, Any]:

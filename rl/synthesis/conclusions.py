@@ -6,7 +6,7 @@ from typing import Any
 
 from rapidfuzz.fuzz import ratio
 
-from rewards.parsing import amounts, choice_letters, normalised, present_charges, term
+from rewards.parsing import amounts, charges_in_force, choice_letters, normalised, present_charges, term
 from rl.inference.structuring.grounds import outcome_element
 from rl.inference.structuring.judgment_text import aligned
 
@@ -14,10 +14,15 @@ ALIKE = 50.0
 """Least similarity (0 to 100) of two conclusions in which no parser finds anything."""
 
 
+def found_charges(text: str) -> frozenset[str]:
+    """The charges of a text that are in force; a short text's other words are none, as they may be for a reward."""
+    return present_charges(text) & charges_in_force().keys()
+
+
 def read(text: str, kind: str) -> dict[str, Any]:
     """What the parsers find in a conclusion: charges, sentence, sums of money, option letters, outcome."""
     found: dict[str, Any] = {}
-    if charges := present_charges(text):
+    if kind == "criminal" and (charges := found_charges(text)):
         found["charges"] = sorted(charges)
     if (sentence := term(text)) is not None:
         found["term"] = f"{sentence.kind} {sentence.months} {sentence.suspended}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rewards.parsing import present_charges, present_name
+from rewards.parsing import charges_in_force, present_name
 from rl.config.synthesis import ConcludeStep, DeduceStep, FindFactsStep, IssuesStep, RetrieveStep
 from rl.retrieval.passages import statute_passages
+from rl.synthesis.conclusions import found_charges
 from rl.synthesis.knowledge import protocol, protocol_version, scenario
 from rl.synthesis.prompts import Asked, lists_schema, shown, texts_schema
 from rl.synthesis.records import Dropped, Fields, Record
@@ -124,9 +125,11 @@ class Conclude(_Traced):
 
     def read(self, record: Record, answer: Fields) -> Fields:
         fields = record.fields
-        if self.as_court and fields["scenario"] == "prediction" and fields["charges"]:
+        decided = fields["charges"] or fields["acquitted"]
+        if self.as_court and fields["scenario"] == "prediction" and decided:
             court = {present_name(name) for name in fields["charges"]}
-            said = present_charges(answer["conclusion"])
+            said = found_charges(answer["conclusion"])
+            said |= {name for name in court if name in answer["conclusion"] and name not in charges_in_force()}
             if said != court:
                 raise Dropped(
                     "not the court's charge", f"{'、'.join(sorted(said)) or 'none'}, not {'、'.join(sorted(court))}"

@@ -42,6 +42,9 @@ def test_every_fault_is_caught_at_its_step(tmp_path):
     with Server(lambda body: reply(body, faults)) as server:
         results = run(tmp_path / "run", server.url, tmp_path / "in", questions=5)  # each scenario once
     require_sums(results)
+    with Server(reply) as server:
+        run(tmp_path / "run", server.url, tmp_path / "in", questions=5)
+        assert not server.asked, "what was refused or answered badly is not asked again"
     lost = {
         (one.fields["source"], one.fields.get("scenario")): (result.name, one.reason)
         for result in results
