@@ -81,7 +81,7 @@ def test_the_card_has_figures_and_samples(made):
     assert rows["scenarios"] | {"in": 5, "out": 15} == rows["scenarios"]
     assert rows["deduce"]["cost"] == 15 * (7 * 1 + 5 * 2)
     assert {row["value"]: row["records"] for row in card["shares"]["field"]} == {"criminal": 9, "civil": 6}
-    assert {row["value"] for row in card["shares"]["law"]} == {"刑法", "民法典"}
+    assert {row["value"] for row in card["shares"]["law"]} >= {"刑法", "民法典"}
     page = (folder / "card.html").read_text(encoding="utf-8")
     assert page.count('<article class="sample">') == 5 and "<details>" in page and "盗窃罪" in page
     assert (folder / "card.md").read_text(encoding="utf-8").count("| judge | 15 | 15 | 0 | 0 | 15 |") == 1
