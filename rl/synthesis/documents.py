@@ -60,6 +60,7 @@ def _without_copies(read: Iterator[tuple[str, str, str]] | list[tuple[str, str, 
             found.append(Outcome(copy, "dropped", fields, "copy", f"the same text as {first[name]}"))
         else:
             first[name] = source
-            record = Record(name, {"source": source, "text": text}, ({"step": "read"},))
-            found.append(Outcome(name, "kept", fields, made=(record,)))
+            record = Record(name, fields | {"text": text}, ({"step": "read"},))
+            # The text counts as known, so that it is not written again beside the input.
+            found.append(Outcome(name, "kept", record.fields, made=(record,)))
     return found
