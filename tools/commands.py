@@ -23,6 +23,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "rewards", "tools.judge_agreement", "tools.judge_cases", "tools.statutes", "tools.fuzz_parsers",
     ),
     "Evaluation": (*(f"rl.evaluate {name}" for name in EVALUATE), "tools.contamination", "tools.export_lm_eval"),
+    "Training data": ("rl.synthesize", "tools.scripted_teacher"),
     "Inference": (
         *(f"rl.inference {name}" for name in INFERENCE),
         "tools.retrieval", "tools.structuring_check", "tools.static_model", "tools.unpack_e5",
@@ -40,6 +41,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 WITHOUT_OPTIONS = {
     "rl.main": "Runs a curriculum: `+curriculum=NAME`, then any `key=value` ([keys](keys.md)). `plan=true` prints "
     "the plan and starts nothing; `-m` runs once for each choice (a sweep). See [running](../guides/running.md).",
+    "rl.synthesize": "Makes training data from documents: `+recipe=NAME input=FOLDER teacher.base_url=URL`, then any "
+    "`key=value` ([keys](keys.md#keys-of-a-synthesis)). `plan=true` prints the steps and the requests to expect and "
+    "starts nothing. See [synthesis](../guides/synthesis.md).",
     "tools.locks": "Checks that the lock files have hashes and can be installed on Linux with Python 3.11 and 3.12.",
     "tools.lock_hashes": "Writes the SHA-256 of every file that may be installed into the lock files.",
     "tools.reference": "Writes the generated pages of `docs/reference`, and the board of `cluster/grafana`.",

@@ -30,12 +30,12 @@ FLOORS = (
     ("rl.inference",),
     ("rl.driver",),
     ("rl.report",),
-    ("rl.evaluation",),
+    ("rl.evaluation", "rl.synthesis"),
     ("rl.stages",),
     ("rl.curriculum", "rl.preflight", "rl.plan"),
     ("rl.job",),
     ("rl.sweeps",),
-    ("rl.main", "rl.evaluate", "rl.inference.__main__", "hydra_plugins"),
+    ("rl.main", "rl.evaluate", "rl.synthesize", "rl.inference.__main__", "hydra_plugins"),
     ("tools",),
 )
 """Rooms of each floor, the lowest first. Rooms on one floor don't import each other. Entry points are on top."""

@@ -9,7 +9,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -34,6 +34,7 @@ from rl.config.stages import (
     SamplingConfig,
     SFTStage,
 )
+from rl.config.synthesis import STEPS, SynthesisConfig
 from tools import commands, grafana
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -120,6 +121,13 @@ def keys_page() -> str:
     lines += ["# Stages of a curriculum", ""]
     for part in PARTS:
         lines += [f"## {part.__name__}", "", inspect.getdoc(part) or "", "", *_table(part.model_fields), ""]
+    lines += ["# Keys of a synthesis", "", "Of `python -m rl.synthesize` ([synthesis](../guides/synthesis.md)).", ""]
+    lines += [*_table({n: f for n, f in _leaves(SynthesisConfig) if not n.startswith("recipe.")}), ""]
+    for step in STEPS:
+        fields = {name: field for name, field in step.model_fields.items() if name != "step"}
+        name = get_args(step.model_fields["step"].annotation)[0]
+        lines += [f"## Step {name}", "", inspect.getdoc(step) or "", ""]
+        lines += [*_table(fields), ""] if fields else []
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -29,6 +29,14 @@ class JudgeError(Exception):
     """No usable answer."""
 
 
+class Refused(JudgeError):
+    """The server refuses this request for what it asks, so that it would refuse it again."""
+
+
+REFUSALS = (400, 413, 422)
+"""Statuses of a refusal: a content filter, a prompt that is too long."""
+
+
 @dataclass(frozen=True)
 class JudgeSettings:
     """How a served model is asked."""
@@ -136,7 +144,7 @@ class Client:
                 except openai.APIStatusError as error:
                     problem = f"HTTP {error.status_code}: {self._shown(error.message)[:200]}"
                     if error.status_code < 500 and error.status_code not in (408, 409, 425, 429):
-                        raise JudgeError(problem) from None
+                        raise (Refused if error.status_code in REFUSALS else JudgeError)(problem) from None
                     wait = error.response.headers.get("retry-after", "")
                     problem += f" (retry-after {wait})" if wait.replace(".", "", 1).isdigit() else ""
                 except (openai.OpenAIError, ValueError) as error:

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
+import regex
 from pydantic import BaseModel, ValidationError
 
 from rl.config.quoting import choices, is_multirun, quoted, text_value, unquoted
 from rl.config.resolvers import register
 from rl.config.schema import RunConfig
+from rl.config.synthesis import SynthesisConfig
 from rl.errors import UserError
+
+Config = TypeVar("Config", bound=BaseModel)
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 """The folder of configuration groups."""
@@ -22,6 +26,10 @@ FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 """Hydra's own keys that hold paths. They can't be swept."""
 
 register()  # before Hydra resolves anything
+
+
+SYNTHESIS = ("recipe", "teacher")
+"""Groups of a synthesis. The others are those of a run."""
 
 
 def groups() -> dict[str, list[str]]:
@@ -57,8 +65,8 @@ def text_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str,
     return keys
 
 
-def accept_overrides(argv: Sequence[str]) -> list[str]:
-    """The command line with every override in a form that Hydra takes.
+def accept_overrides(argv: Sequence[str], model: type[BaseModel] = RunConfig) -> list[str]:
+    """The command line with every override in a form that Hydra takes; ``model`` is the schema of the command.
 
     Hydra wants a ``+`` before keys that no YAML file mentions. Here the schema says what exists: a known key needs no
     prefix, an unknown one is an error. It also says which keys hold text: their values are quoted where necessary. A
@@ -67,7 +75,8 @@ def accept_overrides(argv: Sequence[str]) -> list[str]:
     Raises:
         UserError: for an unknown key, group or option; it names the nearest.
     """
-    known, options, texts = schema_keys(), groups(), text_keys()
+    known, texts = schema_keys(model), text_keys(model)
+    options = {name: found for name, found in groups().items() if (name in SYNTHESIS) != (model is RunConfig)}
     sweep = is_multirun(argv)
     accepted = [_accept(argument, known, options, texts, sweep) for argument in argv]
     return sorted(accepted, key=lambda argument: argument.startswith("+layout="))
@@ -92,6 +101,11 @@ def _accept(
         raise UserError(
             f"{bare} can't be set on the command line: stages are a list. Copy conf/curriculum/<name>.yaml, change the "
             f"stage there and select it with +curriculum=<your name>"
+        )
+    if bare.startswith("recipe.") and bare != "recipe.name":
+        raise UserError(
+            f"{bare} can't be set on the command line: steps are a list. Copy conf/recipe/<name>.yaml, change the step "
+            f"there and select it with +recipe=<your name>"
         )
     inside_dict = any(is_dict and bare.startswith(f"{name}.") for name, is_dict in known.items())
     if bare not in known and not inside_dict:
@@ -123,8 +137,23 @@ def no_curriculum() -> UserError:
     )
 
 
+def no_recipe() -> UserError:
+    """The error of a synthesis without a recipe."""
+    return UserError(f"no recipe is selected; add +recipe=NAME with NAME one of {', '.join(groups()['recipe'])}")
+
+
 def load(composed: Any) -> RunConfig:
-    """Validate what Hydra composed (a DictConfig or a plain dict).
+    """Validate what Hydra composed for a run. Raises as :func:`validated`."""
+    return validated(composed, RunConfig)
+
+
+def load_synthesis(composed: Any) -> SynthesisConfig:
+    """Validate what Hydra composed for a synthesis. Raises as :func:`validated`."""
+    return validated(composed, SynthesisConfig)
+
+
+def validated(composed: Any, model: type[Config]) -> Config:
+    """Validate what Hydra composed (a DictConfig or a plain dict) by the schema of a command.
 
     Raises:
         UserError: one line for each problem, with its dotted path.
@@ -136,48 +165,56 @@ def load(composed: Any) -> RunConfig:
         values = OmegaConf.to_container(composed, resolve=True) if isinstance(composed, DictConfig) else dict(composed)
     except OmegaConfBaseException as error:
         raise UserError(f"the configuration can't be resolved: {error.full_key}: {error.msg}") from None
-    if "curriculum" not in values:
+    if model is RunConfig and "curriculum" not in values:
         raise no_curriculum()
+    if model is SynthesisConfig and "recipe" not in values:
+        raise no_recipe()
     try:
-        return RunConfig.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        lines = [_problem(problem) for problem in error.errors()]
+        lines = [_problem(problem, model) for problem in error.errors()]
         raise UserError("the configuration is not valid:\n  " + "\n  ".join(lines)) from None
 
 
-def _problem(problem: Any) -> str:
+def _problem(problem: Any, model: type[BaseModel]) -> str:
     path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "union_tag_invalid":
+        tag, names = problem["ctx"]["tag"], regex.findall(r"'(\w+)'", problem["ctx"]["expected_tags"])
+        what = f"{path}: {problem['ctx']['discriminator'].strip(chr(39))} is {tag!r}"
+        near = get_close_matches(tag, names, n=1, cutoff=0.5)
+        return f"{what}; did you mean {near[0]}?" if near else f"{what}; known: {', '.join(names)}"
     if problem["type"] == "extra_forbidden":
-        names = _fields_beside(problem["loc"])
+        names = _fields_beside(problem["loc"], model)
         near = get_close_matches(str(problem["loc"][-1]), names, n=1, cutoff=0.4)
         return f"{path}: no such key" + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(names)}")
     given = "" if problem["type"] in ("missing", "value_error") else f" (given: {problem['input']!r})"
     return f"{path}: {problem['msg'].removeprefix('Value error, ')}{given}"
 
 
-def _fields_beside(location: tuple[Any, ...]) -> list[str]:
+def _fields_beside(location: tuple[Any, ...], model: Any) -> list[str]:
     """Field names of the model in which an unknown key was found."""
-    from rl.config import stages as kinds
-
-    if location[0] == "curriculum" and len(location) >= 4:
-        stages = {
-            "mid_training": kinds.MidTrainingStage, "sft": kinds.SFTStage,
-            "grpo": kinds.GRPOStage, "evaluate": kinds.EvaluateStage, "perplexity": kinds.PerplexityStage,
-        }  # fmt: skip
-        model: Any = stages.get(str(location[3]), kinds.CurriculumConfig)
-        rest = location[4:-1]
-    else:
-        model, rest = RunConfig, location[:-1]
-    for name in rest:
+    for name in location[:-1]:
         if get_origin(model) is dict:  # its keys are free; what they hold is a model
             model = get_args(model)[1]
         elif get_origin(model) is tuple:  # a list of models
             model = get_args(model)[0]
         elif name in getattr(model, "model_fields", {}):
             model = _present(model.model_fields[name].annotation)
+        elif tagged := _tagged(model, name):
+            model = tagged
         else:
             break
     return list(getattr(model, "model_fields", {}))
+
+
+def _tagged(model: Any, tag: Any) -> Any:
+    """The model of a discriminated union that has this tag; None if there is none."""
+    union = get_args(model)[0] if get_origin(model) is Annotated else model
+    for one in get_args(union):
+        fields = getattr(one, "model_fields", {}).values()
+        if any(get_origin(field.annotation) is Literal and tag in get_args(field.annotation) for field in fields):
+            return one
+    return None
 
 
 def _present(kind: Any) -> Any:

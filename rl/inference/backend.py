@@ -51,6 +51,14 @@ class SampledAnswer(Answer):
     """[T], under the policy and temperature that sampled the tokens."""
 
 
+@dataclass(frozen=True)
+class RefusedAnswer(Answer):
+    """No answer: the server refuses the question."""
+
+    refused: str = ""
+    """Why, as the server says it."""
+
+
 class Backend(Protocol):
     """Completes conversations; it may put them into batches, spread them and reorder them."""
 

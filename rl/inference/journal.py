@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from rl.errors import UserError
 from rl.files import in_one_move, read_json, write_json
-from rl.inference.backend import Answer, Ask, Backend, Messages, SampledAnswer
+from rl.inference.backend import Answer, Ask, Backend, Messages, RefusedAnswer, SampledAnswer
 from rl.records.lock import FolderLock
 
 BATCH = 32
@@ -61,14 +61,19 @@ def read_lines(path: Path, notice: Callable[[str], None]) -> list[dict[str, Any]
 class JsonLines:
     """A file to which JSON lines are appended in batches; each batch is synced to the disk."""
 
-    def __init__(self, path: Path, batch: int) -> None:
+    def __init__(self, path: Path, batch: int, at_once: bool = False) -> None:
+        """``at_once`` writes each line as it comes, which the end of the process does not undo, and syncs by batches,
+        so that the end of the machine undoes one batch."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self.batch = path, batch
+        self.path, self.batch, self.at_once = path, batch, at_once
         self._pending: list[str] = []
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a record; it is on the disk when its batch is full, or after :meth:`flush`."""
         self._pending.append(json.dumps(record, ensure_ascii=False))
+        if self.at_once:
+            with self.path.open("a", encoding="utf-8", errors="replace") as file:
+                file.write(self._pending[-1] + "\n")
         if len(self._pending) >= self.batch:
             self.flush()
 
@@ -77,7 +82,8 @@ class JsonLines:
         if not self._pending:
             return
         with self.path.open("a", encoding="utf-8", errors="replace") as file:
-            file.write("\n".join(self._pending) + "\n")
+            if not self.at_once:
+                file.write("\n".join(self._pending) + "\n")
             file.flush()
             os.fsync(file.fileno())
         self._pending.clear()
@@ -109,6 +115,7 @@ class _Answer(TypedDict):
     truncated: NotRequired[bool]
     token_ids: NotRequired[list[int]]
     log_probs: NotRequired[list[float]]
+    refused: NotRequired[str]
 
 
 class Record(TypedDict):
@@ -138,6 +145,7 @@ class Journal:
         notice: Callable[[str], None] = lambda text: None,
         bound: str | None = None,
         together: bool = False,
+        at_once: bool = False,
     ) -> None:
         """
         Args:
@@ -148,9 +156,10 @@ class Journal:
             bound: a digest of what else the answers depend on, such as the weights. With it, answers that were asked
                 otherwise are removed and asked again. Without it the folder is the user's, and they are refused.
             together: the answers of one call were drawn from one seed, so that they are used only if all are there.
+            at_once: a process that is killed loses no answer that has come; see JsonLines.
         """
         self.backend, self.folder, self.batch, self.notice = backend, folder, batch, notice
-        self.bound, self.together = bound, together
+        self.bound, self.together, self.at_once = bound, together, at_once
         self.reused = 0
         """Asks that the folder had an answer to."""
         self._known: dict[str, dict[str, dict[str, Any]]] = {}
@@ -249,7 +258,7 @@ class Journal:
     def _add(self, name: str, record: dict[str, Any]) -> None:
         """Note a record. A batch is counted over all files, so that a kill costs one batch and not one of each file."""
         self._known[name][record["key"]] = record
-        self._files.setdefault(name, JsonLines(self._path(name), self.batch)).append(record)
+        self._files.setdefault(name, JsonLines(self._path(name), self.batch, self.at_once)).append(record)
         self._unwritten += 1
         if self._unwritten >= self.batch:
             self._flush()
@@ -282,7 +291,8 @@ def _file_of(key: str) -> str:
 
 
 def _read_answer(fields: dict[str, Any]) -> Answer:
-    return SampledAnswer(**fields) if "token_ids" in fields else Answer(**fields)
+    kind = SampledAnswer if "token_ids" in fields else RefusedAnswer if "refused" in fields else Answer
+    return kind(**fields)
 
 
 class Opened(TypedDict):
@@ -295,29 +305,34 @@ class Opened(TypedDict):
 class OpenFolder:
     """A results folder that only this process uses; its manifest holds the settings and the day on which it began."""
 
-    def __init__(self, folder: Path, asked: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, asked: dict[str, Any], other: str = "--out FOLDER") -> None:
         """Open a new folder, or continue an earlier one with the same settings.
+
+        Args:
+            folder: the folder.
+            asked: the settings.
+            other: how to choose another folder, for messages.
 
         Raises:
             UserError: if another process uses it, or if it holds answers of other settings.
         """
-        self._lock = FolderLock(folder, "--out FOLDER")
+        self._lock = FolderLock(folder, other)
         try:
-            self.date = self._begun(folder, asked)
+            self.date = self._begun(folder, asked, other)
             """The day that chat templates take for today, the same in every call with this folder."""
         except BaseException:
             self.close()
             raise
 
     @staticmethod
-    def _begun(folder: Path, asked: dict[str, Any]) -> datetime.date:
+    def _begun(folder: Path, asked: dict[str, Any], other: str) -> datetime.date:
         path = folder / "manifest.json"
         before = read_json(path, Opened) if path.is_file() else asked
         for name, value in asked.items():
             if before.get(name) != value:
                 raise UserError(
                     f"{folder} holds answers with {name}={_shown(before.get(name))}, and now {name}={_shown(value)} is "
-                    f"asked for; ask as before to go on, or give another --out"
+                    f"asked for; ask as before to go on, or give another {other.split()[0]}"
                 )
         if "date" not in before:
             before = before | {"date": datetime.date.today().isoformat()}

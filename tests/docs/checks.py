@@ -14,10 +14,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 
-from rl.config.compose import CONF, accept_overrides, load
+from rl.config.compose import CONF, accept_overrides, load, load_synthesis
 from rl.config.derive import check, derive
 from rl.config.gpu_plan import require_room
+from rl.config.synthesis import SynthesisConfig
 from rl.plan import print_plan
+from rl.synthesis.recipe import require_order
 from tests.docs.pages import ROOT, Command
 from tools.commands import GROUPS, WITHOUT_OPTIONS, parser_of
 
@@ -39,6 +41,8 @@ def problem(command: Command) -> str:
             _pytest(rest[2:] if program != "pytest" else rest)
         elif rest[:2] == ["-m", "rl.main"]:
             plan(rest[2:])
+        elif rest[:2] == ["-m", "rl.synthesize"]:
+            _synthesis(rest[2:])
         elif program == "python" and rest[:1] == ["-m"]:
             _module(rest[1:])
         elif program not in ELSEWHERE:
@@ -65,6 +69,16 @@ def plan(overrides: list[str]) -> None:
         found = derive(config)
         print_plan(config, found, Console(quiet=True))
         require_room(found.gpus)
+
+
+def _synthesis(overrides: list[str]) -> None:
+    """Compose and validate, as far as the command gives values."""
+    if not overrides:
+        return
+    accepted = [one for one in accept_overrides(overrides, SynthesisConfig) if not one.startswith("hydra.")]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose("synthesize", overrides=[*accepted, "run_dir=runs/unset"])
+    require_order(load_synthesis(composed).recipe)
 
 
 def _choice(override: str, which: int) -> str:

@@ -19,6 +19,8 @@ NEEDS = ("--model", "--server", "--judge-url", "--tokenizer")
 """With one of these they need a model, and are parsed only."""
 ELSEWHERE = {
     "rl.main": "tests/e2e/test_runs.py",
+    "rl.synthesize": "tests/rl/synthesis/test_bad_input.py",
+    "tools.scripted_teacher": "tests/rl/synthesis/test_faults.py",
     "rl.evaluate run": "tests/e2e/test_evaluate.py",
     "rl.evaluate report": "tests/e2e/test_evaluate.py",
     "rl.evaluate score": "tests/rl/evaluation/test_score_command.py",
@@ -154,6 +156,7 @@ def test_a_command_that_is_not_run_here_has_a_test():
     [
         ("python -m rl.main +curriculum=legal trainer.thread=2", "did you mean trainer.threads"),
         ("python -m rl.main -m +curriculum=legal seed=1,x", "seed"),
+        ("python -m rl.synthesize +recipe=lead input=x teacher.modle=y", "did you mean teacher.model"),
         ("python -m tools.repotr runs/x", "not on the page of commands"),
         ("python -m rl.evaluate run --benchmark lawbench --model X", "--out"),
         ("python -m rl.inference retrieve 狗咬 --kk 5", "--kk"),

@@ -11,10 +11,10 @@ from typing import Any
 
 import regex
 
-from rewards.judge.client import Client, JudgeError, JudgeSettings, TokenBucket
+from rewards.judge.client import Client, JudgeError, JudgeSettings, Refused, TokenBucket
 from rewards.judge.connection import ProxyError, connected, proxy_note, without_secrets
 from rl.errors import UserError
-from rl.inference.backend import KEY_ENV, Answer, Ask, Messages
+from rl.inference.backend import KEY_ENV, Answer, Ask, Messages, RefusedAnswer
 from rl.inference.thinking import parted
 from rl.seeds import stable_seed
 
@@ -39,6 +39,7 @@ class ServedBackend:
         tokenizer: str | None = None,
         max_length: int | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
+        keep_refusals: bool = False,
     ) -> None:
         """Ask the server for its models.
 
@@ -47,11 +48,12 @@ class ServedBackend:
             tokenizer: folder of the served model's tokenizer, for exact token counts.
             max_length: longest prompt and completion together (tokens); None asks the server.
             chat_template_kwargs: variables of the chat template; vLLM and SGLang accept them.
+            keep_refusals: answer a question that the server refuses with a RefusedAnswer, instead of failing.
 
         Raises:
             UserError: if it does not answer, refuses the key or does not serve the model.
         """
-        self.settings = settings
+        self.settings, self.keep_refusals = settings, keep_refusals
         self.chat = None
         if tokenizer is not None:
             from rl.inference.backends.conversation import Chat
@@ -87,6 +89,9 @@ class ServedBackend:
                 try:
                     answers = await client.attempt(partial(self._complete, client, ask))
                 except JudgeError as error:
+                    if self.keep_refusals and isinstance(error, Refused):
+                        done(ask, [RefusedAnswer("", refused=str(error))] * ask.samples)
+                        continue
                     failed.append((ask.key, str(error)))
                     continue
                 done(ask, answers)
@@ -187,6 +192,7 @@ def _asked(settings: JudgeSettings) -> dict[str, Any]:
 def asked_models(settings: JudgeSettings, server: str, key_env: str, otherwise: str, key: str = "") -> dict[str, Any]:
     """What a server reports about each of its models, by name. Raises like :func:`served_models`.
 
+    A setting without a model takes any server.
     In error messages ``server`` is its name, ``otherwise`` what else the user can do, ``key`` the model's setting.
     """
     import openai
@@ -204,6 +210,6 @@ def asked_models(settings: JudgeSettings, server: str, key_env: str, otherwise: 
         raise UserError(
             f"{server} does not answer: {why}{proxy_note(settings.base_url)}; start it, or {otherwise}"
         ) from None
-    if settings.model not in found:
+    if settings.model and settings.model not in found:
         raise UserError(f"{server} serves {', '.join(found)} and not {key}{settings.model}")
     return found

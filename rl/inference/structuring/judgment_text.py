@@ -63,7 +63,7 @@ def steadily(parse: Callable[[str], Parsed], piece: str) -> Parsed | None:
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8 or GB18030, line ends as \\n.
+    """A text file in UTF-8 or GB18030, or with lines in either, line ends as \\n.
 
     Raises:
         UserError: if it can't be read, is neither, is empty or is longer than ``LONGEST`` characters.
@@ -72,14 +72,10 @@ def read_text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} can't be read ({error.strerror})") from None
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            text = data.decode(encoding)
-            break
-        except UnicodeDecodeError:
-            continue
-    else:
-        raise UserError(f"{path} is neither UTF-8 nor GB18030 text; save it in one of them")
+    try:
+        text = decoded(data)
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is neither UTF-8 nor GB18030 text; save it in one of them") from None
     if "\0" in text:
         raise UserError(f"{path} holds zero bytes and is not text; save it as UTF-8")
     if not text.strip():
@@ -87,6 +83,27 @@ def read_text(path: Path) -> str:
     if len(text) > LONGEST:
         raise UserError(f"{path} has {len(text)} characters, more than {LONGEST}; split it into its judgments")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def decoded(data: bytes) -> str:
+    """Bytes in UTF-8, or line by line in UTF-8 or GB18030: a file that was put together from both is still text.
+
+    Raises:
+        UnicodeDecodeError: if a line is neither.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return "".join(_decoded_line(line) for line in data.splitlines(keepends=True)).removeprefix("\ufeff")
+
+
+def _decoded_line(line: bytes) -> str:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        return line.decode("gb18030")
+    # Two characters of GB18030 can pass for one of another alphabet in UTF-8.
+    return text if text.isascii() or any(character >= "\u2e80" for character in text) else line.decode("gb18030")
 
 
 def blocks(text: str, start: int, end: int) -> list[tuple[int, str]]:

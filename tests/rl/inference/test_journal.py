@@ -3,7 +3,7 @@
 import pytest
 
 from rl.errors import UserError
-from rl.inference.backend import Ask, SampledAnswer
+from rl.inference.backend import Ask, RefusedAnswer, SampledAnswer
 from rl.inference.journal import Journal, OpenFolder, read_lines
 from tests.rl.scripted import Scripted, asks, collect
 
@@ -36,6 +36,31 @@ def test_a_batch_is_on_the_disk_before_the_next_begins(tmp_path):
 
     collect(Journal(Scripted(reply), tmp_path, batch=3), asks(8))
     assert sizes == [0, 0, 0, 3, 3, 3, 6, 6]
+
+
+def test_at_once_every_answer_is_on_the_disk_before_the_next_is_asked_for(tmp_path):
+    sizes, path = [], tmp_path / "t.jsonl"
+
+    def reply(ask):
+        sizes.append(len(path.read_text().splitlines()) if path.exists() else 0)
+        return "答"
+
+    collect(Journal(Scripted(reply), tmp_path, batch=3, at_once=True), asks(8))
+    assert sizes == [*range(8)]
+    assert len(path.read_text().splitlines()) == 8
+
+
+def test_a_refusal_is_kept_like_an_answer(tmp_path):
+    class Refusing(Scripted):
+        def generate(self, asks, done):
+            for ask in asks:
+                self.asked.append(ask)
+                done(ask, [RefusedAnswer("", refused="content filter")])
+
+    first, second = Refusing(None), Refusing(None)
+    found = collect(Journal(first, tmp_path), asks(2))
+    assert collect(Journal(second, tmp_path), asks(2)) == found and not second.asked
+    assert found["t/0"] == [RefusedAnswer("", refused="content filter")]
 
 
 def test_a_journal_of_other_questions_or_sampling_is_refused(tmp_path):

@@ -1,0 +1,150 @@
+"""The data card of a run: what came in, what was kept, what was dropped and why, with samples."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from rl.config.synthesis import SynthesisConfig
+from rl.files import write_bytes
+from rl.inference.backends.served import estimate
+from rl.synthesis.collection import Question
+from rl.synthesis.recipe import STEPS
+from rl.synthesis.records import Fields, Record, StepResult, found
+from rl.synthesis.refinement import Converge
+
+SAMPLES = 5
+"""Records that are shown with their lineage."""
+ROWS = 20
+"""Most rows of a table of shares."""
+PARTS = ("prompt", "think", "answer")
+
+
+def write_card(folder: Path, config: SynthesisConfig, results: Sequence[StepResult], written: dict[str, int]) -> Path:
+    """Write ``card.html``, ``card.md`` and ``card.json``; returns the first."""
+    content = card(config, results, written)
+    write_bytes(folder / "card.json", json.dumps(content, ensure_ascii=False, indent=1).encode())
+    for name in ("card.md", "card.html"):
+        page = _environment(name.endswith(".html")).get_template(f"{name}.j2").render(**content)
+        write_bytes(folder / name, page.encode("utf-8", "replace"))
+    return folder / "card.html"
+
+
+def card(config: SynthesisConfig, results: Sequence[StepResult], written: dict[str, int]) -> Fields:
+    """The card's content: figures and samples."""
+    last = results[-1].kept
+    return {
+        "name": config.recipe.name,
+        "input": config.input,
+        "steps": [_row(config, result) for result in results],
+        "written": written,
+        "lengths": [row for result in results if (row := _lengths(result))],
+        "reasons": [
+            {"step": result.name, "reason": reason, "records": count}
+            for result in results
+            for reason, count in result.reasons().items()
+        ],
+        "shares": {name: _share(last, name) for name in ("scenario", "way", "perspective", "field", "charge", "law")},
+        "samples": [_sample(record, results) for record in last[:SAMPLES]],
+        "lost": [
+            {"step": result.name, "id": one.id, "source": one.fields.get("source", ""), "fate": one.fate,
+             "reason": one.reason, "detail": one.detail[:300]}
+            for result in results for one in result.outcomes if one.fate != "kept"
+        ][:ROWS],
+    }  # fmt: skip
+
+
+def _row(config: SynthesisConfig, result: StepResult) -> Fields:
+    usage = result.usage
+    who = config.teacher
+    if getattr(STEPS.get(result.name), "asks", "") == "judge" and config.judge.base_url is not None:
+        who = config.judge
+    cost = (usage.prompt_tokens * who.price_in + usage.completion_tokens * who.price_out) / 1e6
+    return {
+        "step": result.name,
+        "in": len(result.outcomes),
+        "kept": result.count("kept"),
+        "dropped": result.count("dropped"),
+        "failed": result.count("failed"),
+        "out": len(result.kept),
+        "requests": usage.requests,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cost": round(cost, 6),
+    }
+
+
+def _lengths(result: StepResult) -> Fields:
+    """Records and mean tokens (estimated) of prompt, reasoning and answer, as in Unilaw-R1's table 1."""
+    records = [record.fields for record in result.kept]
+    if result.name not in (Question.name, Converge.name, "filter", "judge") or not records:
+        return {}
+    texts: dict[str, list[str]] = {"prompt": [fields["question"] for fields in records]}
+    if "chain" in records[0]:
+        texts["think"] = [fields["chain"]["reasoning"] for fields in records]
+        texts["answer"] = [fields["chain"]["answer"] for fields in records]
+    means = {part: round(sum(map(estimate, said)) / len(said)) for part, said in texts.items()}
+    return {"step": result.name, "records": len(records)} | {part: means.get(part) for part in PARTS}
+
+
+def _share(records: Sequence[Record], name: str) -> list[Fields]:
+    counts = Counter(value for record in records for value in _values(record.fields, name))
+    rows = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:ROWS]
+    return [{"value": value, "records": count, "share": round(count / len(records), 4)} for value, count in rows]
+
+
+def _values(fields: Fields, name: str) -> Iterable[str]:
+    if name == "field":
+        return [fields.get("kind", "")]
+    if name == "charge":
+        return fields.get("charges") or ([fields["cause"]] if fields.get("cause") else [])
+    if name == "law":
+        return sorted({one["place"].partition("第")[0] for one in fields.get("citations", ()) if one["place"]})
+    return [fields[name]] if fields.get(name) else []
+
+
+def _sample(record: Record, results: Sequence[StepResult]) -> Fields:
+    """A record with what each step gave it, in order."""
+    parents = {record.id, record.id.partition("-")[0]}
+    steps = []
+    for result in results:
+        for outcome in result.outcomes:
+            for made in outcome.made:
+                if made.id in parents and (made.id == record.id or outcome.id == made.id):
+                    new = found(outcome.fields, made.fields)
+                    steps.append({"entry": made.lineage[-1], "found": _readable(new)})
+    chain = record.fields.get("chain", {})
+    return {
+        "id": record.id,
+        "source": record.fields["source"],
+        "question": record.fields.get("question", ""),
+        "reasoning": chain.get("reasoning", ""),
+        "answer": chain.get("answer", ""),
+        "steps": steps,
+    }
+
+
+def _readable(new: Fields) -> list[Fields]:
+    return [
+        {"name": name, "text": value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)}
+        for name, value in new.items()
+    ]
+
+
+def _indented(text: Any) -> str:
+    return "\n".join(f"    {line}" for line in str(text).splitlines())
+
+
+def _environment(html: bool) -> Environment:
+    """Templates; those of HTML escape whatever they print, as it is text of untrusted origin."""
+    made = Environment(
+        loader=ChoiceLoader([PackageLoader("rl.synthesis"), PackageLoader("rl.report")]), autoescape=html,
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    made.filters |= {"indented": _indented, "cell": lambda text: " ".join(str(text).split()).replace("|", "\\|")}
+    return made

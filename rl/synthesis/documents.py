@@ -1,0 +1,66 @@
+"""The documents of a synthesis: one record for each text, one reason for each file that is none."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from curricula.records import is_file, read_texts
+from rl.errors import UserError
+from rl.inference.structuring.judgment_text import read_text
+from rl.synthesis.records import Outcome, Record
+
+DIGITS = 12
+"""Of a text's SHA-256, as its name."""
+
+
+def read_documents(path: Path, limit: int | None = None) -> list[Outcome]:
+    """What became of each file of a folder, or of each record of a file.
+
+    Raises:
+        UserError: if there is no such folder or file, or it is empty.
+        DataError: if a file of records is malformed.
+    """
+    if is_file(path.name):
+        texts = [(f"{path.name}:{document.source}", document.text) for document in read_texts(path, limit)]
+        return _without_copies((source, text, "") for source, text in texts)
+    if path.is_file():
+        return _without_copies([_read(path, path.parent)])
+    if not path.is_dir():
+        raise UserError(f"input={path}: no such folder or file; name a folder of judgments as .txt files")
+    inside = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    files = [path / name for name in inside if not any(part.startswith(".") for part in name.parts)]
+    if not files:
+        raise UserError(f"input={path}: the folder holds no file; put judgments there as .txt files")
+    return _without_copies(_read(file, path) for file in files[:limit])
+
+
+def _read(file: Path, folder: Path) -> tuple[str, str, str]:
+    """(source, text, problem), of which one is empty."""
+    source = file.relative_to(folder).as_posix().encode("utf-8", "backslashreplace").decode()
+    if file.suffix.lower() != ".txt":
+        return source, "", f"{source} is no .txt file; save its text as one"
+    try:
+        return source, read_text(file), ""
+    except UserError as error:
+        return source, "", str(error).replace(str(file), source)
+
+
+def _without_copies(read: Iterator[tuple[str, str, str]] | list[tuple[str, str, str]]) -> list[Outcome]:
+    found: list[Outcome] = []
+    first: dict[str, str] = {}
+    for source, text, problem in read:
+        name = hashlib.sha256((text or f"file {source}").encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
+        fields = {"source": source}
+        if problem:
+            found.append(Outcome(name, "failed", fields, "not readable", problem))
+        elif name in first:
+            copy = hashlib.sha256(f"{name} {source}".encode()).hexdigest()[:DIGITS]
+            found.append(Outcome(copy, "dropped", fields, "copy", f"the same text as {first[name]}"))
+        else:
+            first[name] = source
+            record = Record(name, fields | {"text": text}, ({"step": "read"},))
+            # The text counts as known, so that it is not written again beside the input.
+            found.append(Outcome(name, "kept", record.fields, made=(record,)))
+    return found

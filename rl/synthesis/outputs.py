@@ -1,0 +1,80 @@
+"""What a synthesis gives to a curriculum: demonstrations, prompts with references, texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rl.inference.journal import write_lines
+from rl.synthesis.records import Fields, Record, StepResult
+
+SFT, GRPO, CORPUS, DROPPED = "sft.jsonl", "grpo.jsonl", "corpus.jsonl", "dropped.jsonl"
+_KNOWN = ("source", "kind", "scenario", "way", "perspective", "cause")
+
+
+def write_outputs(folder: Path, recipe: str, results: Sequence[StepResult]) -> dict[str, int]:
+    """Write the files of a run, sorted by lineage; returns the records of each. A file without any is not written,
+    because a curriculum would refuse it.
+
+    ``sft.jsonl`` holds what the last step kept, ``grpo.jsonl`` the questions to which the judgment itself has the
+    answer, ``corpus.jsonl`` the documents that were good enough and the chains, ``dropped.jsonl`` all else.
+    """
+    last = results[-1].kept
+    asked = next((result.kept for result in results if result.name == "question"), [])
+    documents = [result.kept for result in results if not any("scenario" in one.fields for one in result.kept)]
+    files: dict[str, list[Fields]] = {
+        SFT: [demonstration(recipe, record) for record in last if "chain" in record.fields],
+        GRPO: [prompt(recipe, record) for record in asked if "reference" in record.fields],
+        CORPUS: [*map(document, good(documents)), *(chain(recipe, one) for one in last if "chain" in one.fields)],
+        DROPPED: [line for result in results for line in _lost(result)],
+    }
+    for name, lines in files.items():
+        if lines:
+            write_lines(folder / name, lines)
+        else:
+            (folder / name).unlink(missing_ok=True)
+    return {name: len(lines) for name, lines in files.items()}
+
+
+def good(kept: Sequence[Sequence[Record]]) -> list[Record]:
+    """The documents that passed every step that looks at documents."""
+    return list(kept[-1]) if kept else []
+
+
+def demonstration(recipe: str, record: Record) -> Fields:
+    """A record for ``sft.data``."""
+    found = record.fields["chain"]
+    said = f"<think>{found['reasoning']}</think><answer>{found['answer']}</answer>"
+    return prompt(recipe, record) | {"demonstration": said}
+
+
+def prompt(recipe: str, record: Record) -> Fields:
+    """A record for ``grpo.data``."""
+    fields = record.fields
+    known = {name: fields[name] for name in ("reference", "answer_kind") if name in fields}
+    task = f"{recipe}_{fields['scenario']}"
+    return {"prompt": fields["question"]} | known | {"task": task, "meta": meta(record)}
+
+
+def document(record: Record) -> Fields:
+    """A document for ``corpus.path``."""
+    return {"text": record.fields["text"], "source": "documents", "meta": meta(record)}
+
+
+def chain(recipe: str, record: Record) -> Fields:
+    """A chain of thought for ``corpus.path``."""
+    found = record.fields["chain"]
+    text = f"{record.fields['question']}\n{found['reasoning']}\n{found['answer']}"
+    return {"text": text, "source": recipe, "meta": meta(record)}
+
+
+def meta(record: Record) -> Fields:
+    """What is known about a record, with its lineage."""
+    fields = record.fields
+    known = {name: fields[name] for name in _KNOWN if fields.get(name)}
+    charges = {"charge": "、".join(fields["charges"])} if fields.get("charges") else {}
+    return {"id": record.id} | known | charges | {"lineage": list(record.lineage)}
+
+
+def _lost(result: StepResult) -> Iterable[Fields]:
+    return ({"step": result.name} | one.to_json() for one in result.outcomes if one.fate != "kept")

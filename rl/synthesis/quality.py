@@ -1,0 +1,75 @@
+"""LEAD 4, quality: rules that drop what is broken or wrong in law, then six dimensions by a judge."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import regex
+
+from rewards.judge.prompts import speaks_to_judge
+from rewards.rules.language import language
+from rewards.rules.repetition import repetition
+from rewards.statute_check import check_citations
+from rewards.verdict import Sample
+from rl.config.synthesis import FilterStep, JudgeStep
+from rl.synthesis.prompts import Asked, points_schema
+from rl.synthesis.records import Dropped, Fields, Record
+from rl.synthesis.step import Context
+
+DIMENSIONS = ("quality", "consistency", "alignment", "conciseness", "language", "overall")
+"""The five that LegalOne names, and one for the whole."""
+_ENDS = regex.compile(r"[。！？!?；;…）)”」』》\]】.]\s*$")
+_MARKS = regex.compile(r"</?(?:think|answer)>|```|<\|[^|<>]{1,40}\|>|^\s*[{\[]\s*\"", regex.MULTILINE)
+
+
+class Filter:
+    """Rules over the chain and the answer."""
+
+    name = "filter"
+
+    def __init__(self, options: FilterStep, context: Context) -> None:
+        self.options = options
+
+    def run(self, record: Record) -> Fields:
+        reasoning, answer = record.fields["chain"]["reasoning"], record.fields["chain"]["answer"]
+        both = f"{reasoning}\n{answer}"
+        if not (_ENDS.search(reasoning) and _ENDS.search(answer)):
+            raise Dropped("truncated", f"ends with {(reasoning if not _ENDS.search(reasoning) else answer)[-12:]!r}")
+        if len(reasoning) < self.options.min_chars:
+            raise Dropped("reasoning too short", f"{len(reasoning)} characters")
+        if mark := _MARKS.search(both):
+            raise Dropped("broken structure", f"holds {mark[0].strip()!r}")
+        if speaks_to_judge(both):
+            raise Dropped("speaks to a judge", "")
+        share = language(Sample("", both, "")).score or 0.0
+        if share < self.options.language:
+            raise Dropped("other language", f"{share:.0%} Chinese")
+        new = repetition(Sample("", both, "")).score or 0.0
+        if new < self.options.repetition:
+            raise Dropped("repeated", f"{new:.0%} of its 8-grams are new")
+        checked = check_citations(both)
+        if wrong := next((found for found in checked if found.outcome == "wrong"), None):
+            misquoted = wrong.fault in ("inexact", "other article")
+            raise Dropped("citation misquoted" if misquoted else "citation does not exist", wrong.reason)
+        return {"citations": [{"place": str(found.ref), "outcome": found.outcome} for found in checked]}
+
+
+class Judge:
+    """Six dimensions of quality, 1 to 10."""
+
+    name = "judge"
+    asks: Literal["judge"] = "judge"
+    schema = points_schema(1, 10, *DIMENSIONS)
+
+    def __init__(self, options: JudgeStep, context: Context) -> None:
+        self.at_least = options.at_least
+
+    def asked(self, record: Record) -> Asked:
+        fields = record.fields
+        return Asked("judge", {"question": fields["question"]} | fields["chain"], {})
+
+    def read(self, record: Record, answer: Fields) -> Fields:
+        for name in DIMENSIONS:
+            if answer[name] < self.at_least:
+                raise Dropped(f"{name} below {self.at_least}", f"{answer[name]}: {answer['reason']}")
+        return {"verdicts": answer}

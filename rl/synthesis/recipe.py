@@ -1,0 +1,59 @@
+"""The steps of a recipe, by the names in its YAML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rl.config.synthesis import RecipeConfig
+from rl.errors import UserError
+from rl.synthesis.collection import Link, Question, Scenarios, Score, Segment
+from rl.synthesis.quality import Filter, Judge
+from rl.synthesis.reasoning import Conclude, Deduce, FindFacts, Issues, Retrieve
+from rl.synthesis.refinement import Converge, Internalise
+from rl.synthesis.step import AskingStep, Context, Step
+
+STEPS: dict[str, Any] = {
+    step.name: step
+    for step in (
+        Segment, Link, Score, Scenarios, Question, FindFacts, Issues, Retrieve, Deduce, Conclude, Internalise, Converge,
+        Filter, Judge,
+    )
+}  # fmt: skip
+AFTER: dict[str, tuple[str, ...]] = {
+    "link": ("segment",),
+    "score": ("segment",),
+    "scenarios": ("segment",),
+    "question": ("scenarios",),
+    "find_facts": ("question",),
+    "issues": ("find_facts",),
+    "retrieve": ("issues",),
+    "deduce": ("retrieve",),
+    "conclude": ("deduce",),
+    "internalise": ("conclude",),
+    "converge": ("conclude",),
+    "filter": ("converge",),
+    "judge": ("converge",),
+}
+"""What must stand before a step, because it uses what that step finds."""
+
+
+def steps_of(recipe: RecipeConfig, context: Context) -> list[Step | AskingStep]:
+    """The steps, ready to run.
+
+    Raises:
+        UserError: if a step stands before one whose findings it uses.
+    """
+    require_order(recipe)
+    return [STEPS[options.step](options, context) for options in recipe.steps]
+
+
+def require_order(recipe: RecipeConfig) -> None:
+    """Raises UserError if a step stands before one whose findings it uses."""
+    before: list[str] = []
+    for options in recipe.steps:
+        for needed in AFTER.get(options.step, ()):
+            if needed not in before:
+                raise UserError(
+                    f"recipe {recipe.name}: the step {options.step} uses what {needed} finds; put {needed} before it"
+                )
+        before.append(options.step)

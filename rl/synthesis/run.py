@@ -1,0 +1,149 @@
+"""One run of a recipe: read, ask, refine, drop, write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from curricula.statutes import load_statutes, use_law
+from rl.config.synthesis import SynthesisConfig, TeacherConfig
+from rl.files import digest
+from rl.inference.backend import Backend
+from rl.inference.journal import OpenFolder
+from rl.inference.progress import Metered
+from rl.synthesis.card import write_card
+from rl.synthesis.documents import read_documents
+from rl.synthesis.engine import Asker, Engine
+from rl.synthesis.outputs import write_outputs
+from rl.synthesis.reasoning import index_cache
+from rl.synthesis.recipe import STEPS, require_order, steps_of
+from rl.synthesis.records import StepResult
+from rl.synthesis.step import Context
+from rl.synthesis.teacher import connect
+
+FREE = ("run_dir", "plan", "cache")
+"""Keys of the configuration that a resume may change, and of a server those in FREE_OF_SERVER."""
+FREE_OF_SERVER = ("base_url", "api_key_env", "concurrency", "requests_per_s", "timeout_s", "retries")
+
+
+def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[StepResult]:
+    """Run a recipe, or go on with it; with ``plan`` only show it.
+
+    Raises:
+        UserError: if the configuration, the input or the teacher can't be used, or the teacher is gone. What was
+            answered is kept, and the same call goes on from there.
+    """
+    console = console or Console(soft_wrap=True)
+    require_order(config.recipe)
+    queries = read_queries(config)
+    if config.plan:
+        print_plan(config, console)
+        return []
+    folder = Path(config.run_dir)
+    opened = OpenFolder(folder, settings(config), "run_dir=FOLDER")
+    askers: dict[str, Asker] = {}
+    try:
+        use_law(config.as_of or opened.date)
+        load_statutes()
+        askers = _askers(config, console)
+        meters = {id(a.backend): a.backend for a in askers.values() if isinstance(a.backend, Metered)}
+
+        def begin(name: str) -> None:
+            for meter in meters.values():
+                meter.title = name
+
+        engine = Engine(folder, askers, config.seed, begin, lambda text: console.print(text, style="yellow"))
+        results = [engine.write(0, "read", read_documents(Path(config.input), config.limit))]
+        _report(results[-1], console)
+        context = Context(config.seed, queries, index_cache())
+        for number, step in enumerate(steps_of(config.recipe, context), 1):
+            results.append(engine.run(number, step, results[-1].kept))
+            _report(results[-1], console)
+        written = write_outputs(folder, config.recipe.name, results)
+        card = write_card(folder, config, results, written)
+        console.print(" · ".join(f"{name} {count}" for name, count in written.items() if count))
+        console.print(f"card: {card}")
+        return results
+    finally:
+        for asker in askers.values():
+            asker.backend.close()
+        opened.close()
+
+
+def settings(config: SynthesisConfig) -> dict[str, Any]:
+    """What a run folder is bound to: all that its records depend on."""
+    found = config.model_dump(mode="json", exclude=set(FREE))
+    for name in ("teacher", "judge"):
+        found[name] = {key: value for key, value in found[name].items() if key not in FREE_OF_SERVER}
+    if config.queries:
+        found["queries_sha256"] = digest(Path(config.queries))
+    return found
+
+
+def read_queries(config: SynthesisConfig) -> list[str]:
+    """Real queries, one a line, without repeated ones.
+
+    Raises:
+        UserError: if the file can't be read or holds none.
+    """
+    from rl.inference.structuring.judgment_text import read_text
+
+    if not config.queries:
+        return []
+    return list(dict.fromkeys(line.strip() for line in read_text(Path(config.queries)).splitlines() if line.strip()))
+
+
+def _askers(config: SynthesisConfig, console: Console) -> dict[str, Asker]:
+    """Teacher and judge; the judge is the teacher's server unless it has one of its own."""
+    found = {"teacher": _asker(config.teacher, "teacher", config.cache, console)}
+    if config.judge.base_url is not None:
+        found["judge"] = _asker(config.judge, "judge", config.cache, console)
+    else:
+        teacher = found["teacher"]
+        found["judge"] = Asker(teacher.backend, teacher.model, config.judge.temperature, config.judge.max_tokens)
+    return found
+
+
+def _asker(config: TeacherConfig, key: str, cache: str | None, console: Console) -> Asker:
+    backend, model = connect(config, key, cache)
+    metered: Backend = Metered(backend, console)
+    return Asker(metered, model, config.temperature, config.max_tokens)
+
+
+def _report(result: StepResult, console: Console) -> None:
+    entered, kept = len(result.outcomes), result.count("kept")
+    lost = f"{result.count('dropped'):>6} dropped{result.count('failed'):>5} failed"
+    line = f"{result.name:<12}{entered:>6} in{kept:>7} kept{lost}"
+    if len(result.kept) != kept:
+        line += f" · {len(result.kept)} made"
+    if entered:
+        line += f" · yield {kept / entered:.0%}"
+    if result.usage.requests:
+        line += f" · {result.usage.completion_tokens:,} tokens in {result.usage.requests} answers"
+    console.print(line, highlight=False)
+    for reason, count in result.reasons().items():
+        console.print(f"  {count} {reason}", highlight=False)
+    for one in [one for one in result.outcomes if one.reason == "not readable"]:
+        console.print(f"  {one.detail}", highlight=False)
+
+
+def print_plan(config: SynthesisConfig, console: Console) -> None:
+    """The steps and the requests to expect at most, if every record is kept. Nothing is asked."""
+    count = sum(outcome.fate == "kept" for outcome in read_documents(Path(config.input), config.limit))
+    documents, total = count, 0
+    table = Table(title=f"Recipe {config.recipe.name}: {documents} documents")
+    for column in ("step", "asks", "records", "requests at most"):
+        table.add_column(column, justify="right" if column in ("records", "requests at most") else "left")
+    for options in config.recipe.steps:
+        who = getattr(STEPS[options.step], "asks", "")
+        requests = count if who else 0
+        total += requests
+        table.add_row(options.step, who, str(count), str(requests or ""))
+        count *= getattr(options, "questions", 1)
+    console.print(table)
+    console.print(f"{total} requests at most; an answer is never longer than {config.teacher.max_tokens} tokens")
+    if config.teacher.base_url is None:
+        console.print("no teacher is named yet; add teacher.base_url=http://HOST:PORT/v1", style="yellow")
