@@ -31,6 +31,7 @@ FLOORS = (
     ("rl.driver",),
     ("rl.report",),
     ("rl.evaluation",),
+    ("rl.synthesis",),
     ("rl.stages",),
     ("rl.curriculum", "rl.preflight", "rl.plan"),
     ("rl.job",),

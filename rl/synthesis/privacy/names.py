@@ -1,0 +1,138 @@
+"""Chinese names: surnames, what a name looks like, and how likely a piece of text is one."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import regex
+
+from rewards.rules.rouge import segmenter
+
+_FREQUENT = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林高罗"
+"""The twenty surnames that about half of all people have."""
+_USUAL = (
+    "郑梁谢宋唐许韩邓冯曹彭曾肖萧田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦"
+    "邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤"
+)
+_RARE = (
+    "阎温康施文牛樊葛邢安齐易乔伍庞颜倪庄聂章鲁岳翟殷詹申欧耿关兰焦俞左柳甘祝包宁尚符舒阮柯纪梅童凌毕单季裴霍涂成苗"
+    "谷盛曲翁冉骆蓝路游辛靳欧管柴蒙鲍华喻祁蒲房滕屈饶解牟艾尤阳时穆农司卓古吉缪简车项连芦麦褚娄窦戚岑景党宫费卜冷晏席"
+    "卫米柏宗瞿桂全佟应臧闵苟邬边卞姬师和仇栾隋商刁沙荣巫寇桑郎甄丛仲虞敖巩明佘池查麻苑迟邝官封谈匡鞠惠荆乐冀郁胥南班储"
+    "原栗燕楚鄢劳谌奚皮粟冼蔺楼盘满闻位厉伊仝区郜海阚花权强帅屠豆朴盖练廉禹井祖漆巴丰支卿国狄平计索宣晋相初门云容敬来扈"
+    "晁芮都普阙浦戈伏鹿薄邸雍辜羊阿乌母裘亓修邰赫杭况那宿鲜印逯隆茹诺战慕危玉银亢嵇公哈湛宾戎勾茅利於呼居揭干但尉冶斯元束檀衣信展阴昝智幸奉植衡富尧闭由"
+)
+COMPOUND = (
+    "欧阳|上官|司马|诸葛|皇甫|东方|尉迟|公孙|慕容|长孙|宇文|司徒|夏侯|端木|令狐|轩辕|南宫|独孤|澹台|公冶|宗政|濮阳|淳于|太叔|申屠|仲孙"
+    "|钟离|鲜于|闾丘|亓官|司寇|呼延|东郭|完颜|纳兰|叶赫|拓跋|赫连|万俟|闻人|梁丘|左丘|谷梁|贺兰"
+)
+_COMPOUNDS = frozenset(COMPOUND.split("|"))
+SURNAMES = frozenset(_FREQUENT + _USUAL + _RARE)
+STRONG = frozenset(_FREQUENT + _USUAL) - set("何于任金石方白万向高程文段江毛严")
+"""Surnames that seldom begin another word."""
+_FUNCTION = frozenset("于何向曾任方和时应全安成常经都后由会那能元支单解查明申平连关管计居温高费满路万因信尚但来有又是位强权项公官当")
+"""Surnames that are more often words of their own."""
+_GIVEN = frozenset(
+    "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华建国文玉红志海兰梅琴春云林金凤飞鹏辉波宁斌浩宇轩子涵梓欣怡佳思雨"
+    "嘉俊豪晨阳博雪婷慧莉萍玲倩琳洁燕雯莹颖晶璐瑶蕾薇楠昊天泽睿晓东小永福生祥德才富贵义仁和顺发财长根宝成全胜利民爱卫光荣"
+    "庆吉龙虎山水江河峰岩石森木树松柏栋梁材学良忠孝礼智信诚正大立新兴旺世家昌盛安康健乐喜欢元亨通达凯旋威武震雷电风火炎"
+    "焱鑫淼森银铜铁锋钢锐钧铭锦绣珍珠宝贝翠琼瑛瑾瑜璇琪琦珊瑞祺祯祖宗先继承绍延续恒久常青素淑贤惠美好妍娇娥媛婉婵月星辰"
+    "曦晖昕旭昱晗朝暮夏秋冬香莲荷菊芬芝芸苗茜茹菲萱蓉蓓莎莺菁苹艺彤彩虹霜露冰清澜源泉洪涌潮沛泓渊润泰川亮友朋伦传仕佑"
+    "保伯仲叔季少幼君士群众奇巧凡一二三四五六七八九十万千双乾坤振兴邦定克业功勋勤俭苏鲁豫京津沪凌云霄鸿雁鹤翔翼腾跃进步行远"
+    "航帆舟济洲运开启迪培育教训道理哲言语诗书画墨琴棋心灵性情意愿念怀景象图章典雅逸超群毅然自强辉煌耀灿烂照映日朗晴岚依"
+    "妮妹姣姗娣娅婕嫣嫚锁柱栓狗牛娃毛丫弟儿巍峻岭岗崇卓越尚高升兆丰裕盈满仓登科甲来喜召会合汉唐楚湘赣皖蜀黎曼佩芹菜根深叶茂"
+)
+"""Characters that most given names are made of."""
+_LENGTHS = {1: math.log(0.2), 2: math.log(0.8)}
+"""Of a given name, in characters."""
+WORD = 40
+"""Occurrences in jieba's counts from which two characters are a word, whatever else they may be."""
+_ALSO_WORDS = frozenset(
+    "陈述 陈列 陈旧 许可 许诺 孙子 孙女 孙儿 周转 周折 周全 周详 周边 张贴 张开 张望 高峰 高中 高明 高升 高度 高速 高额 黄金 马上 马路 "
+    "马达 毛巾 毛发 江苏 江西 安保 安全 安康 白天 白色 白银 康复 师傅 师范 成立 方正 祖父 祖母 岳父 岳母 曾祖 曾孙 银行 门第 申请 "
+    "石塔 石屏 石家 林木 林荫 林立 柳树 严重 严词 田地 田间 童工 舒适 苏醒 荣获 荣誉 谈及 谢谢 车上 车内 车辆 连云 连胜 牟利 施工 阳光 "
+    "阴冷 顾客 顾问 原谅 原被 陆军 陆续 雷达 雷雨 雷同 齐全 路口 范围 单位 时间 金额 温泉 黄石 邵阳 常住 任满 任凭 明知 明白 明星 初中 "
+    "贺卡 高新 高考 高山 王府 向东 云南 云云 文书 文本 文字 武汉 武力 武进 祝贺 祝寿 章程 简章 管控 麻醉 利率 利息 利润 计算 计付".split()
+)
+"""Words that jieba's dictionary calls names, or counts seldom."""
+ANONYMISED = regex.compile(r"[某×*＊□]|[A-Z]{2}|[甲乙丙丁戊己庚辛壬癸]$")
+_DOT = "·•・‧∙•．"
+FOREIGN = regex.compile(rf"\p{{Han}}{{1,8}}(?:[{_DOT}]\p{{Han}}{{1,8}}){{1,4}}")
+LATIN = regex.compile(r"[A-Z][A-Za-z'’]+(?:[ \-·][A-Z][A-Za-z'’]*\.?){1,4}")
+_ENDS = frozenset("称说为在的了与和对向被是等曰将于到从给把因犯以之方等诉辩均未已也")
+"""Last characters that a piece before a comma has when it is no name: 被告方称."""
+
+
+def surname(name: str) -> str:
+    """The surname of a name; the first character of one that has none of those known."""
+    return name[:2] if name[:2] in _COMPOUNDS and len(name) > 2 else name[:1]
+
+
+def is_name(piece: str) -> bool:
+    """Whether a whole piece has the form of a Chinese name, with a known surname and one or two more characters, or
+    of a name with dots."""
+    if ANONYMISED.search(piece):
+        return False
+    if FOREIGN.fullmatch(piece) or LATIN.fullmatch(piece):
+        return True
+    known = surname(piece)
+    sure = known in SURNAMES or known in _COMPOUNDS
+    return sure and 1 <= len(piece) - len(known) <= 2 and bool(regex.fullmatch(r"\p{Han}+", piece))
+
+
+@lru_cache(maxsize=1)
+def _words() -> frozenset[str]:
+    segmenter()  # reads the dictionary without jieba's warnings
+    from jieba import get_dict_file
+
+    with get_dict_file() as file:
+        rows = [line.split() for line in file.read().decode("utf-8").splitlines()]
+    words = {w for w, count, kind in rows if len(w) == 2 and w[0] in SURNAMES and kind != "nr" and int(count) >= WORD}
+    return frozenset(words | _ALSO_WORDS)
+
+
+def is_word(piece: str) -> bool:
+    """Whether two characters, of which the first may be a surname, are a word of the language."""
+    return piece in _words()
+
+
+def read_name(text: str, start: int, end: int, expected: float, known: frozenset[str]) -> str | None:
+    """The name that begins at a place, or None. Where it ends, and whether it is one, is what makes the text up to
+    ``end`` most likely, by jieba's counts of words.
+
+    Args:
+        text: aligned text; from ``start`` to ``end`` only ideographs.
+        expected: log-odds that a name stands here, by what is before it.
+        known: names that are certain; one of them at the place is taken.
+    """
+    sizes = [n for n in (4, 3, 2) if text[start : start + n] in known and start + n <= end]
+    if sizes:
+        return text[start : start + sizes[0]]
+    first = text[start : start + 2] if text[start : start + 2] in _COMPOUNDS else text[start : start + 1]
+    if first not in SURNAMES and first not in _COMPOUNDS:
+        return None
+    rare = 0.0 if first in _FREQUENT else 1.0 if first in _USUAL or len(first) > 1 else 2.0
+    rare += 3.0 if first in _FUNCTION else 0.0
+    expected += 8.0 if len(first) > 1 else 0.0
+    best, chosen = _likelihood(text[start : min(end, start + 10)]) - expected, None
+    for given, length in _LENGTHS.items():
+        stop = start + len(first) + given
+        piece = text[start:stop]
+        if stop > end or ANONYMISED.search(piece) or is_word(piece[:2]):
+            continue
+        if (stop == end and piece[-1] in _ENDS) or text[stop - 1 : stop + 1] in ("家中", "家里", "家属", "家人"):
+            continue
+        found = -3.5 - rare + length + sum(-5.8 if one in _GIVEN else -10.0 for one in text[start + len(first) : stop]) + _likelihood(text[stop : min(end, stop + 10 - given)])
+        if found > best:
+            best, chosen = found, piece
+    return chosen
+
+
+@lru_cache(maxsize=100_000)
+def _likelihood(piece: str) -> float:
+    """Log-probability of the best segmentation of a piece into words."""
+    if not piece:
+        return 0.0
+    cutter, route = segmenter(), {}
+    cutter.calc(piece, cutter.get_DAG(piece), route)
+    return float(route[0][0])
