@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import regex
@@ -16,6 +17,8 @@ _USUAL = (
     "邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤"
 )
 _RARE = (
+    "常酆昌凤花云水柏贲滑荀封芮羿汲邴松井弓牧山宓蓬仰秋暴钭蓟怀籍从双莘贡扶堵宰郦却璩濮寿宦鱼慎庾暨衡步弘禄殳沃蔚越夔厍融訾阚毋养巢蒯后红桓昝"
+    "鄂水习竺逯糜竹粘同首雒谯偰佴隗芈郇郏鄣由危双竹冒苑呙郗逄郐缑亢晁笪年佘佟昌候闪折问琚禚邸郄蹇乜昃修线原么咸戢呙初银回撒买"
     "阎温康施文牛樊葛邢安齐易乔伍庞颜倪庄聂章鲁岳翟殷詹申欧耿关兰焦俞左柳甘祝包宁尚符舒阮柯纪梅童凌毕单季裴霍涂成苗"
     "谷盛曲翁冉骆蓝路游辛靳欧管柴蒙鲍华喻祁蒲房滕屈饶解牟艾尤阳时穆农司卓古吉缪简车项连芦麦褚娄窦戚岑景党宫费卜冷晏席"
     "卫米柏宗瞿桂全佟应臧闵苟邬边卞姬师和仇栾隋商刁沙荣巫寇桑郎甄丛仲虞敖巩明佘池查麻苑迟邝官封谈匡鞠惠荆乐冀郁胥南班储"
@@ -28,19 +31,22 @@ COMPOUND = (
 )
 _COMPOUNDS = frozenset(COMPOUND.split("|"))
 SURNAMES = frozenset(_FREQUENT + _USUAL + _RARE)
-STRONG = frozenset(_FREQUENT + _USUAL) - set("何于任金石方白万向高程文段江毛严")
-"""Surnames that seldom begin another word."""
 _FUNCTION = frozenset("于何向曾任方和时应全安成常经都后由会那能元支单解查明申平连关管计居温高费满路万因信尚但来有又是位强权项公官当")
 """Surnames that are more often words of their own."""
+INITIALS = "".join(sorted(SURNAMES - _FUNCTION))
+"""Surnames of one character that may begin a name without a role before it."""
 _GIVEN = frozenset(
-    "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华建国文玉红志海兰梅琴春云林金凤飞鹏辉波宁斌浩宇轩子涵梓欣怡佳思雨"
-    "嘉俊豪晨阳博雪婷慧莉萍玲倩琳洁燕雯莹颖晶璐瑶蕾薇楠昊天泽睿晓东小永福生祥德才富贵义仁和顺发财长根宝成全胜利民爱卫光荣"
-    "庆吉龙虎山水江河峰岩石森木树松柏栋梁材学良忠孝礼智信诚正大立新兴旺世家昌盛安康健乐喜欢元亨通达凯旋威武震雷电风火炎"
-    "焱鑫淼森银铜铁锋钢锐钧铭锦绣珍珠宝贝翠琼瑛瑾瑜璇琪琦珊瑞祺祯祖宗先继承绍延续恒久常青素淑贤惠美好妍娇娥媛婉婵月星辰"
-    "曦晖昕旭昱晗朝暮夏秋冬香莲荷菊芬芝芸苗茜茹菲萱蓉蓓莎莺菁苹艺彤彩虹霜露冰清澜源泉洪涌潮沛泓渊润泰川亮友朋伦传仕佑"
-    "保伯仲叔季少幼君士群众奇巧凡一二三四五六七八九十万千双乾坤振兴邦定克业功勋勤俭苏鲁豫京津沪凌云霄鸿雁鹤翔翼腾跃进步行远"
-    "航帆舟济洲运开启迪培育教训道理哲言语诗书画墨琴棋心灵性情意愿念怀景象图章典雅逸超群毅然自强辉煌耀灿烂照映日朗晴岚依"
-    "妮妹姣姗娣娅婕嫣嫚锁柱栓狗牛娃毛丫弟儿巍峻岭岗崇卓越尚高升兆丰裕盈满仓登科甲来喜召会合汉唐楚湘赣皖蜀黎曼佩芹菜根深叶茂"
+    "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华建国文玉红志海兰梅琴春云林金凤飞鹏辉波宁斌浩宇轩子涵梓欣怡佳思雨嘉俊豪晨阳博雪婷慧莉萍玲倩琳洁燕雯莹颖晶璐瑶蕾薇楠昊天泽睿晓东小永福"
+    "生祥德才富贵义仁和顺发财长根宝成全胜利民爱卫光荣庆吉龙虎山水江河峰岩石森木树松柏栋梁材学良忠孝礼智信诚正大立新兴旺世家昌盛安康健乐喜欢元亨通达凯旋威武震雷电风火炎焱鑫淼银铜铁锋钢锐"
+    "钧铭锦绣珍珠贝翠琼瑛瑾瑜璇琪琦珊瑞祺祯祖宗先继承绍延续恒久常青素淑贤惠美好妍娇娥媛婉婵月星辰曦晖昕旭昱晗朝暮夏秋冬香莲荷菊芬芝芸苗茜茹菲萱蓉蓓莎莺菁苹艺彤彩虹霜露冰清澜源泉洪涌潮沛"
+    "泓渊润泰川亮友朋伦传仕佑保伯仲叔季少幼君士群众奇巧凡一二三四五六七八九十万千双乾坤振邦定克业功勋勤俭苏鲁豫京津沪凌霄鸿雁鹤翔翼腾跃进步行远航帆舟济洲运开启迪培育教训道理哲言语诗书画"
+    "墨棋心灵性情意愿念怀景象图章典雅逸毅然自煌耀灿烂照映日朗晴岚依妮妹姣姗娣娅婕嫣嫚锁柱栓狗牛娃毛丫弟儿巍峻岭岗崇卓越尚高升兆丰裕盈满仓登科甲来召会合汉唐楚湘赣皖蜀黎曼佩芹菜深叶茂兵喆"
+    "鸣堂奎魁尧舜珂玥玮珏琛琨瑄钊钰铎锡镇阁阔陶霖霏韬颢骏骥骁鲲麒麟龄甫亚仪修偲傲儒冉凝创加励劲卉卿厚可吟咏唯园圆坚城垒基壮声夫奕奔姝姿婧媚宏宛实宾寅寒尔展峥嵘嵩希庭弘彦彪征微徽忆恋恩悦"
+    "悠惜愉慕懿戈扬拓捷政敬斐斯旦昀昂昭显晏暄暖曙曜望朔枝枫柔柯柳栩桃桐桑梧棠楷榕槐樱歌汝沁沐沙沫浪淇淮湛溪滔漫潇澄瀚烁烨焕煜熙爽牧特玄环璟璧甜畅皓益盼真睦硕碧祁祈祎祐禄禹穆竹笑笛筠筱简"
+    "箫紫纯纲绅绮绿缘羽聪胤臣舒节芙芊芮苇若范茵荔菡萌葆葵蒙蓝蕊蕙蝶衡誉诺谦谨贞赛赫路迅迎逊逢遥郁醒野铃闯闻陆陵隽雄霆靖韵韶颂飒馨驰驹骞鹃黛齐柄炜炯炳钦铨鉴键锴晟晧洵浚淦涓潭濮烽煊熊犇玖"
+    "珅璋甄皎祉祚稷竣笙纬绪缨翎翰耕聆芃芷茗荃荻菱萃蔚薪藩虔蜜裴谊轶辅迢遒邈郎酉钥钗铄铠锟镔闽隶雍霓靓韦颐飏驿骅鲍鹂斗桥村卜吕团夕夷奚妞妤妲姜孟孺宜宵宽寿尉屹岱峡巡布帝弓彰彻徕忻怿恺惟慈"
+    "懋扶抒挺擎敖旗旻晋曹曾末朴杭杲枚染柠栗桓桢梦梵棣椿楼榆欧殿毓汀汐沃沅泊泗泾浙浦涔淳渤漪澎炫烟煦熠燊爵犁狄玛玫玺珑班琬瑰璨畴皇盟盾砚磐社祝禅秉秦程穗窈端笃策箐篮粮糖绘绢维缇罡翊翩聚肃"
+    "肖腊艾芒芭花苑苓苒荟荫莞莫菀萧葛董蒋蒲蓬蔓蔡薛蕴虞蛟蝉裘襄訚许诏诣谋谭谷豆豹贾赐赓赖赞车轲辛边郝郡鄂钟闰阅阵阿际隋集雀零靳鞠音颜颦馥驷鹭麓麦黄鼎龚里"
 )
 """Characters that most given names are made of."""
 _LENGTHS = {1: math.log(0.2), 2: math.log(0.8)}
@@ -55,12 +61,11 @@ _ALSO_WORDS = frozenset(
     "贺卡 高新 高考 高山 王府 向东 云南 云云 文书 文本 文字 武汉 武力 武进 祝贺 祝寿 章程 简章 管控 麻醉 利率 利息 利润 计算 计付".split()
 )
 """Words that jieba's dictionary calls names, or counts seldom."""
+_NO_NAME = regex.compile(r"[某×*＊□〇]|[伍陆][佰仟拾万亿元角圆]|[一二三四五六七八九十]{2}$")
 ANONYMISED = regex.compile(r"[某×*＊□]|[A-Z]{2}|[甲乙丙丁戊己庚辛壬癸]$")
 _DOT = "·•・‧∙•．"
 FOREIGN = regex.compile(rf"\p{{Han}}{{1,8}}(?:[{_DOT}]\p{{Han}}{{1,8}}){{1,4}}")
 LATIN = regex.compile(r"[A-Z][A-Za-z'’]+(?:[ \-·][A-Z][A-Za-z'’]*\.?){1,4}")
-_ENDS = frozenset("称说为在的了与和对向被是等曰将于到从给把因犯以之方等诉辩均未已也")
-"""Last characters that a piece before a comma has when it is no name: 被告方称."""
 
 
 def surname(name: str) -> str:
@@ -96,43 +101,62 @@ def is_word(piece: str) -> bool:
     return piece in _words()
 
 
-def read_name(text: str, start: int, end: int, expected: float, known: frozenset[str]) -> str | None:
-    """The name that begins at a place, or None. Where it ends, and whether it is one, is what makes the text up to
-    ``end`` most likely, by jieba's counts of words.
+def find_names(text: str, start: int, end: int, odds: Callable[[int, int], float]) -> list[tuple[int, int]]:
+    """The names in a run of ideographs: with them its most likely segmentation into names and words, by jieba's counts
+    of words and the frequency of surnames and of characters of given names.
 
     Args:
-        text: aligned text; from ``start`` to ``end`` only ideographs.
-        expected: log-odds that a name stands here, by what is before it.
-        known: names that are certain; one of them at the place is taken.
+        odds: the log-odds that a name stands at (start, end), by what is around it; -inf where none can.
     """
-    sizes = [n for n in (4, 3, 2) if text[start : start + n] in known and start + n <= end]
-    if sizes:
-        return text[start : start + sizes[0]]
-    first = text[start : start + 2] if text[start : start + 2] in _COMPOUNDS else text[start : start + 1]
-    if first not in SURNAMES and first not in _COMPOUNDS:
-        return None
+    run = text[start:end]
+    cutter = segmenter()
+    words, counts, total = cutter.get_DAG(run), cutter.FREQ, math.log(cutter.total)
+    route: list[tuple[float, int, bool]] = [(0.0, 0, False)] * (len(run) + 1)
+    for at in range(len(run) - 1, -1, -1):
+        steps = [
+            (math.log(counts.get(run[at : last + 1]) or 1) - total + route[last + 1][0], last + 1, False)
+            for last in words[at]
+        ]
+        for size in _sizes(run, at):
+            weight = odds(start + at, start + at + size)
+            if weight > -math.inf:
+                steps.append((_name_weight(run[at : at + size]) + weight + route[at + size][0], at + size, True))
+        route[at] = max(steps)
+    found, at = [], 0
+    while at < len(run):
+        _, stop, named = route[at]
+        if named:
+            found.append((start + at, start + stop))
+        at = stop
+    return found
+
+
+def _sizes(run: str, at: int) -> list[int]:
+    """Lengths that a name may have at a place."""
+    first = 2 if run[at : at + 2] in _COMPOUNDS else 1
+    if first == 1 and run[at] not in SURNAMES:
+        return []
+    return [
+        first + given
+        for given in _LENGTHS
+        if at + first + given <= len(run) and not _NO_NAME.search(run[at : at + first + given]) and (first == 2 or not is_word(run[at : at + 2]))
+    ]
+
+
+def _name_weight(name: str) -> float:
+    """Log-probability of a name among names, with a constant."""
+    first = surname(name)
     rare = 0.0 if first in _FREQUENT else 1.0 if first in _USUAL or len(first) > 1 else 2.0
-    rare += 3.0 if first in _FUNCTION else 0.0
-    expected += 8.0 if len(first) > 1 else 0.0
-    best, chosen = _likelihood(text[start : min(end, start + 10)]) - expected, None
-    for given, length in _LENGTHS.items():
-        stop = start + len(first) + given
-        piece = text[start:stop]
-        if stop > end or ANONYMISED.search(piece) or is_word(piece[:2]):
-            continue
-        if (stop == end and piece[-1] in _ENDS) or text[stop - 1 : stop + 1] in ("家中", "家里", "家属", "家人"):
-            continue
-        found = -3.5 - rare + length + sum(-5.8 if one in _GIVEN else -10.0 for one in text[start + len(first) : stop]) + _likelihood(text[stop : min(end, stop + 10 - given)])
-        if found > best:
-            best, chosen = found, piece
-    return chosen
+    rare += 3.0 if first in _FUNCTION else -6.0 if len(first) > 1 else 0.0
+    given = sum(-5.8 if one in _GIVEN else -9.5 for one in name[len(first) :])
+    return -3.5 - rare + _LENGTHS[len(name) - len(first)] + given
 
 
-@lru_cache(maxsize=100_000)
-def _likelihood(piece: str) -> float:
+def likelihood(piece: str) -> float:
     """Log-probability of the best segmentation of a piece into words."""
     if not piece:
         return 0.0
-    cutter, route = segmenter(), {}
+    cutter = segmenter()
+    route: dict[int, tuple[float, int]] = {}
     cutter.calc(piece, cutter.get_DAG(piece), route)
     return float(route[0][0])

@@ -18,19 +18,30 @@ _DIGITS = str.maketrans("〇零一二三四五六七八九幺", "001234567891")
 _SEPARATORS = regex.compile(r"[ \-‐‑–—―−·.]")
 _GAP = r"[ \-‐‑–—―−]{0,2}"
 _CHARACTERS = regex.compile(r"(?<![A-Za-z\d])[\dA-HJ-NP-RTUWXY]{18}(?![A-Za-z\d])")
-_ID = regex.compile(rf"(?<![A-Za-z\d])\d(?:{_GAP}\d){{16}}{_GAP}[\dXx](?![A-Za-z\d])")
-_OLD_ID = regex.compile(rf"(?<![A-Za-z\d])\d(?:{_GAP}\d){{14}}(?!{_GAP}[\dXx])(?![A-Za-z])")
-_MOBILE = regex.compile(rf"(?<![A-Za-z\d])(?:\(?\+?{_GAP}(?:00)?86\)?{_GAP})?1{_GAP}[3-9](?:{_GAP}\d){{9}}(?!\d|[A-Za-z])")
-_LANDLINE = regex.compile(
-    r"(?<![\d.])(?:\(?\+?86\)?[ -]?)?(?:\(0\d{2,3}\)[ \-]?|0\d{2,3}[ \-‐‑–—―−]{1,2}|0(?:10|2\d|[3-9]\d{2}))"
-    r"[2-8]\d{2,3}[ \-]?\d{4}(?!\d)(?:(?:转|-)\d{1,5}(?!\d))?"
+
+
+def _with_gaps(pattern: str) -> tuple[regex.Pattern[str], ...]:
+    """A pattern of digits, without separators and with them, for which it holds #."""
+    return regex.compile(pattern.replace("#", "")), regex.compile(pattern.replace("#", _GAP))
+
+
+_ID = _with_gaps(r"(?<![A-Za-z\d])\d(?:#\d){16}#[\dXx](?![A-Za-z\d])")
+_OLD_ID = _with_gaps(r"(?<![A-Za-z\d])\d(?:#\d){14}(?!#[\dXx])(?![A-Za-z])")
+_MOBILE = _with_gaps(r"(?<![A-Za-z\d])(?:\(?\+?#(?:00)?86\)?#)?1#[3-9](?:#\d){9}(?!\d|[A-Za-z])")
+_CARD = _with_gaps(r"(?<![A-Za-z\d])[3-69](?:#\d){14,18}(?!#\d)(?![A-Za-z])")
+_ACCOUNT = _with_gaps(r"(?<![A-Za-z\d])\d(?:#\d){8,24}(?!\d)")
+_LANDLINE = (
+    regex.compile(
+        r"(?<![\d.])(?:\(?\+?86\)?[ -]?)?(?:\(0\d{2,3}\)[ \-]?|0\d{2,3}[ \-‐‑–—―−]{1,2}|0(?:10|2\d|[3-9]\d{2}))"
+        r"[2-8]\d{2,3}[ \-]?\d{4}(?!\d)(?:(?:转|-)\d{1,5}(?!\d))?"
+    ),
 )
-_LOCAL = regex.compile(r"(?<![\d.])[2-8]\d{2,3}[ \-]?\d{4}(?!\d)")
-_CARD = regex.compile(rf"(?<![A-Za-z\d])[3-69]\d{{2}}\d?(?:{_GAP}\d){{11,16}}(?!{_GAP}\d)(?![A-Za-z])")
-_ACCOUNT = regex.compile(rf"(?<![A-Za-z\d])\d(?:{_GAP}\d){{8,24}}(?!\d)")
+_LOCAL = (regex.compile(r"(?<![\d.])[2-8]\d{2,3}[ \-]?\d{4}(?!\d)"),)
 _EMAIL = regex.compile(r"(?<![A-Za-z\d._%+-])[A-Za-z\d._%+-]+\s?@\s?[A-Za-z\d-]+(?:\.[A-Za-z\d-]+)+")
-_PASSPORT = regex.compile(r"(?<![A-Za-z\d])(?:[EG]\d{8}|E[A-HJ-NP-Z]\d{7}|[PSD]E?\d{7}|[CHM]\d{8}(?:\d{2})?)(?![A-Za-z\d])")
-_OTHER_PASSPORT = regex.compile(r"(?<![A-Za-z\d])[A-Z\d]{6,12}(?![A-Za-z\d])")
+_PASSPORT = (
+    regex.compile(r"(?<![A-Za-z\d])(?:[EG]\d{8}|E[A-HJ-NP-Z]\d{7}|[PSD]E?\d{7}|[CHM]\d{8}(?:\d{2})?)(?![A-Za-z\d])"),
+)
+_OTHER_PASSPORT = (regex.compile(r"(?<![A-Za-z\d])[A-Z\d]{6,12}(?![A-Za-z\d])"),)
 _PLATE = regex.compile(
     r"[京津冀晋蒙辽吉黑沪苏浙皖闽赣鲁豫鄂湘粤桂琼渝川贵云藏陕甘青宁新]\s?[A-Za-z](?:\s?[·•・.\-—]\s?|\s)?"
     r"(?:[A-Za-z\d]{6}|[A-Za-z\d]{5}|[A-Za-z\d]{4}[挂学警港澳使领])(?![A-Za-z\d])[警]?"
@@ -71,8 +82,13 @@ def number_spans(text: str, credit_codes: bool) -> list[Span]:
     plates = [_span("plate", m, _dense(m[0])) for m in _PLATE.finditer(text) if _is_plate(_dense(m[0]))]
     emails = [_span("email", m, _dense(m[0])) for m in _EMAIL.finditer(text)]
     handles = [Span(*m.span("handle"), "account", m["handle"].lower()) for m in _HANDLE.finditer(text)]
-    handles = [one for one in handles if not _MOBILE.fullmatch(one.value)]
-    groups = [list(_found(text, written, kept, together, *search)) for together in (True, False) for search in _SEARCHES]
+    handles = [one for one in handles if not _MOBILE[0].fullmatch(one.value)]
+    groups = [
+        list(_found(text, written, kept, patterns[gaps], kind, right))
+        for gaps in (0, 1)  # numbers written together come first
+        for kind, patterns, right in _SEARCHES
+        if gaps < len(patterns)
+    ]
     found = apart(emails, codes, plates, *groups, handles)
     return found if credit_codes else [span for span in found if span.kind != "credit_code"]
 
@@ -94,16 +110,13 @@ def _found(
     text: str,
     written: str,
     kept: list[tuple[int, int]],
-    together: bool,
-    kind: Kind,
     pattern: regex.Pattern[str],
+    kind: Kind,
     right: Callable[[str, bool, bool], bool],
 ) -> Iterator[Span]:
-    """Numbers of a kind. ``together``: those without separators inside; they come first."""
+    """Numbers of a kind, other than those within ``kept``."""
     for match in pattern.finditer(written, overlapped=True):
         start, end = match.span()
-        if together == bool(_SEPARATORS.search(match[0])) and pattern is not _LANDLINE:
-            continue
         before = text[max(0, start - _BEFORE) : start]
         asked = any(one == kind and words.search(before) for one, words in _ASKED)
         paper = bool(_PAPERS.search(before)) or (before.endswith("第") and text[end : end + 1] == "号")
@@ -119,11 +132,11 @@ def _counted(text: str, start: int, end: int) -> bool:
     return bool(decimal or _QUANTITY.match(text, end) or _MONEY.search(text, max(0, start - 8), start))
 
 
-_SEARCHES: tuple[tuple[Kind, regex.Pattern[str], Callable[[str, bool, bool], bool]], ...] = (
+_SEARCHES: tuple[tuple[Kind, tuple[regex.Pattern[str], ...], Callable[[str, bool, bool], bool]], ...] = (
     ("id_number", _ID, lambda number, asked, paper: asked or is_id(number)),
     ("id_number", _OLD_ID, lambda number, asked, paper: asked or (is_id(number) and not paper)),
     ("phone", _MOBILE, lambda number, asked, paper: not paper),
-    ("bank_account", _CARD, lambda number, asked, paper: 15 <= len(number) <= 19 and (asked or (luhn(number) and not paper))),
+    ("bank_account", _CARD, lambda number, asked, paper: asked or (luhn(number) and not paper)),
     ("bank_account", _ACCOUNT, lambda number, asked, paper: asked),
     ("phone", _LANDLINE, lambda number, asked, paper: not paper),
     ("phone", _LOCAL, lambda number, asked, paper: asked),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import regex
 
 from rl.inference.structuring.document import structure
-from rl.synthesis.privacy.names import ANONYMISED, COMPOUND, FOREIGN, LATIN, STRONG, is_name, is_word, read_name, surname
+from rl.synthesis.privacy.names import ANONYMISED, COMPOUND, FOREIGN, INITIALS, LATIN, find_names, is_name, is_word, likelihood, surname
 from rl.synthesis.privacy.spans import Span
 
 _ROLES = (
@@ -17,7 +18,7 @@ _ROLES = (
     "|同伙|案外人|被害人|受害人|受害者|被害者|死者|伤者|证人|委托诉讼代理人|委托代理人|诉讼代理人|法定代表人|法定代理人|监护人|指定辩护人|辩护人"
     "|负责人|经营者|投资人|实际控制人|股东|出借人|借款人|保证人|担保人|债务人|债权人|出租人|承租人|出卖人|买受人|转让人|受让人|发包人|承包人|实际施工人"
     "|驾驶人|驾驶员|司机|车主|乘车人|乘客|行人|被继承人|继承人|遗嘱人|立遗嘱人|代书人|见证人|鉴定人|翻译人员|中间人|介绍人|收款人|付款人|户主|户名|联系人"
-    "|业主|房东|租客|员工|职工|经理|总经理|董事长|厂长|店主|老板|会计|出纳|业务员|工人|学生|教师|医生|村民|邻居|朋友|好友|同事|工友|同学|战友|老乡|网友|客户|民警|辅警"
+    "|业主|房东|租客|员工|职工|经理|总经理|董事长|厂长|店主|老板|会计|出纳|业务员|工人|学生|教师|医生|护士|班主任|老师|保安|保姆|房客|店员|村民|组长|队长|主任|科长|局长|村长|书记|经纪人|邻居|朋友|好友|同事|工友|同学|战友|老乡|网友|客户|民警|辅警"
     "|妻子|丈夫|父亲|母亲|儿子|女儿|哥哥|弟弟|姐姐|妹妹|长子|次子|三子|长女|次女|三女|婚生子|婚生女|之子|之女|之妻|之夫|之父|之母|侄子|侄女|外甥|女婿|儿媳|岳父|岳母|公公|婆婆|爷爷|奶奶|男友|女友|前妻|前夫"
     "|吸毒人员|贩毒人员|购毒人员|涉案人员|买家|卖家|中介|上线|下线|姓名|曾用名|又名|别名|化名|自报|真名|原名|签收人|收货人|受益人|投保人|被保险人|抚养人|被扶养人|被抚养人"
 )
@@ -31,16 +32,26 @@ _CALLED = regex.compile(rf"(?P<role>{_ROLES})(?!人民|单位|方(?=[称诉辩�
 _OFFICIAL = regex.compile(rf"(?:{_OFFICIALS})[ \t:]*")
 _IDENTIFIED = regex.compile(rf"(?<!\p{{Han}})(?P<name>(?:{COMPOUND})\p{{Han}}{{1,2}}|\p{{Han}}{{2,4}}|\p{{Han}}{{1,8}}(?:·\p{{Han}}{{1,8}})+)(?:\([^()\n]{{1,40}}\))?[,、 \t]{{1,2}}(?:性别[: ]?)?[男女](?=[,、 \t;。)\n])")
 """A name before the person's sex: 张三,男."""
-_LISTED = regex.compile(r"(?:\([^()\n]{1,30}\))?[、和及与]{1,2}")
-_BEFORE = regex.compile(r"(?:^|[\n,。;:、(\"“]|[与和向由经被对将给及让叫找约替帮]|(?<=[,。;、\n\p{Han}])(?:后|因|见|系|是|遇到|联系|指使|伙同|告知|通知|通过))$")
+_JOINT = frozenset("、和与及")
+_LEADING = frozenset("与和向由经被对将给及让叫找约替帮后因见系是为")
+"""Characters that often stand before a name."""
+_FUNCTION_WORD = regex.compile(r"[在到与和向的于因将被从对把给是系有以及由经就未不至称为]")
+_APART = regex.compile(r"\p{Han}[ ]{1,4}\p{Han}(?:[ ]{1,4}\p{Han})?(?!\p{Han})")
+_LATIN = regex.compile(rf"(?:{_ROLES}){_BRACKET}{_LEAD}(?P<name>{LATIN.pattern})(?![A-Za-z]| ?(?:Co|Ltd|Inc))")
+_ENDS = frozenset("称说为在的了与和对向被是等曰将于到从给把因犯以之诉辩均未已也")
+"""Characters that end no name."""
+_LEADS = regex.compile(r"^\p{Han}*[与和向由经被对将给及让叫找约替帮是为]")
+_REFERENCE = regex.compile(r"\p{Han}{0,8}[字诉函决罚赔复议监审处公检鉴价认](?=[〔(\[【]\s?\d{4})")
+"""The sign of an authority before the number of its paper: 云东检刑诉〔2024〕88号."""
 _RUN = regex.compile(r"\p{Han}+")
 _ORGANISATION = regex.compile(
     r"(?:公司|集团|银行|支行|分行|厂|商店|超市|酒店|饭店|中心|医院|学校|大学|学院|幼儿园|委员会|政府|管理局|分局|公安局|检察院|法院|派出所|事务所|支队|大队"
     r"|村|合作社|经营部|工作室|商行|企业|协会|研究所|工程队|门市部|营业部|办事处|服务部|有限)"
 )
 _PLACE = frozenset("省市县区镇乡路街")
-_SURE, _LIKELY, _PERHAPS = 6.0, 3.5, -1.5
-"""Log-odds of a name after a role; of one in a list behind it; after a word or mark that a name may follow."""
+_AFTER_ROLE, _IN_LIST, _ALONE, _LED, _ANYWHERE = 6.0, 3.5, 2.5, -1.0, -3.0
+"""Log-odds of a name: after a role; in a list behind another name; as a whole piece between marks; at the beginning of
+a clause or after a word that often leads one; elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -60,80 +71,94 @@ def people(text: str) -> People:
     elements = structure(text)["elements"]
     parties = [element["value"]["name"] for element in elements.get("party", [])]
     organisations = tuple(dict.fromkeys(name for name in parties if len(name) > 3 and _ORGANISATION.search(name)))
-    officials = {one["value"]["name"] for one in elements.get("judge", [])} | set(_after(text, _OFFICIAL, frozenset()))
+    officials = {one["value"]["name"] for one in elements.get("judge", [])}
+    officials |= {name for match in _OFFICIAL.finditer(text) if (name := _spaced(text, match.end()))}
     sure = {name for name in parties if is_name(name) and name not in organisations}
-    sure |= {m["name"] for m in _IDENTIFIED.finditer(text) if is_name(m["name"]) and not _ORGANISATION.search(m["name"])}
-    parts = [*sure]
-    found = sure | set(_after(text, _CALLED, frozenset(sure)))
-    found |= set(_elsewhere(text, frozenset(found)))
-    found = {_settled(text, name, sure) for name in found} - {name for name in officials if name not in parts}
+    identified = {_CALLED.sub("", match["name"]) for match in _IDENTIFIED.finditer(text)}
+    sure |= {name for name in identified if 2 <= len(name) and not (_ORGANISATION.search(name) or ANONYMISED.search(name) or name.endswith("族"))}
+    places = {match.end() for match in _CALLED.finditer(text)}
+    officials |= set(_names(text, frozenset(), {match.end() for match in _OFFICIAL.finditer(text)}, only=True))
+    found = sure | _foreign(text, sure) | {name for at in places if (name := _spaced(text, at))}
+    found |= set(_names(text, frozenset(sure | officials), places))
+    found = {_settled(text, name, sure) for name in found} - (officials - set(parties))
+    found = {name for name in found if name in sure or name[0] in INITIALS or len(surname(name)) > 1 or _ends_a_clause(text, name)}
     return People(tuple(sorted(found)), tuple(sorted(officials - found)), organisations)
 
 
-def _after(text: str, pattern: regex.Pattern[str], known: frozenset[str]) -> Iterator[str]:
-    """Names behind the words of a pattern, and those listed behind them: 证人张三、李四."""
-    for match in pattern.finditer(text):
-        place, expected = match.end(), _SURE
-        while name := _at(text, place, expected, known):
-            yield "".join(name.split())
-            place += len(name)
-            more = _LISTED.match(text, place)
-            if more is None:
-                break
-            place, expected = more.end(), _LIKELY
+def _names(text: str, known: frozenset[str], places: set[int], only: bool = False) -> Iterator[str]:
+    """Names in an aligned text. ``places``: ends of roles; ``only``: just the names that stand there."""
+    before = -1  # where the last name ended
+    signs = {place for match in _REFERENCE.finditer(text) for place in range(*match.span())}
+
+    def odds(start: int, end: int) -> float:
+        name, left, right = text[start:end], text[start - 1 : start], text[end : end + 1]
+        if name in known:
+            return 20.0
+        if start in places:
+            return -math.inf if text[end - 1] in _ENDS and not _is_ideograph(right) else _AFTER_ROLE - 4.0 * (text[start] not in INITIALS)
+        if only or start in signs or text[start] not in INITIALS or right in _PLACE or text[end - 1] in _ENDS:
+            return -math.inf
+        if left in _JOINT and start - 1 == before:
+            return _IN_LIST
+        whole = not _is_ideograph(left) and not _is_ideograph(right)
+        return _ALONE if whole else _LED if left in _LEADING or not _is_ideograph(left) else _ANYWHERE
+
+    for run in _RUN.finditer(text):
+        for start, end in find_names(text, *run.span(), odds):
+            if not _organisation(text, start, run.end()):
+                before = end
+                yield text[start:end]
 
 
-def _at(text: str, place: int, expected: float, known: frozenset[str]) -> str | None:
-    """The name at a place, as it is written there."""
-    foreign = FOREIGN.match(text, place) or LATIN.match(text, place)
-    if foreign and not ANONYMISED.search(foreign[0] if foreign.re is FOREIGN else ""):
-        return _ending(text, foreign)
-    run = _RUN.match(text, place)
-    if run is None:
-        return None
-    spaced = regex.match(r"\p{Han}[ ]{1,4}\p{Han}(?![\p{Han}])|\p{Han}[ ]{1,4}\p{Han}[ ]{1,4}\p{Han}(?![\p{Han}])", text, pos=place)
-    if spaced and is_name("".join(spaced[0].split())):
-        return str(spaced[0])
-    if _organisation(text, place, run.end()):
-        return None
-    name = read_name(text, place, run.end(), expected, known)
-    return name
+def _ends_a_clause(text: str, name: str) -> bool:
+    """Whether a name, whose surname is more often a word of its own, stands before a mark somewhere."""
+    return not _RUN.fullmatch(name) or any(f"{name}{mark}" in text for mark in ",。;:、()\n ")
 
 
-def _ending(text: str, foreign: regex.Match[str]) -> str:
-    """A name with dots without what follows its last part: 阿卜杜拉·买买提 of 阿卜杜拉·买买提盗窃."""
-    name, whole = foreign[0], foreign[0]
-    while len(name) > 3 and text.count(name) < text.count(name[:-1]) and name[-2] not in "·•・":
-        name = name[:-1]
-    return name if text.count(name) > 1 else whole
+def _is_ideograph(character: str) -> bool:
+    return "\u3400" <= character <= "\u9fff"
+
+
+def _spaced(text: str, place: int) -> str | None:
+    """A name whose characters are set apart at a place: 王 强."""
+    match = _APART.match(text, place)
+    name = "".join(match[0].split()) if match else ""
+    return name if is_name(name) else None
+
+
+def _foreign(text: str, sure: set[str]) -> set[str]:
+    """Names with dots, and those in Latin letters behind a role. Where the last part of one with dots ends is where the
+    text has the same beginning most often, else what makes the rest most likely."""
+    found = {m["name"] for m in _LATIN.finditer(text)}
+    for match in FOREIGN.finditer(text):
+        written = _CALLED.sub("", match[0])
+        if ANONYMISED.search(written) or any(name in written for name in sure):
+            continue
+        written = _LEADS.sub("", written)
+        stem, _, last = written.rpartition(next(one for one in reversed(written) if not _is_ideograph(one)))
+        ends = {size: written[: len(written) - len(last) + size] for size in range(1, len(last) + 1)}
+        counts = {size: text.count(name) for size, name in ends.items() if size > 1 or len(last) == 1}
+        most = max(counts.values())
+        right = text[match.end() : match.end() + 8]
+        best = max(
+            (size for size, count in counts.items() if count == most or most == 1),
+            key=lambda size: -5.0 * size + likelihood(last[size:] + right) if most == 1 else size,
+        )
+        found.add(ends[best])
+    return found
 
 
 def _organisation(text: str, start: int, end: int) -> bool:
     """Whether what begins at a place is the name of a company or authority."""
     piece = text[start : min(end, start + 30)]
     last = _ORGANISATION.search(piece)
-    return bool(last and last.start() >= 2 and not regex.search(r"[在到与和向的于因将被从对把给是系有以及由经就未不至称为]", piece[: last.start()]))
-
-
-def _elsewhere(text: str, known: frozenset[str]) -> Iterator[str]:
-    """Names that stand without a role: at the beginning of a clause, or after 与, 向, 由 …; they need a frequent
-    surname."""
-    for match in regex.finditer(rf"[{''.join(sorted(STRONG))}]|(?:{COMPOUND})", text):
-        start = match.start()
-        if not _BEFORE.search(text, max(0, start - 4), start):
-            continue
-        run = _RUN.match(text, start)
-        if run is None or _organisation(text, start, run.end()):
-            continue
-        name = read_name(text, start, run.end(), _PERHAPS, known)
-        if name and name not in known and text[start + len(name) : start + len(name) + 1] not in _PLACE:
-            yield name
+    return bool(last and last.start() >= 2 and not _FUNCTION_WORD.search(piece[: last.start()]))
 
 
 def _settled(text: str, name: str, sure: set[str]) -> str:
     """A name, shortened by its last character where the text has the shorter one more often: 王五停(放) is 王五."""
     shorter = name[:-1]
-    if name in sure or len(name) - len(surname(name)) < 2 or "·" in name or " " in name:
+    if name in sure or len(name) - len(surname(name)) < 2 or not all(map(_is_ideograph, name)):
         return name
     return shorter if shorter in sure or text.count(shorter) > text.count(name) else name
 
@@ -161,4 +186,4 @@ def _stands(text: str, start: int, end: int, name: str) -> bool:
     if regex.match(r"某|(?:律师|会计师)事务所|\p{Han}{0,6}有限(?:责任)?公司|(?:省|市|县|区)(?!别)", text, pos=end):
         return False
     free = not text[start - 1 : start].strip() or not regex.match(r"\p{Han}", text[start - 1]) or end == len(text)
-    return free or not is_word(name) or bool(_BEFORE.search(text, max(0, start - 4), start)) or bool(_CALLED.search(text, max(0, start - 30), start))
+    return free or not is_word(name) or text[start - 1] in _LEADING or bool(_CALLED.search(text, max(0, start - 30), start))
