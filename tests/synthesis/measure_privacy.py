@@ -33,19 +33,35 @@ def measure(texts: Iterable[Made], show: int = 0) -> Figures:
             found[kind] += hit
             if not hit and show > 0:
                 show -= 1
-                print("missed", kind, repr(made.text[max(0, start - 12) : start]), made.text[start:end], repr(made.text[end : end + 12]))
+                print(
+                    "missed",
+                    kind,
+                    repr(made.text[max(0, start - 12) : start]),
+                    made.text[start:end],
+                    repr(made.text[end : end + 12]),
+                )
         for span in spans:
             masked[span.kind] += 1
             good = not known.isdisjoint(range(span.start, span.end))
             right[span.kind] += good
             if not good and show > 0:
                 show -= 1
-                print("wrong", span.kind, repr(made.text[max(0, span.start - 12) : span.start]), made.text[span.start : span.end], repr(made.text[span.end : span.end + 12]))
+                print(
+                    "wrong",
+                    span.kind,
+                    repr(made.text[max(0, span.start - 12) : span.start]),
+                    made.text[span.start : span.end],
+                    repr(made.text[span.end : span.end + 12]),
+                )
     figures = {kind: (places[kind], found[kind], masked[kind], right[kind]) for kind in sorted({*places, *masked})}
     return figures | {"all": tuple(sum(one.values()) for one in (places, found, masked, right))}  # type: ignore[dict-item]
 
 
 if __name__ == "__main__":
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 300
-    for kind, (places, found, masked, right) in measure(map(text, range(count)), 60 if len(sys.argv) > 2 else 0).items():
-        print(f"{kind:<14} recall {found / max(1, places):.4f} of {places:>6}   precision {right / max(1, masked):.4f} of {masked:>6}")
+    for kind, (places, found, masked, right) in measure(
+        map(text, range(count)), 60 if len(sys.argv) > 2 else 0
+    ).items():
+        print(
+            f"{kind:<14} recall {found / max(1, places):.4f} of {places:>6}   precision {right / max(1, masked):.4f} of {masked:>6}"
+        )

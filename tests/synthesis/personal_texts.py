@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 SINGLE = (
     "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎余潘杜戴夏钟汪田任姜范方石姚谭廖邹熊金"
-    "陆郝孔白崔康毛邱秦江史顾侯邵孟龙万段雷钱汤尹黎易常武乔贺赖龚文庞樊兰殷施陶洪翟安颜倪严牛温芦季俞章鲁葛伍韦申尤毕聂丛焦向柳邢路岳齐梅莫庄辛管祝左涂谷祁时舒耿牟卜路詹关苗凌费纪靳盛童欧甄项曲成游阳裴席卫查屈鲍位覃霍翁隋植甘景薄单包司柏宁柯阮桂闵解强柴华车冉房边辜吉饶刁瞿戚丘古米池滕晋苑邬臧畅宫来嵺苟全褚廉简娄盖符奚木穆党燕郎邸冀谈姬屠连郜晏栾郁商蒙计喻揭窦迟宇敖糜鄢冷卓花仇艾蓝都巩稽井练仲乐虞卞封竺冼原官衣楚佟栗匡宗应台巫鞠僧桑荆谌银扬明沙薄伏岑习胥保和蔺"
+    "陆郝孔白崔康毛邱秦江史顾侯邵孟龙万段雷钱汤尹黎易常武乔贺赖龚文庞樊兰殷施陶洪翟安颜倪严牛温芦季俞章鲁葛伍韦申尤毕聂丛焦向柳邢路岳齐梅莫庄辛管祝左涂谷祁时舒耿牟卜路詹关苗凌费纪靳盛童欧甄项曲成游阳裴席卫查屈鲍位覃霍翁隋植甘景薄单包司柏宁柯阮桂闵解强柴华车冉房边辜吉饶刁瞿戚丘古米池滕晋苑邬臧畅宫来缪苟全褚廉简娄盖符奚木穆党燕郎邸冀谈姬屠连郜晏栾郁商蒙计喻揭窦迟宇敖糜鄢冷卓花仇艾蓝都巩稽井练仲乐虞卞封竺冼原官衣楚佟栗匡宗应台巫鞠僧桑荆谌银扬明沙薄伏岑习胥保和蔺"
 )
 DOUBLE = ("欧阳", "上官", "司马", "诸葛", "皇甫", "司徒", "慕容", "令狐", "东方", "尉迟")
 GIVEN = (
@@ -82,7 +82,11 @@ class People:
         region = rng.choice(("110105", "320581", "440306", "510104", "610113", "330782"))
         year, month, day = rng.randrange(1940, 2008), rng.randrange(1, 13), rng.randrange(1, 29)
         if rng.random() < 0.12:
-            return f"{region}{year % 100:02}{month:02}{day:02}{self.digits(3)}" if 1940 <= year < 2000 else self.id_number()
+            return (
+                f"{region}{year % 100:02}{month:02}{day:02}{self.digits(3)}"
+                if 1940 <= year < 2000
+                else self.id_number()
+            )
         body = f"{region}{year}{month:02}{day:02}{self.digits(3)}"
         last = "10X98765432"[sum(int(one) * weight for one, weight in zip(body, weights, strict=True)) % 11]
         number = body + (last.lower() if rng.random() < 0.1 else last)
@@ -96,7 +100,11 @@ class People:
         dice = self.rng.random()
         if dice < 0.06:
             return number.translate(str.maketrans("0123456789X", "０１２３４５６７８９Ｘ"))
-        return number.translate(str.maketrans("0123456789", "〇一二三四五六七八九")) if dice < 0.09 and "X" not in number.upper() else number
+        return (
+            number.translate(str.maketrans("0123456789", "〇一二三四五六七八九"))
+            if dice < 0.09 and "X" not in number.upper()
+            else number
+        )
 
     def mobile(self) -> str:
         number = "1" + self.rng.choice("3456789") + self.digits(9)
@@ -137,9 +145,18 @@ class People:
         region = rng.choice((rng.choice(PROVINCES), "")) + rng.choice(CITIES) + rng.choice(COUNTIES)
         n = rng.randrange(1, 300)
         if rng.random() < 0.3:
-            return region, f"{rng.choice(VILLAGES)}{rng.choice((f'{n % 20 + 1}组', f'第{n % 9 + 1}村民小组', '', f'{n}号'))}"
+            return (
+                region,
+                f"{rng.choice(VILLAGES)}{rng.choice((f'{n % 20 + 1}组', f'第{n % 9 + 1}村民小组', '', f'{n}号'))}",
+            )
         rest = f"{rng.choice(STREETS)}{n}号{rng.choice(ESTATES)}"
-        flat = (f"{n % 30 + 1}栋{n % 4 + 1}单元{n % 9 + 1}02室", f"{n % 30 + 1}号楼{n % 20 + 1}01", f"{n % 9 + 1}幢{n + 100}室", "", f"{n % 9 + 1}-{n % 5 + 1}-301室")
+        flat = (
+            f"{n % 30 + 1}栋{n % 4 + 1}单元{n % 9 + 1}02室",
+            f"{n % 30 + 1}号楼{n % 20 + 1}01",
+            f"{n % 9 + 1}幢{n + 100}室",
+            "",
+            f"{n % 9 + 1}-{n % 5 + 1}-301室",
+        )
         return region, rest + rng.choice(flat)
 
 
@@ -168,12 +185,19 @@ def _personal(made: Made, people: People, rng: random.Random, name: str) -> None
     year = rng.randrange(1945, 2005)
     made.say(f"，{rng.choice('男女')}，{year}年{rng.randrange(1, 13)}月{rng.randrange(1, 29)}日出生，")
     if rng.random() < 0.8:
-        made.say(rng.choice(("公民身份号码", "公民身份号码：", "身份证号", "身份证号码为", "居民身份证号码")), ("id_number", people.id_number()), "，")
+        made.say(
+            rng.choice(("公民身份号码", "公民身份号码：", "身份证号", "身份证号码为", "居民身份证号码")),
+            ("id_number", people.id_number()),
+            "，",
+        )
     made.say(rng.choice(("汉族，", "汉族，初中文化，", "回族，农民，", "汉族，无业，")))
     region, rest = people.address()
     made.say(rng.choice(("住", "现住", "户籍所在地", "住址：", "家住", "户籍地")), region, ("address", rest))
     if rng.random() < 0.6:
-        made.say(rng.choice(("，联系电话", "，电话：", "，手机号码", "，手机")), ("phone", people.mobile() if rng.random() < 0.7 else people.landline()))
+        made.say(
+            rng.choice(("，联系电话", "，电话：", "，手机号码", "，手机")),
+            ("phone", people.mobile() if rng.random() < 0.7 else people.landline()),
+        )
     if rng.random() < 0.1:
         made.say("，电子邮箱", ("email", people.email()))
     made.say("。")
@@ -181,8 +205,12 @@ def _personal(made: Made, people: People, rng: random.Random, name: str) -> None
 
 def _head(made: Made, rng: random.Random, kind: str, line: str) -> None:
     if rng.random() < 0.85:
-        made.say(f"{rng.choice(CITIES)}{rng.choice(COUNTIES)}人民法院{line}{kind}{rng.choice(('判决书', '判 决 书'))}{line}")
-        made.say(f"（{rng.randrange(2018, 2026)}）云0{rng.randrange(100, 999)}{kind[0]}初{rng.randrange(1, 9999)}号{line}")
+        made.say(
+            f"{rng.choice(CITIES)}{rng.choice(COUNTIES)}人民法院{line}{kind}{rng.choice(('判决书', '判 决 书'))}{line}"
+        )
+        made.say(
+            f"（{rng.randrange(2018, 2026)}）云0{rng.randrange(100, 999)}{kind[0]}初{rng.randrange(1, 9999)}号{line}"
+        )
 
 
 def _criminal(made: Made, people: People, rng: random.Random) -> None:
@@ -199,7 +227,9 @@ def _criminal(made: Made, people: People, rng: random.Random) -> None:
             made.say(rng.choice(("辩护人", "指定辩护人")), person(people.name()), f"，云州正道律师事务所律师。{line}")
     made.say(f"{county}人民检察院以云检刑诉〔2024〕{rng.randrange(1, 900)}号起诉书指控被告人")
     _listed(made, accused)
-    made.say(f"犯{charge}罪，于2024年4月8日向本院提起公诉。本院依法组成合议庭，公开开庭审理了本案，现已审理终结。{line}经审理查明，")
+    made.say(
+        f"犯{charge}罪，于2024年4月8日向本院提起公诉。本院依法组成合议庭，公开开庭审理了本案，现已审理终结。{line}经审理查明，"
+    )
     victims = [people.name() for _ in range(rng.choice((1, 2, 3)))]
     for victim in victims:
         one = rng.choice(accused)
@@ -212,30 +242,107 @@ def _criminal(made: Made, people: People, rng: random.Random) -> None:
     made.say(rng.choice(("的证言", "证言")), "、价格认定结论书、现场勘验笔录等证据证实，足以认定。", line)
     made.say("本院认为，被告人")
     _listed(made, accused)
-    made.say(f"的行为已构成{charge}罪。", person(accused[0]), "到案后如实供述，可以从轻处罚。依照《中华人民共和国刑法》第二百六十四条、第六十七条第三款之规定，判决如下：", line)
+    made.say(
+        f"的行为已构成{charge}罪。",
+        person(accused[0]),
+        "到案后如实供述，可以从轻处罚。依照《中华人民共和国刑法》第二百六十四条、第六十七条第三款之规定，判决如下：",
+        line,
+    )
     for number, name in zip("一二三", accused, strict=False):
-        made.say(f"{number}、被告人", person(name), f"犯{charge}罪，判处有期徒刑{rng.choice('一二')}年，并处罚金人民币{rng.choice(('三千', '五千', '一万'))}元。{line}")
-    made.say(f"责令被告人", person(accused[0]), "退赔被害人", person(victims[0]), rng.choice(("人民币3600元", "经济损失三千六百元", "3600元")), f"。{line}")
-    made.say(f"审判员　　{rng.choice(SINGLE)}{rng.choice(GIVEN)}{line}二〇二四年五月六日{line}书记员　　{rng.choice(SINGLE)}{rng.choice(GIVEN)}{line}")
+        made.say(
+            f"{number}、被告人",
+            person(name),
+            f"犯{charge}罪，判处有期徒刑{rng.choice('一二')}年，并处罚金人民币{rng.choice(('三千', '五千', '一万'))}元。{line}",
+        )
+    made.say(
+        f"责令被告人",
+        person(accused[0]),
+        "退赔被害人",
+        person(victims[0]),
+        rng.choice(("人民币3600元", "经济损失三千六百元", "3600元")),
+        f"。{line}",
+    )
+    made.say(
+        f"审判员　　{rng.choice(SINGLE)}{rng.choice(GIVEN)}{line}二〇二四年五月六日{line}书记员　　{rng.choice(SINGLE)}{rng.choice(GIVEN)}{line}"
+    )
 
 
 def _event(made: Made, people: People, rng: random.Random, one: str, victim: str) -> None:
     kind = rng.randrange(6)
     region, rest = people.address()
     if kind == 0:
-        made.say(f"2024年1月{rng.randrange(1, 28)}日，被告人", person(one), "来到", region, ("address", rest), "被害人", person(victim), "家中，窃得现金人民币2300元。")
+        made.say(
+            f"2024年1月{rng.randrange(1, 28)}日，被告人",
+            person(one),
+            "来到",
+            region,
+            ("address", rest),
+            "被害人",
+            person(victim),
+            "家中，窃得现金人民币2300元。",
+        )
     elif kind == 1:
-        made.say("2023年11月5日，", person(one), "驾驶", ("plate", people.plate()), "号小型轿车与", person(victim), "驾驶的电动自行车相撞，造成", person(victim), "受伤。")
+        made.say(
+            "2023年11月5日，",
+            person(one),
+            "驾驶",
+            ("plate", people.plate()),
+            "号小型轿车与",
+            person(victim),
+            "驾驶的电动自行车相撞，造成",
+            person(victim),
+            "受伤。",
+        )
     elif kind == 2:
-        made.say("被告人", person(one), "使用手机号", ("phone", people.mobile()), "添加被害人", person(victim), "的微信，微信号为", ("account", "wx" + people.digits(6)), "，骗得人民币48,600元。")
-        made.say(person(victim), "将上述钱款转入", person(one), "名下的银行卡，卡号", ("bank_account", people.card()), "。")
+        made.say(
+            "被告人",
+            person(one),
+            "使用手机号",
+            ("phone", people.mobile()),
+            "添加被害人",
+            person(victim),
+            "的微信，微信号为",
+            ("account", "wx" + people.digits(6)),
+            "，骗得人民币48,600元。",
+        )
+        made.say(
+            person(victim), "将上述钱款转入", person(one), "名下的银行卡，卡号", ("bank_account", people.card()), "。"
+        )
     elif kind == 3:
-        made.say("被告人", person(one), "因琐事与", person(victim), "发生争执，持木棍将其打伤。经鉴定，", person(victim), "的损伤程度为轻伤二级。")
+        made.say(
+            "被告人",
+            person(one),
+            "因琐事与",
+            person(victim),
+            "发生争执，持木棍将其打伤。经鉴定，",
+            person(victim),
+            "的损伤程度为轻伤二级。",
+        )
     elif kind == 4:
         other = people.name()
-        made.say("同年3月，被告人", person(one), "伙同", person(other), "（另案处理）盗走被害人", person(victim), "停放在楼下的电动车一辆，价值人民币二千一百元，订单编号为", "20240311" + people.digits(8), "。")
+        made.say(
+            "同年3月，被告人",
+            person(one),
+            "伙同",
+            person(other),
+            "（另案处理）盗走被害人",
+            person(victim),
+            "停放在楼下的电动车一辆，价值人民币二千一百元，订单编号为",
+            "20240311" + people.digits(8),
+            "。",
+        )
     else:
-        made.say("被害人", person(victim), "报案称，其存折账号", ("bank_account", people.card()), "内的12,000元被人取走，QQ号", ("account", rng.choice("123456789") + people.digits(8)), "的使用者自称", rng.choice(ANONYMOUS), "。")
+        made.say(
+            "被害人",
+            person(victim),
+            "报案称，其存折账号",
+            ("bank_account", people.card()),
+            "内的12,000元被人取走，QQ号",
+            ("account", rng.choice("123456789") + people.digits(8)),
+            "的使用者自称",
+            rng.choice(ANONYMOUS),
+            "。",
+        )
 
 
 def _listed(made: Made, names: list[str]) -> None:
@@ -259,17 +366,72 @@ def _civil(made: Made, people: People, rng: random.Random) -> None:
     company = rng.choice(COMPANIES) if rng.random() < 0.5 else ""
     if company:
         region, rest = people.address()
-        made.say(f"被告：{company}，住所地", region, ("address", rest), f"。{line}法定代表人：", person(people.name()), f"，总经理。{line}")
-    made.say("原告", person(plaintiff), "与被告", person(defendant), f"、{company}" if company else "", cause, f"一案，本院于2024年3月4日立案后，公开开庭进行了审理。本案现已审理终结。{line}")
-    made.say(person(plaintiff), f"向本院提出诉讼请求：判令被告偿还借款50000元。{line}", person(defendant), f"辩称，借款属实。{line}")
+        made.say(
+            f"被告：{company}，住所地",
+            region,
+            ("address", rest),
+            f"。{line}法定代表人：",
+            person(people.name()),
+            f"，总经理。{line}",
+        )
+    made.say(
+        "原告",
+        person(plaintiff),
+        "与被告",
+        person(defendant),
+        f"、{company}" if company else "",
+        cause,
+        f"一案，本院于2024年3月4日立案后，公开开庭进行了审理。本案现已审理终结。{line}",
+    )
+    made.say(
+        person(plaintiff),
+        f"向本院提出诉讼请求：判令被告偿还借款50000元。{line}",
+        person(defendant),
+        f"辩称，借款属实。{line}",
+    )
     third, fourth = people.name(), people.name()
-    made.say("本院经审理认定事实如下：2022年6月1日，经朋友", person(third), "介绍，", person(defendant), "向", person(plaintiff), "借款五万元，", person(plaintiff))
+    made.say(
+        "本院经审理认定事实如下：2022年6月1日，经朋友",
+        person(third),
+        "介绍，",
+        person(defendant),
+        "向",
+        person(plaintiff),
+        "借款五万元，",
+        person(plaintiff),
+    )
     made.say("通过账户", ("bank_account", people.card()), "转账，", person(fourth), "作为见证人在借条上签字。")
     if rng.random() < 0.5:
         region, rest = people.address()
         made.say("双方约定以位于", region, ("address", rest), "的房屋作为担保，合同编号HT", people.digits(11), "。")
     if rng.random() < 0.3:
-        made.say("其后", person(defendant), "更换号码为", ("phone", people.mobile()), "，护照号码", ("passport", "E" + people.digits(8)), "。")
-    made.say(f"{line}本院认为，合法的借贷关系受法律保护。", person(third), "的证言与转账记录相互印证。依照《中华人民共和国民法典》第六百六十七条、第六百七十五条规定，判决如下：", line)
-    made.say("一、被告", person(defendant), "于本判决生效之日起十日内偿还原告", person(plaintiff), rng.choice(("借款50000元", "50000元", "五万元")), f"；{line}二、驳回原告", person(plaintiff), f"的其他诉讼请求。{line}")
-    made.say(f"案件受理费1050元，由被告", person(defendant), f"负担。{line}审判长　　{rng.choice(SINGLE)}{rng.choice(GIVEN)}{rng.choice(GIVEN)}{line}二〇二四年五月六日{line}书记员　　{rng.choice(SINGLE)}{rng.choice(GIVEN)}{line}")
+        made.say(
+            "其后",
+            person(defendant),
+            "更换号码为",
+            ("phone", people.mobile()),
+            "，护照号码",
+            ("passport", "E" + people.digits(8)),
+            "。",
+        )
+    made.say(
+        f"{line}本院认为，合法的借贷关系受法律保护。",
+        person(third),
+        "的证言与转账记录相互印证。依照《中华人民共和国民法典》第六百六十七条、第六百七十五条规定，判决如下：",
+        line,
+    )
+    made.say(
+        "一、被告",
+        person(defendant),
+        "于本判决生效之日起十日内偿还原告",
+        person(plaintiff),
+        rng.choice(("借款50000元", "50000元", "五万元")),
+        f"；{line}二、驳回原告",
+        person(plaintiff),
+        f"的其他诉讼请求。{line}",
+    )
+    made.say(
+        f"案件受理费1050元，由被告",
+        person(defendant),
+        f"负担。{line}审判长　　{rng.choice(SINGLE)}{rng.choice(GIVEN)}{rng.choice(GIVEN)}{line}二〇二四年五月六日{line}书记员　　{rng.choice(SINGLE)}{rng.choice(GIVEN)}{line}",
+    )

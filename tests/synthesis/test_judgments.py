@@ -83,7 +83,9 @@ def test_the_layout_changes_nothing(form):
     for judgment in ALL:
         document, truth = structure(FORMS[form](judgment.text)), judgment.truth
         left_out = {"document", "case_number"} if "without" in form else set()
-        wanted = {key: truth[key] for key in found(document) if key in truth and key not in left_out | {"circumstances"}}
+        wanted = {
+            key: truth[key] for key in found(document) if key in truth and key not in left_out | {"circumstances"}
+        }
         assert document["judgment"] and document["complete"], judgment.name
         assert {key: found(document)[key] for key in wanted} == wanted, judgment.name
 
@@ -95,7 +97,10 @@ def test_the_sections_begin_where_they_should(judgment):
     assert "".join(begins.values()) == judgment.text
     for name, start in judgment.truth["sections"].items():
         assert begins.get(name, "").startswith(start), name
-    assert set(begins) - {"header", "procedure", "claims", "prior", "tail"} == set(judgment.truth["sections"]) - {"claims", "prior"}
+    assert set(begins) - {"header", "procedure", "claims", "prior", "tail"} == set(judgment.truth["sections"]) - {
+        "claims",
+        "prior",
+    }
     assert len(begins["ruling"]) < 800 and "审判" not in begins["ruling"]
 
 

@@ -23,6 +23,8 @@ _UNIT = r"(?:号院|号楼|号|弄|栋|幢|座|单元|组|队|层|楼|室|户|�
 _FINE = regex.compile(
     rf"(?:\p{{Han}}|\d){{1,14}}?{_MARK}(?:[\p{{Han}}A-Za-z\d]{{0,10}}?{_MARK}){{0,4}}[\p{{Han}}A-Za-z]{{0,4}}?"
     rf"{_NUMBER}(?:[-—附之]{{1,2}}\d{{1,4}}){{0,2}}{_UNIT}(?:[\p{{Han}}A-Za-z]{{0,8}}?{_NUMBER}(?:-\d{{1,4}}){{0,3}}{_UNIT}){{0,5}}(?:\d{{2,5}}(?!\d))?"
+    r"(?:\p{Han}{2,5}(?:小区|花园|家园|花苑|公寓|大厦|苑|新村|广场)(?:\d{1,4}(?:号楼|号|栋|幢|座|单元|室|楼|层|-\d{1,4}){1,2}){0,4}(?:\d{3,4})?)?"
+    r"|(?:\p{Han}{2,6}?(?:镇|乡|街道)){1}\p{Han}{2,8}?(?:村(?!委|民|支)|社区)(?:第?[\d一二三四五六七八九十]{1,3}(?:村民小组|组|社|队|号)){0,2}"
 )
 """A street, village or estate with a number: 建设路88号3栋2单元501室."""
 _LEFT = regex.compile(
@@ -50,7 +52,10 @@ def address_spans(text: str) -> list[Span]:
 
 def _until(piece: str) -> str:
     """A piece up to the words that no longer belong to the address."""
-    end = regex.search(r"[ \t]*(?:,|邮编|邮政编码|电话|联系|公民身份|身份证|统一社会|法定代表|系本|系被|因涉|因本|、(?=[^\d])|期间|附近的?|的(?=房屋|家|住处|房产))", piece)
+    end = regex.search(
+        r"[ \t]*(?:,|邮编|邮政编码|电话|联系|公民身份|身份证|统一社会|法定代表|系本|系被|因涉|因本|、(?=[^\d])|期间|附近的?|的(?=房屋|家|住处|房产))",
+        piece,
+    )
     return piece[: end.start()].rstrip() if end else piece.rstrip()
 
 

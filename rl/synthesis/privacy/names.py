@@ -13,10 +13,11 @@ from rewards.rules.rouge import segmenter
 _FREQUENT = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林高罗"
 """The twenty surnames that about half of all people have."""
 _USUAL = (
-    "郑梁谢宋唐许韩邓冯曹彭曾肖萧田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦"
+    "傅洪赖丘代郑梁谢宋唐许韩邓冯曹彭曾肖萧田董袁潘于蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金石廖贾夏韦付方白邹孟熊秦"
     "邱江尹薛闫段雷侯龙史陶黎贺顾毛郝龚邵万钱严覃武戴莫孔向汤"
 )
 _RARE = (
+    "傅赖洪丘代畅木宇稽台僧扬保勒塔措旦扎次洛格仁桑拉玛达瓦嘎"
     "常酆昌凤花云水柏贲滑荀封芮羿汲邴松井弓牧山宓蓬仰秋暴钭蓟怀籍从双莘贡扶堵宰郦却璩濮寿宦鱼慎庾暨衡步弘禄殳沃蔚越夔厍融訾阚毋养巢蒯后红桓昝"
     "鄂水习竺逯糜竹粘同首雒谯偰佴隗芈郇郏鄣由危双竹冒苑呙郗逄郐缑亢晁笪年佘佟昌候闪折问琚禚邸郄蹇乜昃修线原么咸戢呙初银回撒买"
     "阎温康施文牛樊葛邢安齐易乔伍庞颜倪庄聂章鲁岳翟殷詹申欧耿关兰焦俞左柳甘祝包宁尚符舒阮柯纪梅童凌毕单季裴霍涂成苗"
@@ -31,7 +32,9 @@ COMPOUND = (
 )
 _COMPOUNDS = frozenset(COMPOUND.split("|"))
 SURNAMES = frozenset(_FREQUENT + _USUAL + _RARE)
-_FUNCTION = frozenset("于何向曾任方和时应全安成常经都后由会那能元支单解查明申平连关管计居温高费满路万因信尚但来有又是位强权项公官当")
+_FUNCTION = frozenset(
+    "于何向曾任方和时应全安成常经都后由会那能元支单解查明申平连关管计居温高费满路万因信尚但来有又是位强权项公官当"
+)
 """Surnames that are more often words of their own."""
 INITIALS = "".join(sorted(SURNAMES - _FUNCTION))
 """Surnames of one character that may begin a name without a role before it."""
@@ -49,6 +52,7 @@ _GIVEN = frozenset(
     "肖腊艾芒芭花苑苓苒荟荫莞莫菀萧葛董蒋蒲蓬蔓蔡薛蕴虞蛟蝉裘襄訚许诏诣谋谭谷豆豹贾赐赓赖赞车轲辛边郝郡鄂钟闰阅阵阿际隋集雀零靳鞠音颜颦馥驷鹭麓麦黄鼎龚里"
 )
 """Characters that most given names are made of."""
+_DIGITS = frozenset("一二三四五六七八九十百千万双")
 _LENGTHS = {1: math.log(0.2), 2: math.log(0.8)}
 """Of a given name, in characters."""
 WORD = 40
@@ -131,6 +135,12 @@ def find_names(text: str, start: int, end: int, odds: Callable[[int, int], float
     return found
 
 
+def usual(name: str) -> bool:
+    """Whether a given name is made of usual characters, without numerals."""
+    given = name[len(surname(name)) :]
+    return all(one in _GIVEN and one not in _DIGITS for one in given)
+
+
 def _sizes(run: str, at: int) -> list[int]:
     """Lengths that a name may have at a place."""
     first = 2 if run[at : at + 2] in _COMPOUNDS else 1
@@ -139,7 +149,9 @@ def _sizes(run: str, at: int) -> list[int]:
     return [
         first + given
         for given in _LENGTHS
-        if at + first + given <= len(run) and not _NO_NAME.search(run[at : at + first + given]) and (first == 2 or not is_word(run[at : at + 2]))
+        if at + first + given <= len(run)
+        and not _NO_NAME.search(run[at : at + first + given])
+        and (first == 2 or not is_word(run[at : at + 2]))
     ]
 
 

@@ -32,11 +32,11 @@ _CARD = _with_gaps(r"(?<![A-Za-z\d])[3-69](?:#\d){14,18}(?!#\d)(?![A-Za-z])")
 _ACCOUNT = _with_gaps(r"(?<![A-Za-z\d])\d(?:#\d){8,24}(?!\d)")
 _LANDLINE = (
     regex.compile(
-        r"(?<![\d.])(?:\(?\+?86\)?[ -]?)?(?:\(0\d{2,3}\)[ \-]?|0\d{2,3}[ \-‐‑–—―−]{1,2}|0(?:10|2\d|[3-9]\d{2}))"
+        r"(?<![\d.A-Za-z])(?:\(?\+?86\)?[ -]?)?(?:\(0\d{2,3}\)[ \-]?|0\d{2,3}[ \-‐‑–—―−]{1,2}|0(?:10|2\d|[3-9]\d{2}))"
         r"[2-8]\d{2,3}[ \-]?\d{4}(?!\d)(?:(?:转|-)\d{1,5}(?!\d))?"
     ),
 )
-_LOCAL = (regex.compile(r"(?<![\d.])[2-8]\d{2,3}[ \-]?\d{4}(?!\d)"),)
+_LOCAL = (regex.compile(r"(?<![\d.A-Za-z])[2-8]\d{2,3}[ \-]?\d{4}(?!\d)"),)
 _EMAIL = regex.compile(r"(?<![A-Za-z\d._%+-])[A-Za-z\d._%+-]+\s?@\s?[A-Za-z\d-]+(?:\.[A-Za-z\d-]+)+")
 _PASSPORT = (
     regex.compile(r"(?<![A-Za-z\d])(?:[EG]\d{8}|E[A-HJ-NP-Z]\d{7}|[PSD]E?\d{7}|[CHM]\d{8}(?:\d{2})?)(?![A-Za-z\d])"),
@@ -47,7 +47,7 @@ _PLATE = regex.compile(
     r"(?:[A-Za-z\d]{6}|[A-Za-z\d]{5}|[A-Za-z\d]{4}[挂学警港澳使领])(?![A-Za-z\d])[警]?"
 )
 _HANDLE = regex.compile(
-    r"(?P<what>微\s?信|WeChat|QQ|支付宝|抖音|快手|微博|陌陌|钉钉|小红书|闲鱼)(?:账号|帐号|账户|号码|号|ID|id|名)?"
+    r"(?P<what>微\s?信|WeChat|QQ|支付宝|抖音|快手|微博|陌陌|钉钉|小红书|闲鱼)(?:\(|:)?(?:账号|帐号|账户|号码|号|ID|id)?"
     r"(?:分别)?(?:为|是|系|:|\(|\"|“|‘|'|\s){0,4}(?P<handle>[A-Za-z][A-Za-z\d_\-]{5,19}|[1-9]\d{4,11})(?![A-Za-z\d_])",
     regex.I,
 )
@@ -78,15 +78,16 @@ def number_spans(text: str, credit_codes: bool) -> list[Span]:
     """Personal numbers of an aligned text. ``credit_codes``: whether those of companies count."""
     written = text.translate(_DIGITS)
     kept = [m.span() for pattern in (NUMBER, _CASES) for m in pattern.finditer(text)]
-    codes = [_span("credit_code", m, m[0].upper()) for m in _CHARACTERS.finditer(text) if is_credit_code(m[0].upper())]
+    codes = [_span("credit_code", m, m[0].upper()) for m in _CHARACTERS.finditer(text) if _is_code(m[0].upper())]
     plates = [_span("plate", m, _dense(m[0])) for m in _PLATE.finditer(text) if _is_plate(_dense(m[0]))]
     emails = [_span("email", m, _dense(m[0])) for m in _EMAIL.finditer(text)]
     handles = [Span(*m.span("handle"), "account", m["handle"].lower()) for m in _HANDLE.finditer(text)]
     handles = [one for one in handles if not _MOBILE[0].fullmatch(one.value)]
+    rounds = [(0, _SEARCHES), (1, _SEARCHES), (0, _LAST)]  # numbers written together come first
     groups = [
         list(_found(text, written, kept, patterns[gaps], kind, right))
-        for gaps in (0, 1)  # numbers written together come first
-        for kind, patterns, right in _SEARCHES
+        for gaps, searches in rounds
+        for kind, patterns, right in searches
         if gaps < len(patterns)
     ]
     found = apart(emails, codes, plates, *groups, handles)
@@ -99,6 +100,10 @@ def _span(kind: Kind, match: regex.Match[str], value: str) -> Span:
 
 def _dense(written: str) -> str:
     return _SEPARATORS.sub("", written).upper() if "@" not in written else "".join(written.split()).lower()
+
+
+def _is_code(code: str) -> bool:
+    return is_credit_code(code) and not (code[:-1].isdigit() and is_id(code))
 
 
 def _is_plate(plate: str) -> bool:
@@ -132,15 +137,18 @@ def _counted(text: str, start: int, end: int) -> bool:
     return bool(decimal or _QUANTITY.match(text, end) or _MONEY.search(text, max(0, start - 8), start))
 
 
-_SEARCHES: tuple[tuple[Kind, tuple[regex.Pattern[str], ...], Callable[[str, bool, bool], bool]], ...] = (
+_Search = tuple[Kind, tuple[regex.Pattern[str], ...], Callable[[str, bool, bool], bool]]
+"""Kind, patterns, and whether a number counts, given if words announce it and if it is that of a paper."""
+_SEARCHES: tuple[_Search, ...] = (
     ("id_number", _ID, lambda number, asked, paper: asked or is_id(number)),
     ("id_number", _OLD_ID, lambda number, asked, paper: asked or (is_id(number) and not paper)),
-    ("phone", _MOBILE, lambda number, asked, paper: not paper),
-    ("bank_account", _CARD, lambda number, asked, paper: asked or (luhn(number) and not paper)),
-    ("bank_account", _ACCOUNT, lambda number, asked, paper: asked),
-    ("phone", _LANDLINE, lambda number, asked, paper: not paper),
-    ("phone", _LOCAL, lambda number, asked, paper: asked),
     ("passport", _PASSPORT, lambda number, asked, paper: asked or number[0] in "EG"),
     ("passport", _OTHER_PASSPORT, lambda number, asked, paper: asked and sum(map(str.isdigit, number)) >= 5),
-)  # fmt: skip
-"""Kind, pattern, and whether a number counts, given if words announce it and if it is that of a paper."""
+    ("bank_account", _CARD, lambda number, asked, paper: asked or (luhn(number) and not paper)),
+    ("phone", _MOBILE, lambda number, asked, paper: not paper),
+    ("bank_account", _ACCOUNT, lambda number, asked, paper: asked),
+)
+_LAST: tuple[_Search, ...] = (
+    ("phone", _LANDLINE, lambda number, asked, paper: not paper),
+    ("phone", _LOCAL, lambda number, asked, paper: asked),
+)

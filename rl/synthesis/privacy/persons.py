@@ -9,7 +9,19 @@ from dataclasses import dataclass
 import regex
 
 from rl.inference.structuring.document import structure
-from rl.synthesis.privacy.names import ANONYMISED, COMPOUND, FOREIGN, INITIALS, LATIN, find_names, is_name, is_word, likelihood, surname
+from rl.synthesis.privacy.names import (
+    ANONYMISED,
+    COMPOUND,
+    FOREIGN,
+    INITIALS,
+    LATIN,
+    find_names,
+    is_name,
+    is_word,
+    likelihood,
+    surname,
+    usual,
+)
 from rl.synthesis.privacy.spans import Span
 
 _ROLES = (
@@ -28,12 +40,16 @@ _OFFICIALS = (
 )
 _BRACKET = r"(?:\([^()\n]{1,40}\))?"
 _LEAD = r"(?:[一二三四五六七八九十\d]{1,2}(?=[:]))?(?:系|是|为|叫|名叫|的)?[ \t]*[:、\"“]?[ \t]*"
-_CALLED = regex.compile(rf"(?P<role>{_ROLES})(?!人民|单位|方(?=[称诉辩未对不与的均提支有无主应在认申举向]))(?:{_BRACKET}){_LEAD}")
+_CALLED = regex.compile(
+    rf"(?P<role>{_ROLES})(?!人民|单位|方(?=[称诉辩未对不与的均提支有无主应在认申举向]))(?:{_BRACKET}){_LEAD}"
+)
 _OFFICIAL = regex.compile(rf"(?:{_OFFICIALS})[ \t:]*")
-_IDENTIFIED = regex.compile(rf"(?<!\p{{Han}})(?P<name>(?:{COMPOUND})\p{{Han}}{{1,2}}|\p{{Han}}{{2,4}}|\p{{Han}}{{1,8}}(?:·\p{{Han}}{{1,8}})+)(?:\([^()\n]{{1,40}}\))?[,、 \t]{{1,2}}(?:性别[: ]?)?[男女](?=[,、 \t;。)\n])")
+_IDENTIFIED = regex.compile(
+    rf"(?<!\p{{Han}})(?P<name>(?:{COMPOUND})\p{{Han}}{{1,2}}|\p{{Han}}{{2,4}}|\p{{Han}}{{1,8}}(?:·\p{{Han}}{{1,8}})+)(?:\([^()\n]{{1,40}}\))?[,、 \t]{{1,2}}(?:性别[: ]?)?[男女](?=[,、 \t;。)\n])"
+)
 """A name before the person's sex: 张三,男."""
 _JOINT = frozenset("、和与及")
-_LEADING = frozenset("与和向由经被对将给及让叫找约替帮后因见系是为")
+_LEADING = frozenset("同与和向由经被对将给及让叫找约替帮后因见系是为")
 """Characters that often stand before a name."""
 _FUNCTION_WORD = regex.compile(r"[在到与和向的于因将被从对把给是系有以及由经就未不至称为]")
 _APART = regex.compile(r"\p{Han}[ ]{1,4}\p{Han}(?:[ ]{1,4}\p{Han})?(?!\p{Han})")
@@ -43,6 +59,8 @@ _ENDS = frozenset("称说为在的了与和对向被是等曰将于到从给把�
 _LEADS = regex.compile(r"^\p{Han}*[与和向由经被对将给及让叫找约替帮是为]")
 _REFERENCE = regex.compile(r"\p{Han}{0,8}[字诉函决罚赔复议监审处公检鉴价认](?=[〔(\[【]\s?\d{4})")
 """The sign of an authority before the number of its paper: 云东检刑诉〔2024〕88号."""
+_REMARK = regex.compile(r"\((?:均?另案|均?已判|在逃|另行|均?系|化名|绰号|外号|曾用名|又名|殁年|时年|男|女)")
+"""Behind a name: 王五(另案处理)."""
 _RUN = regex.compile(r"\p{Han}+")
 _ORGANISATION = regex.compile(
     r"(?:公司|集团|银行|支行|分行|厂|商店|超市|酒店|饭店|中心|医院|学校|大学|学院|幼儿园|委员会|政府|管理局|分局|公安局|检察院|法院|派出所|事务所|支队|大队"
@@ -75,13 +93,21 @@ def people(text: str) -> People:
     officials |= {name for match in _OFFICIAL.finditer(text) if (name := _spaced(text, match.end()))}
     sure = {name for name in parties if is_name(name) and name not in organisations}
     identified = {_CALLED.sub("", match["name"]) for match in _IDENTIFIED.finditer(text)}
-    sure |= {name for name in identified if 2 <= len(name) and not (_ORGANISATION.search(name) or ANONYMISED.search(name) or name.endswith("族"))}
+    sure |= {
+        name
+        for name in identified
+        if 2 <= len(name) and not (_ORGANISATION.search(name) or ANONYMISED.search(name) or name.endswith("族"))
+    }
     places = {match.end() for match in _CALLED.finditer(text)}
     officials |= set(_names(text, frozenset(), {match.end() for match in _OFFICIAL.finditer(text)}, only=True))
     found = sure | _foreign(text, sure) | {name for at in places if (name := _spaced(text, at))}
     found |= set(_names(text, frozenset(sure | officials), places))
-    found = {_settled(text, name, sure) for name in found} - (officials - set(parties))
-    found = {name for name in found if name in sure or name[0] in INITIALS or len(surname(name)) > 1 or _ends_a_clause(text, name)}
+    found = {_settled(text, name, found, sure) for name in found} - (officials - set(parties))
+    found = {
+        name
+        for name in found
+        if name in sure or name[0] in INITIALS or len(surname(name)) > 1 or usual(name) or _ends_a_clause(text, name)
+    }
     return People(tuple(sorted(found)), tuple(sorted(officials - found)), organisations)
 
 
@@ -95,12 +121,23 @@ def _names(text: str, known: frozenset[str], places: set[int], only: bool = Fals
         if name in known:
             return 20.0
         if start in places:
-            return -math.inf if text[end - 1] in _ENDS and not _is_ideograph(right) else _AFTER_ROLE - 4.0 * (text[start] not in INITIALS)
-        if only or start in signs or text[start] not in INITIALS or right in _PLACE or text[end - 1] in _ENDS:
+            return -math.inf if text[end - 1] in _ENDS and not _is_ideograph(right) else _AFTER_ROLE
+        whole = not _is_ideograph(left) and not _is_ideograph(right)
+        if (
+            only
+            or start in signs
+            or (left.isdigit() and not (whole and end - start == 3))
+            or right in _PLACE
+            or text[end - 1] in _ENDS
+            or text[end - 1] in _PLACE
+        ):
+            return -math.inf
+        if text[start] not in INITIALS and left not in _JOINT and (_is_ideograph(left) or not usual(name)):
             return -math.inf
         if left in _JOINT and start - 1 == before:
             return _IN_LIST
-        whole = not _is_ideograph(left) and not _is_ideograph(right)
+        if _REMARK.match(text, end):
+            return _IN_LIST
         return _ALONE if whole else _LED if left in _LEADING or not _is_ideograph(left) else _ANYWHERE
 
     for run in _RUN.finditer(text):
@@ -155,12 +192,18 @@ def _organisation(text: str, start: int, end: int) -> bool:
     return bool(last and last.start() >= 2 and not _FUNCTION_WORD.search(piece[: last.start()]))
 
 
-def _settled(text: str, name: str, sure: set[str]) -> str:
-    """A name, shortened by its last character where the text has the shorter one more often: 王五停(放) is 王五."""
-    shorter = name[:-1]
-    if name in sure or len(name) - len(surname(name)) < 2 or not all(map(_is_ideograph, name)):
+def _settled(text: str, name: str, found: set[str], sure: set[str]) -> str:
+    """A name, shortened by its last character where the shorter one stands alone as often: 王五停(放) is 王五; and made
+    longer by the character that follows it everywhere: 王小(五) is 王小五."""
+    size = len(name) - len(surname(name))
+    if name in sure or not all(map(_is_ideograph, name)):
         return name
-    return shorter if shorter in sure or text.count(shorter) > text.count(name) else name
+    shorter, count = name[:-1], text.count(name)
+    if size > 1:
+        others = sum(text.count(one) for one in found if one != shorter and one.startswith(shorter))
+        return shorter if shorter in sure or (shorter in found and text.count(shorter) - others >= count) else name
+    after = text[text.find(name) + len(name) :][:1]
+    return name + after if count > 1 and text.count(name + after) == count and after and usual(name + after) else name
 
 
 def person_spans(text: str, names: Sequence[str], kept: Sequence[tuple[int, int]]) -> list[Span]:
@@ -170,7 +213,9 @@ def person_spans(text: str, names: Sequence[str], kept: Sequence[tuple[int, int]
     if not written:
         return []
     longest = sorted(written, key=len, reverse=True)
-    pattern = regex.compile("|".join(r"[ ]{0,4}".join(map(regex.escape, name)) if len(name) < 4 else regex.escape(name) for name in longest))
+    pattern = regex.compile(
+        "|".join(r"[ ]{0,4}".join(map(regex.escape, name)) if len(name) < 4 else regex.escape(name) for name in longest)
+    )
     found = []
     for match in pattern.finditer(text):
         name = "".join(match[0].split()) if not LATIN.fullmatch(match[0]) else match[0]
@@ -186,4 +231,9 @@ def _stands(text: str, start: int, end: int, name: str) -> bool:
     if regex.match(r"某|(?:律师|会计师)事务所|\p{Han}{0,6}有限(?:责任)?公司|(?:省|市|县|区)(?!别)", text, pos=end):
         return False
     free = not text[start - 1 : start].strip() or not regex.match(r"\p{Han}", text[start - 1]) or end == len(text)
-    return free or not is_word(name) or text[start - 1] in _LEADING or bool(_CALLED.search(text, max(0, start - 30), start))
+    return (
+        free
+        or not is_word(name)
+        or text[start - 1] in _LEADING
+        or bool(_CALLED.search(text, max(0, start - 30), start))
+    )
