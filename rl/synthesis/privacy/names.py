@@ -65,7 +65,7 @@ _ALSO_WORDS = frozenset(
     "贺卡 高新 高考 高山 王府 向东 云南 云云 文书 文本 文字 武汉 武力 武进 祝贺 祝寿 章程 简章 管控 麻醉 利率 利息 利润 计算 计付".split()
 )
 """Words that jieba's dictionary calls names, or counts seldom."""
-_NO_NAME = regex.compile(r"[某×*＊□〇]|[伍陆][佰仟拾万亿元角圆]|[一二三四五六七八九十]{2}$")
+_NO_NAME = regex.compile(r"[某×*＊□〇的了是被称说把给]|[伍陆][佰仟拾万亿元角圆]|[一二三四五六七八九十]{2}$")
 ANONYMISED = regex.compile(r"[某×*＊□]|[A-Z]{2}|[甲乙丙丁戊己庚辛壬癸]$")
 _DOT = "·•・‧∙•．"
 FOREIGN = regex.compile(rf"\p{{Han}}{{1,8}}(?:[{_DOT}]\p{{Han}}{{1,8}}){{1,4}}")

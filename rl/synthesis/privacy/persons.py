@@ -108,6 +108,7 @@ def people(text: str) -> People:
         for name in found
         if name in sure or name[0] in INITIALS or len(surname(name)) > 1 or usual(name) or _ends_a_clause(text, name)
     }
+    found -= {name for name in found - sure if _only_within(text, name, found)}
     return People(tuple(sorted(found)), tuple(sorted(officials - found)), organisations)
 
 
@@ -118,6 +119,8 @@ def _names(text: str, known: frozenset[str], places: set[int], only: bool = Fals
 
     def odds(start: int, end: int) -> float:
         name, left, right = text[start:end], text[start - 1 : start], text[end : end + 1]
+        if right == "〇":  # the year that follows a judge
+            return -math.inf
         if name in known:
             return 20.0
         if start in places:
@@ -140,11 +143,18 @@ def _names(text: str, known: frozenset[str], places: set[int], only: bool = Fals
             return _IN_LIST
         return _ALONE if whole else _LED if left in _LEADING or not _is_ideograph(left) else _ANYWHERE
 
-    for run in _RUN.finditer(text):
+    runs = (run for place in sorted(places) if (run := _RUN.match(text, place))) if only else _RUN.finditer(text)
+    for run in runs:
         for start, end in find_names(text, *run.span(), odds):
             if not _organisation(text, start, run.end()):
                 before = end
                 yield text[start:end]
+
+
+def _only_within(text: str, name: str, found: set[str]) -> bool:
+    """Whether a name stands nowhere but in a longer one: 阿力木 in 阿力木·吐尔逊."""
+    longer = {other for other in found if name in other and name != other}
+    return bool(longer) and text.count(name) == sum(text.count(other) for other in longer)
 
 
 def _ends_a_clause(text: str, name: str) -> bool:
