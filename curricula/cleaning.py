@@ -141,7 +141,7 @@ class _TextsOnDisk:
     """A list of texts in a temporary file, which goes with it."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the list
         self._ends = [0]
 
     def append(self, text: str) -> None:

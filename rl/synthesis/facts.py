@@ -3,7 +3,6 @@ writing, so that 一年六个月 is 18个月 and 五万元 is 50,000元."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,7 +16,10 @@ from rl.inference.structuring.judgment_text import aligned, blocks, steadily
 from rl.synthesis.privacy.numbers import number_spans
 from rl.synthesis.privacy.persons import people
 
-_CASE_NUMBER = regex.compile(r"[(\[〔【]\s?(?:19|20)\d{2}\s?[)\]〕】]\s?[\p{Han}\d]{0,20}?第?\s?\d{1,7}\s?号(?:之[一二三四五六七八九十\d]{1,3})?")
+_CASE_NUMBER = regex.compile(
+    r"[(\[〔【]\s?(?:19|20)\d{2}\s?[)\]〕】]\s?[\p{Han}\d]{0,20}?第?\s?\d{1,7}\s?号"
+    r"(?:之[一二三四五六七八九十\d]{1,3})?"
+)
 _LONG = regex.compile(r"(?<![\d.,])\d{8,}[Xx]?(?![\d.,]?\d|\s?[元万余])")
 _ZEROS = str.maketrans("〇零一二三四五六七八九", "00123456789")
 _SMALL = r"(?:\d{1,2}|[一二三四五六七八九十]{1,3}|元)"
@@ -34,14 +36,13 @@ _MARK = regex.compile(
 _DURATION = regex.compile(
     rf"(?=[\d一二两三四五六七八九十半])(?:(?P<years>{NUMBER})\s?年(?![度级代初底末内龄满月])(?P<half>半)?)?(?:零|又)?(?:(?P<months>{NUMBER})\s?(?:个\s?月|(?<=年.{{1,4}})月))?(?:(?P<days>{NUMBER})\s?[日天])?"
 )
-_UNITS: tuple[tuple[str, str, Fraction], ...] = (
-    (r"公斤|千克|kg", "克", Fraction(1000)), ("克|g", "克", Fraction(1)), ("吨", "克", Fraction(1_000_000)), ("斤", "克", Fraction(500)),
-    ("公里|千米|km", "米", Fraction(1000)), ("米", "米", Fraction(1)), ("%|％", "%", Fraction(1)), ("周?岁", "岁", Fraction(1)),
+_UNITS: tuple[tuple[str, str, int], ...] = (
+    ("公斤|千克|kg", "克", 1000), ("克|g", "克", 1), ("吨", "克", 1_000_000), ("斤", "克", 500),
+    ("公里|千米|km", "米", 1000), ("米", "米", 1), ("%|％", "%", 1), ("周?岁", "岁", 1),
 )  # fmt: skip
+_UNIT = "|".join(unit for unit, _, _ in _UNITS)
 _COUNTED = r"[名人次部辆起份件台张条把间套户层位家笔枚颗支瓶包棵头只块根双期处类项倍组]"
-_NUMBER = regex.compile(
-    rf"(?<![A-Za-z\d.])(?P<number>{NUMBER})\s?(?:(?P<unit>{'|'.join(unit for unit, _, _ in _UNITS)})|(?P<counted>{_COUNTED}))?"
-)
+_NUMBER = regex.compile(rf"(?<![A-Za-z\d.])(?P<number>{NUMBER})\s?(?:(?P<unit>{_UNIT})|(?P<counted>{_COUNTED}))?")
 _ANONYMOUS = regex.compile(r"\p{Han}某(?:某|[甲乙丙丁戊己庚辛]|\d{1,2})?")
 _COMPANY = regex.compile(
     r"(?P<name>\p{Han}{2,12}(?:有限责任公司|有限公司|股份公司|集团|银行|支行|分公司|公司|委员会|事务所|医院|学校|大学))"
@@ -86,7 +87,7 @@ def facts(text: str) -> Facts:
     numbers |= sums | _durations(rest)
     rest = _DURATION.sub(lambda match: _blank(match) if _long(match) else match[0], rest)
     numbers |= set(filter(None, map(_number, _NUMBER.finditer(rest))))
-    return Facts(*map(frozenset, (numbers, dates, citations, cases, found_names)))  # type: ignore[arg-type]
+    return Facts(*map(frozenset, (numbers, dates, citations, cases, found_names)))
 
 
 def minor(number: str) -> bool:
@@ -169,7 +170,9 @@ def _durations(text: str) -> set[str]:
     for match in _DURATION.finditer(text):
         if not _long(match):
             continue
-        years, months, days = (_value(match[name]) if match[name] else Fraction(0) for name in ("years", "months", "days"))
+        years, months, days = (
+            _value(match[name]) if match[name] else Fraction(0) for name in ("years", "months", "days")
+        )
         total = years * 12 + (6 if match["half"] else 0) + months
         found |= {f"{_shown(total)}月"} if total else set()
         found |= {f"{_shown(days)}日"} if days else set()
@@ -190,5 +193,3 @@ def _number(match: regex.Match[str]) -> str | None:
         if unit and regex.fullmatch(pattern, unit):
             return f"{_shown(amount * scale)}{name}"
     return _shown(amount)
-
-

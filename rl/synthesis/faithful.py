@@ -37,8 +37,9 @@ class Faithfulness:
 def faithful(source: str, text: str, may_lose: Collection[FactKind] = ()) -> Faithfulness:
     """Compare the facts of a rewriting with those of its source, whatever their writing and order.
 
-    Small counts up to ten may be left out. A date may be named by its month or year where the source has the day. A name is
-    kept where it stands anywhere in the rewriting. Who did what is not compared: two sums that change places are not seen.
+    Small counts up to ten may be left out. A date may be named by its month or year where the source has the day. A
+    name is kept where it stands anywhere in the rewriting. Who did what is not compared: two sums that change places
+    are not seen.
 
     Args:
         may_lose: kinds that a rewriting may leave out, such as the case numbers of a summary.

@@ -7,7 +7,9 @@ OTHER = "丙公司与丁公司签订建设工程施工合同，工程竣工后�
 
 
 def search():
-    return Contamination(Found([TestQuestion("exam 1", str(n), plain(text)) for n, text in enumerate((STEM, OTHER, "短题"))]))
+    return Contamination(
+        Found([TestQuestion("exam 1", str(n), plain(text)) for n, text in enumerate((STEM, OTHER, "短题"))])
+    )
 
 
 def record(text):

@@ -1,7 +1,7 @@
 """``python -m tests.synthesis.measure_faithful [SEEDS]``: how often the check of rewritings is right.
 
-Precision is the share of faithful rewritings that pass, recall the share of changed ones of which the changed kind of fact
-is named.
+Precision is the share of faithful rewritings that pass, recall the share of changed ones of which the changed kind of
+fact is named.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.synthesis.rewritings import changed_ones, faithful_ones
 
 
 def figures(of: Sequence[Judgment], seeds: int) -> tuple[list[Any], int, list[tuple[str, str, str]], Counter[str]]:
-    """(faithful ones that are refused, number of faithful ones, changed ones that are missed, number of those by kind)."""
+    """(faithful ones that are refused, how many there are, changed ones that are missed, how many there are by kind)."""
     refused, good = [], 0
     missed: list[tuple[str, str, str]] = []
     changed: Counter[str] = Counter()

@@ -18,11 +18,12 @@ Figures = dict[str, tuple[int, int, int, int]]
 
 
 def measure(texts: Iterable[Made], show: int = 0) -> Figures:
-    """Figures by kind, and of all."""
+    """Figures by kind, and of all; the first ``show`` mistakes are printed."""
     places: Counter[str] = Counter()
     found: Counter[str] = Counter()
     masked: Counter[str] = Counter()
     right: Counter[str] = Counter()
+    mistakes: list[str] = []
     for made in texts:
         spans = personal_data(made.text)
         covered = {at for span in spans for at in range(span.start, span.end)}
@@ -31,37 +32,23 @@ def measure(texts: Iterable[Made], show: int = 0) -> Figures:
             places[kind] += 1
             hit = covered.issuperset(at for at in range(start, end) if made.text[at].strip())
             found[kind] += hit
-            if not hit and show > 0:
-                show -= 1
-                print(
-                    "missed",
-                    kind,
-                    repr(made.text[max(0, start - 12) : start]),
-                    made.text[start:end],
-                    repr(made.text[end : end + 12]),
-                )
+            mistakes += [] if hit else [f"missed {kind} {_around(made.text, start, end)}"]
         for span in spans:
             masked[span.kind] += 1
             good = not known.isdisjoint(range(span.start, span.end))
             right[span.kind] += good
-            if not good and show > 0:
-                show -= 1
-                print(
-                    "wrong",
-                    span.kind,
-                    repr(made.text[max(0, span.start - 12) : span.start]),
-                    made.text[span.start : span.end],
-                    repr(made.text[span.end : span.end + 12]),
-                )
+            mistakes += [] if good else [f"wrong {span.kind} {_around(made.text, span.start, span.end)}"]
+    print("\n".join(mistakes[:show]), end="\n" if mistakes[:show] else "")
     figures = {kind: (places[kind], found[kind], masked[kind], right[kind]) for kind in sorted({*places, *masked})}
-    return figures | {"all": tuple(sum(one.values()) for one in (places, found, masked, right))}  # type: ignore[dict-item]
+    return figures | {"all": (places.total(), found.total(), masked.total(), right.total())}
+
+
+def _around(text: str, start: int, end: int) -> str:
+    return f"{text[max(0, start - 12) : start]}[{text[start:end]}]{text[end : end + 12]}".replace("\n", " ")
 
 
 if __name__ == "__main__":
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 300
-    for kind, (places, found, masked, right) in measure(
-        map(text, range(count)), 60 if len(sys.argv) > 2 else 0
-    ).items():
-        print(
-            f"{kind:<14} recall {found / max(1, places):.4f} of {places:>6}   precision {right / max(1, masked):.4f} of {masked:>6}"
-        )
+    count, show = (int(one) for one in (*sys.argv[1:], *("300", "0")[len(sys.argv) - 1 :]))
+    for kind, (places, found, masked, right) in measure(map(text, range(count)), show).items():
+        recall, precision = found / max(1, places), right / max(1, masked)
+        print(f"{kind:<14} recall {recall:.4f} of {places:>6}   precision {precision:.4f} of {masked:>6}")

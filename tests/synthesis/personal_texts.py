@@ -1,5 +1,6 @@
 """Texts of judgments with known personal data, made by a seeded generator: names, numbers, addresses in varied
 layouts and writings, and what only looks like them. Nothing here is shared with the masker."""
+# ruff: noqa: E501  sentences stay in one piece
 
 from __future__ import annotations
 
@@ -255,7 +256,7 @@ def _criminal(made: Made, people: People, rng: random.Random) -> None:
             f"犯{charge}罪，判处有期徒刑{rng.choice('一二')}年，并处罚金人民币{rng.choice(('三千', '五千', '一万'))}元。{line}",
         )
     made.say(
-        f"责令被告人",
+        "责令被告人",
         person(accused[0]),
         "退赔被害人",
         person(victims[0]),
@@ -431,7 +432,7 @@ def _civil(made: Made, people: People, rng: random.Random) -> None:
         f"的其他诉讼请求。{line}",
     )
     made.say(
-        f"案件受理费1050元，由被告",
+        "案件受理费1050元，由被告",
         person(defendant),
         f"负担。{line}审判长　　{rng.choice(SINGLE)}{rng.choice(GIVEN)}{rng.choice(GIVEN)}{line}二〇二四年五月六日{line}书记员　　{rng.choice(SINGLE)}{rng.choice(GIVEN)}{line}",
     )

@@ -1,5 +1,5 @@
-"""Rewritings of the judgments by a seeded generator: faithful ones, in other numerals and another order, and such with one
-fact changed, left out or added. Nothing here is shared with the check."""
+"""Rewritings of the judgments by a seeded generator: faithful ones, in other numerals and another order, and such with
+one fact changed, left out or added. Nothing here is shared with the check."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ def chinese(number: int) -> str:
 
 def other_numerals(text: str) -> str:
     """Sums, dates and articles in the other numerals: 5200元 as 五千二百元, 2024年1月29日 in Chinese, 第264条."""
-    text = re.sub(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+|\d{1,8})元", lambda m: chinese(int(m[1].replace(",", ""))) + "元" if int(m[1].replace(",", "")) else m[0], text)
+    text = re.sub(
+        r"(?<![\d.,])([1-9]\d{0,2}(?:,\d{3})+|[1-9]\d{0,7})元",
+        lambda m: chinese(int(m[1].replace(",", ""))) + "元",
+        text,
+    )
     text = re.sub(
         r"(\d{4})年(\d{1,2})月(\d{1,2})日",
         lambda m: "".join(DIGITS[int(one)] for one in m[1]) + f"年{chinese(int(m[2]))}月{chinese(int(m[3]))}日",
@@ -71,7 +75,11 @@ def value(written: str) -> int:
 
 def months(text: str) -> str:
     """Terms of imprisonment in months: 一年二个月 as 14个月."""
-    return re.sub("徒刑([一二三四五六七八九十]{1,2})年([一二三四五六七八九十]{1,2})个月", lambda m: f"徒刑{value(m[1]) * 12 + value(m[2])}个月", text)
+    return re.sub(
+        "徒刑([一二三四五六七八九十]{1,2})年([一二三四五六七八九十]{1,2})个月",
+        lambda m: f"徒刑{value(m[1]) * 12 + value(m[2])}个月",
+        text,
+    )
 
 
 def shuffled(text: str, rng: random.Random) -> str:
@@ -100,7 +108,14 @@ def changed_ones(judgment: Judgment, rng: random.Random) -> Iterator[Rewriting]:
     """Rewritings with one fact changed, left out or added."""
     source = body(judgment)
     base = other_numerals(source) if rng.random() < 0.5 else source
-    for kind, change in (("numbers", _other_sum), ("numbers", _other_term), ("dates", _other_date), ("citations", _other_article), ("citations", _other_law), ("names", _other_name)):
+    for kind, change in (
+        ("numbers", _other_sum),
+        ("numbers", _other_term),
+        ("dates", _other_date),
+        ("citations", _other_article),
+        ("citations", _other_law),
+        ("names", _other_name),
+    ):
         text = change(base, judgment, rng)
         if text and text != base:
             yield Rewriting(source, text, kind, change.__name__)
@@ -133,7 +148,9 @@ def _swap(text: str, pattern: str, other: str | None, rng: random.Random) -> str
 
 
 def _other_sum(text: str, judgment: Judgment, rng: random.Random) -> str:
-    return _swap(text, r"(?<![\d,.])\d{4,8}元", f"{rng.randrange(1001, 9999)}7元", rng) or _swap(text, "[一二三四五六七八九]千元", "七千一百元", rng)
+    return _swap(text, r"(?<![\d,.])\d{4,8}元", f"{rng.randrange(1001, 9999)}7元", rng) or _swap(
+        text, "[一二三四五六七八九]千元", "七千一百元", rng
+    )
 
 
 def _other_term(text: str, judgment: Judgment, rng: random.Random) -> str:

@@ -80,16 +80,13 @@ def elements(text, name):
     return [element["value"] for element in structure(text)["elements"].get(name, [])]
 
 
-def masks(text, choice=Choice()):
-    return mask(text, choice).text
+def masks(text, **choice):
+    return mask(text, Choice(**choice)).text
 
 
 def test_a_person_has_one_mask_everywhere_and_two_of_one_surname_differ():
-    text = "被告人张三，男，1980年1月1日出生。被害人张小明，女，1990年2月2日出生。张三与张小明系同事。后张三逃跑，张小明报警。"
-    assert (
-        masks(text)
-        == "被告人张某1，男，1980年1月1日出生。被害人张某2，女，1990年2月2日出生。张某1与张某2系同事。后张某1逃跑，张某2报警。"
-    )
+    text = "被告人张三，男，1980年1月1日出生。被害人张小明，女，汉族。张三与张小明系同事。后张三逃跑，张小明报警。"
+    assert masks(text) == text.replace("张三", "张某1").replace("张小明", "张某2")
 
 
 def test_names_that_the_court_has_anonymised_are_kept_and_their_masks_not_given_again():
@@ -149,7 +146,7 @@ def test_what_is_no_personal_data_is_never_touched(text):
 
 
 def test_a_sum_behind_a_name_stays_the_same_sum():
-    text = "被告：张三，男，1980年1月1日出生。\n原告：李四，女，1981年1月1日出生。\n判决如下：被告赔偿李四30000元，张三三万元。"
+    text = "被告：张三，男，汉族。\n原告：李四，女，汉族。\n判决如下：被告赔偿李四30000元，张三三万元。"
     assert "赔偿李某1 30000元，张某1 三万元" in masks(text)
 
 
@@ -157,8 +154,10 @@ def test_officials_and_companies_are_masked_by_choice_only():
     code = "91350999MA2XY3456" + credit_check("91350999MA2XY3456")
     text = f"统一社会信用代码{code}。\n审判员　　王建国\n二〇二一年五月六日\n书记员　　李芳\n"
     assert masks(text) == text
-    both = Choice(officials=True, credit_codes=True)
-    assert masks(text, both) == "统一社会信用代码某信用代码1。\n审判员　　王某1\n二〇二一年五月六日\n书记员　　李某1\n"
+    assert (
+        masks(text, officials=True, credit_codes=True)
+        == "统一社会信用代码某信用代码1。\n审判员　　王某1\n二〇二一年五月六日\n书记员　　李某1\n"
+    )
 
 
 def test_the_report_counts_and_holds_nothing_of_what_was_masked():

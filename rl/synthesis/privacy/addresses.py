@@ -17,7 +17,7 @@ _ANNOUNCED = regex.compile(
     r"(?:均|现)?(?:为|是|在|于|位于|:|\s)*"
 )
 _WHOLE = regex.compile(r"[^,，。;\n()\"“”:]{3,70}")
-_MARK = r"(?:大道|大街|路|街|道|巷|胡同|弄|里|村|庄|屯|寨|社区|小区|花园|花苑|家园|公寓|大厦|广场|新村|苑|城|坊|镇|乡|街道|园)"
+_MARK = r"(?:大道|大街|路|街|道|巷|胡同|弄|里|村|庄|屯|寨|社区|小区|花园|花苑|家园|公寓|大厦|广场|苑|城|坊|镇|乡|园)"
 _NUMBER = r"(?:[A-Za-z]?\d{1,5}|[一二三四五六七八九十百〇零]{1,5})"
 _UNIT = r"(?:号院|号楼|号|弄|栋|幢|座|单元|组|队|层|楼|室|户|区|期|门|排|铺)"
 _FINE = regex.compile(
@@ -31,6 +31,10 @@ _LEFT = regex.compile(
     r"^.*(?:位于|坐落于|座落于|坐落|前往|来到|窜至|行至|行驶至|途经|进入|到达|送至|寄往|回到|返回|地址为|[在至到于从往由经对将的与和及、住回])(?=.{3})"
 )
 _SIGN = regex.compile(r"[路街道巷村镇乡庄屯寨组队号栋幢座室楼院区县市省园苑城]|小区|社区|胡同|公寓|大厦|广场")
+_OTHER = regex.compile(
+    r"[ \t]*(?:,|邮编|邮政编码|电话|联系|公民身份|身份证|统一社会|法定代表|系本|系被|因涉|因本|、(?=[^\d])|期间|附近的?"
+    r"|的(?=房屋|家|住处|房产))"
+)
 _HIDDEN = regex.compile(r"[某×*＊X□]|地址\d")
 
 
@@ -52,10 +56,7 @@ def address_spans(text: str) -> list[Span]:
 
 def _until(piece: str) -> str:
     """A piece up to the words that no longer belong to the address."""
-    end = regex.search(
-        r"[ \t]*(?:,|邮编|邮政编码|电话|联系|公民身份|身份证|统一社会|法定代表|系本|系被|因涉|因本|、(?=[^\d])|期间|附近的?|的(?=房屋|家|住处|房产))",
-        piece,
-    )
+    end = _OTHER.search(piece)
     return piece[: end.start()].rstrip() if end else piece.rstrip()
 
 

@@ -60,14 +60,15 @@ _PAPERS = regex.compile(
     r"|车架|发动机|出厂|编|证书|执照|文|证书?|产权证|备案|批|型|图|学)(?:单)?(?:编号|号码|号|序号)(?:为|是|:|第|\s){0,3}$"
 )
 """Before the number of a paper or thing."""
-_ASKED: tuple[tuple[Kind, regex.Pattern[str]], ...] = tuple(
-    (kind, regex.compile(rf"(?:{words})(?:\([^()\n]{{0,12}}\))?[^\d。;,、\n]{{0,10}}$"))
-    for kind, words in (
-        ("id_number", "身份证|身份号码|证件号|身份证明号"),
-        ("bank_account", r"(?<!微信|支付宝|QQ)(?:卡号|账号|帐号|账户|帐户|银行卡|信用卡|借记卡|储蓄卡|存折|尾号以外)"),
-        ("phone", "电话|手机|座机|传真|联系方式|热线|短号|致电|拨打|号码"),
-        ("passport", "护照|通行证|台胞证|回乡证|军官证|士兵证|居留证|居住证"),
-    )
+_WORDS: tuple[tuple[Kind, str], ...] = (
+    ("id_number", "身份证|身份号码|证件号|身份证明号"),
+    ("bank_account", r"(?<!微信|支付宝|QQ)(?:卡号|账号|帐号|账户|帐户|银行卡|信用卡|借记卡|储蓄卡|存折)"),
+    ("phone", "电话|手机|座机|传真|联系方式|热线|短号|致电|拨打|号码"),
+    ("passport", "护照|通行证|台胞证|回乡证|军官证|士兵证|居留证|居住证"),
+)
+"""Words that announce a number of a kind."""
+_ASKED = tuple(
+    (kind, regex.compile(rf"(?:{words})(?:\([^()\n]{{0,12}}\))?[^\d。;,、\n]{{0,10}}$")) for kind, words in _WORDS
 )
 _BEFORE = 24
 """Characters before a number in which the word stands that announces it."""
@@ -81,7 +82,7 @@ def number_spans(text: str, credit_codes: bool) -> list[Span]:
     codes = [_span("credit_code", m, m[0].upper()) for m in _CHARACTERS.finditer(text) if _is_code(m[0].upper())]
     plates = [_span("plate", m, _dense(m[0])) for m in _PLATE.finditer(text) if _is_plate(_dense(m[0]))]
     emails = [_span("email", m, _dense(m[0])) for m in _EMAIL.finditer(text)]
-    handles = [Span(*m.span("handle"), "account", m["handle"].lower()) for m in _HANDLE.finditer(text)]
+    handles = [Span(m.start("handle"), m.end("handle"), "account", m["handle"].lower()) for m in _HANDLE.finditer(text)]
     handles = [one for one in handles if not _MOBILE[0].fullmatch(one.value)]
     rounds = [(0, _SEARCHES), (1, _SEARCHES), (0, _LAST)]  # numbers written together come first
     groups = [
@@ -95,7 +96,7 @@ def number_spans(text: str, credit_codes: bool) -> list[Span]:
 
 
 def _span(kind: Kind, match: regex.Match[str], value: str) -> Span:
-    return Span(*match.span(), kind, value)
+    return Span(match.start(), match.end(), kind, value)
 
 
 def _dense(written: str) -> str:

@@ -45,7 +45,8 @@ _CALLED = regex.compile(
 )
 _OFFICIAL = regex.compile(rf"(?:{_OFFICIALS})[ \t:]*")
 _IDENTIFIED = regex.compile(
-    rf"(?<!\p{{Han}})(?P<name>(?:{COMPOUND})\p{{Han}}{{1,2}}|\p{{Han}}{{2,4}}|\p{{Han}}{{1,8}}(?:·\p{{Han}}{{1,8}})+)(?:\([^()\n]{{1,40}}\))?[,、 \t]{{1,2}}(?:性别[: ]?)?[男女](?=[,、 \t;。)\n])"
+    rf"(?<!\p{{Han}})(?P<name>(?:{COMPOUND})\p{{Han}}{{1,2}}|\p{{Han}}{{2,4}}|\p{{Han}}{{1,8}}(?:·\p{{Han}}{{1,8}})+)"
+    r"(?:\([^()\n]{1,40}\))?[,、 \t]{1,2}(?:性别[: ]?)?[男女](?=[,、 \t;。)\n])"
 )
 """A name before the person's sex: 张三,男."""
 _JOINT = frozenset("、和与及")
@@ -96,7 +97,7 @@ def people(text: str) -> People:
     sure |= {
         name
         for name in identified
-        if 2 <= len(name) and not (_ORGANISATION.search(name) or ANONYMISED.search(name) or name.endswith("族"))
+        if len(name) >= 2 and not (_ORGANISATION.search(name) or ANONYMISED.search(name) or name.endswith("族"))
     }
     places = {match.end() for match in _CALLED.finditer(text)}
     officials |= set(_names(text, frozenset(), {match.end() for match in _OFFICIAL.finditer(text)}, only=True))
@@ -145,7 +146,7 @@ def _names(text: str, known: frozenset[str], places: set[int], only: bool = Fals
 
     runs = (run for place in sorted(places) if (run := _RUN.match(text, place))) if only else _RUN.finditer(text)
     for run in runs:
-        for start, end in find_names(text, *run.span(), odds):
+        for start, end in find_names(text, run.start(), run.end(), odds):
             if not _organisation(text, start, run.end()):
                 before = end
                 yield text[start:end]
@@ -182,7 +183,7 @@ def _foreign(text: str, sure: set[str]) -> set[str]:
         if ANONYMISED.search(written) or any(name in written for name in sure):
             continue
         written = _LEADS.sub("", written)
-        stem, _, last = written.rpartition(next(one for one in reversed(written) if not _is_ideograph(one)))
+        *_, last = written.rpartition(next(one for one in reversed(written) if not _is_ideograph(one)))
         ends = {size: written[: len(written) - len(last) + size] for size in range(1, len(last) + 1)}
         counts = {size: text.count(name) for size, name in ends.items() if size > 1 or len(last) == 1}
         most = max(counts.values())
