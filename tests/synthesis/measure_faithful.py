@@ -18,7 +18,7 @@ from tests.synthesis.rewritings import changed_ones, faithful_ones
 
 
 def figures(of: Sequence[Judgment], seeds: int) -> tuple[list[Any], int, list[tuple[str, str, str]], Counter[str]]:
-    """(faithful ones that are refused, how many there are, changed ones that are missed, how many there are by kind)."""
+    """(faithful ones that are refused, how many there are, changed ones that are missed, how many by kind)."""
     refused, good = [], 0
     missed: list[tuple[str, str, str]] = []
     changed: Counter[str] = Counter()

@@ -34,12 +34,13 @@ _COMPOUNDS = frozenset(COMPOUND.split("|"))
 SURNAMES = frozenset(_FREQUENT + _USUAL + _RARE)
 _FUNCTION = frozenset(
     "于何向曾任方和时应全安成常经都后由会那能元支单解查明申平连关管计居温高费满路万因信尚但来有又是位强权项公官当"
-    "从双云步越红花水秋山松代保木台次达拉格塔初束衣利展植宣索巴门容相练盖原户仁勤"
+    "从双云步越红花水秋山松代保木台次达拉格塔初束衣利展植宣索巴门容相练盖原户仁勤麻买冒皮苑区包羊养同牛阿库"
 )
 """Surnames that are more often words of their own."""
 INITIALS = "".join(sorted(SURNAMES - _FUNCTION))
 """Surnames of one character that may begin a name without a role before it."""
 _GIVEN = frozenset(
+    "瑗琰苑馨希羽毓昭冰爽琬茗融园咏卿澜婵雁蓓纨眉岚娴韵"
     "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华建国文玉红志海兰梅琴春云林金凤飞鹏辉波宁斌浩宇轩子涵梓欣怡佳"
     "思雨嘉俊豪晨阳博雪婷慧莉萍玲倩琳洁燕雯莹颖晶璐瑶蕾薇楠昊天泽睿晓东小永福生祥德才富贵义仁和顺发财长根宝成全胜"
     "利民爱卫光荣庆吉龙虎山水江河峰岩石森木树松柏栋梁材学良忠孝礼智信诚正大立新兴旺世家昌盛安康健乐喜欢元亨通达凯"
@@ -75,7 +76,9 @@ _PAIRS = (
 )
 _ALSO_WORDS = frozenset(_PAIRS[at : at + 2] for at in range(0, len(_PAIRS), 2))
 """Words that jieba's dictionary calls names, or counts seldom."""
-_NO_NAME = regex.compile(r"[某×*＊□〇的了是被称说把给]|[伍陆][佰仟拾万亿元角圆]|[一二三四五六七八九十]{2}$")
+_NO_NAME = regex.compile(
+    r"[某×*＊□〇的了是被称说把给]|[甲乙丙丁戊己庚辛壬癸]$|[伍陆][佰仟拾万亿元角圆]|[一二三四五六七八九十]{2}$"
+)
 ANONYMISED = regex.compile(r"[某×*＊□]|[A-Z]{2}|[甲乙丙丁戊己庚辛壬癸]$")
 _DOT = "·•・‧∙•．"
 FOREIGN = regex.compile(rf"\p{{Han}}{{1,8}}(?:[{_DOT}]\p{{Han}}{{1,8}}){{1,4}}")
@@ -123,6 +126,14 @@ def find_names(text: str, start: int, end: int, odds: Callable[[int, int], float
         odds: the log-odds that a name stands at (start, end), by what is around it; -inf where none can.
     """
     run = text[start:end]
+    names: dict[int, list[tuple[int, float]]] = {}
+    for at in range(len(run)):
+        for size in _sizes(run, at):
+            weight = odds(start + at, start + at + size)
+            if weight > -math.inf:
+                names.setdefault(at, []).append((size, weight + _name_weight(run[at : at + size])))
+    if not names:
+        return []
     cutter = segmenter()
     words, counts, total = cutter.get_DAG(run), cutter.FREQ, math.log(cutter.total)
     route: list[tuple[float, int, bool]] = [(0.0, 0, False)] * (len(run) + 1)
@@ -131,10 +142,7 @@ def find_names(text: str, start: int, end: int, odds: Callable[[int, int], float
             (math.log(counts.get(run[at : last + 1]) or 1) - total + route[last + 1][0], last + 1, False)
             for last in words[at]
         ]
-        for size in _sizes(run, at):
-            weight = odds(start + at, start + at + size)
-            if weight > -math.inf:
-                steps.append((_name_weight(run[at : at + size]) + weight + route[at + size][0], at + size, True))
+        steps += [(weight + route[at + size][0], at + size, True) for size, weight in names.get(at, ())]
         route[at] = max(steps)
     found, at = [], 0
     while at < len(run):

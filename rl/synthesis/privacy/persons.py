@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import regex
 
 from rl.inference.structuring.document import structure
+from rl.inference.structuring.header import NUMBER
 from rl.synthesis.privacy.names import (
     ANONYMISED,
     COMPOUND,
@@ -36,7 +38,7 @@ _ROLES = (
 )
 _OFFICIALS = (
     "代理审判长|审判长|代理审判员|助理审判员|审判员|人民陪审员|陪审员|法官助理|执行员|代书记员|代理书记员|见习书记员|实习书记员|书记员|法官|庭长|院长"
-    "|代理检察员|检察员助理|检察官助理|检察员|检察官|检察长"
+    "|速录员|代理检察员|检察员助理|检察官助理|检察员|检察官|检察长"
 )
 _BRACKET = r"(?:\([^()\n]{1,40}\))?"
 _LEAD = r"(?:[一二三四五六七八九十\d]{1,2}(?=[:]))?(?:系|是|为|叫|名叫|的)?[ \t]*[:、\"“]?[ \t]*"
@@ -67,8 +69,12 @@ _ORGANISATION = regex.compile(
     r"(?:公司|集团|银行|支行|分行|厂|商店|超市|酒店|饭店|中心|医院|学校|大学|学院|幼儿园|委员会|政府|管理局|分局|公安局|检察院|法院|派出所|事务所|支队|大队"
     r"|村|合作社|经营部|工作室|商行|企业|协会|研究所|工程队|门市部|营业部|办事处|服务部|有限)"
 )
-_PLACE = frozenset("省市县区镇乡路街")
-_AFTER_ROLE, _IN_LIST, _ALONE, _LED, _ANYWHERE = 6.0, 3.5, 2.5, -1.0, -3.0
+_PLACE = frozenset("省市县区镇乡路街村")
+_NO_PERSON = regex.compile(
+    r"[省市县区镇乡路街村]|社区|公路|居民|村民|小区|大道|物业|派出所|[()]?\p{Han}{0,6}\)?(?:律师|会计师)事务所"
+)
+"""Behind a place or a firm."""
+_AFTER_ROLE, _IN_LIST, _ALONE, _LED, _ANYWHERE = 6.0, 3.5, 2.5, -1.0, -5.0
 """Log-odds of a name: after a role; in a list behind another name; as a whole piece between marks; at the beginning of
 a clause or after a word that often leads one; elsewhere."""
 
@@ -91,7 +97,7 @@ def people(text: str) -> People:
     parties = [element["value"]["name"] for element in elements.get("party", [])]
     organisations = tuple(dict.fromkeys(name for name in parties if len(name) > 3 and _ORGANISATION.search(name)))
     officials = {one["value"]["name"] for one in elements.get("judge", [])}
-    officials |= {name for match in _OFFICIAL.finditer(text) if (name := _spaced(text, match.end()))}
+    officials |= set(_listed(text, {match.end() for match in _OFFICIAL.finditer(text)}))
     sure = {name for name in parties if is_name(name) and name not in organisations}
     identified = {_CALLED.sub("", match["name"]) for match in _IDENTIFIED.finditer(text)}
     sure |= {
@@ -100,7 +106,6 @@ def people(text: str) -> People:
         if len(name) >= 2 and not (_ORGANISATION.search(name) or ANONYMISED.search(name) or name.endswith("族"))
     }
     places = {match.end() for match in _CALLED.finditer(text)}
-    officials |= set(_names(text, frozenset(), {match.end() for match in _OFFICIAL.finditer(text)}, only=True))
     found = sure | _foreign(text, sure) | {name for at in places if (name := _spaced(text, at))}
     found |= set(_names(text, frozenset(sure | officials), places))
     found = {_settled(text, name, found, sure) for name in found} - (officials - set(parties))
@@ -113,39 +118,53 @@ def people(text: str) -> People:
     return People(tuple(sorted(found)), tuple(sorted(officials - found)), organisations)
 
 
-def _names(text: str, known: frozenset[str], places: set[int], only: bool = False) -> Iterator[str]:
-    """Names in an aligned text. ``places``: ends of roles; ``only``: just the names that stand there."""
+def _listed(text: str, places: set[int]) -> Iterator[str]:
+    """The name at each place, and those listed behind it."""
+    for place in places:
+        while True:
+            run, spaced = _RUN.match(text, place), _spaced(text, place)
+            found = find_names(text, *run.span(), partial(_first, place)) if run and not spaced else []
+            if not (spaced or found):
+                break
+            yield spaced or text[place : found[0][1]]
+            place = found[0][1] if found else place + len(text)
+            if text[place : place + 1] not in _JOINT:
+                break
+            place += 1
+
+
+def _first(place: int, start: int, end: int) -> float:
+    return _AFTER_ROLE if start == place else -math.inf
+
+
+def _names(text: str, known: frozenset[str], places: set[int]) -> Iterator[str]:
+    """Names in an aligned text. ``places``: ends of roles."""
     before = -1  # where the last name ended
-    signs = {place for match in _REFERENCE.finditer(text) for place in range(*match.span())}
+    signs = {place for pattern in (_REFERENCE, NUMBER) for m in pattern.finditer(text) for place in range(*m.span())}
 
     def odds(start: int, end: int) -> float:
         name, left, right = text[start:end], text[start - 1 : start], text[end : end + 1]
-        if right == "〇":  # the year that follows a judge
-            return -math.inf
         if name in known:
             return 20.0
-        if start in places:
-            return -math.inf if text[end - 1] in _ENDS and not _is_ideograph(right) else _AFTER_ROLE
-        whole = not _is_ideograph(left) and not _is_ideograph(right)
-        if (
-            only
-            or start in signs
-            or (left.isdigit() and not (whole and end - start == 3))
-            or right in _PLACE
-            or text[end - 1] in _ENDS
-            or text[end - 1] in _PLACE
-        ):
+        if start in signs or right == "〇":  # a case number; the year that follows a judge
             return -math.inf
-        if text[start] not in INITIALS and left not in _JOINT and (_is_ideograph(left) or not usual(name)):
+        if start in places:
+            return -math.inf if name[-1] in _ENDS and not _is_ideograph(right) else _AFTER_ROLE
+        if name[-1] in _ENDS or name[-1] in _PLACE or _NO_PERSON.match(text, end):
             return -math.inf
         if left in _JOINT and start - 1 == before:
             return _IN_LIST
         if _REMARK.match(text, end):
             return _IN_LIST
+        inside, whole = _is_ideograph(left), not _is_ideograph(left) and not _is_ideograph(right)
+        if left.isascii() and left.isalnum() and not (whole and end - start == 3):
+            return -math.inf
+        strong = name[0] in INITIALS or len(surname(name)) > 1
+        if (inside and not strong) or ((inside or not strong) and not usual(name)):
+            return -math.inf
         return _ALONE if whole else _LED if left in _LEADING or not _is_ideograph(left) else _ANYWHERE
 
-    runs = (run for place in sorted(places) if (run := _RUN.match(text, place))) if only else _RUN.finditer(text)
-    for run in runs:
+    for run in _RUN.finditer(text):
         for start, end in find_names(text, run.start(), run.end(), odds):
             if not _organisation(text, start, run.end()):
                 before = end
