@@ -20,13 +20,20 @@ _WHOLE = regex.compile(r"[^,，。;\n()\"“”:]{3,70}")
 _MARK = r"(?:大道|大街|路|街|道|巷|胡同|弄|里|村|庄|屯|寨|社区|小区|花园|花苑|家园|公寓|大厦|广场|苑|城|坊|镇|乡|园)"
 _NUMBER = r"(?:[A-Za-z]?\d{1,5}|[一二三四五六七八九十百〇零]{1,5})"
 _UNIT = r"(?:号院|号楼|号(?![口线店厅桌机])|弄|栋|幢|座|单元|组|队|层|楼|室|户|区|期|门|排|铺)"
-_FINE = regex.compile(
-    rf"(?:\p{{Han}}|\d){{1,14}}?{_MARK}(?:[\p{{Han}}A-Za-z\d]{{0,10}}?{_MARK}){{0,4}}[\p{{Han}}A-Za-z]{{0,4}}?"
-    rf"{_NUMBER}(?:[-—附之]{{1,2}}\d{{1,4}}){{0,2}}{_UNIT}(?:[\p{{Han}}A-Za-z]{{0,8}}?{_NUMBER}(?:-\d{{1,4}}){{0,3}}{_UNIT}){{0,5}}(?:\d{{2,5}}(?!\d))?"
-    r"(?:\p{Han}{2,5}(?:小区|花园|家园|花苑|公寓|大厦|苑|新村|广场)(?:\d{1,4}(?:号楼|号|栋|幢|座|单元|室|楼|层|-\d{1,4}){1,2}){0,4}(?:\d{3,4})?)?"
-    r"|(?:\p{Han}{2,6}?(?:镇|乡|街道)){1}\p{Han}{2,8}?(?:村(?!委|民|支)|社区)(?:第?[\d一二三四五六七八九十]{1,3}(?:村民小组|组|社|队|号)){0,2}"
+_DOOR = regex.compile(rf"(?<!\d){_NUMBER}(?:[-—附之]{{1,2}}\d{{1,4}}){{0,2}}{_UNIT}")
+_MARKED = regex.compile(_MARK)
+_BETWEEN = regex.compile(r"[\p{Han}A-Za-z]{0,8}")
+_BEHIND = regex.compile(
+    r"(?:\d{2,5}(?!\d))?(?:\p{Han}{2,5}(?:小区|花园|家园|花苑|公寓|大厦|苑|新村|广场)"
+    r"(?:\d{1,4}(?:号楼|号|栋|幢|座|单元|室|楼|层|-\d{1,4}){1,2}){0,4}(?:\d{3,4})?)?"
 )
-"""A street, village or estate with a number: 建设路88号3栋2单元501室."""
+"""The estate behind a number, and a room without a unit."""
+_VILLAGE = regex.compile(
+    r"\p{Han}{2,6}?(?:镇|乡|街道)\p{Han}{2,8}?(?:村(?!委|民|支)|社区)"
+    r"(?:第?[\d一二三四五六七八九十]{1,3}(?:村民小组|组|社|队|号)){0,2}"
+)
+_FARTHEST = 30
+"""Characters before a number that an address may begin with."""
 _LEFT = regex.compile(
     r"^.*(?:位于|坐落于|座落于|坐落|前往|来到|窜至|行至|行驶至|途经|进入|到达|送至|寄往|回到|返回|地址为|[在至到于从往由经对将的与和及、住回])(?=.{3})"
 )
@@ -45,13 +52,34 @@ def address_spans(text: str) -> list[Span]:
         whole = _WHOLE.match(text, match.end())
         if whole and _SIGN.search(whole[0]) and len(whole[0].split()) <= 3:
             found.append((whole.start(), whole.start() + len(_until(whole[0]))))
-    taken = [range(*one) for one in found]
-    for match in _FINE.finditer(text):
-        lead = _LEFT.match(match[0])
-        start = match.start() + (lead.end() if lead else 0)
-        if not any(start in one or match.end() - 1 in one for one in taken):
-            found.append((start, match.end()))
+    taken = {at for one in found for at in range(*one)}
+    for start, end in [*_doors(text), *(match.span() for match in _VILLAGE.finditer(text))]:
+        if start not in taken and end - 1 not in taken:
+            lead = _LEFT.match(text, start, end)
+            found.append((lead.end() if lead else start, end))
+            taken.update(range(start, end))
     return [span for one in found if (span := _without_region(text, *one))]
+
+
+def _doors(text: str) -> list[tuple[int, int]]:
+    """Streets, villages and estates with a number: 建设路88号3栋2单元501室."""
+    found: list[tuple[int, int]] = []
+    for match in _DOOR.finditer(text):
+        last = found[-1][1] if found else 0
+        if found and (match.start() < last or _BETWEEN.fullmatch(text, last, match.start())):
+            found[-1] = (found[-1][0], max(last, _end(text, match.end())))
+            continue
+        start = match.start()
+        while start > max(last, match.start() - _FARTHEST) and text[start - 1].isalnum():
+            start -= 1
+        if _MARKED.search(text, start, match.start()):
+            found.append((start, _end(text, match.end())))
+    return found
+
+
+def _end(text: str, place: int) -> int:
+    behind = _BEHIND.match(text, place)
+    return int(behind.end()) if behind else place
 
 
 def _until(piece: str) -> str:

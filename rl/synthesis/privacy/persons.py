@@ -13,7 +13,6 @@ from rl.inference.structuring.document import structure
 from rl.inference.structuring.header import NUMBER
 from rl.synthesis.privacy.names import (
     ANONYMISED,
-    COMPOUND,
     FOREIGN,
     INITIALS,
     LATIN,
@@ -46,11 +45,10 @@ _CALLED = regex.compile(
     rf"(?P<role>{_ROLES})(?!人民|单位|方(?=[称诉辩未对不与的均提支有无主应在认申举向]))(?:{_BRACKET}){_LEAD}"
 )
 _OFFICIAL = regex.compile(rf"(?:{_OFFICIALS})[ \t:]*")
-_IDENTIFIED = regex.compile(
-    rf"(?<!\p{{Han}})(?P<name>(?:{COMPOUND})\p{{Han}}{{1,2}}|\p{{Han}}{{2,4}}|\p{{Han}}{{1,8}}(?:·\p{{Han}}{{1,8}})+)"
-    r"(?:\([^()\n]{1,40}\))?[,、 \t]{1,2}(?:性别[: ]?)?[男女](?=[,、 \t;。)\n])"
-)
-"""A name before the person's sex: 张三,男."""
+_SEX = regex.compile(r"(?:\([^()\n]{1,40}\))?[,、 \t]{1,2}(?:性别[: ]?)?[男女](?=[,、 \t;。)\n])")
+"""Behind a person's name: 张三,男."""
+_LONGEST = 30
+"""Characters of a name with its role before it."""
 _JOINT = frozenset("、和与及")
 _LEADING = frozenset("同与和向由经被对将给及让叫找约替帮后因见系是为")
 """Characters that often stand before a name."""
@@ -99,7 +97,7 @@ def people(text: str) -> People:
     officials = {one["value"]["name"] for one in elements.get("judge", [])}
     officials |= set(_listed(text, {match.end() for match in _OFFICIAL.finditer(text)}))
     sure = {name for name in parties if is_name(name) and name not in organisations}
-    identified = {_CALLED.sub("", match["name"]) for match in _IDENTIFIED.finditer(text)}
+    identified = {_before_sex(text, match.start()) for match in _SEX.finditer(text)}
     sure |= {
         name
         for name in identified
@@ -116,6 +114,15 @@ def people(text: str) -> People:
     }
     found -= {name for name in found - sure if _only_within(text, name, found)}
     return People(tuple(sorted(found)), tuple(sorted(officials - found)), organisations)
+
+
+def _before_sex(text: str, end: int) -> str:
+    """The name that ends at a place and begins its piece, without its role; empty if there is none."""
+    start = end
+    while start > max(0, end - _LONGEST) and (_is_ideograph(text[start - 1]) or text[start - 1] == "·"):
+        start -= 1
+    name = _CALLED.sub("", text[start:end])
+    return name if len(name) <= 4 or "·" in name else ""
 
 
 def _listed(text: str, places: set[int]) -> Iterator[str]:
