@@ -55,8 +55,8 @@ def address_spans(text: str) -> list[Span]:
     taken = {at for one in found for at in range(*one)}
     for start, end in [*_doors(text), *(match.span() for match in _VILLAGE.finditer(text))]:
         if start not in taken and end - 1 not in taken:
-            lead = _LEFT.match(text, start, end)
-            found.append((lead.end() if lead else start, end))
+            lead = _LEFT.match(text[start:end])
+            found.append((start + (lead.end() if lead else 0), end))
             taken.update(range(start, end))
     return [span for one in found if (span := _without_region(text, *one))]
 

@@ -25,9 +25,9 @@ def _with_gaps(pattern: str) -> tuple[regex.Pattern[str], ...]:
     return regex.compile(pattern.replace("#", "")), regex.compile(pattern.replace("#", _GAP))
 
 
-_ID = _with_gaps(r"(?<![A-Za-z\d])\d(?:#\d){16}#[\dXx](?![A-Za-z\d])")
-_OLD_ID = _with_gaps(r"(?<![A-Za-z\d])\d(?:#\d){14}(?!#[\dXx])(?![A-Za-z])")
-_MOBILE = _with_gaps(r"(?<![A-Za-z\d])(?:\(?\+?#(?:00)?86\)?#)?1#[3-9](?:#\d){9}(?!\d|[A-Za-z])")
+_ID = _with_gaps(r"(?<![A-Za-z\d]#)\d(?:#\d){16}#[\dXx](?!#\d)(?![A-Za-z])")
+_OLD_ID = _with_gaps(r"(?<![A-Za-z\d]#)\d(?:#\d){14}(?!#[\dXx])(?![A-Za-z])")
+_MOBILE = _with_gaps(r"(?<![A-Za-z\d]|\d#)(?:\(?\+?#(?:00)?86\)?#)?1#[3-9](?:#\d){9}(?!\d|[A-Za-z])")
 _CARD = _with_gaps(r"(?<![A-Za-z\d])[3-69](?:#\d){14,18}(?!#\d)(?![A-Za-z])")
 _ACCOUNT = _with_gaps(r"(?<![A-Za-z\d])\d(?:#\d){8,24}(?!\d)")
 _LANDLINE = (

@@ -130,7 +130,7 @@ def _listed(text: str, places: set[int]) -> Iterator[str]:
     for place in places:
         while True:
             run, spaced = _RUN.match(text, place), _spaced(text, place)
-            found = find_names(text, *run.span(), partial(_first, place)) if run and not spaced else []
+            found = find_names(text, run.start(), run.end(), partial(_first, place)) if run and not spaced else []
             if not (spaced or found):
                 break
             yield spaced or text[place : found[0][1]]
