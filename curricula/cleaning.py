@@ -2,16 +2,18 @@
 
 import hashlib
 import re
+import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from curricula.errors import DataError
 from curricula.records import Document
 
+Item = TypeVar("Item")
 Reason = Literal["too_short", "not_text", "other_language", "exact_copy", "near_duplicate"]
 
 SHINGLE = 5
@@ -88,13 +90,14 @@ class Duplicates:
     Candidates come from locality-sensitive hashing of MinHash signatures (Broder 1997); those whose signatures agree
     most (``COMPARED`` of them) are then decided by the true Jaccard similarity of their sets of character 5-grams, so
     an error of the estimate drops none. A pair at the threshold is missed in about 1 - ``RECALL`` of cases,
-    one above it more rarely. Takes about 2 kB per document besides its text.
+    one above it more rarely. Takes about 2 kB of memory per document besides its text, which ``on_disk`` keeps in a
+    temporary file.
     """
 
-    def __init__(self, threshold: float) -> None:
+    def __init__(self, threshold: float, on_disk: bool = False) -> None:
         self.threshold = threshold
         self._digests: set[bytes] = set()
-        self._kept: list[str] = []
+        self._kept: list[str] | _TextsOnDisk = _TextsOnDisk() if on_disk else []
         self._signatures = np.empty((1024, PERMUTATIONS), dtype=np.uint32)
         self._index: Any = None
         if threshold:
@@ -132,6 +135,37 @@ class Duplicates:
             return candidates
         agreeing = (self._signatures[candidates] == signature.hashvalues).sum(axis=1)
         return [candidates[i] for i in np.argsort(-agreeing, kind="stable")[:COMPARED]]
+
+
+class _TextsOnDisk:
+    """A list of texts in a temporary file, which goes with it."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the list
+        self._ends = [0]
+
+    def append(self, text: str) -> None:
+        data = text.encode("utf-8", "surrogatepass")
+        self._file.seek(self._ends[-1])
+        self._file.write(data)
+        self._ends.append(self._ends[-1] + len(data))
+
+    def __getitem__(self, place: int) -> str:
+        self._file.seek(self._ends[place])
+        return self._file.read(self._ends[place + 1] - self._ends[place]).decode("utf-8", "surrogatepass")
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+
+def copies(
+    items: Iterable[Item], text: Callable[[Item], str], threshold: float = 0.8
+) -> Iterator[tuple[Item, Reason | None]]:
+    """Each item, with how its text copies that of an earlier one, or None. Items come one by one and none is kept;
+    texts are compared as :class:`Duplicates` does, which keeps them on disk."""
+    duplicates = Duplicates(threshold, on_disk=True)
+    for item in items:
+        yield item, duplicates.add(text(item))
 
 
 def banding(threshold: float) -> tuple[int, int]:

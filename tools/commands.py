@@ -23,7 +23,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "rewards", "tools.judge_agreement", "tools.judge_cases", "tools.statutes", "tools.fuzz_parsers",
     ),
     "Evaluation": (*(f"rl.evaluate {name}" for name in EVALUATE), "tools.contamination", "tools.export_lm_eval"),
-    "Training data": ("rl.synthesize", "tools.scripted_teacher"),
+    "Training data": ("rl.synthesize", "tools.mask", "tools.scripted_teacher"),
     "Inference": (
         *(f"rl.inference {name}" for name in INFERENCE),
         "tools.retrieval", "tools.structuring_check", "tools.static_model", "tools.unpack_e5",

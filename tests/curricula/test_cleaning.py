@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curricula.cleaning import RECALL, Cleaning, Duplicates, banding, clean, fault, jaccard, shingles
+from curricula.cleaning import RECALL, Cleaning, Duplicates, banding, clean, copies, fault, jaccard, shingles
 from curricula.corpora import statute_documents
 from curricula.errors import DataError
 from curricula.records import Document
@@ -134,3 +134,16 @@ def test_statutes_are_cleaned_quickly_and_nearly_all_kept():
     assert time.process_time() - started < 10
     assert sum(dropped[0].values()) == len(documents) - len(kept[0]) < 0.003 * len(documents)
     assert clean([kept[0]], Cleaning())[0] == kept
+
+
+def test_a_stream_of_prompts_is_marked_one_by_one_as_a_list_in_memory_is():
+    rng = random.Random(3)
+    texts = ["".join(rng.choices(ARTICLE, k=60)) for _ in range(200)]
+    texts += [text[:-1] + "\ud800" for text in texts[::3]] + texts[::5]
+    rng.shuffle(texts)
+    memory = Duplicates(0.8)
+    wanted = [memory.add(text) for text in texts]
+    assert [reason for _, reason in copies(enumerate(texts), lambda item: item[1])] == wanted
+    assert {None, "exact_copy", "near_duplicate"} == set(wanted)
+    endless = copies(iter(lambda: ARTICLE, None), str)
+    assert [next(endless)[1] for _ in range(3)] == [None, "exact_copy", "exact_copy"]

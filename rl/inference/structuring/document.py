@@ -34,14 +34,14 @@ _SIDES = ("委托", "法定", "诉讼代理人", "辩护人", "负责人", "指�
 def structure(text: str) -> dict[str, Any]:
     """Sections and elements of a judgment, by rules, in the shape of ``elements.SCHEMA``. Never raises.
 
-    Places are characters of ``text``. A text that is no judgment (fewer than two of title, case number, 本院认为 and
-    判决如下) has no elements; ``complete`` is whether it has a ruling with a judge or a date after it.
+    Places are characters of ``text``. A text that is no judgment (fewer than two of title, case number, 本院认为,
+    判决如下 and 本调解书) has no elements; ``complete`` is whether it has a ruling with a judge or a date after it.
     """
     plain = aligned(text)
     sections = split(plain)
     places: dict[str, tuple[int, int]] = {section.name: (section.start, section.end) for section in sections}
-    signs = (TITLE.search(plain, 0, 2_000), NUMBER.search(plain, 0, 2_000), "reasoning" in places, "ruling" in places)
-    judgment = sum(map(bool, signs)) >= 2
+    head = (TITLE.search(plain, 0, 2_000), NUMBER.search(plain, 0, 2_000))
+    judgment = sum(map(bool, (*head, "reasoning" in places, "ruling" in places, "本调解书" in plain))) >= 2
     kind, instance = (kind_of(plain), instance_of(plain)) if judgment else ("other", None)
     found = _elements(plain, places, kind, instance) if judgment else []
     elements: dict[str, list[dict[str, Any]]] = {}

@@ -31,9 +31,10 @@ _ROLES = (
     "委托诉讼代理人|委托代理人|诉讼代理人|法定代表人|法定代理人|指定辩护人|辩护人|负责人"
 )
 PARTY = regex.compile(
-    rf"(?:^|(?<=[\s。;]))[ \t]*(?P<role>{_ROLES})(?:\((?P<formerly>[^()\n]{{2,40}})\))?"
+    rf"(?:^|(?<=[\s。;号书院]))[ \t]*(?P<role>{_ROLES})(?:\((?P<formerly>[^()\n]{{2,40}})\))?"
     r"[ \t]*(?:[一二三四五1-9](?=[:]))?[:、]?[ \t]*"
-    r"(?P<name>(?:[^,，。;:、\n()\[\]\s]|\([^()\n]{1,12}\)(?=\p{Han})|(?<=\p{Han})[ \t](?=\p{Han}(?:,|\n))){1,60})"
+    rf"(?P<name>(?:(?!(?<=\p{{Han}}{{2}})(?:{_ROLES})[:(])[^,，。;:、\n()\[\]\s]"
+    r"|\([^()\n]{1,12}\)(?=\p{Han})|(?<=\p{Han})[ \t](?=\p{Han}(?:,|\n))){1,60})"
 )
 _CLAIMED = regex.compile(r"(?:自报|自称|自述|化名)(?:姓名|名)?[:]?")
 """After these words a name rests only on what the person said."""
@@ -49,6 +50,8 @@ _WORDS = regex.compile(r"^.*(?:有限公司|人民政府|之间|等人?|因|不�
 MOST = 200
 """Elements of one name."""
 _KINDS: dict[str, Kind] = {"刑事": "criminal", "民事": "civil", "行政": "administrative"}
+_OTHER_RULING = regex.compile(r"(?:作出|不服|撤销|维持|变更|核准)[^。;\n]{0,60}$")
+"""Before the case number of a ruling that is spoken of: 不服某某法院(2024)…号民事判决."""
 _SORT = regex.compile(r"[刑民行赔执]\p{Han}{0,8}(?=第|\d)")
 """The sort of a case in its number: 刑初, 民终, 刑四复, 刑更."""
 _INSTANCES: dict[str, Instance] = {
@@ -73,11 +76,17 @@ def kind_of(text: str) -> Kind:
     return "other"
 
 
+def _own_number(text: str, end: int) -> regex.Match[str] | None:
+    """The case number of the document itself, not that of a ruling which it speaks of."""
+    every = (*NUMBER.finditer(text, 0, end), *_BARE_NUMBER.finditer(text, 0, end))
+    return next((match for match in every if not _OTHER_RULING.search(text, 0, match.start())), None)
+
+
 def instance_of(text: str) -> Instance | None:
     """First or second instance, retrial, review of a death sentence, or commutation (减刑、假释): by the case number,
     else by the words for the parties; None if unknown."""
     head = text[:2_000]
-    number = NUMBER.search(head) or _BARE_NUMBER.search(head)
+    number = _own_number(text, len(head))
     sort = _SORT.search(number[0]) if number else None
     for marks, instance in _INSTANCES.items():
         if sort and any(mark in sort[0] for mark in marks):
@@ -97,7 +106,7 @@ def header_elements(text: str, end: int) -> list[Element]:
     """Court, number, document and parties of the header, which ends at ``end``."""
     found = []
     court, title = COURT.search(text, 0, end), TITLE.search(text, 0, end)
-    number = NUMBER.search(text, 0, end) or _BARE_NUMBER.search(text, 0, end)
+    number = _own_number(text, end)
     if court:
         found.append(Element("court", court["court"], *court.span("court")))
     if number:

@@ -14,7 +14,7 @@ SectionName = Literal["header", "procedure", "claims", "prior", "facts", "reason
 _RULING = regex.compile(r"(?:判\s?决|裁\s?定|决\s?定)\s?如\s?下\s?:?")
 _AGREED = regex.compile(r"(?:自愿)?达成(?:如下|以下)(?:调解)?协议(?:如下)?\s?:?|达成(?:调解)?协议如下\s?:?")
 """Before the agreement of the parties in a mediated case, in the court's document (调解书)."""
-_OTHERS = regex.compile(r"(?:一审|原审|仲裁)[^。;\n]{0,30}$")
+_OTHERS = regex.compile(r"(?:一审|原审)(?:法院[^。;\n]{0,30})?$|仲裁(?:委|庭|裁决)[^。;\n]{0,30}$")
 """Before 判决如下: the ruling of another court."""
 _REASONING = regex.compile(r"(?:本院|合议庭)(?:经审查|经审理|综合)?认为")
 _FACTS = regex.compile(
@@ -93,7 +93,7 @@ def _last_ruling(text: str) -> int | None:
     reasonings = [match.start() for match in _REASONING.finditer(text)]
     prior = _PRIOR.search(text)
     title = TITLE.search(text, 0, 2_000)
-    if title and title["document"].startswith("调"):
+    if title["document"].startswith("调") if title else "本调解书" in text:
         agreed = _AGREED.search(text)
         return agreed.start() if agreed else None
     for match in reversed(list(_RULING.finditer(text))):
