@@ -52,6 +52,16 @@ class TeacherConfig(Strict):
         return self
 
 
+class MaskStep(Strict):
+    """Mask the personal data of a document, each value the same way throughout."""
+
+    step: Literal["mask"]
+    officials: bool = False
+    """Also the names of judges, clerks and prosecutors."""
+    credit_codes: bool = False
+    """Also the credit codes of companies."""
+
+
 class SegmentStep(Strict):
     """Cut a judgment into its sections and read its elements, by rules."""
 
@@ -163,8 +173,8 @@ class JudgeStep(Strict):
 
 
 Step = Annotated[
-    SegmentStep | LinkStep | ScoreStep | ScenariosStep | QuestionStep | FindFactsStep | IssuesStep | RetrieveStep
-    | DeduceStep | ConcludeStep | InternaliseStep | ConvergeStep | FilterStep | JudgeStep,
+    MaskStep | SegmentStep | LinkStep | ScoreStep | ScenariosStep | QuestionStep | FindFactsStep | IssuesStep
+    | RetrieveStep | DeduceStep | ConcludeStep | InternaliseStep | ConvergeStep | FilterStep | JudgeStep,
     Field(discriminator="step"),
 ]  # fmt: skip
 STEPS: tuple[type[Strict], ...] = get_args(get_args(Step)[0])

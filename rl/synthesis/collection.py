@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from rewards.parsing import normalised, present_charges
 from rewards.statute_check import article_of, check_citations
-from rl.config.synthesis import LinkStep, QuestionStep, Scenario, ScenariosStep, ScoreStep, SegmentStep
+from rl.config.synthesis import LinkStep, MaskStep, QuestionStep, Scenario, ScenariosStep, ScoreStep, SegmentStep
 from rl.inference.structuring.document import structure
 from rl.seeds import stable_seed
 from rl.synthesis.knowledge import perspective, scenario
+from rl.synthesis.privacy.masking import Choice, mask
 from rl.synthesis.prompts import Asked, points_schema, texts_schema
 from rl.synthesis.records import Dropped, Fields, Record
 from rl.synthesis.step import Context
@@ -20,6 +21,19 @@ SHOWN_QUERIES = 3
 
 PASSAGE = 16
 """Characters of a ruling that give it away; shorter ones, such as names and sums, stand in the facts too."""
+
+
+class MaskPersonalData:
+    """The text without personal data; nothing of what was masked is kept."""
+
+    name = "mask"
+
+    def __init__(self, options: MaskStep, context: Context) -> None:
+        self.choice = Choice(officials=options.officials, credit_codes=options.credit_codes)
+
+    def run(self, record: Record) -> Fields:
+        masked = mask(record.fields["text"], self.choice)
+        return {"text": masked.text, "masked": masked.counts}
 
 
 class Segment:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rl.config.synthesis import RecipeConfig
 from rl.errors import UserError
-from rl.synthesis.collection import Link, Question, Scenarios, Score, Segment
+from rl.synthesis.collection import Link, MaskPersonalData, Question, Scenarios, Score, Segment
 from rl.synthesis.quality import Filter, Judge
 from rl.synthesis.reasoning import Conclude, Deduce, FindFacts, Issues, Retrieve
 from rl.synthesis.refinement import Converge, Internalise
@@ -15,8 +15,8 @@ from rl.synthesis.step import AskingStep, Context, Step
 STEPS: dict[str, Any] = {
     step.name: step
     for step in (
-        Segment, Link, Score, Scenarios, Question, FindFacts, Issues, Retrieve, Deduce, Conclude, Internalise, Converge,
-        Filter, Judge,
+        MaskPersonalData, Segment, Link, Score, Scenarios, Question, FindFacts, Issues, Retrieve, Deduce, Conclude,
+        Internalise, Converge, Filter, Judge,
     )
 }  # fmt: skip
 AFTER: dict[str, tuple[str, ...]] = {

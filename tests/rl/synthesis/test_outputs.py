@@ -1,6 +1,7 @@
 """What a synthesis writes is what a curriculum reads, and its card says how it came about."""
 
 import json
+import shutil
 
 import pytest
 
@@ -8,9 +9,13 @@ from curricula.records import read_demonstrations, read_prompts, read_texts
 from rewards.rules.accuracy import agrees
 from rl.config.stages import SFTStage
 from rl.data.demonstrations import demonstrations
+from rl.synthesis.privacy.masking import mask
+from tests.rl.synthesis.judgments import FOLDER, judgments
 from tests.rl.synthesis.runs import files, require_sums, run
 from tools.scripted_server import Server
 from tools.scripted_teacher import reply
+
+TEXTS = (".json", ".jsonl", ".md", ".html", ".yaml")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +58,8 @@ def test_lines_are_sorted_by_lineage_and_name_it(made):
     ids = [line["meta"]["id"] for line in lines]
     assert ids == sorted(ids) and len(set(ids)) == 15
     lineage = lines[0]["meta"]["lineage"]
-    assert [entry["step"] for entry in lineage][:6] == ["read", "segment", "link", "score", "scenarios", "question"]
+    steps = ["read", "mask", "segment", "link", "score", "scenarios", "question"]
+    assert [entry["step"] for entry in lineage][:7] == steps
     asked = next(entry for entry in lineage if entry["step"] == "deduce")
     assert asked["model"] == "m" and asked["seed"] == 0 and asked["prompt"].startswith("1-")
 
@@ -110,3 +116,17 @@ def test_a_second_run_asks_nothing_with_the_cache(made, tmp_path):
         assert len(server.asked) == asked == 125
     assert files(tmp_path / "first") == files(tmp_path / "second")
     assert (tmp_path / "first" / "sft.jsonl").read_bytes() == (folder / "sft.jsonl").read_bytes()
+
+
+def test_no_file_of_a_run_and_nothing_that_is_asked_holds_personal_data_of_a_document(tmp_path):
+    source, folder = tmp_path / "in", tmp_path / "run"
+    shutil.copytree(FOLDER, source, ignore=shutil.ignore_patterns("*.yaml"))
+    with Server(reply) as server:
+        run(folder, server.url, source, questions=1)
+        asked = "".join(json.dumps(body, ensure_ascii=False) for body in server.asked)
+    written = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("*") if path.suffix in TEXTS)
+    assert "借款" in written and "借款" in asked
+    for judgment in judgments():
+        masked = mask(judgment.text).text
+        for value in (str(one) for values in judgment.personal.values() for one in values):
+            assert value in masked or not (value in written or value in asked), f"{judgment.name}: {value}"
