@@ -9,10 +9,10 @@ from typing import Any
 
 import ray
 
-from cluster.errors import Lost
-from cluster.health import Supervised
+from cluster.errors import Away, ClusterError, Lost
+from cluster.health import Place, Supervised
 from cluster.names import Names
-from cluster.nodes import of_bundles
+from cluster.nodes import names, of_bundles, own, settle
 from cluster.placement import in_order, require, reserve
 from cluster.watch import Watch
 from curricula.statutes import law_setting
@@ -23,8 +23,9 @@ from rl.actors.judge import JudgeActor
 from rl.actors.reward import RewardActor
 from rl.actors.rollout import RolloutActor, RolloutSpec
 from rl.actors.trainer import TrainerSpec
-from rl.config.derive import reward_sum, wants_judge, wants_reference
-from rl.config.places import places, serves_judge
+from rl.config.derive import derive, reward_sum, wants_judge, wants_reference
+from rl.config.gpu_plan import require_room
+from rl.config.places import layout_left, places, serves_judge, with_ranks
 from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage
 from rl.device import Device, chosen
@@ -36,6 +37,8 @@ from rl.weights.sync import WeightSync
 
 REPLACED = "replaced, and asked again"
 """What is done about a loss that costs nothing."""
+AWAY = "the other engines do its work until there is a place for it again"
+"""What is done about an engine that was lost with its node."""
 ENGINE_START_S = 600.0
 """An engine gets at least so long (seconds) to read its model, even if a running one must answer sooner."""
 
@@ -78,7 +81,12 @@ class Fleet:
         try:
             self.placement = reserve(self._asked, config.cluster.placement_timeout_s, self.names.namespace)
             self.bundles = in_order(self.placement)
-            self._on: list[str] = []
+            self.ranks = tuple(range(config.trainer.world_size))
+            """The place of each trainer rank."""
+            self._engines_at: dict[int, int] = {}
+            """The place of each engine, by its number; of one that is lost the last."""
+            self._on: dict[str, str] = {}
+            """Names of the nodes that were looked at, by their ids."""
             self._require_nodes()
         except BaseException:
             self.watch.close()
@@ -103,7 +111,9 @@ class Fleet:
         config, restarts = self.config, self.config.reward.max_restarts
         self.rollouts = [self._rollout(i) for i in range(replicas)]
         self.rewards = [
-            self._supervised(f"reward/{i}", RewardActor, (config.reward, law_setting()), self._beside(i), restarts)
+            self._supervised(
+                f"reward/{i}", RewardActor, (config.reward, law_setting()), {}, restarts, place=self._beside(i)
+            )
             for i in range(config.reward.workers * sampling)
         ]
         self.judges = [self._judge(i) for i in range(wants_judge(config) * sampling)]
@@ -146,41 +156,67 @@ class Fleet:
             self.backend,
             load_weights=self.backend == "adapter",
         )
-        where = self._rollout_place(number)
-        share = (1.0, 1.0) if self.split else (0.0, 0.5)
         return self._supervised(
             f"rollout/{number}",
             RolloutActor,
             (spec,),
-            {
-                **self._placed(where, *share),
-                "runtime_env": {"env_vars": rollout_actor.environment(spec)},
-            },
+            {"runtime_env": {"env_vars": rollout_actor.environment(spec)}},
             config.rollout.max_restarts,
-            on_restart=lambda handle: self.weights.restore(handle, number),
+            on_restart=lambda handle: self._restore(handle, number),
+            place=lambda lost: self._engine_options(number, lost),
         )
 
-    def _rollout_place(self, number: int) -> int:
+    def _rollout_place(self, number: int) -> int | None:
+        """The place of an engine; None where any will do."""
         if self.split:
             return self.config.trainer.world_size + number
-        return number if self.takes_turns else 0
+        return number if self.takes_turns else None
+
+    def _engine_options(self, number: int, lost: bool) -> dict[str, Any] | None:
+        """Where an engine starts: at its place, if that is left; None where the others can do its work until then."""
+        place = self._rollout_place(number)
+        if place is None:
+            place = self._places_left(lost)[0]
+        elif lost and not self._left(settled=True)[place]:
+            if any(one.name != f"rollout/{number}" and not one.away for one in self.rollouts):
+                return None
+            if self.config.cluster.on_loss == "shrink":  # a trainer that starts again on less leaves it a place
+                raise TrainerLost(f"rollout/{number}", "was lost with its node, and no other engine is left")
+            self._require_nodes()
+        if not self._may_be_at(place):
+            return None
+        self._look_at_nodes()
+        self._engines_at[number] = place
+        return self._placed(place, *((1.0, 1.0) if self.split else (0.0, 0.5)))
+
+    def _may_be_at(self, place: int) -> bool:
+        """Whether an engine may be at a place: it is left, and on a shared GPU a rank hands it the weights."""
+        shrunk = len(self.ranks) < self.config.trainer.world_size
+        return self._left()[place] and not (self.takes_turns and shrunk and place not in self.ranks)
+
+    def _restore(self, handle: Any, number: int) -> None:
+        ray.get(handle.ready.remote(), timeout=self.engine_start_s)
+        if not self._left()[self.ranks[0]]:
+            raise TrainerLost("trainer/0", "was lost with its node")
+        self.weights.restore(handle, number)
 
     def nodes(self) -> tuple[str, list[str]]:
-        """The node of the first trainer rank, and that of each rollout engine."""
+        """The node of the first trainer rank, and that of each rollout engine; empty for one that is lost."""
         nodes = of_bundles(self.placement)
-        place = [nodes[self.bundles[self._rollout_place(number)]] for number in range(len(self.rollouts))]
-        return nodes[self.bundles[0]], place
+        return nodes[self.bundles[self.ranks[0]]], [
+            nodes[self.bundles[self._engines_at[number]]] for number in range(len(self.rollouts))
+        ]
 
     def _judge(self, number: int) -> Supervised:
         config = self.config
         cache = None if config.judge.cache is None else Path(config.run_dir).resolve() / config.judge.cache
-        share = (
-            self.device.request(0, 1.0) if serves_judge(config) else self._beside(number)
-        )  # a GPU outside the placement group
+        served = serves_judge(config)  # on a GPU outside the placement group
+        share = self.device.request(0, 1.0) if served else {}
+        where: dict[str, Any] = {} if served else {"place": self._beside(number)}
         own = folders_read(config, self.model_path).get("judge.model")
         judge = config.judge if own is None else config.judge.model_copy(update={"model": str(own)})
         arguments = (judge, config.reward, cache, self.device.name, law_setting())
-        return self._supervised(f"judge/{number}", JudgeActor, arguments, share, config.reward.max_restarts)
+        return self._supervised(f"judge/{number}", JudgeActor, arguments, share, config.reward.max_restarts, **where)
 
     def _supervised(
         self, name: str, actor: type, arguments: tuple[Any, ...], options: dict[str, Any], restarts: int, **others: Any
@@ -189,8 +225,8 @@ class Fleet:
         return Supervised(name, actor, arguments, named, restarts, watch=self.watch, tell=self._lost, **others)
 
     def _lost(self, name: str, why: str, handle: Any) -> None:
-        found = self.watch.of(handle)
-        self.tell(name, why, REPLACED, pid=found.pid, host=found.host)
+        found, away = self.watch.of(handle), any(one.away for one in self.rollouts if one.name == name)
+        self.tell(name, why, AWAY if away else REPLACED, pid=found.pid, host=found.host)
 
     def _check_rewards(self, actors: list[Supervised], judged: bool) -> None:
         """Try every stage's rewards in every worker before the first step."""
@@ -208,7 +244,7 @@ class Fleet:
         model = config.model if role == "trainer" else config.model.model_copy(update={"lora_rank": 0})
         spec = TrainerSpec(
             model=model,
-            trainer=config.trainer,
+            trainer=with_ranks(config, len(self.ranks)).trainer,
             path=self.model_path,
             device=self.device.name,
             seed=config.seed,
@@ -219,34 +255,93 @@ class Fleet:
         share = 0.5 if role == "trainer" else 0.25
 
         def options(rank: int) -> dict[str, Any]:
-            return {**self._placed(rank, share, share / 2), **self.names.options(f"{role}/{rank}")}
+            return {**self._placed(self.ranks[rank], share, share / 2), **self.names.options(f"{role}/{rank}")}
 
         return TrainerGroup(spec, role, options, config.trainer.timeout_s, self.watch)
 
-    def _placed(self, bundle: int, cpus: float, gpus: float) -> dict[str, Any]:
+    def _placed(self, place: int, cpus: float, gpus: float) -> dict[str, Any]:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-        strategy = PlacementGroupSchedulingStrategy(self.placement, placement_group_bundle_index=self.bundles[bundle])
+        strategy = PlacementGroupSchedulingStrategy(self.placement, placement_group_bundle_index=self.bundles[place])
         return {**self.device.request(cpus, gpus), "scheduling_strategy": strategy}
 
-    def _beside(self, number: int) -> dict[str, Any]:
-        """Options of an actor that needs no device: on the nodes of the run, which are known to have what it needs."""
-        return self._placed(number % len(self.bundles), 0.0, 0.0)
+    def _beside(self, number: int) -> Place:
+        """The place of an actor that needs no device: on the nodes of the run, which have what it needs."""
+
+        def place(lost: bool) -> dict[str, Any]:
+            there = self._places_left(lost)
+            return self._placed(there[number % len(there)], 0.0, 0.0)
+
+        return place
+
+    def _left(self, settled: bool = False) -> list[bool]:
+        """Whether each place is left; with ``settled`` Ray knows by now which nodes are gone."""
+        if settled:
+            settle(set(of_bundles(self.placement)) - {"", own()})
+        nodes = of_bundles(self.placement)
+        return [bool(nodes[bundle]) for bundle in self.bundles]
+
+    def _places_left(self, settled: bool) -> list[int]:
+        """The places that are left; waits for all if none is."""
+        if not any(left := self._left(settled)):
+            self._require_nodes()
+            left = self._left()
+        return [place for place, there in enumerate(left) if there]
 
     def _require_nodes(self) -> None:
-        """Wait until the run has all its places, and look at their nodes if they are new: when a node is lost, its
-        places come back on another one."""
+        """Wait until the run has all its places, and look at their nodes: when a node is lost, its places come back on
+        another one."""
         require(self.placement, self._asked, self.config.cluster.placement_timeout_s)
-        nodes = of_bundles(self.placement)
-        if nodes != self._on:
+        self._look_at_nodes()
+
+    def _look_at_nodes(self) -> None:
+        """Look at nodes that are new to the run."""
+        new = set(of_bundles(self.placement)) - {"", *self._on}
+        if new:
             folders = folders_read(self.config, self.model_path)
-            require_shared(nodes, Path(self.config.run_dir), folders, self.shared_file)
-            self._on = nodes
+            require_shared(new, Path(self.config.run_dir), folders, self.shared_file)
+            self._on |= names(new)
+
+    def _place_trainer(self) -> None:
+        """Decide where the ranks of a new trainer group are: at all places of the run, or with ``on_loss=shrink`` at
+        what is left of them."""
+        before, size = len(self.ranks), self.config.trainer.world_size
+        self._left(settled=True)
+        try:
+            self._require_nodes()
+            self.ranks = tuple(range(size))
+        except ClusterError:
+            if self.config.cluster.on_loss == "wait":
+                raise
+            self._shrink()
+        if before < len(self.ranks):
+            print(f"the trainer goes on with {len(self.ranks)} of its {size} ranks again", flush=True)
+
+    def _shrink(self) -> None:
+        """Lay ranks and engines out on the places that are left."""
+        config, left, size = self.config, self._left(), self.config.trainer.world_size
+        layout = layout_left(config, left, self.device.gpus > 0, bool(self.rollouts))
+        require_room(derive(with_ranks(config, len(layout.ranks))).gpus, certain=True)
+        for one, other in layout.swaps:
+            self.bundles[one], self.bundles[other] = self.bundles[other], self.bundles[one]
+        self.ranks = layout.ranks
+        for number, engine in enumerate(self.rollouts):
+            place = self._rollout_place(number)
+            if place is not None and not self._may_be_at(place):
+                engine.leave()
+        there = sum(not engine.away for engine in self.rollouts)
+        gone = [name for node, name in self._on.items() if node not in of_bundles(self.placement)]
+        self.tell(
+            "trainer",
+            f"has {sum(left)} of its {len(left)} places left, without node {', '.join(gone) or 'of the others'}",
+            f"it goes on with {len(self.ranks)} of {size} ranks, and {there} of {len(self.rollouts)} engines",
+            f"{size - len(self.ranks)} ranks until a trainer is started when their places are back",
+        )
 
     def restart_trainer(self) -> None:
         """Replace the trainer group, which then holds the base model."""
         self.trainer.stop()
-        self._require_nodes()
+        self._place_trainer()
         self._trainer = self._trainer_group("trainer")
         self.trainer.setup()
         self.weights.new_trainer()
@@ -255,7 +350,6 @@ class Fleet:
         """Replace the reference group, which then holds the base model."""
         if self.reference is not None:
             self.reference.stop()
-            self._require_nodes()
             self.reference = self._trainer_group("reference")
             self.reference.setup()
 
@@ -270,7 +364,8 @@ class Fleet:
     def _turn(self, method: str) -> None:
         if self.takes_turns:
             for actor in self.rollouts:
-                actor.call(method, timeout_s=self.config.rollout.timeout_s)
+                with suppress(Away):
+                    actor.call(method, timeout_s=self.config.rollout.timeout_s)
 
     def close(self) -> None:
         """End every actor and free what they held."""

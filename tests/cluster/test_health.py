@@ -7,9 +7,11 @@ import pytest
 import ray
 from ray.exceptions import ActorUnavailableError, GetTimeoutError, LocalRayletDiedError, RaySystemError, RpcError
 
-from cluster.errors import ClusterError, Lost
+from cluster import health
+from cluster.errors import Away, ClusterError, Lost
 from cluster.health import Supervised, as_lost
 from cluster.placement import reserve
+from tests.cluster.slurm_daemons import until
 
 
 class Worker:
@@ -152,3 +154,35 @@ def test_a_taken_port_is_named(tmp_path):
         )
     assert answer.returncode == 2 and f"port {port} on 127.0.0.1 is taken" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_an_actor_whose_place_is_lost_is_away_until_there_is_one(ray_cluster, monkeypatch):
+    monkeypatch.setattr(health, "RETURN_S", 0.05)
+    places, told, up = [{"num_cpus": 0}], [], []
+
+    def bring_up(handle):
+        up.append(ray.get(handle.add.remote(5)))
+        actor.away = False
+
+    actor = Supervised(
+        "worker/2", Worker, (10,), {}, 2, bring_up, tell=lambda name, why, handle: told.append((name, actor.away)),
+        place=lambda lost: places[-1],
+    )  # fmt: skip
+    try:
+        pid = actor.call("pid", timeout_s=60)
+        places.append(None)
+        os.kill(pid, signal.SIGKILL)
+        for _ in range(2):
+            with pytest.raises(Away, match="worker/2 is away"):
+                actor.call("pid", timeout_s=60)
+        assert actor.away and told == [("worker/2", True)] and not up
+        places.append({"num_cpus": 0})
+        until(lambda: not actor.away)
+        assert actor.call("add", 1, timeout_s=60) == 16 and up == [15] and actor.restarts == 1
+        places.append(None)
+        actor.leave()
+        with pytest.raises(Away):
+            actor.call("pid", timeout_s=60)
+        assert actor.finish("pid", timeout_s=1) is None
+    finally:
+        actor.stop()

@@ -76,7 +76,7 @@ def test_a_ray_that_never_takes_it_is_a_sentence():
 
 
 def test_a_job_that_is_refused_is_not_sent_again():
-    with dashboard([KNOWN, TAKEN]) as address, pytest.raises(ClusterError, match="could not be submitted.*already"):
+    with dashboard([KNOWN, TAKEN]) as address, pytest.raises(ClusterError, match=r"could not be submitted.*already"):
         submit.submit(address, SENT)
 
 
