@@ -133,9 +133,10 @@ def test_an_actor_that_cannot_start_says_why_at_once(ray_cluster):
     assert broken.restarts == 0
 
 
-def test_what_cannot_be_reserved_is_shown(ray_cluster):
+def test_what_cannot_be_reserved_is_shown(ray_cluster, capsys):
     with pytest.raises(ClusterError, match=r"asked +1 × 1000 CPU(.|\n)*free of(.|\n)*no node is large enough"):
-        reserve([{"CPU": 1000.0}], timeout_s=1)
+        reserve([{"CPU": 1000.0}], timeout_s=1.5)
+    assert capsys.readouterr().out.count("waiting for resources") <= 1, "a line a minute"
     group = reserve([{"CPU": 1.0}], timeout_s=30)
     ray.util.remove_placement_group(group)
 

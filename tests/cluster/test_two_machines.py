@@ -22,6 +22,19 @@ from tests.e2e.runs import metrics, wait_for
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 600
+LONG = """\
+name: smoke
+stages:
+  - name: grpo
+    kind: grpo
+    steps: 1000
+    prompts_per_step: 4
+    samples_per_prompt: 2
+    tasks: {age: 1}
+    max_prompt_tokens: 96
+    sampling: {max_tokens: 16}
+    optim: {lr: 1e-4}
+"""
 ENVIRONMENT = os.environ | {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": "0" * 64,
@@ -120,7 +133,7 @@ def test_a_machine_that_is_switched_off_and_on_costs_no_step(two, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_that_may_shrink_goes_on_with_the_ranks_that_are_left(two, tmp_path):
-    run_dir, log = tmp_path / "run", tmp_path / "log"
+    run_dir, log = tmp_path / "run", tmp_path / "run.log"
     words = ["trainer.world_size=3", "cluster.on_loss=shrink", "cluster.placement_timeout_s=30"]
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -143,19 +156,16 @@ def test_a_run_that_may_shrink_goes_on_with_the_ranks_that_are_left(two, tmp_pat
 @pytest.mark.slow
 @pytest.mark.timeout(3 * PATIENCE_S)
 def test_an_engine_whose_machine_is_switched_off_is_missed_only_until_it_is_back():
-    stage = (
-        "{name: grpo, kind: grpo, steps: 1000, prompts_per_step: 4, samples_per_prompt: 2, tasks: {age: 1}, "
-        "max_prompt_tokens: 96, sampling: {max_tokens: 16}, optim: {lr: 1e-4}}"
-    )
     with tempfile.TemporaryDirectory(prefix="m-") as folder, machines(3, Path(folder)) as found:
-        run_dir, log = Path(folder, "run"), Path(folder, "log")
+        run_dir, log = Path(folder, "run"), Path(folder, "run.log")
         head = f"{found[0].address}:6379"
         for machine in found:
             machine.start_ray(None if machine is found[0] else head, 1, ENVIRONMENT)
-        words = [
-            f"curriculum.stages=[{stage}]", "cluster.placement=split", "rollout.replicas=2",
-            f"tracker.trace_steps=[{','.join(map(str, range(1000)))}]",
-        ]  # fmt: skip
+        Path(folder, "long.yaml").write_text(LONG)
+        curriculum = str(ROOT / "conf" / "curriculum" / "smoke.yaml")  # seen by the first machine alone
+        assert found[0].run("mount", "--bind", f"{folder}/long.yaml", curriculum).returncode == 0
+        traced = f"tracker.trace_steps=[{','.join(map(str, range(1000)))}]"
+        words = ["cluster.placement=split", "rollout.replicas=2", traced]
         with log.open("w") as file:
             process = subprocess.Popen(
                 found[0].command(*command(run_dir, *words)),
