@@ -26,7 +26,7 @@ def places(config: RunConfig, gpu: bool, sampling: bool = True) -> int:
 
 
 def serves_judge(config: RunConfig) -> bool:
-    """Whether the run serves a language model as judge itself: on GPUs on one outside its placement group."""
+    """Whether the run serves a language model as judge itself: on GPUs at a place of its own."""
     return config.judge.kind == "llm" and config.judge.base_url is None and wants_judge(config)
 
 

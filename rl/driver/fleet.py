@@ -1,4 +1,4 @@
-"""The actors of a run: where they are placed, how they start, and how they are replaced."""
+"""The actors of a run: how they start, and how they are replaced."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import Any
 
 import ray
 
-from cluster.errors import Away, ClusterError, Lost
-from cluster.health import Place, Supervised
+from cluster.errors import Away, Lost
+from cluster.health import Supervised
 from cluster.names import Names
-from cluster.nodes import names, of_bundles, own, settle
-from cluster.placement import in_order, require, reserve
 from cluster.watch import Watch
 from curricula.statutes import law_setting
 from rewards.total import split
@@ -23,14 +21,14 @@ from rl.actors.judge import JudgeActor
 from rl.actors.reward import RewardActor
 from rl.actors.rollout import RolloutActor, RolloutSpec
 from rl.actors.trainer import TrainerSpec
-from rl.config.derive import derive, reward_sum, wants_judge, wants_reference
-from rl.config.gpu_plan import require_room
-from rl.config.places import layout_left, places, serves_judge, with_ranks
+from rl.config.derive import reward_sum, wants_judge, wants_reference
+from rl.config.places import serves_judge, with_ranks
 from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage
-from rl.device import Device, chosen
+from rl.device import chosen
 from rl.driver.calls import counted
-from rl.driver.nodes import folders_read, remove_elsewhere, require_shared
+from rl.driver.nodes import folders_read
+from rl.driver.placement import Placement
 from rl.errors import UserError
 from rl.weights.shared import remove_shared, shared_file
 from rl.weights.sync import WeightSync
@@ -41,11 +39,6 @@ AWAY = "the other engines do its work until there is a place for it again"
 """What is done about an engine that was lost with its node."""
 ENGINE_START_S = 600.0
 """An engine gets at least so long (seconds) to read its model, even if a running one must answer sooner."""
-
-
-def bundles_of(config: RunConfig, device: Device, sampling: bool) -> list[dict[str, float]]:
-    """What the actors of a run reserve of a cluster; without ``sampling`` only trainer and reference."""
-    return [device.bundle()] * places(config, device.gpus > 0, sampling)
 
 
 class Fleet:
@@ -76,18 +69,9 @@ class Fleet:
         self.backend = self.device.transfer(config.rollout.weight_transfer, self.split)
         self.shared_file = shared_file(Path(config.run_dir))
         self.names = Names(Path(config.run_dir))
-        self._asked = bundles_of(config, self.device, sampling)
         self.watch = Watch(config.cluster.frozen_s, each_look)
         try:
-            self.placement = reserve(self._asked, config.cluster.placement_timeout_s, self.names.namespace)
-            self.bundles = in_order(self.placement)
-            self.ranks = tuple(range(config.trainer.world_size))
-            """The place of each trainer rank."""
-            self._engines_at: dict[int, int] = {}
-            """The place of each engine, by its number; of one that is lost the last."""
-            self._on: dict[str, str] = {}
-            """Names of the nodes that were looked at, by their ids."""
-            self._require_nodes()
+            self.places = Placement(config, self.device, model_path, self.shared_file, sampling, self.names.namespace)
         except BaseException:
             self.watch.close()
             raise
@@ -112,7 +96,12 @@ class Fleet:
         self.rollouts = [self._rollout(i) for i in range(replicas)]
         self.rewards = [
             self._supervised(
-                f"reward/{i}", RewardActor, (config.reward, law_setting()), {}, restarts, place=self._beside(i)
+                f"reward/{i}",
+                RewardActor,
+                (config.reward, law_setting()),
+                {},
+                restarts,
+                place=lambda lost, number=i: self.places.beside(number, lost),
             )
             for i in range(config.reward.workers * sampling)
         ]
@@ -166,57 +155,38 @@ class Fleet:
             place=lambda lost: self._engine_options(number, lost),
         )
 
-    def _rollout_place(self, number: int) -> int | None:
-        """The place of an engine; None where any will do."""
-        if self.split:
-            return self.config.trainer.world_size + number
-        return number if self.takes_turns else None
-
     def _engine_options(self, number: int, lost: bool) -> dict[str, Any] | None:
-        """Where an engine starts: at its place, if that is left; None where the others can do its work until then."""
-        place = self._rollout_place(number)
-        if place is None:
-            place = self._places_left(lost)[0]
-        elif lost and not self._left(settled=True)[place]:
+        """Where an engine starts; None where its place is lost and others can do its work until it is back."""
+        if lost and not self.places.has_engine_place(number, lost=True):
             if any(one.name != f"rollout/{number}" and not one.away for one in self.rollouts):
                 return None
             if self.config.cluster.on_loss == "shrink":  # a trainer that starts again on less leaves it a place
                 raise TrainerLost(f"rollout/{number}", "was lost with its node, and no other engine is left")
-            self._require_nodes()
-        if not self._may_be_at(place):
-            return None
-        self._look_at_nodes()
-        self._engines_at[number] = place
-        return self._placed(place, *((1.0, 1.0) if self.split else (0.0, 0.5)))
-
-    def _may_be_at(self, place: int) -> bool:
-        """Whether an engine may be at a place: it is left, and on a shared GPU a rank hands it the weights."""
-        shrunk = len(self.ranks) < self.config.trainer.world_size
-        return self._left()[place] and not (self.takes_turns and shrunk and place not in self.ranks)
+            self.places.require()
+        return self.places.engine(number)
 
     def _restore(self, handle: Any, number: int) -> None:
         ray.get(handle.ready.remote(), timeout=self.engine_start_s)
-        if not self._left()[self.ranks[0]]:
+        if not self.places.left()[self.places.ranks[0]]:
             raise TrainerLost("trainer/0", "was lost with its node")
         self.weights.restore(handle, number)
 
     def nodes(self) -> tuple[str, list[str]]:
         """The node of the first trainer rank, and that of each rollout engine; empty for one that is lost."""
-        nodes = of_bundles(self.placement)
-        return nodes[self.bundles[self.ranks[0]]], [
-            nodes[self.bundles[self._engines_at[number]]] for number in range(len(self.rollouts))
-        ]
+        return self.places.of_weights(len(self.rollouts))
 
     def _judge(self, number: int) -> Supervised:
         config = self.config
         cache = None if config.judge.cache is None else Path(config.run_dir).resolve() / config.judge.cache
-        served = serves_judge(config)  # on a GPU outside the placement group
-        share = self.device.request(0, 1.0) if served else {}
-        where: dict[str, Any] = {} if served else {"place": self._beside(number)}
+
+        def place(lost: bool) -> dict[str, Any]:
+            return self.places.judge(lost) if serves_judge(config) else self.places.beside(number, lost)
+
         own = folders_read(config, self.model_path).get("judge.model")
         judge = config.judge if own is None else config.judge.model_copy(update={"model": str(own)})
         arguments = (judge, config.reward, cache, self.device.name, law_setting())
-        return self._supervised(f"judge/{number}", JudgeActor, arguments, share, config.reward.max_restarts, **where)
+        restarts = config.reward.max_restarts
+        return self._supervised(f"judge/{number}", JudgeActor, arguments, {}, restarts, place=place)
 
     def _supervised(
         self, name: str, actor: type, arguments: tuple[Any, ...], options: dict[str, Any], restarts: int, **others: Any
@@ -244,7 +214,7 @@ class Fleet:
         model = config.model if role == "trainer" else config.model.model_copy(update={"lora_rank": 0})
         spec = TrainerSpec(
             model=model,
-            trainer=with_ranks(config, len(self.ranks)).trainer,
+            trainer=with_ranks(config, len(self.places.ranks)).trainer,
             path=self.model_path,
             device=self.device.name,
             seed=config.seed,
@@ -255,87 +225,29 @@ class Fleet:
         share = 0.5 if role == "trainer" else 0.25
 
         def options(rank: int) -> dict[str, Any]:
-            return {**self._placed(self.ranks[rank], share, share / 2), **self.names.options(f"{role}/{rank}")}
+            place = self.places.options(self.places.ranks[rank], share, share / 2)
+            return {**place, **self.names.options(f"{role}/{rank}")}
 
         return TrainerGroup(spec, role, options, config.trainer.timeout_s, self.watch)
 
-    def _placed(self, place: int, cpus: float, gpus: float) -> dict[str, Any]:
-        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
-        strategy = PlacementGroupSchedulingStrategy(self.placement, placement_group_bundle_index=self.bundles[place])
-        return {**self.device.request(cpus, gpus), "scheduling_strategy": strategy}
-
-    def _beside(self, number: int) -> Place:
-        """The place of an actor that needs no device: on the nodes of the run, which have what it needs."""
-
-        def place(lost: bool) -> dict[str, Any]:
-            there = self._places_left(lost)
-            return self._placed(there[number % len(there)], 0.0, 0.0)
-
-        return place
-
-    def _left(self, settled: bool = False) -> list[bool]:
-        """Whether each place is left; with ``settled`` Ray knows by now which nodes are gone."""
-        if settled:
-            settle(set(of_bundles(self.placement)) - {"", own()})
-        nodes = of_bundles(self.placement)
-        return [bool(nodes[bundle]) for bundle in self.bundles]
-
-    def _places_left(self, settled: bool) -> list[int]:
-        """The places that are left; waits for all if none is."""
-        if not any(left := self._left(settled)):
-            self._require_nodes()
-            left = self._left()
-        return [place for place, there in enumerate(left) if there]
-
-    def _require_nodes(self) -> None:
-        """Wait until the run has all its places, and look at their nodes: when a node is lost, its places come back on
-        another one."""
-        require(self.placement, self._asked, self.config.cluster.placement_timeout_s)
-        self._look_at_nodes()
-
-    def _look_at_nodes(self) -> None:
-        """Look at nodes that are new to the run."""
-        new = set(of_bundles(self.placement)) - {"", *self._on}
-        if new:
-            folders = folders_read(self.config, self.model_path)
-            require_shared(new, Path(self.config.run_dir), folders, self.shared_file)
-            self._on |= names(new)
-
     def _place_trainer(self) -> None:
-        """Decide where the ranks of a new trainer group are: at all places of the run, or with ``on_loss=shrink`` at
-        what is left of them."""
-        before, size = len(self.ranks), self.config.trainer.world_size
-        self._left(settled=True)
-        try:
-            self._require_nodes()
-            self.ranks = tuple(range(size))
-        except ClusterError:
-            if self.config.cluster.on_loss == "wait":
-                raise
-            self._shrink()
-        if before < len(self.ranks):
-            print(f"the trainer goes on with {len(self.ranks)} of its {size} ranks again", flush=True)
-
-    def _shrink(self) -> None:
-        """Lay ranks and engines out on the places that are left."""
-        config, left, size = self.config, self._left(), self.config.trainer.world_size
-        layout = layout_left(config, left, self.device.gpus > 0, bool(self.rollouts))
-        require_room(derive(with_ranks(config, len(layout.ranks))).gpus, certain=True)
-        for one, other in layout.swaps:
-            self.bundles[one], self.bundles[other] = self.bundles[other], self.bundles[one]
-        self.ranks = layout.ranks
+        """Decide where a new trainer is. Engines whose places it takes leave."""
+        before, size = len(self.places.ranks), self.config.trainer.world_size
+        self.places.renew()
+        ranks = len(self.places.ranks)
+        if not self.places.shrunk:
+            if before < ranks:
+                print(f"the trainer goes on with all of its {size} ranks again", flush=True)
+            return
         for number, engine in enumerate(self.rollouts):
-            place = self._rollout_place(number)
-            if place is not None and not self._may_be_at(place):
+            if not self.places.has_engine_place(number):
                 engine.leave()
-        there = sum(not engine.away for engine in self.rollouts)
-        gone = [name for node, name in self._on.items() if node not in of_bundles(self.placement)]
+        there, left = sum(not engine.away for engine in self.rollouts), self.places.left()
         self.tell(
             "trainer",
-            f"has {sum(left)} of its {len(left)} places left, without node {', '.join(gone) or 'of the others'}",
-            f"it goes on with {len(self.ranks)} of {size} ranks, and {there} of {len(self.rollouts)} engines",
-            f"{size - len(self.ranks)} ranks until a trainer is started when their places are back",
+            f"has {sum(left)} of its {len(left)} places left, without node {', '.join(self.places.gone())}",
+            f"it goes on with {ranks} of {size} ranks, and {there} of {len(self.rollouts)} engines",
+            f"{size - ranks} ranks until a trainer is started when their places are back",
         )
 
     def restart_trainer(self) -> None:
@@ -381,8 +293,7 @@ class Fleet:
             actor.stop()
         if not self.watch.lost:
             with suppress(Exception):  # it goes with Ray
-                remove_elsewhere(of_bundles(self.placement), self.shared_file)
-                ray.util.remove_placement_group(self.placement)
+                self.places.remove()
         remove_shared(self.shared_file)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from rl.config.compose import load
 from rl.device import CPU, CUDA
-from rl.driver.fleet import bundles_of
+from rl.driver.placement import bundles_of
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,13 @@ def test_a_run_reserves_a_place_for_each_rank_and_engine(device, placement, samp
         "rollout": {"replicas": 6},
     })  # fmt: skip
     assert bundles_of(config, device, sampling) == [{"CPU": 1.0} | ({"GPU": 1.0} if device is CUDA else {})] * number
+
+
+@pytest.mark.parametrize(("device", "sampling", "number"), [(CUDA, True, 3), (CUDA, False, 2), (CPU, True, 2)])
+def test_a_judge_that_the_run_serves_has_a_gpu_in_its_group(device, sampling, number):
+    stage = {"name": "s", "kind": "grpo", "steps": 1, "tasks": {"age": 1}, "reward": {"legal_validity": 1.0}}
+    config = load({
+        "run_dir": "r", "curriculum": {"name": "x", "stages": [stage]}, "trainer": {"world_size": 2},
+        "judge": {"kind": "llm", "model": "judge"},
+    })  # fmt: skip
+    assert len(bundles_of(config, device, sampling)) == number
