@@ -122,6 +122,30 @@ def test_code_and_weights_reach_the_other_machine(two, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2 * PATIENCE_S)
+def test_the_runs_of_a_sweep_are_on_both_machines_at_the_same_time(two, tmp_path):
+    words = [
+        sys.executable, "-m", "rl.main", "-m", "+curriculum=smoke", "seed=0,1,2", "hydra/launcher=parallel",
+        "cluster.address=10.77.0.1:6379", f"hydra.sweep.dir={tmp_path}", "tracker.wandb=disabled", "trainer.threads=1",
+        "cluster.placement_timeout_s=600",
+    ]  # fmt: skip
+    log = tmp_path / "run.log"
+
+    def trainers():
+        return [one.run("ps", "-eo", "args").stdout.count("ray::TrainerActor") for one in two]
+
+    with curriculum(two[0], SFT, tmp_path), log.open("w") as file:
+        process = subprocess.Popen(
+            two[0].command(*words), stdout=file, stderr=subprocess.STDOUT, env=ENVIRONMENT, cwd=ROOT
+        )
+        until(lambda: trainers() == [1, 2] or process.poll() is not None, log.read_text, PATIENCE_S)
+        assert process.wait(PATIENCE_S) == 0, log.read_text()[-4000:]
+    runs = sorted(path.parent for path in tmp_path.glob("*/metrics.jsonl"))
+    assert [[line["step"] for line in metrics(run)] for run in runs] == [list(range(12))] * 3
+    assert trainers() == [0, 0] and (tmp_path / "compare.html").exists()
+
+
+@pytest.mark.slow
 def test_a_machine_that_is_switched_off_and_on_costs_no_step(two, tmp_path):
     log = tmp_path / "log"
     with log.open("w") as file:
