@@ -7,7 +7,7 @@ import pytest
 import ray
 from ray.exceptions import ActorUnavailableError, GetTimeoutError, LocalRayletDiedError, RaySystemError, RpcError
 
-from cluster import health
+from cluster import health, nodes
 from cluster.errors import Away, ClusterError, Lost
 from cluster.health import Supervised, as_lost
 from cluster.placement import reserve
@@ -187,3 +187,8 @@ def test_an_actor_whose_place_is_lost_is_away_until_there_is_one(ray_cluster, mo
         assert actor.finish("pid", timeout_s=1) is None
     finally:
         actor.stop()
+
+
+def test_a_node_is_waited_for_until_it_has_answered_or_is_known_to_be_gone(ray_cluster):
+    assert list(nodes.ask([nodes.own()], lambda: 1, timeout_s=60).values()) == [1]
+    nodes.settle([nodes.own(), "f" * 56])
