@@ -93,7 +93,7 @@ class Placement:
 
     def gone(self) -> list[str]:
         """Names of nodes that were looked at and hold nothing of the run any more."""
-        return [name for node, name in self._on.items() if node not in of_bundles(self.group)]
+        return sorted(name for node, name in self._on.items() if node not in of_bundles(self.group))
 
     def renew(self) -> None:
         """Decide where the ranks of a new trainer group are: at all places of the run, or with ``on_loss=shrink`` at
