@@ -12,6 +12,7 @@ import ray
 from cluster.errors import Away, Lost
 from cluster.health import Supervised
 from cluster.names import Names
+from cluster.waits import waiting
 from cluster.watch import Watch
 from curricula.statutes import law_setting
 from rewards.total import split
@@ -166,7 +167,8 @@ class Fleet:
         return self.places.engine(number)
 
     def _restore(self, handle: Any, number: int) -> None:
-        ray.get(handle.ready.remote(), timeout=self.engine_start_s)
+        with waiting.call(f"rollout/{number}", "ready"):
+            ray.get(handle.ready.remote(), timeout=self.engine_start_s)
         if not self.places.left()[self.places.ranks[0]]:
             raise TrainerLost("trainer/0", "was lost with its node")
         self.weights.restore(handle, number)
