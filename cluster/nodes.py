@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 
 def of_bundles(group: Any) -> list[str]:
-    """The id of the node of each bundle of a placement group that is ready. It changes when a node is lost."""
+    """The id of the node of each bundle of a placement group that was ready. It is empty when the node was lost, until
+    the bundle is on another one."""
     from ray.util import placement_group_table
 
     nodes = placement_group_table(group)["bundles_to_node_id"]
     return [nodes[number] for number in range(len(nodes))]
+
+
+def settle(nodes: Iterable[str], timeout_s: float = 60.0) -> None:
+    """Return when each of the nodes has answered, or Ray has noticed that it is gone. Ray takes up to half a minute for
+    that, and says meanwhile that its actors may come back."""
+
+    def answer() -> None:
+        pass
+
+    def wait(node: str) -> None:
+        with suppress(Exception):  # what Ray raises depends on what it knows of the node by then
+            ask([node], answer, timeout_s=timeout_s)
+
+    if asked := set(nodes):
+        with ThreadPoolExecutor(len(asked)) as pool:
+            list(pool.map(wait, asked))
 
 
 def own() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ def require(group: Any, bundles: Sequence[Resources], timeout_s: float) -> None:
     """
     until = time.monotonic() + timeout_s
     with waiting("Ray", "reserve"):
-        while not group.wait(max(0.0, min(SAY_S, until - time.monotonic()))):
+        while not group.wait(math.ceil(max(0.0, min(SAY_S, until - time.monotonic())))):  # Ray takes whole seconds
             lines = shortage(bundles, node_resources())
             if time.monotonic() >= until:
                 raise ClusterError(

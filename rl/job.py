@@ -139,8 +139,9 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     """Run the stages. Data and tokenizer are checked first, so that bad input is found before Ray starts."""
     from cluster.ray_cluster import connect
     from rl.curriculum import run_curriculum
-    from rl.driver.fleet import Fleet, bundles_of
+    from rl.driver.fleet import Fleet
     from rl.driver.nodes import own_modules
+    from rl.driver.placement import bundles_of
     from rl.driver.progress import Progress
     from rl.driver.runtime import Runtime
     from rl.engines.support import (

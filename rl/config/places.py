@@ -1,9 +1,14 @@
-"""What a run reserves of its cluster, by its configuration."""
+"""What a run reserves of its cluster, by its configuration, and how it goes on with what is left of that."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from rl.config.derive import wants_judge
+from rl.config.parallel import problems
 from rl.config.schema import RunConfig
+from rl.errors import UserError
 
 
 def places(config: RunConfig, gpu: bool, sampling: bool = True) -> int:
@@ -21,5 +26,73 @@ def places(config: RunConfig, gpu: bool, sampling: bool = True) -> int:
 
 
 def serves_judge(config: RunConfig) -> bool:
-    """Whether the run serves a language model as judge itself: on GPUs on one outside its placement group."""
+    """Whether the run serves a language model as judge itself: on GPUs at a place of its own."""
     return config.judge.kind == "llm" and config.judge.base_url is None and wants_judge(config)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Who is where on the places that are left of a run's placement group."""
+
+    ranks: tuple[int, ...]
+    """The place of each trainer rank, in order."""
+    swaps: tuple[tuple[int, int], ...] = ()
+    """Pairs of places that change their bundles first, one after the other: one that is left for one that is lost."""
+
+
+def with_ranks(config: RunConfig, ranks: int) -> RunConfig:
+    """The same run with another number of trainer ranks."""
+    return config.model_copy(update={"trainer": config.trainer.model_copy(update={"world_size": ranks})})
+
+
+def layout_left(config: RunConfig, held: Sequence[bool], gpu: bool, sampling: bool = True) -> Layout:
+    """As many trainer ranks as the places that are left allow, and at least one rollout engine.
+
+    Ranks and engines keep their places where they can. With ``split`` an engine gets the place of a rank only if no
+    place of an engine is left, and a rank that of an engine only if too few are left for any layout of the trainer.
+
+    Args:
+        config: of the run.
+        held: whether each place is left: those of the ranks, then with ``split`` those of the engines.
+        gpu: as in :func:`places`.
+        sampling: as in :func:`places`.
+
+    Raises:
+        UserError: if no layout of the trainer fits on what is left.
+    """
+    now, swaps = list(held), []
+    split = config.cluster.placement == "split" and sampling
+    size = config.trainer.world_size
+    ends = range(size, len(now)) if split else range(min(config.rollout.replicas, len(now)) * (gpu and sampling))
+
+    def left(some: Sequence[int]) -> list[int]:
+        return [place for place in some if now[place]]
+
+    def ranks() -> int:
+        most = len(left(range(size if split else len(now))))
+        return next((few for few in range(min(most, size), 0, -1) if not problems(with_ranks(config, few))), 0)
+
+    def swap(one: int, other: int) -> None:
+        swaps.append((one, other))
+        now[one], now[other] = now[other], now[one]
+
+    others = left([place for place in range(len(now)) if place not in ends])
+    if ends and not left(ends) and others:
+        swap(ends[0], others[-1])
+    while split and not ranks() and len(left(ends)) > 1:
+        swap(next(place for place in range(size) if not now[place]), left(ends)[-1])
+    if not ranks() or (ends and not left(ends)):
+        raise UserError(_too_few(config, sum(held), len(held)))
+    return Layout(tuple(left(range(size if split else len(now)))[: ranks()]), tuple(swaps))
+
+
+def _too_few(config: RunConfig, left: int, of: int) -> str:
+    trainer = config.trainer
+    cuts = {key: getattr(trainer, f"{key}_parallel") for key in ("tensor", "pipeline", "context", "expert")}
+    kept = ", ".join(f"{key}_parallel={number}" for key, number in cuts.items() if number > 1)
+    why = f"; a smaller trainer must keep {kept}" if kept else ""
+    return (
+        f"cluster.on_loss=shrink can't go on: {left} of the run's {of} places are left, too few for a trainer"
+        f"{' and an engine' if config.cluster.placement == 'split' else ''}{why}. Add nodes; the same command then "
+        f"goes on from what was saved"
+    )

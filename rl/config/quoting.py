@@ -76,6 +76,18 @@ def unquoted(value: str) -> str:
     return str(OverridesParser.create().parse_override(f"key={value}").value())
 
 
+def typed(word: str) -> str:
+    """A word of a job of a multirun as one would type it: Hydra has escaped there what is special in plain text, such
+    as the colon of ``host:port``."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    key, mark, value = word.partition("=")
+    found = _parsed(value)
+    if not isinstance(found, str) or found == value:
+        return word
+    return f"{key}{mark}{QuotedString(found, Quote.single).with_quotes()}"
+
+
 _QUOTES, _SWEPT, _NO_VALUE = object(), object(), object()
 
 

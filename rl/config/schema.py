@@ -274,6 +274,9 @@ class ClusterConfig(Strict):
     packages of the lock files, models and data must be there (docs/guides/several-machines.md)."""
     placement_timeout_s: float = Field(120, gt=0)
     """Longest wait for the resources that the run asks for (seconds)."""
+    on_loss: Literal["wait", "shrink"] = "wait"
+    """What a run does whose trainer has lost a node that nothing replaces within ``placement_timeout_s``: ``wait`` ends
+    it, for the same command to resume; ``shrink`` goes on with fewer ranks, from the last checkpoint."""
     frozen_s: float = Field(45, gt=0)
     """A process of an actor that a signal has stopped (SIGSTOP) for so long (seconds) is ended and replaced."""
 

@@ -1,4 +1,4 @@
-"""The actors of a run: where they are placed, how they start, and how they are replaced."""
+"""The actors of a run: how they start, and how they are replaced."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 
 import ray
 
-from cluster.errors import Lost
+from cluster.errors import Away, Lost
 from cluster.health import Supervised
 from cluster.names import Names
-from cluster.nodes import of_bundles
-from cluster.placement import in_order, require, reserve
+from cluster.waits import waiting
 from cluster.watch import Watch
 from curricula.statutes import law_setting
 from rewards.total import split
@@ -24,25 +23,23 @@ from rl.actors.reward import RewardActor
 from rl.actors.rollout import RolloutActor, RolloutSpec
 from rl.actors.trainer import TrainerSpec
 from rl.config.derive import reward_sum, wants_judge, wants_reference
-from rl.config.places import places, serves_judge
+from rl.config.places import serves_judge, with_ranks
 from rl.config.schema import RunConfig
 from rl.config.stages import GRPOStage
-from rl.device import Device, chosen
+from rl.device import chosen
 from rl.driver.calls import counted
-from rl.driver.nodes import folders_read, remove_elsewhere, require_shared
+from rl.driver.nodes import folders_read
+from rl.driver.placement import Placement
 from rl.errors import UserError
 from rl.weights.shared import remove_shared, shared_file
 from rl.weights.sync import WeightSync
 
 REPLACED = "replaced, and asked again"
 """What is done about a loss that costs nothing."""
+AWAY = "the other engines do its work until there is a place for it again"
+"""What is done about an engine that was lost with its node."""
 ENGINE_START_S = 600.0
 """An engine gets at least so long (seconds) to read its model, even if a running one must answer sooner."""
-
-
-def bundles_of(config: RunConfig, device: Device, sampling: bool) -> list[dict[str, float]]:
-    """What the actors of a run reserve of a cluster; without ``sampling`` only trainer and reference."""
-    return [device.bundle()] * places(config, device.gpus > 0, sampling)
 
 
 class Fleet:
@@ -73,13 +70,9 @@ class Fleet:
         self.backend = self.device.transfer(config.rollout.weight_transfer, self.split)
         self.shared_file = shared_file(Path(config.run_dir))
         self.names = Names(Path(config.run_dir))
-        self._asked = bundles_of(config, self.device, sampling)
         self.watch = Watch(config.cluster.frozen_s, each_look)
         try:
-            self.placement = reserve(self._asked, config.cluster.placement_timeout_s, self.names.namespace)
-            self.bundles = in_order(self.placement)
-            self._on: list[str] = []
-            self._require_nodes()
+            self.places = Placement(config, self.device, model_path, self.shared_file, sampling, self.names.namespace)
         except BaseException:
             self.watch.close()
             raise
@@ -103,7 +96,14 @@ class Fleet:
         config, restarts = self.config, self.config.reward.max_restarts
         self.rollouts = [self._rollout(i) for i in range(replicas)]
         self.rewards = [
-            self._supervised(f"reward/{i}", RewardActor, (config.reward, law_setting()), self._beside(i), restarts)
+            self._supervised(
+                f"reward/{i}",
+                RewardActor,
+                (config.reward, law_setting()),
+                {},
+                restarts,
+                place=lambda lost, number=i: self.places.beside(number, lost),
+            )
             for i in range(config.reward.workers * sampling)
         ]
         self.judges = [self._judge(i) for i in range(wants_judge(config) * sampling)]
@@ -146,41 +146,49 @@ class Fleet:
             self.backend,
             load_weights=self.backend == "adapter",
         )
-        where = self._rollout_place(number)
-        share = (1.0, 1.0) if self.split else (0.0, 0.5)
         return self._supervised(
             f"rollout/{number}",
             RolloutActor,
             (spec,),
-            {
-                **self._placed(where, *share),
-                "runtime_env": {"env_vars": rollout_actor.environment(spec)},
-            },
+            {"runtime_env": {"env_vars": rollout_actor.environment(spec)}},
             config.rollout.max_restarts,
-            on_restart=lambda handle: self.weights.restore(handle, number),
+            on_restart=lambda handle: self._restore(handle, number),
+            place=lambda lost: self._engine_options(number, lost),
         )
 
-    def _rollout_place(self, number: int) -> int:
-        if self.split:
-            return self.config.trainer.world_size + number
-        return number if self.takes_turns else 0
+    def _engine_options(self, number: int, lost: bool) -> dict[str, Any] | None:
+        """Where an engine starts; None where its place is lost and others can do its work until it is back."""
+        if lost and not self.places.has_engine_place(number, lost=True):
+            if any(one.name != f"rollout/{number}" and not one.away for one in self.rollouts):
+                return None
+            if self.config.cluster.on_loss == "shrink":  # a trainer that starts again on less leaves it a place
+                raise TrainerLost(f"rollout/{number}", "was lost with its node, and no other engine is left")
+            self.places.require()
+        return self.places.engine(number)
+
+    def _restore(self, handle: Any, number: int) -> None:
+        with waiting.call(f"rollout/{number}", "ready"):
+            ray.get(handle.ready.remote(), timeout=self.engine_start_s)
+        if not self.places.left()[self.places.ranks[0]]:
+            raise TrainerLost("trainer/0", "was lost with its node")
+        self.weights.restore(handle, number)
 
     def nodes(self) -> tuple[str, list[str]]:
-        """The node of the first trainer rank, and that of each rollout engine."""
-        nodes = of_bundles(self.placement)
-        place = [nodes[self.bundles[self._rollout_place(number)]] for number in range(len(self.rollouts))]
-        return nodes[self.bundles[0]], place
+        """The node of the first trainer rank, and that of each rollout engine; empty for one that is lost."""
+        return self.places.of_weights(len(self.rollouts))
 
     def _judge(self, number: int) -> Supervised:
         config = self.config
         cache = None if config.judge.cache is None else Path(config.run_dir).resolve() / config.judge.cache
-        share = (
-            self.device.request(0, 1.0) if serves_judge(config) else self._beside(number)
-        )  # a GPU outside the placement group
+
+        def place(lost: bool) -> dict[str, Any]:
+            return self.places.judge(lost) if serves_judge(config) else self.places.beside(number, lost)
+
         own = folders_read(config, self.model_path).get("judge.model")
         judge = config.judge if own is None else config.judge.model_copy(update={"model": str(own)})
         arguments = (judge, config.reward, cache, self.device.name, law_setting())
-        return self._supervised(f"judge/{number}", JudgeActor, arguments, share, config.reward.max_restarts)
+        restarts = config.reward.max_restarts
+        return self._supervised(f"judge/{number}", JudgeActor, arguments, {}, restarts, place=place)
 
     def _supervised(
         self, name: str, actor: type, arguments: tuple[Any, ...], options: dict[str, Any], restarts: int, **others: Any
@@ -189,8 +197,8 @@ class Fleet:
         return Supervised(name, actor, arguments, named, restarts, watch=self.watch, tell=self._lost, **others)
 
     def _lost(self, name: str, why: str, handle: Any) -> None:
-        found = self.watch.of(handle)
-        self.tell(name, why, REPLACED, pid=found.pid, host=found.host)
+        found, away = self.watch.of(handle), any(one.away for one in self.rollouts if one.name == name)
+        self.tell(name, why, AWAY if away else REPLACED, pid=found.pid, host=found.host)
 
     def _check_rewards(self, actors: list[Supervised], judged: bool) -> None:
         """Try every stage's rewards in every worker before the first step."""
@@ -208,7 +216,7 @@ class Fleet:
         model = config.model if role == "trainer" else config.model.model_copy(update={"lora_rank": 0})
         spec = TrainerSpec(
             model=model,
-            trainer=config.trainer,
+            trainer=with_ranks(config, len(self.places.ranks)).trainer,
             path=self.model_path,
             device=self.device.name,
             seed=config.seed,
@@ -219,34 +227,35 @@ class Fleet:
         share = 0.5 if role == "trainer" else 0.25
 
         def options(rank: int) -> dict[str, Any]:
-            return {**self._placed(rank, share, share / 2), **self.names.options(f"{role}/{rank}")}
+            place = self.places.options(self.places.ranks[rank], share, share / 2)
+            return {**place, **self.names.options(f"{role}/{rank}")}
 
         return TrainerGroup(spec, role, options, config.trainer.timeout_s, self.watch)
 
-    def _placed(self, bundle: int, cpus: float, gpus: float) -> dict[str, Any]:
-        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
-        strategy = PlacementGroupSchedulingStrategy(self.placement, placement_group_bundle_index=self.bundles[bundle])
-        return {**self.device.request(cpus, gpus), "scheduling_strategy": strategy}
-
-    def _beside(self, number: int) -> dict[str, Any]:
-        """Options of an actor that needs no device: on the nodes of the run, which are known to have what it needs."""
-        return self._placed(number % len(self.bundles), 0.0, 0.0)
-
-    def _require_nodes(self) -> None:
-        """Wait until the run has all its places, and look at their nodes if they are new: when a node is lost, its
-        places come back on another one."""
-        require(self.placement, self._asked, self.config.cluster.placement_timeout_s)
-        nodes = of_bundles(self.placement)
-        if nodes != self._on:
-            folders = folders_read(self.config, self.model_path)
-            require_shared(nodes, Path(self.config.run_dir), folders, self.shared_file)
-            self._on = nodes
+    def _place_trainer(self) -> None:
+        """Decide where a new trainer is. Engines whose places it takes leave."""
+        before, size = len(self.places.ranks), self.config.trainer.world_size
+        self.places.renew()
+        ranks = len(self.places.ranks)
+        if not self.places.shrunk:
+            if before < ranks:
+                print(f"the trainer goes on with all of its {size} ranks again", flush=True)
+            return
+        for number, engine in enumerate(self.rollouts):
+            if not self.places.has_engine_place(number):
+                engine.leave()
+        there, left = sum(not engine.away for engine in self.rollouts), self.places.left()
+        self.tell(
+            "trainer",
+            f"has {sum(left)} of its {len(left)} places left, without node {', '.join(self.places.gone())}",
+            f"it goes on with {ranks} of {size} ranks, and {there} of {len(self.rollouts)} engines",
+            f"{size - ranks} ranks until a trainer is started when their places are back",
+        )
 
     def restart_trainer(self) -> None:
         """Replace the trainer group, which then holds the base model."""
         self.trainer.stop()
-        self._require_nodes()
+        self._place_trainer()
         self._trainer = self._trainer_group("trainer")
         self.trainer.setup()
         self.weights.new_trainer()
@@ -255,7 +264,6 @@ class Fleet:
         """Replace the reference group, which then holds the base model."""
         if self.reference is not None:
             self.reference.stop()
-            self._require_nodes()
             self.reference = self._trainer_group("reference")
             self.reference.setup()
 
@@ -270,7 +278,8 @@ class Fleet:
     def _turn(self, method: str) -> None:
         if self.takes_turns:
             for actor in self.rollouts:
-                actor.call(method, timeout_s=self.config.rollout.timeout_s)
+                with suppress(Away):
+                    actor.call(method, timeout_s=self.config.rollout.timeout_s)
 
     def close(self) -> None:
         """End every actor and free what they held."""
@@ -286,8 +295,7 @@ class Fleet:
             actor.stop()
         if not self.watch.lost:
             with suppress(Exception):  # it goes with Ray
-                remove_elsewhere(of_bundles(self.placement), self.shared_file)
-                ray.util.remove_placement_group(self.placement)
+                self.places.remove()
         remove_shared(self.shared_file)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from cluster.errors import Lost
+from cluster.errors import Away, Lost
 from cluster.health import Supervised
 from curricula.prompts import Prompt
 from rl.config.stages import SamplingConfig
@@ -19,6 +20,9 @@ from rl.inference.thinking import parted
 from rl.models.chat import opens_thinking, render_prompt
 from rl.samples import Completion
 from rl.seeds import stable_seed
+
+RETURN_S = 1.0
+"""How often it is looked whether an actor has come back, where all are away (seconds)."""
 
 
 class PolicyBackend:
@@ -90,16 +94,24 @@ class PolicyBackend:
     def _complete(
         self, asks: Sequence[Ask], prompts: Mapping[str, list[int]], done: Callable[[Ask, list[Answer]], None]
     ) -> None:
-        """Complete asks of the same sampling, each actor driven by a thread."""
-        shares = [asks[place :: len(self.actors)] for place in range(min(len(self.actors), len(asks)))]
-        for found in merged([self._parts(place, share, prompts) for place, share in enumerate(shares)]):
-            for ask, completions in found:
-                done(ask, [self._answer(prompts[ask.key], one) for one in completions])
+        """Complete asks of the same sampling, each actor driven by a thread. What an actor that goes away has not
+        completed is asked of the others."""
+        left = {ask.key: ask for ask in asks}
+        while left:
+            there = [place for place, actor in enumerate(self.actors) if not actor.away]
+            rest = list(left.values())
+            shares = {place: rest[turn :: len(there)] for turn, place in enumerate(there[: len(rest)])}
+            for found in merged([self._parts(place, share, prompts) for place, share in shares.items()]):
+                for ask, completions in found:
+                    done(ask, [self._answer(prompts[ask.key], one) for one in completions])
+                    del left[ask.key]
+            if not there:
+                time.sleep(RETURN_S)
 
     def _parts(
         self, place: int, share: Sequence[Ask], prompts: Mapping[str, list[int]]
     ) -> Iterator[list[tuple[Ask, list[Completion]]]]:
-        """What one actor completes of its share, part by part."""
+        """What one actor completes of its share, part by part; nothing more once it is away."""
         first = share[0]
         asked = {"temperature": first.temperature, "top_p": first.top_p, "max_tokens": first.max_tokens}
         sampling = self.sampling.model_copy(update=asked)
@@ -108,6 +120,8 @@ class PolicyBackend:
         try:
             for part in complete(self.actors[place], ids, sampling, seed, self.timeout_s, first.samples):
                 yield [(share[number], completions) for number, completions in part]
+        except Away:
+            return
         except Lost:
             raise
         except (RuntimeError, TimeoutError) as problem:

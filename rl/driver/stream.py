@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from cluster.errors import Away
 from cluster.health import Supervised
 from cluster.waits import waiting
 from curricula.prompts import Prompt
@@ -25,6 +26,8 @@ from rl.driver.calls import CALL_S, patience
 from rl.samples import Completion, Group
 from rl.seeds import stable_seed
 
+RETURN_S = 1.0
+"""How often it is looked whether an engine has come back, where none is left (seconds)."""
 PATIENCE_S = 0.2
 """With staleness a rollout actor answers at least so often, so that no weight update waits for a group to end."""
 
@@ -72,7 +75,8 @@ class RolloutWorker:
     received: set[str] = field(default_factory=set)
     """Uids of those that it has answered."""
     seed: int | None = None
-    arrived: queue.Queue[Future[list[Group]] | BaseException] = field(default_factory=queue.Queue)
+    arrived: queue.Queue[Future[list[Group]] | BaseException | None] = field(default_factory=queue.Queue)
+    """Parts that are being scored; an error; None where what was awaited of it is done by others."""
     has_work: threading.Event = field(default_factory=threading.Event)
     busy_s: float = 0.0
     restarts_seen: int = 0
@@ -92,6 +96,15 @@ class RolloutWorker:
                 self.issued, self.received, self.seed = {}, set(), seed
             self.issued |= {prompt.uid: prompt for prompt in prompts}
         return seed if idle else None
+
+    def give_up(self) -> list[IssuedPrompt]:
+        """Take its prompts without an answer from it; who awaits them is woken."""
+        given = self.outstanding
+        with self.lock:
+            for prompt in given:
+                del self.issued[prompt.uid]
+        self.arrived.put(None)
+        return given
 
     def receive(self, answer: list[tuple[str, list[Completion]]]) -> list[Group]:
         """Note an answer; returns the groups in it that are new."""
@@ -126,6 +139,7 @@ class GroupStream:
         self._ready: list[Group] = []
         self._turn = 0
         self._closing = False
+        self._issuing = threading.RLock()
         self._scorer = ThreadPoolExecutor(2 * len(actors))
         self._threads = [threading.Thread(target=self._collect, args=(w,), daemon=True) for w in self.workers]
         for thread in self._threads:
@@ -149,14 +163,29 @@ class GroupStream:
     def _issue(self, prompts: list[IssuedPrompt], version: int) -> None:
         """Give prompts to the workers, in equal shares. Workers that were idle start again from a seed."""
         self.pending |= {prompt.uid: prompt for prompt in prompts}
-        order = sorted(range(len(self.workers)), key=lambda i: (len(self.workers[i].outstanding), i))
         self._turn = 0
-        for place, number in enumerate(order):
-            share, worker = prompts[place :: len(order)], self.workers[number]
-            if share:
-                seed = stable_seed(self.plan.seed, version, self.drawn, number)
-                self._send(worker, share, worker.add(share, seed))
-                worker.has_work.set()
+        self._deal(prompts, version)
+
+    def _deal(self, prompts: list[IssuedPrompt], version: int) -> None:
+        """Give prompts to the workers that are there; what one that goes away has not taken, to the others."""
+        with self._issuing:
+            while prompts and not self._closing:
+                there = [number for number, worker in enumerate(self.workers) if not worker.actor.away]
+                order = sorted(there, key=lambda number: (len(self.workers[number].outstanding), number))
+                left: list[IssuedPrompt] = []
+                for place, number in enumerate(order):
+                    share, worker = prompts[place :: len(order)], self.workers[number]
+                    if share:
+                        seed = stable_seed(self.plan.seed, version, self.drawn, number)
+                        try:
+                            self._send(worker, share, worker.add(share, seed))
+                        except Away:
+                            left += worker.give_up()
+                        worker.has_work.set()
+                if not order:
+                    time.sleep(RETURN_S)
+                    continue
+                prompts = left
 
     def _send(self, worker: RolloutWorker, share: list[IssuedPrompt], seed: int | None) -> None:
         requests = [(prompt.uid, prompt.prompt_ids) for prompt in share]
@@ -181,8 +210,11 @@ class GroupStream:
                 worker.has_work.wait()
                 if self._closing:
                     return
-                for part in self._parts(worker):
-                    worker.arrived.put(self._scorer.submit(self.score, part))
+                try:
+                    for part in self._parts(worker):
+                        worker.arrived.put(self._scorer.submit(self.score, part))
+                except Away:
+                    self._deal(given := worker.give_up(), max((one.version for one in given), default=0))
         except BaseException as error:  # raised where the groups are awaited
             worker.arrived.put(error)
 
@@ -266,6 +298,8 @@ class GroupStream:
         """The first part that a worker has of the awaited groups."""
         impatient = self.plan.staleness > 0 and len(self.workers) > 1
         while True:
+            if all(awaited.isdisjoint(worker.issued) for worker in self.workers):
+                time.sleep(0.01)  # those of a worker that has gone away, which are not dealt yet
             worker = self.workers[self._turn]
             self._turn = (self._turn + 1) % len(self.workers)
             if awaited.isdisjoint(worker.issued):
@@ -276,7 +310,8 @@ class GroupStream:
                 continue
             if isinstance(found, BaseException):
                 raise found
-            return found
+            if found is not None:
+                return found
 
     @property
     def busy_s(self) -> float:

@@ -16,7 +16,6 @@ from rich.markup import escape
 
 from curricula.command import print_error
 from rl.config.compose import load
-from rl.config.places import places, serves_judge
 from rl.config.schema import RunConfig
 from rl.errors import UserError
 from rl.job import console, open_cluster
@@ -84,6 +83,7 @@ def _run(
     from cluster.placement import node_resources
     from cluster.ray_cluster import connect
     from rl import device
+    from rl.driver.placement import bundles_of
 
     cluster = jobs[0][1].cluster
     port = cluster.dashboard_port if cluster.dashboard else None
@@ -94,10 +94,8 @@ def _run(
     gpus, found = ray.cluster_resources().get("GPU", 0), []
     for words, config in jobs:
         kind = device.chosen(config.trainer.device, gpus)
-        bundles = [kind.bundle()] * places(config, kind.gpus > 0)
-        bundles += [{"GPU": 1.0}] * (serves_judge(config) and kind.gpus)
         folder = Path(config.run_dir)
-        found.append(Job(folder, command([*words, *more], folder), tuple(bundles)))
+        found.append(Job(folder, command([*words, *more], folder), tuple(bundles_of(config, kind, sampling=True))))
     free = [there for there, _ in node_resources()]
     within_s = max(config.trainer.stop_within_s for _, config in jobs)
     stops = halving.stops if halving else lambda folder: False

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.placement import Resources, fit
-from rl.config.quoting import quoted
+from rl.config.quoting import quoted, typed
 
 POLL_S = 0.2
 """Time between two looks at the processes (seconds)."""
@@ -45,8 +45,8 @@ class Job:
 
 
 def command(words: Sequence[str], folder: Path) -> tuple[str, ...]:
-    """The command of a run in a folder."""
-    return (sys.executable, "-m", "rl.main", *words, f"hydra.run.dir={quoted(str(folder))}")
+    """The command of a run in a folder, of the words that Hydra gives its job."""
+    return (sys.executable, "-m", "rl.main", *map(typed, words), f"hydra.run.dir={quoted(str(folder))}")
 
 
 def start(job: Job, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol
 
 import ray
 
+from cluster.errors import Away
 from cluster.health import Supervised
 from rl.errors import UserError
 from rl.weights.checks import WeightLedger
@@ -74,6 +76,10 @@ class WeightSync:
         """Version that was published last."""
         self._latest: dict[str, WeightUpdate] = {}
         """What was published last, as the engines of each node can take it."""
+        self._joined: list[Any] = []
+        """Handles of the engines that are in the group over NCCL; empty where there is none."""
+        self._returned: list[Supervised] = []
+        """Engines that get their weights by the next push, and are away until then."""
         self._stale = True
         self._lock = threading.RLock()
         self._here = threading.local()
@@ -92,24 +98,29 @@ class WeightSync:
         if not self._stale:
             return
         with self._lock, _as_sentence():
+            while self._returned:
+                self._returned.pop().away = False
             if self.backend == "ipc":
                 while self._stale:
                     self._stale = not self._push_parts()
                 return
-            trainer, rollouts = self.ends.trainer, self.ends.rollouts
+            if self._joined and self._joined != self._handles():
+                self.connect()
+            trainer, there = self.ends.trainer, [not one.away for one in self.ends.rollouts]
             self.version += 1
             update = trainer.publish(self.version)
             self.ends.wake()
-            sender, nodes = self.ends.nodes()
+            sender, everywhere = self.ends.nodes()
+            rollouts = list(compress(self.ends.rollouts, there))
+            nodes = list(compress(everywhere, there))
             latest = {sender: update}
             with ThreadPoolExecutor(len(rollouts) + 1) as pool:
                 # Over NCCL sender and receivers meet inside one collective, so both sides run at once.
                 sent = pool.submit(trainer.call, "send") if self.backend == "nccl" else None
                 if in_file(update):
                     first = {node: actor for node, actor in zip(nodes, rollouts, strict=True) if node != sender}
-                    latest |= zip(
-                        first, pool.map(lambda actor: self._fetch(actor, update), first.values()), strict=True
-                    )
+                    fetched = zip(first, pool.map(lambda one: self._fetch(one, update), first.values()), strict=True)
+                    latest |= {node: found for node, found in fetched if found is not None}
                 list(pool.map(lambda actor, node: self._hand_over(actor, latest.get(node, update)), rollouts, nodes))
                 if sent is not None:
                     sent.result()
@@ -120,12 +131,13 @@ class WeightSync:
     def _push_parts(self) -> bool:
         """Hand the weights over in parts, of which the trainer holds one at a time; False if an engine was lost on the
         way, whose successor has not got all of them."""
-        trainer, rollouts = self.ends.trainer, self.ends.rollouts
+        trainer = self.ends.trainer
         self.version += 1
         self._here.pushing = True
         try:
             update = trainer.publish(self.version)
             self.ends.wake()
+            rollouts = [one for one in self.ends.rollouts if not one.away]
             with ThreadPoolExecutor(max(1, len(rollouts))) as pool:
 
                 def each(method: str, *arguments: Any) -> list[Any]:
@@ -136,13 +148,16 @@ class WeightSync:
                 while sent is None:
                     each("take", self.version, part)
                     part, sent = trainer.next_part()
-                return all(each("end", replace(update, sent=sent)))
+                return all(one is not False for one in each("end", replace(update, sent=sent)))
         finally:
             self._here.pushing = False
 
     def _ask(self, actor: Supervised, method: str, *arguments: Any) -> Any:
+        """What an engine answers; None if it is away: it gets the weights when it comes back."""
         self._here.pushing = True
-        return actor.call(method, *arguments, timeout_s=self.sync_s)
+        with suppress(Away):
+            return actor.call(method, *arguments, timeout_s=self.sync_s)
+        return None
 
     def _say_place(self, place: Path) -> None:
         if place != self.shared_file:
@@ -151,16 +166,23 @@ class WeightSync:
     def _hand_over(self, actor: Supervised, update: WeightUpdate) -> None:
         self._ask(actor, "sync", update)
 
-    def _fetch(self, actor: Supervised, update: WeightUpdate) -> WeightUpdate:
+    def _fetch(self, actor: Supervised, update: WeightUpdate) -> WeightUpdate | None:
         """Have an engine on another node than the trainer copy the weights to its node."""
-        found: WeightUpdate = self._ask(actor, "fetch", self.ends.trainer.actors[0], update, str(self.shared_file))
+        sender = self.ends.trainer.actors[0]
+        found: WeightUpdate | None = self._ask(actor, "fetch", sender, update, str(self.shared_file))
         return found
 
     def restore(self, handle: Any, number: int) -> None:
-        """Bring the rollout engine of a number, which was started again, to the weights that were published last."""
+        """Bring the rollout engine of a number, which was started again, to the weights that were published last. One
+        that was away is so no more when it has them."""
         if getattr(self._here, "pushing", False):  # lost in the middle of a push, which is then tried again
             return
+        engine = self.ends.rollouts[number]
         with self._lock, _as_sentence():
+            if engine.away and self.backend in ("nccl", "ipc"):
+                self._returned.append(engine)
+                self._stale = True
+                return
             if self.backend == "nccl" or (self.backend == "ipc" and self.version):  # nothing of them is kept
                 self.connect()
                 self._stale = True
@@ -174,17 +196,22 @@ class WeightSync:
                     )
                     update = self._latest[nodes[number]] = ray.get(asked, timeout=self.restart_s)
                 ray.get(handle.sync.remote(update), timeout=self.restart_s)
+            engine.away = False
 
     def connect(self) -> None:
         """Where weights go over NCCL: join the first trainer rank and every rollout engine in one group."""
-        trainer, rollouts = self.ends.trainer, self.ends.rollouts
+        trainer, rollouts = self.ends.trainer, [one for one in self.ends.rollouts if not one.away]
         if self.backend != "nccl" or not rollouts:
             return
+        self._joined = self._handles()
         address, port = ray.get(trainer.actors[0].transfer_place.remote())
         size = 1 + len(rollouts)
         joining = [actor.join_transfer.remote(address, port, size) for actor in trainer.actors]
         joining += [a.handle.join_transfer.remote(address, port, 1 + i, size) for i, a in enumerate(rollouts)]
         ray.get(joining, timeout=self.sync_s)
+
+    def _handles(self) -> list[Any]:
+        return [one.handle for one in self.ends.rollouts if not one.away]
 
 
 @contextmanager

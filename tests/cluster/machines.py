@@ -57,12 +57,16 @@ class Machine:
     def start_ray(self, head: str | None, cpus: int, environment: dict[str, str]) -> None:
         """Start Ray's processes there; ``head`` is the address of its first machine, None on that machine itself."""
         first = ["--head", "--port=6379", "--include-dashboard=false", f"--temp-dir={self.disk}/ray"]
-        answer = self.run(
-            sys.executable, "-m", "ray.scripts.scripts", "start", f"--node-ip-address={self.address}",
-            f"--num-cpus={cpus}", "--object-store-memory=200000000", *([f"--address={head}"] if head else first),
-            env=environment, timeout=180,
-        )  # fmt: skip
-        assert answer.returncode == 0, answer.stdout + answer.stderr
+        for last in (False, False, True):  # Ray gives its processes 30 s, which a busy machine may exceed
+            answer = self.run(
+                sys.executable, "-m", "ray.scripts.scripts", "start", f"--node-ip-address={self.address}",
+                f"--num-cpus={cpus}", "--object-store-memory=200000000", *([f"--address={head}"] if head else first),
+                env=environment, timeout=180,
+            )  # fmt: skip
+            if answer.returncode == 0:
+                return
+            assert not last, answer.stdout + answer.stderr
+            self.end_all()
 
 
 @contextmanager

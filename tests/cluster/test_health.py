@@ -7,9 +7,11 @@ import pytest
 import ray
 from ray.exceptions import ActorUnavailableError, GetTimeoutError, LocalRayletDiedError, RaySystemError, RpcError
 
-from cluster.errors import ClusterError, Lost
+from cluster import health, nodes
+from cluster.errors import Away, ClusterError, Lost
 from cluster.health import Supervised, as_lost
 from cluster.placement import reserve
+from tests.cluster.slurm_daemons import until
 
 
 class Worker:
@@ -131,9 +133,10 @@ def test_an_actor_that_cannot_start_says_why_at_once(ray_cluster):
     assert broken.restarts == 0
 
 
-def test_what_cannot_be_reserved_is_shown(ray_cluster):
+def test_what_cannot_be_reserved_is_shown(ray_cluster, capsys):
     with pytest.raises(ClusterError, match=r"asked +1 × 1000 CPU(.|\n)*free of(.|\n)*no node is large enough"):
-        reserve([{"CPU": 1000.0}], timeout_s=1)
+        reserve([{"CPU": 1000.0}], timeout_s=1.5)
+    assert capsys.readouterr().out.count("waiting for resources") <= 1, "a line a minute"
     group = reserve([{"CPU": 1.0}], timeout_s=30)
     ray.util.remove_placement_group(group)
 
@@ -152,3 +155,40 @@ def test_a_taken_port_is_named(tmp_path):
         )
     assert answer.returncode == 2 and f"port {port} on 127.0.0.1 is taken" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_an_actor_whose_place_is_lost_is_away_until_there_is_one(ray_cluster, monkeypatch):
+    monkeypatch.setattr(health, "RETURN_S", 0.05)
+    places, told, up = [{"num_cpus": 0}], [], []
+
+    def bring_up(handle):
+        up.append(ray.get(handle.add.remote(5)))
+        actor.away = False
+
+    actor = Supervised(
+        "worker/2", Worker, (10,), {}, 2, bring_up, tell=lambda name, why, handle: told.append((name, actor.away)),
+        place=lambda lost: places[-1],
+    )  # fmt: skip
+    try:
+        pid = actor.call("pid", timeout_s=60)
+        places.append(None)
+        os.kill(pid, signal.SIGKILL)
+        for _ in range(2):
+            with pytest.raises(Away, match="worker/2 is away"):
+                actor.call("pid", timeout_s=60)
+        assert actor.away and told == [("worker/2", True)] and not up
+        places.append({"num_cpus": 0})
+        until(lambda: not actor.away)
+        assert actor.call("add", 1, timeout_s=60) == 16 and up == [15] and actor.restarts == 1
+        places.append(None)
+        actor.leave()
+        with pytest.raises(Away):
+            actor.call("pid", timeout_s=60)
+        assert actor.finish("pid", timeout_s=1) is None
+    finally:
+        actor.stop()
+
+
+def test_a_node_is_waited_for_until_it_has_answered_or_is_known_to_be_gone(ray_cluster):
+    assert list(nodes.ask([nodes.own()], lambda: 1, timeout_s=60).values()) == [1]
+    nodes.settle([nodes.own(), "f" * 56])

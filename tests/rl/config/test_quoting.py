@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from rl.config.compose import CONF, accept_overrides, text_keys
-from rl.config.quoting import _QUOTES, _parsed, choices, folder_name
+from rl.config.quoting import _QUOTES, _parsed, choices, folder_name, quoted
+from rl.config.quoting import typed as typed_again
 
 ROOT = Path(__file__).resolve().parents[3]
 ODD = ["实验一", "李明", "/data/模型 (v2)", "http://127.0.0.1:8000/v1?a=b&c={d}", "a,b", "123", "1e5", "true", "NaN",
@@ -38,6 +41,16 @@ def typed(value):
 @pytest.mark.parametrize("key", ["model.name", "judge.base_url"])
 def test_odd_text_arrives(key, value):
     assert OmegaConf.select(composed(f"{key}={value}"), key) == value
+
+
+@pytest.mark.parametrize("value", ["10.0.0.1:6379", "a:b", "http://127.0.0.1:80/v1", *ODD])
+def test_text_of_a_job_of_a_multirun_arrives_in_a_process_of_its_own(value):
+    words = accept_overrides([f"cluster.address={quoted(value)}", "seed=0,1", "-m"])[:-1]
+    parsed = OverridesParser.create().parse_overrides(words)
+    first, second = BasicSweeper.split_arguments(parsed, None)[0]
+    found = composed(*map(typed_again, first))
+    assert found.cluster.address == value and found.seed == 0
+    assert composed(*map(typed_again, second)).seed == 1
 
 
 @settings(max_examples=25)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cluster.errors import Away
 from rl.config.stages import SamplingConfig
 from rl.driver.policy_backend import PolicyBackend
 from rl.errors import UserError
@@ -88,7 +89,7 @@ def test_an_interrupted_evaluation_goes_on_with_the_rest(actor, chat, tmp_path):
     submitted = []
 
     class Watched:
-        name, restarts = actor.name, actor.restarts
+        name, restarts, away = actor.name, actor.restarts, False
 
         def call(self, method, *arguments, timeout_s):
             if method == "submit":
@@ -106,7 +107,7 @@ class Scripted:
     name = "rollout/0"
 
     def __init__(self, error=None):
-        self.error, self.restarts, self.log, self.running = error, 0, [], []
+        self.error, self.restarts, self.away, self.log, self.running = error, 0, False, [], []
 
     def call(self, method, *arguments, timeout_s):
         if method == "submit":
@@ -115,6 +116,7 @@ class Scripted:
             self.running += [(uid, ids, samples) for uid, ids in requests]
             return None
         if self.error:
+            self.away = isinstance(self.error, Away)
             raise self.error
         found, self.running = self.running, []
         return [(u, [Completion(np.array(ids[-1:]), np.zeros(1), "答", "stop", 1)] * n) for u, ids, n in found]
@@ -134,6 +136,12 @@ def test_a_lost_actor_is_a_sentence_after_what_the_others_answered(chat, tmp_pat
     with pytest.raises(UserError, match=r"stage look: rollout/1 was lost 4 times.* run the same command again"):
         collect(Journal(policy(actors, chat), tmp_path), asks(4))
     assert [record["key"] for record in read_lines(tmp_path / "t.jsonl", print)] == ["t/0", "t/2"]
+
+
+def test_what_an_actor_that_goes_away_has_not_answered_is_asked_of_the_others(chat):
+    actors = [Scripted(), Scripted(Away("rollout/1 is away"))]
+    assert set(collect(policy(actors, chat), asks(5))) == {ask.key for ask in asks(5)}
+    assert [count for count, *_ in actors[0].log] == [3, 2] and len(actors[1].log) == 1
 
 
 def test_a_question_that_leaves_no_room_is_named(chat):

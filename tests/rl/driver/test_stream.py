@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
+from cluster.errors import Away
 from curricula.prompts import ask
 from rl.config.stages import SamplingConfig
 from rl.driver.stream import GroupStream, IssuedPrompt, StreamPlan
@@ -19,14 +20,16 @@ class ScriptedEngine:
     name = "rollout/0"
 
     def __init__(self, tick_s=0.0):
-        self.tick_s, self.restarts = tick_s, 0
+        self.tick_s, self.restarts, self.away = tick_s, 0, False
         self.running, self.log, self.lock = {}, [], threading.Lock()
-        self.dies_at = None
+        self.dies_at = self.leaves_at = None
         self.answered = 0
         self.patience = []
 
     def call(self, method, *arguments, timeout_s):
         with self.lock:
+            if self.away:
+                raise Away("it has no place")
             return getattr(self, method)(*arguments)
 
     def submit(self, requests, n, sampling, seed):
@@ -38,6 +41,9 @@ class ScriptedEngine:
     def collect(self, at_least, patience_s):
         self.patience.append(patience_s)
         found, deadline = [], time.monotonic() + (patience_s or 100)
+        if self.leaves_at is not None and self.answered >= self.leaves_at:
+            self.running, self.leaves_at, self.away = {}, None, True
+            raise Away("it has no place")
         while self.running and len(found) < at_least and time.monotonic() < deadline:
             if self.dies_at is not None and self.answered + len(found) >= self.dies_at:
                 self.running, self.dies_at, self.restarts = {}, None, self.restarts + 1
@@ -91,6 +97,33 @@ def test_a_lost_engine_begins_the_step_again_and_nothing_comes_twice(dies_at):
     with stream_of([engine], TICKS) as stream:
         assert step(stream, 0) == expected
     assert len(engine.log) == 2 and engine.log[0] == engine.log[1], "the same requests from the same seed"
+
+
+@pytest.mark.parametrize("staleness", [0, 1])
+@pytest.mark.parametrize("leaves_at", [0, 1, 2])
+def test_the_unfinished_groups_of_an_engine_that_goes_away_go_to_the_others_until_it_comes_back(staleness, leaves_at):
+    leaver, other = ScriptedEngine(0.001), ScriptedEngine(0.001)
+    leaver.leaves_at = leaves_at
+    with stream_of([leaver, other], TICKS, staleness, parts=4) as stream:
+        taken = [uid for version in range(3) for part in step(stream, version) for uid in part]
+        assert leaver.away, "it has lost its place"
+        asked = len(leaver.log)
+        leaver.away, leaver.restarts = False, 1
+        taken += [uid for version in range(3, 6) for part in step(stream, version) for uid in part]
+    assert sorted(taken) == [f"u{i:03d}" for i in range(24)], "none twice, none lost"
+    assert len(leaver.log) > asked, "it is used again"
+
+
+def test_where_every_engine_is_away_the_stream_waits():
+    engines = [ScriptedEngine(), ScriptedEngine()]
+    for engine in engines:
+        engine.away = True
+    back = threading.Timer(0.2, lambda: setattr(engines[1], "away", False))
+    back.start()
+    with stream_of(engines, TICKS) as stream:
+        assert sorted(uid for part in step(stream, 0) for uid in part) == ["u000", "u001", "u002", "u003"]
+    back.join()
+    assert not engines[0].log and engines[1].log
 
 
 @pytest.mark.parametrize("staleness", [1, 2])

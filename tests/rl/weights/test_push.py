@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from cluster.errors import Away
 from rl.errors import UserError
 from rl.weights.sync import WeightSync
 from rl.weights.transfer import WeightUpdate
@@ -16,7 +17,7 @@ class Ends:
 
     def __init__(self, engines=2, places=("one", "one")):
         self.log, self.places = [], list(places)[:engines]
-        self.rollouts = [SimpleNamespace(call=self.sync, number=i) for i in range(engines)]
+        self.rollouts = [SimpleNamespace(call=self.sync, number=i, away=False) for i in range(engines)]
         self.trainer = SimpleNamespace(
             actors=["rank 0"], publish=self.publish, call=lambda method: self.log.append(method)
         )
@@ -79,6 +80,33 @@ def test_over_nccl_the_trainer_sends_while_the_engines_receive():
     assert sorted(ends.log[2:]) == ["send", "sync 1"]
 
 
+def test_an_engine_that_is_away_is_left_out_and_one_that_goes_away_ends_no_push():
+    ends = Ends(3, ["one", "two", "two"])
+    sync = sync_of(ends)
+    ends.rollouts[1].away = True
+
+    def lost(method, *arguments, timeout_s):
+        raise Away("rollout/2 is away")
+
+    ends.rollouts[2].call = lost
+    sync.push()
+    assert ends.log == ["publish 1", "wake", "sync 1"]
+    sync.push()
+    assert sync.version == 1
+
+
+def test_where_nothing_is_kept_an_engine_comes_back_with_the_next_push():
+    ends = Ends(2)
+    sync = sync_of(ends, "nccl")
+    ends.rollouts[1].away = True
+    sync.push()
+    assert ends.log.count("sync 1") == 1
+    sync.restore(None, 1)
+    assert ends.rollouts[1].away, "it has no weights yet"
+    sync.push()
+    assert ends.log.count("sync 2") == 2 and not ends.rollouts[1].away
+
+
 def test_what_a_user_can_fix_comes_without_the_traceback_of_the_actor():
     ends, cause = Ends(), UserError("no room")
 
@@ -98,7 +126,7 @@ class InParts(Ends):
     def __init__(self):
         super().__init__()
         self.trainer.next_part, self.left, self.begun, self.losses = self.next_part, 0, {}, 1
-        self.rollouts = [SimpleNamespace(call=partial(self.engine, number)) for number in (0, 1)]
+        self.rollouts = [SimpleNamespace(call=partial(self.engine, number), away=False) for number in (0, 1)]
 
     def publish(self, version):
         self.left = 3
