@@ -172,9 +172,34 @@ class JudgeStep(Strict):
     """Fewest points in each dimension."""
 
 
+class CopiesStep(Strict):
+    """Drop questions, or documents where there is no question yet, that copy an earlier one."""
+
+    step: Literal["copies"]
+    similarity: float = Field(0.8, ge=0, le=1)
+    """Jaccard similarity of character 5-grams from which the later of two is dropped; 0 drops only exact copies."""
+
+
+class ContaminationStep(Strict):
+    """Look for the questions of benchmarks in what training would see."""
+
+    step: Literal["contamination"]
+    root: str
+    """Folder with a folder for each benchmark."""
+    benchmarks: tuple[str, ...] = ()
+    """Names, ``name:task`` or YAML files; empty is every benchmark whose data is there."""
+    drop: bool = True
+    """Drop a record that holds a test question; otherwise it is only counted, and its ``meta`` names the question."""
+    share: float = Field(0.5, gt=0, le=1)
+    """Share of a question's 13-grams of characters in one record from which on the record holds it."""
+    similarity: float = Field(0.8, gt=0, le=1)
+    """Jaccard similarity to a question from which on the record holds it."""
+
+
 Step = Annotated[
     MaskStep | SegmentStep | LinkStep | ScoreStep | ScenariosStep | QuestionStep | FindFactsStep | IssuesStep
-    | RetrieveStep | DeduceStep | ConcludeStep | InternaliseStep | ConvergeStep | FilterStep | JudgeStep,
+    | RetrieveStep | DeduceStep | ConcludeStep | InternaliseStep | ConvergeStep | FilterStep | JudgeStep
+    | CopiesStep | ContaminationStep,
     Field(discriminator="step"),
 ]  # fmt: skip
 STEPS: tuple[type[Strict], ...] = get_args(get_args(Step)[0])

@@ -50,6 +50,7 @@ def card(config: SynthesisConfig, results: Sequence[StepResult], written: dict[s
             for reason, count in result.reasons().items()
         ],
         "shares": {name: _share(last, name) for name in ("scenario", "way", "perspective", "field", "charge", "law")},
+        "overlap": [row for result in results for row in result.report],
         "samples": [_sample(record, results) for record in last[:SAMPLES]],
         "lost": [
             {"step": result.name, "id": one.id, "source": one.fields.get("source", ""), "fate": one.fate,

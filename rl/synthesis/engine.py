@@ -16,7 +16,7 @@ from rl.errors import USER_ERRORS
 from rl.inference.backend import Answer, Ask, Backend, RefusedAnswer
 from rl.inference.journal import Journal, write_lines
 from rl.synthesis.records import Dropped, Failed, Fields, Outcome, Record, StepResult, Usage
-from rl.synthesis.step import AskingStep, Step
+from rl.synthesis.step import AskingStep, ReportingStep, Step
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,19 @@ class Engine:
             found = self._ask(f"{number:02d}-{step.name}", step, records, usage)
         else:
             found = {record.id: _decided(record, {"step": step.name}, lambda r: step.run(r)) for record in records}
-        return self.write(number, step.name, [found[record.id] for record in records], usage)
+        report = step.report() if isinstance(step, ReportingStep) else ()
+        return self.write(number, step.name, [found[record.id] for record in records], usage, report)
 
-    def write(self, number: int, name: str, outcomes: Sequence[Outcome], usage: Usage | None = None) -> StepResult:
+    def write(
+        self,
+        number: int,
+        name: str,
+        outcomes: Sequence[Outcome],
+        usage: Usage | None = None,
+        report: Sequence[Fields] = (),
+    ) -> StepResult:
         """Keep what became of the records, sorted by id."""
-        result = StepResult(name, sorted(outcomes, key=lambda outcome: outcome.id), usage or Usage())
+        result = StepResult(name, sorted(outcomes, key=lambda outcome: outcome.id), usage or Usage(), report)
         lines = (outcome.to_json() for outcome in result.outcomes)
         write_lines(self.folder / "steps" / f"{number:02d}-{name}.jsonl", lines)
         return result

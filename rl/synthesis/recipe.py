@@ -10,6 +10,7 @@ from rl.synthesis.collection import Link, MaskPersonalData, Question, Scenarios,
 from rl.synthesis.quality import Filter, Judge
 from rl.synthesis.reasoning import Conclude, Deduce, FindFacts, Issues, Retrieve
 from rl.synthesis.refinement import Converge, Internalise
+from rl.synthesis.selection import ContaminationCheck, Copies
 from rl.synthesis.step import AskingStep, Context, Step
 
 STEPS: dict[str, Any] = {
@@ -17,6 +18,7 @@ STEPS: dict[str, Any] = {
     for step in (
         MaskPersonalData, Segment, Link, Score, Scenarios, Question, FindFacts, Issues, Retrieve, Deduce, Conclude,
         Internalise, Converge, Filter, Judge,
+        Copies, ContaminationCheck,
     )
 }  # fmt: skip
 AFTER: dict[str, tuple[str, ...]] = {

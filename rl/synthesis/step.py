@@ -35,6 +35,13 @@ class Step(Protocol):
 
 
 @runtime_checkable
+class ReportingStep(Protocol):
+    """Has something to say for the card about all the records that it saw."""
+
+    def report(self) -> list[Fields]: ...
+
+
+@runtime_checkable
 class AskingStep(Protocol):
     """Asks about one record, and decides by the answer."""
 
