@@ -52,6 +52,21 @@ class TeacherConfig(Strict):
         return self
 
 
+class PolicyConfig(TeacherConfig):
+    """The policy whose pass rates are measured: a served model, or one that our engines run."""
+
+    path: str | None = None
+    """Folder of a model for a vLLM engine on Ray, instead of ``base_url``."""
+    temperature: float = Field(1.0, gt=0)
+    """Sampling temperature; that of the GRPO stage."""
+
+    @model_validator(mode="after")
+    def _one(self) -> PolicyConfig:
+        if self.base_url and self.path:
+            raise ValueError("base_url and path name two policies; leave one out")
+        return self
+
+
 class MaskStep(Strict):
     """Mask the personal data of a document, each value the same way throughout."""
 
@@ -196,10 +211,18 @@ class ContaminationStep(Strict):
     """Jaccard similarity to a question from which on the record holds it."""
 
 
+class PassRateStep(Strict):
+    """Sample the policy on each question that has a reference, and drop what it never or always solves."""
+
+    step: Literal["pass_rate"]
+    samples: int = Field(8, ge=2)
+    """Answers to each question."""
+
+
 Step = Annotated[
     MaskStep | SegmentStep | LinkStep | ScoreStep | ScenariosStep | QuestionStep | FindFactsStep | IssuesStep
     | RetrieveStep | DeduceStep | ConcludeStep | InternaliseStep | ConvergeStep | FilterStep | JudgeStep
-    | CopiesStep | ContaminationStep,
+    | CopiesStep | ContaminationStep | PassRateStep,
     Field(discriminator="step"),
 ]  # fmt: skip
 STEPS: tuple[type[Strict], ...] = get_args(get_args(Step)[0])
@@ -237,6 +260,8 @@ class SynthesisConfig(Strict):
     """Who is asked."""
     judge: TeacherConfig = TeacherConfig(temperature=0.0)
     """Who scores; without ``base_url`` the teacher does."""
+    policy: PolicyConfig = PolicyConfig()
+    """Whose pass rates the step ``pass_rate`` measures. Its answers are not taken from ``cache``."""
     queries: str | None = None
     """Text file with a real query of a user on each line, for questions that are aligned with them."""
     limit: int | None = Field(None, ge=1)

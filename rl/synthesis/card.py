@@ -62,9 +62,8 @@ def card(config: SynthesisConfig, results: Sequence[StepResult], written: dict[s
 
 def _row(config: SynthesisConfig, result: StepResult) -> Fields:
     usage = result.usage
-    who = config.teacher
-    if getattr(STEPS.get(result.name), "asks", "") == "judge" and config.judge.base_url is not None:
-        who = config.judge
+    asks = getattr(STEPS.get(result.name), "asks", "teacher")
+    who = config.teacher if asks == "judge" and config.judge.base_url is None else getattr(config, asks)
     cost = (usage.prompt_tokens * who.price_in + usage.completion_tokens * who.price_out) / 1e6
     return {
         "step": result.name,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from curricula.sampler import PASS_RATE
 from rl.inference.journal import write_lines
 from rl.synthesis.collection import Question
 from rl.synthesis.records import Fields, Record, StepResult
 from rl.synthesis.selection import SELECTING
 
 SFT, GRPO, CORPUS, DROPPED = "sft.jsonl", "grpo.jsonl", "corpus.jsonl", "dropped.jsonl"
-_KNOWN = ("source", "kind", "scenario", "way", "perspective", "cause", "overlap")
+_KNOWN = ("source", "kind", "scenario", "way", "perspective", "cause", "overlap", PASS_RATE)
 
 
 def write_outputs(folder: Path, recipe: str, results: Sequence[StepResult]) -> dict[str, int]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import datetime
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from curricula.statutes import load_statutes, use_law
-from rl.config.synthesis import SynthesisConfig, TeacherConfig
+from rl.config.synthesis import PolicyConfig, SynthesisConfig, TeacherConfig
+from rl.errors import UserError
 from rl.files import digest
 from rl.inference.backend import Backend
 from rl.inference.journal import OpenFolder
+from rl.inference.model_options import add_model, identity, open_backend
 from rl.inference.progress import Metered
 from rl.synthesis.card import write_card
 from rl.synthesis.documents import read_documents
@@ -44,11 +49,11 @@ def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[
         return []
     folder = Path(config.run_dir)
     opened = OpenFolder(folder, settings(config), "run_dir=FOLDER")
-    askers: dict[str, Asker] = {}
+    stack = ExitStack()
     try:
         use_law(config.as_of or opened.date)
         load_statutes()
-        askers = _askers(config, console)
+        askers = _askers(config, console, stack, opened.date)
         meters = {id(a.backend): a.backend for a in askers.values() if isinstance(a.backend, Metered)}
 
         def begin(name: str) -> None:
@@ -68,15 +73,16 @@ def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[
         console.print(f"card: {card}")
         return results
     finally:
-        for asker in askers.values():
-            asker.backend.close()
+        stack.close()
         opened.close()
 
 
 def settings(config: SynthesisConfig) -> dict[str, Any]:
     """What a run folder is bound to: all that its records depend on."""
     found = config.model_dump(mode="json", exclude=set(FREE))
-    for name in ("teacher", "judge"):
+    if not _asks_policy(config):
+        del found["policy"]
+    for name in {"teacher", "judge", "policy"} & found.keys():
         found[name] = {key: value for key, value in found[name].items() if key not in FREE_OF_SERVER}
     if config.queries:
         found["queries_sha256"] = digest(Path(config.queries))
@@ -96,21 +102,40 @@ def read_queries(config: SynthesisConfig) -> list[str]:
     return list(dict.fromkeys(line.strip() for line in read_text(Path(config.queries)).splitlines() if line.strip()))
 
 
-def _askers(config: SynthesisConfig, console: Console) -> dict[str, Asker]:
-    """Teacher and judge; the judge is the teacher's server unless it has one of its own."""
-    found = {"teacher": _asker(config.teacher, "teacher", config.cache, console)}
+def _asks_policy(config: SynthesisConfig) -> bool:
+    return any(getattr(STEPS[options.step], "asks", "") == "policy" for options in config.recipe.steps)
+
+
+def _askers(config: SynthesisConfig, console: Console, stack: ExitStack, date: datetime.date) -> dict[str, Asker]:
+    """Teacher, judge and, if the recipe asks it, policy; the judge is the teacher's server unless it has one of its
+    own. The stack closes them."""
+
+    def asker(who: TeacherConfig, backend: Backend, model: str) -> Asker:
+        stack.callback(backend.close)
+        metered: Backend = Metered(backend, console)
+        return Asker(metered, model, who.temperature, who.max_tokens)
+
+    found = {"teacher": asker(config.teacher, *connect(config.teacher, "teacher", config.cache))}
     if config.judge.base_url is not None:
-        found["judge"] = _asker(config.judge, "judge", config.cache, console)
+        found["judge"] = asker(config.judge, *connect(config.judge, "judge", config.cache))
     else:
         teacher = found["teacher"]
         found["judge"] = Asker(teacher.backend, teacher.model, config.judge.temperature, config.judge.max_tokens)
+    if _asks_policy(config):
+        found["policy"] = asker(config.policy, *_policy(config.policy, stack, date))
     return found
 
 
-def _asker(config: TeacherConfig, key: str, cache: str | None, console: Console) -> Asker:
-    backend, model = connect(config, key, cache)
-    metered: Backend = Metered(backend, console)
-    return Asker(metered, model, config.temperature, config.max_tokens)
+def _policy(config: PolicyConfig, stack: ExitStack, date: datetime.date) -> tuple[Backend, str]:
+    """(backend, name of the model); no cache, because the weights behind a name change as it is trained."""
+    if config.path is not None:
+        parser = argparse.ArgumentParser()
+        add_model(parser)
+        chosen = parser.parse_args([f"--model={config.path}"])
+        return stack.enter_context(open_backend(chosen, date)), identity(chosen)
+    if config.base_url is None:
+        raise UserError("no policy is named; add policy.base_url=http://HOST:PORT/v1 or policy.path=FOLDER")
+    return connect(config, "policy", None)
 
 
 def _report(result: StepResult, console: Console) -> None:

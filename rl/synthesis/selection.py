@@ -1,19 +1,24 @@
-"""Which questions are worth training on: no copies, and no test questions of benchmarks."""
+"""Which questions are worth training on: no copies, no test questions, and none that a policy never or always solves."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from curricula.cleaning import Duplicates
 from curricula.contamination import Contamination
 from curricula.contamination import Record as TrainingRecord
-from rl.config.synthesis import ContaminationStep, CopiesStep
+from curricula.sampler import PASS_RATE
+from rewards.total import score
+from rewards.verdict import Sample
+from rl.config.synthesis import ContaminationStep, CopiesStep, PassRateStep
 from rl.evaluation.benchmark_questions import questions
 from rl.evaluation.benchmarks import BENCHMARKS
-from rl.synthesis.records import Dropped, Fields, Record
+from rl.synthesis.records import Dropped, Failed, Fields, Record
 from rl.synthesis.step import Context
 
-SELECTING = ("copies", "contamination")
+SELECTING = ("copies", "contamination", "pass_rate")
 """Steps that select questions, for ``grpo.jsonl``."""
 
 
@@ -77,6 +82,34 @@ class ContaminationCheck:
             }
             for name in dict.fromkeys(tasks)
         ]
+
+
+class PassRate:
+    """Share of right answers among completions of the policy, by the reward ``accuracy``, as a GRPO stage sees it. A
+    question without a reference goes on without one."""
+
+    name = "pass_rate"
+    asks: Literal["policy"] = "policy"
+
+    def __init__(self, options: PassRateStep, context: Context) -> None:
+        self.samples = options.samples
+
+    def question(self, record: Record) -> str:
+        text: str = record.fields["question"] if "reference" in record.fields else ""
+        return text
+
+    def weigh(self, record: Record, completions: Sequence[str]) -> Fields:
+        fields = record.fields
+        kind = fields.get("answer_kind", "text")
+        verdicts = [
+            score("accuracy", Sample(fields["question"], said, fields["reference"], kind)) for said in completions
+        ]
+        if errors := [verdict.error for verdict in verdicts if verdict.error is not None]:
+            raise Failed("answers not scored", errors[0])
+        right = sum(verdict.score or 0.0 for verdict in verdicts)
+        if not 0 < right < len(verdicts):
+            raise Dropped("always solved" if right else "never solved", f"{right:g} of {len(verdicts)}")
+        return {PASS_RATE: right / len(verdicts)}
 
 
 def as_trained(record: Record) -> TrainingRecord:

@@ -55,3 +55,21 @@ class AskingStep(Protocol):
 
     def read(self, record: Record, answer: Fields) -> Fields:
         """What the record gets; raises Dropped or Failed."""
+
+
+@runtime_checkable
+class SamplingStep(Protocol):
+    """Samples the policy on one record, as training does, and decides by the completions."""
+
+    name: str
+    asks: Literal["policy"]
+    samples: int
+
+    def question(self, record: Record) -> str:
+        """The user's message; empty for a record that goes on unasked."""
+
+    def weigh(self, record: Record, completions: Sequence[str]) -> Fields:
+        """What the record gets; raises Dropped or Failed."""
+
+
+AnyStep = Step | AskingStep | SamplingStep

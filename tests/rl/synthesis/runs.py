@@ -30,16 +30,12 @@ def options(folder: Path, url: str, source: Path = JUDGMENTS, *more: str) -> lis
     ]  # fmt: skip
 
 
-def run(folder: Path, url: str, source: Path = JUDGMENTS, *more: str, after=None, **scenarios):
-    """The results of a run; ``scenarios`` changes that step of the recipe, ``after`` has further steps by the one that
-    they follow."""
+def run(folder: Path, url: str, source: Path = JUDGMENTS, *more: str, **scenarios):
+    """The results of a run; ``scenarios`` changes that step of the recipe."""
     values = config(*options(folder, url, source, *more)).model_dump()
-    steps = []
     for step in values["recipe"]["steps"]:
         if step["step"] == "scenarios":
             step.update(scenarios)
-        steps += [step, *(after or {}).get(step["step"], ())]
-    values["recipe"]["steps"] = steps
     return synthesize(SynthesisConfig.model_validate(values), Console(quiet=True))
 
 
