@@ -1,4 +1,4 @@
-"""Which questions are worth training on: no copies, no test questions, and none that a policy never or always solves."""
+"""Which questions are worth training on: no copies, no test questions, none that a policy always or never solves."""
 
 from __future__ import annotations
 

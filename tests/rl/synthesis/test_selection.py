@@ -163,14 +163,14 @@ def test_what_can_not_be_scored_or_asked_is_counted(tmp_path):
         step.weigh(asked("a", "何罪？", reference="不是罪名", answer_kind="charge"), [RIGHT.format("盗窃罪")] * 2)
     with Server(reply) as server, Server(lambda body: (400, "content filter")) as policy:
         results = selected(tmp_path / "run", server.url, {"step": "pass_rate"}, policy=policy.url)
+        with pytest.raises(UserError, match=r"no policy is named; add policy.base_url=http"):
+            selected(tmp_path / "none", server.url, {"step": "pass_rate"})
     require_sums(results)
     assert set(lost(results).values()) == {("pass_rate", "refused by the server")}
-    with pytest.raises(UserError, match="no policy is named; add policy.base_url"):
-        selected(tmp_path / "none", server.url, {"step": "pass_rate"})
 
 
 def test_a_policy_is_one_and_is_sampled():
     with pytest.raises(UserError, match=r"policy: base_url and path name two policies"):
         config("input=x", "run_dir=r", "policy.base_url=http://h/v1", "policy.path=m")
-    with pytest.raises(UserError, match="policy.temperature: .* greater than 0"):
+    with pytest.raises(UserError, match=r"policy.temperature: .* greater than 0"):
         config("input=x", "run_dir=r", "policy.temperature=0")
