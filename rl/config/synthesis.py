@@ -272,5 +272,7 @@ class SynthesisConfig(Strict):
     """Day whose law is read; empty is the day on which the run began."""
     cache: str | None = ".cache/teacher.sqlite"
     """SQLite file of answers by what was asked, shared by runs; empty keeps none."""
+    runner: Literal["local", "ray"] = "local"
+    """Where steps that ask nothing run: in this process, or on Ray Data. The records are the same to the byte."""
     plan: bool = False
     """Print the steps and the requests to expect, and start nothing."""

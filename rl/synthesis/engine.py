@@ -6,7 +6,7 @@ computed again from them on a resume, so that a run that was killed writes the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from rl.inference.backend import Answer, Ask, Backend, RefusedAnswer
 from rl.inference.journal import Journal, write_lines
 from rl.inference.thinking import whole
 from rl.synthesis.records import Dropped, Failed, Fields, Outcome, Record, StepResult, Usage
-from rl.synthesis.step import AnyStep, AskingStep, ReportingStep, SamplingStep
+from rl.synthesis.step import AnyStep, AskingStep, ReportingStep, SamplingStep, Step
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class Asker:
     max_tokens: int
 
 
+Decide = Callable[[Step, Sequence[Record]], Iterable[Outcome]]
+"""(step, records) -> what becomes of each record, in any order."""
+
+
 class Engine:
     """Runs steps and writes what became of every record."""
 
@@ -40,6 +44,7 @@ class Engine:
         seed: int,
         begin: Callable[[str], None] = lambda name: None,
         notice: Callable[[str], None] = lambda text: None,
+        decide: Decide | None = None,
     ) -> None:
         """
         Args:
@@ -48,7 +53,9 @@ class Engine:
             seed: of the requests.
             begin: called with the name of each step.
             notice: shows a sentence to the user.
+            decide: runs steps that ask nothing; None does it in this process.
         """
+        self.decide = decide or decided_here
         self.folder, self.askers, self.seed, self.begin, self.notice = folder, askers, seed, begin, notice
 
     def run(self, number: int, step: AnyStep, records: Sequence[Record]) -> StepResult:
@@ -65,7 +72,7 @@ class Engine:
         elif isinstance(step, SamplingStep):
             found = self._sample(file, step, records, usage)
         else:
-            found = {record.id: _decided(record, {"step": step.name}, lambda r: step.run(r)) for record in records}
+            found = {outcome.id: outcome for outcome in self.decide(step, records)}
         report = step.report() if isinstance(step, ReportingStep) else ()
         return self.write(number, step.name, [found[record.id] for record in records], usage, report)
 
@@ -135,6 +142,16 @@ class Engine:
         journal = Journal(who.backend, self.folder / "answers", notice=self.notice, bound=who.model, at_once=True)
         journal.generate(asks, done)
         return found
+
+
+def decided_here(step: Step, records: Sequence[Record]) -> Iterator[Outcome]:
+    """What becomes of the records at a step that asks nothing, in their order."""
+    return (decision(step, record) for record in records)
+
+
+def decision(step: Step, record: Record) -> Outcome:
+    """What becomes of one record."""
+    return _decided(record, {"step": step.name}, step.run)
 
 
 def read_answer(answer: Answer, schema: dict[str, Any], material: Sequence[str]) -> Fields:

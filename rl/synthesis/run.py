@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from curricula.statutes import load_statutes, use_law
+from curricula.statutes import law_setting, load_statutes, use_law
 from rl.config.synthesis import PolicyConfig, SynthesisConfig, TeacherConfig
 from rl.errors import UserError
 from rl.files import digest
@@ -21,7 +22,7 @@ from rl.inference.model_options import add_model, identity, open_backend
 from rl.inference.progress import Metered
 from rl.synthesis.card import write_card
 from rl.synthesis.documents import read_documents
-from rl.synthesis.engine import Asker, Engine
+from rl.synthesis.engine import Asker, Decide, Engine
 from rl.synthesis.outputs import write_outputs
 from rl.synthesis.reasoning import index_cache
 from rl.synthesis.recipe import STEPS, require_order, steps_of
@@ -29,7 +30,7 @@ from rl.synthesis.records import StepResult
 from rl.synthesis.step import Context
 from rl.synthesis.teacher import connect
 
-FREE = ("run_dir", "plan", "cache")
+FREE = ("run_dir", "plan", "cache", "runner")
 """Keys of the configuration that a resume may change, and of a server those in FREE_OF_SERVER."""
 FREE_OF_SERVER = ("base_url", "api_key_env", "concurrency", "requests_per_s", "timeout_s", "retries")
 
@@ -60,10 +61,11 @@ def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[
             for meter in meters.values():
                 meter.title = name
 
-        engine = Engine(folder, askers, config.seed, begin, lambda text: console.print(text, style="yellow"))
+        context = Context(config.seed, queries, index_cache())
+        decide = _on_ray(config, context, stack) if config.runner == "ray" else None
+        engine = Engine(folder, askers, config.seed, begin, lambda text: console.print(text, style="yellow"), decide)
         results = [engine.write(0, "read", read_documents(Path(config.input), config.limit))]
         _report(results[-1], console)
-        context = Context(config.seed, queries, index_cache())
         for number, step in enumerate(steps_of(config.recipe, context), 1):
             results.append(engine.run(number, step, results[-1].kept))
             _report(results[-1], console)
@@ -75,6 +77,15 @@ def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[
     finally:
         stack.close()
         opened.close()
+
+
+def _on_ray(config: SynthesisConfig, context: Context, stack: ExitStack) -> Decide:
+    """The Ray of RAY_ADDRESS, or one on this machine until the stack is closed."""
+    from cluster.ray_cluster import connect
+    from rl.synthesis.on_ray import OnRay
+
+    stack.enter_context(connect(None, os.cpu_count(), 500, None, ship=()))
+    return OnRay(config.recipe, context, law_setting())
 
 
 def settings(config: SynthesisConfig) -> dict[str, Any]:
@@ -89,7 +100,7 @@ def settings(config: SynthesisConfig) -> dict[str, Any]:
     return found
 
 
-def read_queries(config: SynthesisConfig) -> list[str]:
+def read_queries(config: SynthesisConfig) -> tuple[str, ...]:
     """Real queries, one a line, without repeated ones.
 
     Raises:
@@ -98,8 +109,8 @@ def read_queries(config: SynthesisConfig) -> list[str]:
     from rl.inference.structuring.judgment_text import read_text
 
     if not config.queries:
-        return []
-    return list(dict.fromkeys(line.strip() for line in read_text(Path(config.queries)).splitlines() if line.strip()))
+        return ()
+    return tuple(dict.fromkeys(line.strip() for line in read_text(Path(config.queries)).splitlines() if line.strip()))
 
 
 def _asks_policy(config: SynthesisConfig) -> bool:

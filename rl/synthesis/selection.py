@@ -26,6 +26,7 @@ class Copies:
     """Near-duplicates (MinHash, then true similarity) of an earlier record; records come in the order of their ids."""
 
     name = "copies"
+    in_order = True
 
     def __init__(self, options: CopiesStep, context: Context) -> None:
         self.seen = Duplicates(options.similarity, on_disk=True)
@@ -44,6 +45,7 @@ class ContaminationCheck:
     """Test questions of benchmarks in a record."""
 
     name = "contamination"
+    in_order = True
 
     def __init__(self, options: ContaminationStep, context: Context) -> None:
         """

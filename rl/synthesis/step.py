@@ -26,7 +26,8 @@ class Step(Protocol):
     """Decides about one record by itself.
 
     ``run`` returns what the record gets, or a list of such for several records made from one. It raises Dropped or
-    Failed for a record that does not go on.
+    Failed for a record that does not go on. A step that remembers the records before sets ``in_order``; it gets all of
+    them, in the order of their ids.
     """
 
     name: str
