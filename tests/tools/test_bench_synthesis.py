@@ -11,7 +11,7 @@ def test_the_steps_are_measured_over_documents_that_pass_them():
     assert list(found["steps"]) == ["read", "mask", "segment", "link", "copies"]
     assert found["cpu_s"] == pytest.approx(sum(found["steps"].values())) and found["peak_mb"] >= found["before_mb"] > 0
     assert document(7) == document(7) != document(8)
-    assert [row for row in table([found, found | {"documents": 80}]).columns[0].cells] == ["40", "80", "exponent"]
+    assert list(table([found, found | {"documents": 80}]).columns[0].cells) == ["40", "80", "exponent"]
 
 
 def test_the_exponent_of_growth():

@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measured(count: int) -> dict[str, Any]:
-    """CPU-seconds of each step and of all, wall-clock seconds, and the peak of memory (MB) with and without documents."""
+    """CPU-seconds of each step and of all, wall-clock seconds, and the peak of memory (MB) before and after."""
     use_law()
     load_statutes()
     with tempfile.TemporaryDirectory() as folder:
