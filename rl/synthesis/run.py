@@ -33,6 +33,7 @@ from rl.synthesis.teacher import connect
 FREE = ("run_dir", "plan", "cache", "runner")
 """Keys of the configuration that a resume may change, and of a server those in FREE_OF_SERVER."""
 FREE_OF_SERVER = ("base_url", "api_key_env", "concurrency", "requests_per_s", "timeout_s", "retries")
+NAME_POLICY = "add policy.base_url=http://HOST:PORT/v1 or policy.path=FOLDER"
 
 
 def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[StepResult]:
@@ -145,7 +146,7 @@ def _policy(config: PolicyConfig, stack: ExitStack, date: datetime.date) -> tupl
         chosen = parser.parse_args([f"--model={config.path}"])
         return stack.enter_context(open_backend(chosen, date)), identity(chosen)
     if config.base_url is None:
-        raise UserError("no policy is named; add policy.base_url=http://HOST:PORT/v1 or policy.path=FOLDER")
+        raise UserError(f"no policy is named; {NAME_POLICY}")
     return connect(config, "policy", None)
 
 
@@ -183,3 +184,5 @@ def print_plan(config: SynthesisConfig, console: Console) -> None:
     console.print(f"{total} requests at most; an answer is never longer than {config.teacher.max_tokens} tokens")
     if config.teacher.base_url is None:
         console.print("no teacher is named yet; add teacher.base_url=http://HOST:PORT/v1", style="yellow")
+    if _asks_policy(config) and config.policy.base_url is None and config.policy.path is None:
+        console.print(f"no policy is named yet; {NAME_POLICY}", style="yellow")
