@@ -96,7 +96,8 @@ class Duplicates:
 
     def __init__(self, threshold: float, on_disk: bool = False) -> None:
         self.threshold = threshold
-        self._digests: set[bytes] = set()
+        self._digests: dict[bytes, int] = {}
+        self._new = 0
         self._kept: list[str] | _TextsOnDisk = _TextsOnDisk() if on_disk else []
         self._signatures = np.empty((1024, PERMUTATIONS), dtype=np.uint32)
         self._index: Any = None
@@ -108,25 +109,34 @@ class Duplicates:
 
     def add(self, text: str) -> Reason | None:
         """How a document copies an earlier one; None for a new document, which is remembered."""
+        copy = self.copy_of(text)
+        return copy and copy[0]
+
+    def copy_of(self, text: str) -> tuple[Reason, int] | None:
+        """As :meth:`add`, with the number of the new document that it copies, counted from 0."""
         dense = _dense(text)
         digest = hashlib.blake2b(dense.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if digest in self._digests:
-            return "exact_copy"
-        self._digests.add(digest)
+            return "exact_copy", self._digests[digest]
+        self._digests[digest] = self._new
         if self._index is None:
+            self._new += 1
             return None
         pieces = shingles(dense)
         signature = self._empty.copy()
         for start in range(0, len(pieces), 65536):  # bounds the memory that a long document takes
             signature.update_batch((pieces[start : start + 65536] >> np.uint64(32)).tolist())
         nearest = self._nearest(signature)
-        if any(jaccard(pieces, shingles(_dense(self._kept[i]))) >= self.threshold for i in nearest):
-            return "near_duplicate"
+        for place in nearest:
+            if jaccard(pieces, shingles(_dense(self._kept[place]))) >= self.threshold:
+                self._digests[digest] = place
+                return "near_duplicate", place
         if len(self._kept) == len(self._signatures):
             self._signatures = np.concatenate([self._signatures, np.empty_like(self._signatures)])
         self._signatures[len(self._kept)] = signature.hashvalues
         self._index.insert(len(self._kept), signature, check_duplication=False)
         self._kept.append(text)
+        self._new += 1
         return None
 
     def _nearest(self, signature: Any) -> list[int]:

@@ -1,6 +1,7 @@
 """The open field ``meta`` of a record: what is known about it, such as source, teacher, licence or verdicts.
 
-It is carried along and shown. Nothing is computed from it.
+It is carried along and shown. Nothing is computed from it, except that ``difficulty`` starts from a ``pass_rate``
+(see ``curricula.sampler``).
 """
 
 import json

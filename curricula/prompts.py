@@ -27,7 +27,7 @@ class Prompt:
     demonstration: str | None = None
     """A whole completion, ``<think>…</think><answer>…</answer>``."""
     meta: Meta = field(default_factory=dict, compare=False)
-    """What is known about it, such as its source; nothing is computed from it."""
+    """What is known about it, such as its source; see ``curricula.meta``."""
     where: str = field(default="", compare=False, repr=False)
     """File and line it was read from, for messages; empty for a generated one."""
 

@@ -1,7 +1,8 @@
 """The endless stream of training prompts of a stage: weighted tasks, difficulty-aware, with exact resume."""
 
+import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from curricula.errors import DataError
@@ -10,6 +11,8 @@ from curricula.tasks import find_task
 
 RATE = 0.05
 """Weight of a new group in a task's running means, which thus cover about the last twenty groups."""
+PASS_RATE = "pass_rate"
+"""Field of a prompt's ``meta`` with the share of right answers of a policy."""
 Pick = tuple[str, int]
 """(task, row of its pool; -1 for a generated prompt)."""
 
@@ -20,7 +23,8 @@ class Sampler:
     A task's prompts are generated, each from its number alone; or they come from a pool (a file), which is shuffled
     again in each epoch. With ``difficulty`` d above 0 a task's weight, and the chance that a pool's prompt is taken
     when its turn comes, are multiplied by ``1 - d + 4 d p (1 - p)``, where p is the share of right answers observed so
-    far (1/2 before any): a prompt that is always or never solved teaches a group-relative policy nothing.
+    far: a prompt that is always or never solved teaches a group-relative policy nothing. Before any is observed p is
+    1/2, or for a pool's prompt what its ``meta`` records as ``pass_rate``.
     Every group is observed, whether or not it is trained on.
     """
 
@@ -32,7 +36,14 @@ class Sampler:
         stage: str = "",
         difficulty: float = 0.0,
     ) -> None:
-        """``pools`` holds the prompts of those tasks of ``weights`` that are not generated."""
+        """``pools`` holds the prompts of those tasks of ``weights`` that are not generated.
+
+        Raises:
+            DataError: with ``difficulty``, if a prompt's recorded pass rate is none.
+        """
+        if difficulty:
+            for pool in pools.values():
+                require_pass_rates(pool)
         self.weights, self.pools, self.difficulty = dict(weights), pools, difficulty
         self.seed = f"{seed}/{stage}"
         self.observed: dict[str, dict[str, float]] = {}
@@ -69,7 +80,7 @@ class Sampler:
             position = self.positions[task]
             row = self._row_at(task, position)
             self.positions[task] += 1
-            interest = self._interest(self.solved.get(pool[row].uid, 0.5)) if self.difficulty else 1.0
+            interest = self._interest(self._solved(pool[row])) if self.difficulty else 1.0
             if interest >= 1:
                 return row
             # A seeded generator is slow to make, so it is made only where chance decides.
@@ -77,6 +88,10 @@ class Sampler:
                 return row
         self.positions[task] += 1
         return self._row_at(task, self.positions[task] - 1)
+
+    def _solved(self, prompt: Prompt) -> float:
+        observed = self.solved.get(prompt.uid)
+        return _pass_rate(prompt) if observed is None else observed
 
     def _row_at(self, task: str, position: int) -> int:
         epoch, place = divmod(position, len(self.pools[task]))
@@ -141,6 +156,23 @@ class Sampler:
         self.observed = {task: dict(seen) for task, seen in state["observed"].items()}
         self.solved, self.positions = dict(state["solved"]), dict(state["positions"])
         self.picked = {index: (task, row) for index, task, row in state["picked"]}
+
+
+def require_pass_rates(prompts: Iterable[Prompt]) -> None:
+    """Raises DataError if the pass rate that a prompt's ``meta`` records is not a number from 0 to 1."""
+    for prompt in prompts:
+        found = _pass_rate(prompt)
+        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= 1:
+            raise DataError(
+                f"{prompt.name}: meta.{PASS_RATE} is {json.dumps(found, ensure_ascii=False)[:40]}; with difficulty it "
+                f"must be a number from 0 to 1, the share of right answers; correct it, or leave it out"
+            )
+
+
+def _pass_rate(prompt: Prompt) -> float:
+    """Share of right answers that was measured before, 1/2 where there is none."""
+    found: float = prompt.meta.get(PASS_RATE, 0.5)
+    return found
 
 
 def require_keys(what: str, state: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

@@ -16,12 +16,13 @@ from curricula.errors import together
 from curricula.prompts import Prompt
 from curricula.records import is_file, read_prompts
 from curricula.rows import SHOWN
+from curricula.sampler import require_pass_rates
 from curricula.tasks import make_prompts
 from rewards.cache import Cache
 from rewards.judge.client import JudgeSettings
 from rewards.judge.prompts import load
 from rewards.total import split
-from rl.config.derive import reward_sum, wants_judge
+from rl.config.derive import reward_sum, task_weights, wants_judge
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, PerplexityStage, SFTStage
 from rl.data.corpus import load_corpus
@@ -57,6 +58,9 @@ def require_prompts_fit(config: RunConfig, tokenizer: Any, console: Console | No
                 given = list(itertools.chain(*demonstrations(stage, config.seed)))
                 measure(given, config.model.max_length, "model.max_length", demonstrations=True)
             elif isinstance(stage, GRPOStage):
+                if stage.difficulty:
+                    for source in filter(is_file, task_weights(config, stage)):
+                        require_pass_rates(read_prompts(source))
                 for source in stage.sources:
                     measure(_questions(source, config.seed), stage.max_prompt_tokens, "max_prompt_tokens")
             elif isinstance(stage, EvaluateStage):

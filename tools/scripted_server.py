@@ -7,7 +7,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Reply = Callable[[dict[str, Any]], str | dict[str, Any] | int | tuple[int, str]]
+Reply = Callable[[dict[str, Any]], str | dict[str, Any] | int | tuple[int, str] | list[str]]
 
 
 class _Listener(ThreadingHTTPServer):
@@ -17,7 +17,8 @@ class _Listener(ThreadingHTTPServer):
 
 class Server:
     """Serves one model, ``m``. ``reply`` takes a request's body; it returns a message's text, a whole message (with
-    ``finish_reason``, if it did not stop by itself), or a status to fail with, alone or with its message."""
+    ``finish_reason``, if it did not stop by itself), the texts of all choices, or a status to fail with, alone or with
+    its message."""
 
     def __init__(
         self,
@@ -48,12 +49,12 @@ class Server:
                 if isinstance(found, tuple):
                     self.send(found[0], {"error": {"message": found[1]}})
                     return
-                message = {"role": "assistant"} | ({"content": found} if isinstance(found, str) else found)
-                reason = message.pop("finish_reason", "stop")
-                choices = [
-                    {"index": number, "message": message, "finish_reason": reason}
-                    for number in range(body.get("n") or 1)
-                ]
+                said = found if isinstance(found, list) else [found] * (body.get("n") or 1)
+                choices = []
+                for number, one in enumerate(said):
+                    message = {"role": "assistant"} | ({"content": one} if isinstance(one, str) else one)
+                    reason = message.pop("finish_reason", "stop")
+                    choices.append({"index": number, "message": message, "finish_reason": reason})
                 usage = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
                 self.send(
                     200,

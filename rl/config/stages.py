@@ -230,7 +230,8 @@ class GRPOStage(StageBase, BatchOverrides, ChatOverrides):
     """Share of prompts drawn from tasks of the GRPO stages before this one that it does not name itself."""
     difficulty: float = Field(0.0, ge=0, le=1)
     """How far sampling turns to tasks, and to prompts of a file, that the policy solves about half of the time: weights
-    are multiplied by ``1 - d + 4 d p (1 - p)``, p being the observed accuracy. 0 is off."""
+    are multiplied by ``1 - d + 4 d p (1 - p)``, p being the observed accuracy, and before the first
+    group 1/2 or ``pass_rate`` in a prompt's ``meta``. 0 is off."""
     gates: GatesConfig = GatesConfig()
     """Conditions of entering, leaving and falling back."""
     reward: dict[str, RewardPart] | None = None

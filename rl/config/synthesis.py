@@ -52,6 +52,21 @@ class TeacherConfig(Strict):
         return self
 
 
+class PolicyConfig(TeacherConfig):
+    """The policy whose pass rates are measured: a served model, or one that our engines run."""
+
+    path: str | None = None
+    """Folder of a model for a vLLM engine on Ray, instead of ``base_url``."""
+    temperature: float = Field(1.0, gt=0)
+    """Sampling temperature; that of the GRPO stage."""
+
+    @model_validator(mode="after")
+    def _one(self) -> PolicyConfig:
+        if self.base_url and self.path:
+            raise ValueError("base_url and path name two policies; leave one out")
+        return self
+
+
 class MaskStep(Strict):
     """Mask the personal data of a document, each value the same way throughout."""
 
@@ -172,9 +187,42 @@ class JudgeStep(Strict):
     """Fewest points in each dimension."""
 
 
+class CopiesStep(Strict):
+    """Drop questions, or documents where there is no question yet, that copy an earlier one."""
+
+    step: Literal["copies"]
+    similarity: float = Field(0.8, ge=0, le=1)
+    """Jaccard similarity of character 5-grams from which the later of two is dropped; 0 drops only exact copies."""
+
+
+class ContaminationStep(Strict):
+    """Look for the questions of benchmarks in what training would see."""
+
+    step: Literal["contamination"]
+    root: str
+    """Folder with a folder for each benchmark."""
+    benchmarks: tuple[str, ...] = ()
+    """Names, ``name:task`` or YAML files; empty is every benchmark whose data is there."""
+    drop: bool = True
+    """Drop a record that holds a test question; otherwise it is only counted, and its ``meta`` names the question."""
+    share: float = Field(0.5, gt=0, le=1)
+    """Share of a question's 13-grams of characters in one record from which on the record holds it."""
+    similarity: float = Field(0.8, gt=0, le=1)
+    """Jaccard similarity to a question from which on the record holds it."""
+
+
+class PassRateStep(Strict):
+    """Sample the policy on each question that has a reference, and drop what it never or always solves."""
+
+    step: Literal["pass_rate"]
+    samples: int = Field(8, ge=2)
+    """Answers to each question."""
+
+
 Step = Annotated[
     MaskStep | SegmentStep | LinkStep | ScoreStep | ScenariosStep | QuestionStep | FindFactsStep | IssuesStep
-    | RetrieveStep | DeduceStep | ConcludeStep | InternaliseStep | ConvergeStep | FilterStep | JudgeStep,
+    | RetrieveStep | DeduceStep | ConcludeStep | InternaliseStep | ConvergeStep | FilterStep | JudgeStep
+    | CopiesStep | ContaminationStep | PassRateStep,
     Field(discriminator="step"),
 ]  # fmt: skip
 STEPS: tuple[type[Strict], ...] = get_args(get_args(Step)[0])
@@ -212,6 +260,8 @@ class SynthesisConfig(Strict):
     """Who is asked."""
     judge: TeacherConfig = TeacherConfig(temperature=0.0)
     """Who scores; without ``base_url`` the teacher does."""
+    policy: PolicyConfig = PolicyConfig()
+    """Whose pass rates the step ``pass_rate`` measures. Its answers are not taken from ``cache``."""
     queries: str | None = None
     """Text file with a real query of a user on each line, for questions that are aligned with them."""
     limit: int | None = Field(None, ge=1)
@@ -222,5 +272,7 @@ class SynthesisConfig(Strict):
     """Day whose law is read; empty is the day on which the run began."""
     cache: str | None = ".cache/teacher.sqlite"
     """SQLite file of answers by what was asked, shared by runs; empty keeps none."""
+    runner: Literal["local", "ray"] = "local"
+    """Where steps that ask nothing run: in this process, or on Ray Data. The records are the same to the byte."""
     plan: bool = False
     """Print the steps and the requests to expect, and start nothing."""

@@ -50,6 +50,7 @@ def card(config: SynthesisConfig, results: Sequence[StepResult], written: dict[s
             for reason, count in result.reasons().items()
         ],
         "shares": {name: _share(last, name) for name in ("scenario", "way", "perspective", "field", "charge", "law")},
+        "overlap": [row for result in results for row in result.report],
         "samples": [_sample(record, results) for record in last[:SAMPLES]],
         "lost": [
             {"step": result.name, "id": one.id, "source": one.fields.get("source", ""), "fate": one.fate,
@@ -61,9 +62,8 @@ def card(config: SynthesisConfig, results: Sequence[StepResult], written: dict[s
 
 def _row(config: SynthesisConfig, result: StepResult) -> Fields:
     usage = result.usage
-    who = config.teacher
-    if getattr(STEPS.get(result.name), "asks", "") == "judge" and config.judge.base_url is not None:
-        who = config.judge
+    asks = getattr(STEPS.get(result.name), "asks", "teacher")
+    who = config.teacher if asks == "judge" and config.judge.base_url is None else getattr(config, asks)
     cost = (usage.prompt_tokens * who.price_in + usage.completion_tokens * who.price_out) / 1e6
     return {
         "step": result.name,

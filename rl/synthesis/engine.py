@@ -6,7 +6,7 @@ computed again from them on a resume, so that a run that was killed writes the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from rewards.judge.client import fitting
 from rl.errors import USER_ERRORS
 from rl.inference.backend import Answer, Ask, Backend, RefusedAnswer
 from rl.inference.journal import Journal, write_lines
+from rl.inference.thinking import whole
 from rl.synthesis.records import Dropped, Failed, Fields, Outcome, Record, StepResult, Usage
-from rl.synthesis.step import AskingStep, Step
+from rl.synthesis.step import AnyStep, AskingStep, ReportingStep, SamplingStep, Step
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class Asker:
     max_tokens: int
 
 
+Decide = Callable[[Step, Sequence[Record]], Iterable[Outcome]]
+"""(step, records) -> what becomes of each record, in any order."""
+
+
 class Engine:
     """Runs steps and writes what became of every record."""
 
@@ -39,6 +44,7 @@ class Engine:
         seed: int,
         begin: Callable[[str], None] = lambda name: None,
         notice: Callable[[str], None] = lambda text: None,
+        decide: Decide | None = None,
     ) -> None:
         """
         Args:
@@ -47,10 +53,12 @@ class Engine:
             seed: of the requests.
             begin: called with the name of each step.
             notice: shows a sentence to the user.
+            decide: runs steps that ask nothing; None does it in this process.
         """
+        self.decide = decide or decided_here
         self.folder, self.askers, self.seed, self.begin, self.notice = folder, askers, seed, begin, notice
 
-    def run(self, number: int, step: Step | AskingStep, records: Sequence[Record]) -> StepResult:
+    def run(self, number: int, step: AnyStep, records: Sequence[Record]) -> StepResult:
         """One step over all records; ``number`` is its place in the recipe.
 
         Raises:
@@ -58,15 +66,26 @@ class Engine:
         """
         self.begin(step.name)
         usage = Usage()
+        file = f"{number:02d}-{step.name}"
         if isinstance(step, AskingStep):
-            found = self._ask(f"{number:02d}-{step.name}", step, records, usage)
+            found = self._ask(file, step, records, usage)
+        elif isinstance(step, SamplingStep):
+            found = self._sample(file, step, records, usage)
         else:
-            found = {record.id: _decided(record, {"step": step.name}, lambda r: step.run(r)) for record in records}
-        return self.write(number, step.name, [found[record.id] for record in records], usage)
+            found = {outcome.id: outcome for outcome in self.decide(step, records)}
+        report = step.report() if isinstance(step, ReportingStep) else ()
+        return self.write(number, step.name, [found[record.id] for record in records], usage, report)
 
-    def write(self, number: int, name: str, outcomes: Sequence[Outcome], usage: Usage | None = None) -> StepResult:
+    def write(
+        self,
+        number: int,
+        name: str,
+        outcomes: Sequence[Outcome],
+        usage: Usage | None = None,
+        report: Sequence[Fields] = (),
+    ) -> StepResult:
         """Keep what became of the records, sorted by id."""
-        result = StepResult(name, sorted(outcomes, key=lambda outcome: outcome.id), usage or Usage())
+        result = StepResult(name, sorted(outcomes, key=lambda outcome: outcome.id), usage or Usage(), report)
         lines = (outcome.to_json() for outcome in result.outcomes)
         write_lines(self.folder / "steps" / f"{number:02d}-{name}.jsonl", lines)
         return result
@@ -74,30 +93,65 @@ class Engine:
     def _ask(self, file: str, step: AskingStep, records: Sequence[Record], usage: Usage) -> dict[str, Outcome]:
         who = self.askers[step.asks]
         questions = {record.id: step.asked(record) for record in records}
+
+        def decide(record: Record, answers: list[Answer]) -> Outcome:
+            asked, (answer,) = questions[record.id], answers
+            entry = {"step": step.name, "prompt": asked.version, "model": who.model, "seed": self.seed}
+            return _decided(record, entry, lambda r: step.read(r, read_answer(answer, step.schema, asked.material)))
+
+        texts = {name: question.text() for name, question in questions.items()}
+        return self._answered(file, who, texts, 1, records, decide, usage)
+
+    def _sample(self, file: str, step: SamplingStep, records: Sequence[Record], usage: Usage) -> dict[str, Outcome]:
+        who = self.askers[step.asks]
+        texts = {record.id: step.question(record) for record in records}
+        unasked = {one.id: _decided(one, {"step": step.name}, lambda r: {}) for one in records if not texts[one.id]}
+
+        def decide(record: Record, answers: list[Answer]) -> Outcome:
+            entry = {"step": step.name, "samples": step.samples, "model": who.model, "seed": self.seed}
+            return _decided(record, entry, lambda r: step.weigh(r, [whole(_given(answer)) for answer in answers]))
+
+        asked = {name: text for name, text in texts.items() if text}
+        return unasked | self._answered(file, who, asked, step.samples, records, decide, usage)
+
+    def _answered(
+        self,
+        file: str,
+        who: Asker,
+        texts: Mapping[str, str],
+        samples: int,
+        records: Sequence[Record],
+        decide: Callable[[Record, list[Answer]], Outcome],
+        usage: Usage,
+    ) -> dict[str, Outcome]:
+        """What became of the records of ``texts``, by id."""
         by_id = {record.id: record for record in records}
         asks = [
-            Ask(
-                f"{file}/{name}", (("user", question.text()),), temperature=who.temperature,
-                max_tokens=who.max_tokens, seed=self.seed,
-            )
-            for name, question in questions.items()
-        ]  # fmt: skip
+            Ask(f"{file}/{name}", (("user", text),), samples, who.temperature, who.max_tokens, seed=self.seed)
+            for name, text in texts.items()
+        ]
         found: dict[str, Outcome] = {}
 
         def done(ask: Ask, answers: list[Answer]) -> None:
             record = by_id[ask.key.partition("/")[2]]
-            asked, (answer,) = questions[record.id], answers
             usage.requests += 1
-            usage.prompt_tokens += answer.prompt_tokens
-            usage.completion_tokens += answer.completion_tokens
-            entry = {"step": step.name, "prompt": asked.version, "model": who.model, "seed": self.seed}
-            found[record.id] = _decided(
-                record, entry, lambda r: step.read(r, read_answer(answer, step.schema, asked.material))
-            )
+            usage.prompt_tokens += answers[0].prompt_tokens
+            usage.completion_tokens += sum(answer.completion_tokens for answer in answers)
+            found[record.id] = decide(record, answers)
 
         journal = Journal(who.backend, self.folder / "answers", notice=self.notice, bound=who.model, at_once=True)
         journal.generate(asks, done)
         return found
+
+
+def decided_here(step: Step, records: Sequence[Record]) -> Iterator[Outcome]:
+    """What becomes of the records at a step that asks nothing, in their order."""
+    return (decision(step, record) for record in records)
+
+
+def decision(step: Step, record: Record) -> Outcome:
+    """What becomes of one record."""
+    return _decided(record, {"step": step.name}, step.run)
 
 
 def read_answer(answer: Answer, schema: dict[str, Any], material: Sequence[str]) -> Fields:
@@ -107,14 +161,18 @@ def read_answer(answer: Answer, schema: dict[str, Any], material: Sequence[str])
         Dropped: if the answer was cut off.
         Failed: if there is none, or the server refused.
     """
-    if isinstance(answer, RefusedAnswer):
-        raise Failed("refused by the server", answer.refused)
-    if answer.truncated:
+    if _given(answer).truncated:
         raise Dropped("truncated", f"the answer ends at {answer.completion_tokens} tokens")
     try:
         return fitting(answer.text, schema, material)
     except ValueError as error:
         raise Failed("no answer of the asked form", str(error)) from None
+
+
+def _given(answer: Answer) -> Answer:
+    if isinstance(answer, RefusedAnswer):
+        raise Failed("refused by the server", answer.refused)
+    return answer
 
 
 def _decided(record: Record, entry: Fields, decide: Callable[[Record], Fields | list[Fields]]) -> Outcome:

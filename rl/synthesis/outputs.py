@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from curricula.sampler import PASS_RATE
 from rl.inference.journal import write_lines
+from rl.synthesis.collection import Question
 from rl.synthesis.records import Fields, Record, StepResult
+from rl.synthesis.selection import SELECTING
 
 SFT, GRPO, CORPUS, DROPPED = "sft.jsonl", "grpo.jsonl", "corpus.jsonl", "dropped.jsonl"
-_KNOWN = ("source", "kind", "scenario", "way", "perspective", "cause")
+_KNOWN = ("source", "kind", "scenario", "way", "perspective", "cause", "overlap", PASS_RATE)
 
 
 def write_outputs(folder: Path, recipe: str, results: Sequence[StepResult]) -> dict[str, int]:
@@ -17,10 +20,11 @@ def write_outputs(folder: Path, recipe: str, results: Sequence[StepResult]) -> d
     because a curriculum would refuse it.
 
     ``sft.jsonl`` holds what the last step kept, ``grpo.jsonl`` the questions to which the judgment itself has the
-    answer, ``corpus.jsonl`` the documents that were good enough and the chains, ``dropped.jsonl`` all else.
+    answer, as the last of ``question`` and the steps that select kept them, ``corpus.jsonl`` the documents that were
+    good enough and the chains, ``dropped.jsonl`` all else.
     """
     last = results[-1].kept
-    asked = next((result.kept for result in results if result.name == "question"), [])
+    asked = next((result.kept for result in reversed(results) if result.name in (Question.name, *SELECTING)), [])
     documents = [result.kept for result in results if not any("scenario" in one.fields for one in result.kept)]
     files: dict[str, list[Fields]] = {
         SFT: [demonstration(recipe, record) for record in last if "chain" in record.fields],

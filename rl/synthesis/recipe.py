@@ -10,13 +10,15 @@ from rl.synthesis.collection import Link, MaskPersonalData, Question, Scenarios,
 from rl.synthesis.quality import Filter, Judge
 from rl.synthesis.reasoning import Conclude, Deduce, FindFacts, Issues, Retrieve
 from rl.synthesis.refinement import Converge, Internalise
-from rl.synthesis.step import AskingStep, Context, Step
+from rl.synthesis.selection import ContaminationCheck, Copies, PassRate
+from rl.synthesis.step import AnyStep, Context
 
 STEPS: dict[str, Any] = {
     step.name: step
     for step in (
         MaskPersonalData, Segment, Link, Score, Scenarios, Question, FindFacts, Issues, Retrieve, Deduce, Conclude,
         Internalise, Converge, Filter, Judge,
+        Copies, ContaminationCheck, PassRate,
     )
 }  # fmt: skip
 AFTER: dict[str, tuple[str, ...]] = {
@@ -33,11 +35,12 @@ AFTER: dict[str, tuple[str, ...]] = {
     "converge": ("conclude",),
     "filter": ("converge",),
     "judge": ("converge",),
+    "pass_rate": ("question",),
 }
 """What must stand before a step, because it uses what that step finds."""
 
 
-def steps_of(recipe: RecipeConfig, context: Context) -> list[Step | AskingStep]:
+def steps_of(recipe: RecipeConfig, context: Context) -> list[AnyStep]:
     """The steps, ready to run.
 
     Raises:

@@ -91,6 +91,8 @@ class StepResult:
     name: str
     outcomes: Sequence[Outcome]
     usage: Usage = field(default_factory=Usage)
+    report: Sequence[Fields] = ()
+    """What the step itself says for the card."""
 
     @property
     def kept(self) -> list[Record]:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
+import datetime
+import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from curricula.statutes import load_statutes, use_law
-from rl.config.synthesis import SynthesisConfig, TeacherConfig
+from curricula.statutes import law_setting, load_statutes, use_law
+from rl.config.synthesis import PolicyConfig, SynthesisConfig, TeacherConfig
+from rl.errors import UserError
 from rl.files import digest
 from rl.inference.backend import Backend
 from rl.inference.journal import OpenFolder
+from rl.inference.model_options import add_model, identity, open_backend
 from rl.inference.progress import Metered
 from rl.synthesis.card import write_card
 from rl.synthesis.documents import read_documents
-from rl.synthesis.engine import Asker, Engine
+from rl.synthesis.engine import Asker, Decide, Engine
 from rl.synthesis.outputs import write_outputs
 from rl.synthesis.reasoning import index_cache
 from rl.synthesis.recipe import STEPS, require_order, steps_of
@@ -24,9 +30,10 @@ from rl.synthesis.records import StepResult
 from rl.synthesis.step import Context
 from rl.synthesis.teacher import connect
 
-FREE = ("run_dir", "plan", "cache")
+FREE = ("run_dir", "plan", "cache", "runner")
 """Keys of the configuration that a resume may change, and of a server those in FREE_OF_SERVER."""
 FREE_OF_SERVER = ("base_url", "api_key_env", "concurrency", "requests_per_s", "timeout_s", "retries")
+NAME_POLICY = "add policy.base_url=http://HOST:PORT/v1 or policy.path=FOLDER"
 
 
 def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[StepResult]:
@@ -44,21 +51,22 @@ def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[
         return []
     folder = Path(config.run_dir)
     opened = OpenFolder(folder, settings(config), "run_dir=FOLDER")
-    askers: dict[str, Asker] = {}
+    stack = ExitStack()
     try:
         use_law(config.as_of or opened.date)
         load_statutes()
-        askers = _askers(config, console)
+        askers = _askers(config, console, stack, opened.date)
         meters = {id(a.backend): a.backend for a in askers.values() if isinstance(a.backend, Metered)}
 
         def begin(name: str) -> None:
             for meter in meters.values():
                 meter.title = name
 
-        engine = Engine(folder, askers, config.seed, begin, lambda text: console.print(text, style="yellow"))
+        context = Context(config.seed, queries, index_cache())
+        decide = _on_ray(config, context, stack) if config.runner == "ray" else None
+        engine = Engine(folder, askers, config.seed, begin, lambda text: console.print(text, style="yellow"), decide)
         results = [engine.write(0, "read", read_documents(Path(config.input), config.limit))]
         _report(results[-1], console)
-        context = Context(config.seed, queries, index_cache())
         for number, step in enumerate(steps_of(config.recipe, context), 1):
             results.append(engine.run(number, step, results[-1].kept))
             _report(results[-1], console)
@@ -68,22 +76,32 @@ def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[
         console.print(f"card: {card}")
         return results
     finally:
-        for asker in askers.values():
-            asker.backend.close()
+        stack.close()
         opened.close()
+
+
+def _on_ray(config: SynthesisConfig, context: Context, stack: ExitStack) -> Decide:
+    """The Ray of RAY_ADDRESS, or one on this machine until the stack is closed."""
+    from cluster.ray_cluster import connect
+    from rl.synthesis.on_ray import OnRay
+
+    stack.enter_context(connect(None, os.cpu_count(), 500, None, ship=()))
+    return OnRay(config.recipe, context, law_setting())
 
 
 def settings(config: SynthesisConfig) -> dict[str, Any]:
     """What a run folder is bound to: all that its records depend on."""
     found = config.model_dump(mode="json", exclude=set(FREE))
-    for name in ("teacher", "judge"):
+    if not _asks_policy(config):
+        del found["policy"]
+    for name in {"teacher", "judge", "policy"} & found.keys():
         found[name] = {key: value for key, value in found[name].items() if key not in FREE_OF_SERVER}
     if config.queries:
         found["queries_sha256"] = digest(Path(config.queries))
     return found
 
 
-def read_queries(config: SynthesisConfig) -> list[str]:
+def read_queries(config: SynthesisConfig) -> tuple[str, ...]:
     """Real queries, one a line, without repeated ones.
 
     Raises:
@@ -92,25 +110,44 @@ def read_queries(config: SynthesisConfig) -> list[str]:
     from rl.inference.structuring.judgment_text import read_text
 
     if not config.queries:
-        return []
-    return list(dict.fromkeys(line.strip() for line in read_text(Path(config.queries)).splitlines() if line.strip()))
+        return ()
+    return tuple(dict.fromkeys(line.strip() for line in read_text(Path(config.queries)).splitlines() if line.strip()))
 
 
-def _askers(config: SynthesisConfig, console: Console) -> dict[str, Asker]:
-    """Teacher and judge; the judge is the teacher's server unless it has one of its own."""
-    found = {"teacher": _asker(config.teacher, "teacher", config.cache, console)}
+def _asks_policy(config: SynthesisConfig) -> bool:
+    return any(getattr(STEPS[options.step], "asks", "") == "policy" for options in config.recipe.steps)
+
+
+def _askers(config: SynthesisConfig, console: Console, stack: ExitStack, date: datetime.date) -> dict[str, Asker]:
+    """Teacher, judge and, if the recipe asks it, policy; the judge is the teacher's server unless it has one of its
+    own. The stack closes them."""
+
+    def asker(who: TeacherConfig, backend: Backend, model: str) -> Asker:
+        stack.callback(backend.close)
+        metered: Backend = Metered(backend, console)
+        return Asker(metered, model, who.temperature, who.max_tokens)
+
+    found = {"teacher": asker(config.teacher, *connect(config.teacher, "teacher", config.cache))}
     if config.judge.base_url is not None:
-        found["judge"] = _asker(config.judge, "judge", config.cache, console)
+        found["judge"] = asker(config.judge, *connect(config.judge, "judge", config.cache))
     else:
         teacher = found["teacher"]
         found["judge"] = Asker(teacher.backend, teacher.model, config.judge.temperature, config.judge.max_tokens)
+    if _asks_policy(config):
+        found["policy"] = asker(config.policy, *_policy(config.policy, stack, date))
     return found
 
 
-def _asker(config: TeacherConfig, key: str, cache: str | None, console: Console) -> Asker:
-    backend, model = connect(config, key, cache)
-    metered: Backend = Metered(backend, console)
-    return Asker(metered, model, config.temperature, config.max_tokens)
+def _policy(config: PolicyConfig, stack: ExitStack, date: datetime.date) -> tuple[Backend, str]:
+    """(backend, name of the model); no cache, because the weights behind a name change as it is trained."""
+    if config.path is not None:
+        parser = argparse.ArgumentParser()
+        add_model(parser)
+        chosen = parser.parse_args([f"--model={config.path}"])
+        return stack.enter_context(open_backend(chosen, date)), identity(chosen)
+    if config.base_url is None:
+        raise UserError(f"no policy is named; {NAME_POLICY}")
+    return connect(config, "policy", None)
 
 
 def _report(result: StepResult, console: Console) -> None:
@@ -147,3 +184,5 @@ def print_plan(config: SynthesisConfig, console: Console) -> None:
     console.print(f"{total} requests at most; an answer is never longer than {config.teacher.max_tokens} tokens")
     if config.teacher.base_url is None:
         console.print("no teacher is named yet; add teacher.base_url=http://HOST:PORT/v1", style="yellow")
+    if _asks_policy(config) and config.policy.base_url is None and config.policy.path is None:
+        console.print(f"no policy is named yet; {NAME_POLICY}", style="yellow")

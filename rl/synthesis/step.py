@@ -26,12 +26,20 @@ class Step(Protocol):
     """Decides about one record by itself.
 
     ``run`` returns what the record gets, or a list of such for several records made from one. It raises Dropped or
-    Failed for a record that does not go on.
+    Failed for a record that does not go on. A step that remembers the records before sets ``in_order``; it gets all of
+    them, in the order of their ids.
     """
 
     name: str
 
     def run(self, record: Record) -> Fields | list[Fields]: ...
+
+
+@runtime_checkable
+class ReportingStep(Protocol):
+    """Has something to say for the card about all the records that it saw."""
+
+    def report(self) -> list[Fields]: ...
 
 
 @runtime_checkable
@@ -48,3 +56,21 @@ class AskingStep(Protocol):
 
     def read(self, record: Record, answer: Fields) -> Fields:
         """What the record gets; raises Dropped or Failed."""
+
+
+@runtime_checkable
+class SamplingStep(Protocol):
+    """Samples the policy on one record, as training does, and decides by the completions."""
+
+    name: str
+    asks: Literal["policy"]
+    samples: int
+
+    def question(self, record: Record) -> str:
+        """The user's message; empty for a record that goes on unasked."""
+
+    def weigh(self, record: Record, completions: Sequence[str]) -> Fields:
+        """What the record gets; raises Dropped or Failed."""
+
+
+AnyStep = Step | AskingStep | SamplingStep

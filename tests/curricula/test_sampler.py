@@ -1,6 +1,7 @@
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -107,6 +108,38 @@ def test_difficulty_passes_over_solved_questions_of_a_pool_and_never_hangs():
     for uid in [p.uid for p in POOL]:
         found.solved[uid] = 1.0
     assert found.at(40).uid in {p.uid for p in POOL}, "with nothing of interest left it still answers"
+
+
+def rated(prompts, rates):
+    return [replace(prompt, meta={"pass_rate": rate}) for prompt, rate in zip(prompts, rates, strict=True)]
+
+
+def test_a_recorded_pass_rate_is_where_difficulty_starts():
+    pool = rated(POOL[:5], [0, 1.0, 0, 1, 0.0]) + rated(POOL[5:8], [0.5, 0.4, 0.6]) + POOL[8:]
+    hard_or_easy = {prompt.uid for prompt in pool[:5]}
+
+    def drawn(pool, difficulty, count=10):
+        found = Sampler({"cases.jsonl": 1.0}, {"cases.jsonl": pool}, 5, "s", difficulty)
+        return [found.at(index).uid for index in range(count)], found
+
+    assert drawn(pool, 0.0)[0] == drawn(POOL, 0.0)[0], "nothing is computed from it without difficulty"
+    first, found = drawn(pool, 1.0)
+    assert not set(first) & hard_or_easy and {prompt.uid for prompt in POOL[8:]} <= set(first)
+    assert found.state_dict()["solved"] == {}, "it is no observation"
+    for index, uid in enumerate(first):  # what is observed counts from then on
+        answer(found, index, [1, 1] if uid == POOL[8].uid else [1, 0])
+    later = [found.at(index).uid for index in range(10, 40)]
+    assert POOL[8].uid not in later and not set(later) & hard_or_easy
+    found.solved[POOL[0].uid] = 0.5
+    assert POOL[0].uid in [found.at(index).uid for index in range(40, 60)]
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.5, True, "0.5", [0.5], {"p": 0.5}])
+def test_a_bad_pass_rate_is_refused_where_it_would_be_used(rate):
+    pool = [*POOL[:3], *rated(POOL[3:4], [rate])]
+    Sampler({"cases.jsonl": 1.0}, {"cases.jsonl": pool}, 5).at(0)
+    with pytest.raises(DataError, match=r"prompt \w+ .*: meta.pass_rate is .*; with difficulty it must be a number"):
+        Sampler({"cases.jsonl": 1.0}, {"cases.jsonl": pool}, 5, difficulty=0.5)
 
 
 def test_a_group_with_a_failed_verdict_is_let_go_without_a_trace():

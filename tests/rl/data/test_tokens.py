@@ -10,6 +10,7 @@ from rich.console import Console
 
 import rl.data.tokens
 import rl.driver.document_scores
+from curricula.errors import DataError
 from curricula.prompts import Prompt
 from curricula.records import read_demonstrations
 from curricula.tasks import make_prompts
@@ -127,6 +128,23 @@ def test_demonstrations_that_are_too_long_are_named_and_counted(tokenizer, tmp_p
         UserError, match=r"6 of 9 are too long, the first 3:\n  stage s: the demonstration of .*d.jsonl:\d"
     ):
         require_prompts_fit(config, tokenizer, Console(quiet=True))
+
+
+def test_a_bad_pass_rate_is_named_before_the_run_where_difficulty_reads_it(tokenizer, tmp_path):
+    from rl.config.compose import load
+    from rl.preflight import require_prompts_fit
+
+    path = tmp_path / "q.jsonl"
+    path.write_text(json.dumps({"prompt": "何罪？", "reference": "盗窃罪", "meta": {"pass_rate": "half"}}) + "\n")
+
+    def check(difficulty):
+        stage = {"name": "s", "kind": "grpo", "steps": 1, "data": str(path), "difficulty": difficulty}
+        stages = {"name": "c", "stages": [stage]}
+        require_prompts_fit(load({"run_dir": "x", "curriculum": stages}), tokenizer, Console(quiet=True))
+
+    check(0.0)
+    with pytest.raises(DataError, match=r"q.jsonl:1: meta.pass_rate is \"half\"; with difficulty it must be a number"):
+        check(0.5)
 
 
 def test_prompts_that_can_not_be_rendered_are_named_and_counted(tokenizer, kept, monkeypatch):
