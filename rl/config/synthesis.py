@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from rl.config.base import Strict
+from rl.config.rephrasing_steps import RephraseStep, StylesStep
 
 Scenario = Literal["consultation", "prediction", "summary", "application", "drafting"]
 Way = Literal["distil", "simulate", "align"]
@@ -153,15 +154,18 @@ class ConvergeStep(Strict):
 
 
 class FilterStep(Strict):
-    """Drop chains by rules: broken, repeated, of another language, with wrong citations, speaking to a judge."""
+    """Drop chains and rewritings by rules: broken, repeated, of another language, with wrong citations, speaking to a
+    judge."""
 
     step: Literal["filter"]
     min_chars: int = Field(60, ge=1)
-    """Fewest characters of reasoning."""
+    """Fewest characters of reasoning, or of a rewriting."""
     repetition: float = Field(0.6, ge=0, le=1)
     """Smallest share of new 8-grams in the chain."""
     language: float = Field(0.9, ge=0, le=1)
     """Smallest share of Chinese among the letters."""
+    citations: bool = True
+    """Also drop what cites an article that does not exist or is misquoted, by the law in force."""
 
 
 class JudgeStep(Strict):
@@ -174,7 +178,8 @@ class JudgeStep(Strict):
 
 Step = Annotated[
     MaskStep | SegmentStep | LinkStep | ScoreStep | ScenariosStep | QuestionStep | FindFactsStep | IssuesStep
-    | RetrieveStep | DeduceStep | ConcludeStep | InternaliseStep | ConvergeStep | FilterStep | JudgeStep,
+    | RetrieveStep | DeduceStep | ConcludeStep | InternaliseStep | ConvergeStep | FilterStep | JudgeStep
+    | StylesStep | RephraseStep,
     Field(discriminator="step"),
 ]  # fmt: skip
 STEPS: tuple[type[Strict], ...] = get_args(get_args(Step)[0])

@@ -9,7 +9,7 @@ from rl.inference.journal import write_lines
 from rl.synthesis.records import Fields, Record, StepResult
 
 SFT, GRPO, CORPUS, DROPPED = "sft.jsonl", "grpo.jsonl", "corpus.jsonl", "dropped.jsonl"
-_KNOWN = ("source", "kind", "scenario", "way", "perspective", "cause")
+_KNOWN = ("source", "kind", "scenario", "way", "part", "style", "perspective", "cause")
 
 
 def write_outputs(folder: Path, recipe: str, results: Sequence[StepResult]) -> dict[str, int]:
@@ -17,15 +17,16 @@ def write_outputs(folder: Path, recipe: str, results: Sequence[StepResult]) -> d
     because a curriculum would refuse it.
 
     ``sft.jsonl`` holds what the last step kept, ``grpo.jsonl`` the questions to which the judgment itself has the
-    answer, ``corpus.jsonl`` the documents that were good enough and the chains, ``dropped.jsonl`` all else.
+    answer, ``corpus.jsonl`` the documents that were good enough, the chains and the rewritings, ``dropped.jsonl`` all
+    else.
     """
     last = results[-1].kept
     asked = next((result.kept for result in results if result.name == "question"), [])
-    documents = [result.kept for result in results if not any("scenario" in one.fields for one in result.kept)]
+    documents = [result.kept for result in results if not any("-" in one.id for one in result.kept)]
     files: dict[str, list[Fields]] = {
         SFT: [demonstration(recipe, record) for record in last if "chain" in record.fields],
         GRPO: [prompt(recipe, record) for record in asked if "reference" in record.fields],
-        CORPUS: [*map(document, good(documents)), *(chain(recipe, one) for one in last if "chain" in one.fields)],
+        CORPUS: [*map(document, good(documents)), *(own(recipe, one) for one in last if written(one.fields))],
         DROPPED: [line for result in results for line in _lost(result)],
     }
     for name, lines in files.items():
@@ -61,11 +62,20 @@ def document(record: Record) -> Fields:
     return {"text": record.fields["text"], "source": "documents", "meta": meta(record)}
 
 
-def chain(recipe: str, record: Record) -> Fields:
-    """A chain of thought for ``corpus.path``."""
-    found = record.fields["chain"]
-    text = f"{record.fields['question']}\n{found['reasoning']}\n{found['answer']}"
-    return {"text": text, "source": recipe, "meta": meta(record)}
+def own(recipe: str, record: Record) -> Fields:
+    """What a recipe has written, for ``corpus.path``."""
+    return {"text": "\n".join(written(record.fields).values()), "source": recipe, "meta": meta(record)}
+
+
+def written(fields: Fields) -> dict[str, str]:
+    """What a recipe has written, by its parts: a question with a chain of thought and an answer, or a rewriting."""
+    if "chain" in fields:
+        return {
+            "prompt": fields["question"],
+            "think": fields["chain"]["reasoning"],
+            "answer": fields["chain"]["answer"],
+        }
+    return {"text": fields["rephrased"]} if "rephrased" in fields else {}
 
 
 def meta(record: Record) -> Fields:

@@ -10,6 +10,7 @@ from rl.synthesis.collection import Link, MaskPersonalData, Question, Scenarios,
 from rl.synthesis.quality import Filter, Judge
 from rl.synthesis.reasoning import Conclude, Deduce, FindFacts, Issues, Retrieve
 from rl.synthesis.refinement import Converge, Internalise
+from rl.synthesis.rephrasing import Rephrase, Styles
 from rl.synthesis.step import AskingStep, Context, Step
 
 STEPS: dict[str, Any] = {
@@ -17,6 +18,7 @@ STEPS: dict[str, Any] = {
     for step in (
         MaskPersonalData, Segment, Link, Score, Scenarios, Question, FindFacts, Issues, Retrieve, Deduce, Conclude,
         Internalise, Converge, Filter, Judge,
+        Styles, Rephrase,
     )
 }  # fmt: skip
 AFTER: dict[str, tuple[str, ...]] = {
@@ -31,10 +33,11 @@ AFTER: dict[str, tuple[str, ...]] = {
     "conclude": ("deduce",),
     "internalise": ("conclude",),
     "converge": ("conclude",),
-    "filter": ("converge",),
+    "filter": ("converge", "rephrase"),
     "judge": ("converge",),
+    "rephrase": ("styles",),
 }
-"""What must stand before a step, because it uses what that step finds."""
+"""The steps of which one must stand before a step, because it uses what they find."""
 
 
 def steps_of(recipe: RecipeConfig, context: Context) -> list[Step | AskingStep]:
@@ -51,9 +54,8 @@ def require_order(recipe: RecipeConfig) -> None:
     """Raises UserError if a step stands before one whose findings it uses."""
     before: list[str] = []
     for options in recipe.steps:
-        for needed in AFTER.get(options.step, ()):
-            if needed not in before:
-                raise UserError(
-                    f"recipe {recipe.name}: the step {options.step} uses what {needed} finds; put {needed} before it"
-                )
+        needed = AFTER.get(options.step, ())
+        if needed and not set(needed) & set(before):
+            one = " or ".join(needed)
+            raise UserError(f"recipe {recipe.name}: the step {options.step} uses what {one} finds; put {one} before it")
         before.append(options.step)
