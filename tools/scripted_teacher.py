@@ -136,6 +136,27 @@ def _rephrase(prompt: str, texts: Mapping[str, str]) -> Fields:
     return {"text": "\n".join(f"{said}{sentence.strip()}。" for sentence in sentences)}
 
 
+_OPTION = regex.compile(r"^\s*(?P<letter>[A-H])\s*[:：.、]\s*(?P<text>.+)$", regex.MULTILINE)
+
+
+def _solve(prompt: str, texts: Mapping[str, str]) -> Fields:
+    """An option is right if its text holds 应当 or 可以, unless the letters are given."""
+    options = {match["letter"]: match["text"] for match in _OPTION.finditer(texts["题目"])}
+    given = texts.get("正确答案") or texts.get("回答") or ""
+    right = [one for one in options if one in given or (not given and regex.search("应当|可以", options[one]))]
+    said = "\n".join(
+        f"{letter}项说“{text.strip()}”，对照法律规则，{'这符合规定' if letter in right else '这不符合规定'}，因此"
+        f"{letter}项{'正确' if letter in right else '错误'}。"
+        for letter, text in options.items()
+    )
+    first = "先写规则，再对照题目。\n" if "思考过程" in texts else ""
+    return {"reasoning": f"{first}逐项分析如下。\n{said}", "answer": "".join(right) or "无法判断"}
+
+
+def _select(prompt: str, texts: Mapping[str, str]) -> Fields:
+    return {"reason": "五项都合格"} | dict.fromkeys(("rules", "practice", "coherence", "result", "argument"), 1)
+
+
 def _judge(prompt: str, texts: Mapping[str, str]) -> Fields:
     names = ("quality", "consistency", "alignment", "conciseness", "language", "overall")
     return {"reason": "论证完整，结论一致"} | dict.fromkeys(names, 8)
@@ -154,6 +175,10 @@ _ANSWERS: dict[str, Callable[[str, Mapping[str, str]], Fields]] = {
     "合成思维链": _converge,
     "质量评审": _judge,
     "忠实改写": _rephrase,
+    "解答选择题": _solve,
+    "改写思维链": _solve,
+    "解释答案": _solve,
+    "五项筛选": _select,
 }
 """By the heading of the request."""
 
@@ -232,6 +257,14 @@ FAULTS = {
     "citation_invented": Fault("忠实改写", "rephrase", "invents facts", _with(text="…依照《保险法》第十六条处理。")),
     "facts_left_out": Fault("忠实改写", "rephrase", "loses facts", _replaced(r"(?<=\n.*\n.*\n)[^\n]*\n?", "")),
     "source_copied": Fault("忠实改写", "rephrase", "a copy of its source", _replaced(r"^[^，：]+[，：](?:答：)?", "")),
+    "no_option": Fault("解答选择题", "answer_check", "answer unreadable", _with(answer="难以判断，都有道理。")),
+    "wrong_option": Fault("解答选择题", "explain", "answer unmatched", _with(answer="H")),
+    "chain_of_another_answer": Fault("改写思维链", "rewrite_chain", "answer changed", _with(answer="H")),
+    "explains_another_answer": Fault("解释答案", "explain", "answer changed", _with(answer="H")),
+    "false_law": Fault(
+        "解答选择题", "filter", "citation does not exist", _with(reasoning="…依照《刑法》第九百九十九条可知。")
+    ),
+    "not_argued": Fault("五项筛选", "select", "argument not met", _with(argument=0)),
     "poor": Fault("质量评审", "judge", "consistency below 7", _with(consistency=6)),
 }  # fmt: skip
 """Faults by name."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from rl.config.base import Strict
+from rl.config.choice_steps import AnswerCheckStep, DistilStep, ExplainStep, RewriteChainStep, SelectStep
 from rl.config.rephrasing_steps import RephraseStep, StylesStep
 
 Scenario = Literal["consultation", "prediction", "summary", "application", "drafting"]
@@ -179,7 +180,8 @@ class JudgeStep(Strict):
 Step = Annotated[
     MaskStep | SegmentStep | LinkStep | ScoreStep | ScenariosStep | QuestionStep | FindFactsStep | IssuesStep
     | RetrieveStep | DeduceStep | ConcludeStep | InternaliseStep | ConvergeStep | FilterStep | JudgeStep
-    | StylesStep | RephraseStep,
+    | StylesStep | RephraseStep
+    | DistilStep | AnswerCheckStep | RewriteChainStep | ExplainStep | SelectStep,
     Field(discriminator="step"),
 ]  # fmt: skip
 STEPS: tuple[type[Strict], ...] = get_args(get_args(Step)[0])
@@ -191,6 +193,8 @@ class RecipeConfig(Strict):
 
     name: str
     """Short name, used in the run folder and as the task of what is written."""
+    reads: Literal["documents", "choices"] = "documents"
+    """What the input holds: documents, or choice questions with their right options."""
     steps: tuple[Step, ...] = Field(min_length=1)
     """Each step gets what the one before it kept."""
 
@@ -207,7 +211,8 @@ class SynthesisConfig(Strict):
     """A synthesis."""
 
     input: str
-    """Folder of text files (UTF-8 or GB18030), one judgment each, or a file of records with ``text`` (JSONL, Parquet).
+    """Folder of text files (UTF-8 or GB18030), one judgment each, or a file of records with ``text`` (JSONL, Parquet);
+    for a recipe that reads choices a file of questions.
     """
     run_dir: str
     """Folder of the run; the same folder resumes."""

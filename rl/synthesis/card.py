@@ -22,9 +22,9 @@ SAMPLES = 5
 """Records that are shown with their lineage."""
 ROWS = 20
 """Most rows of a table of shares."""
-MEASURED = ("question", "converge", "rephrase", "filter", "judge")
+MEASURED = ("question", "converge", "rephrase", "distil", "explain", "filter", "judge", "select")
 """Steps whose records are measured."""
-SHARES = ("scenario", "way", "style", "perspective", "field", "charge", "law")
+SHARES = ("scenario", "way", "check", "style", "perspective", "field", "charge", "law")
 PARTS = ("prompt", "think", "answer", "text")
 
 
@@ -53,7 +53,7 @@ def card(config: SynthesisConfig, results: Sequence[StepResult], written: dict[s
             for reason, count in result.reasons().items()
         ],
         "shares": {name: _share(last, name) for name in SHARES},
-        "tables": tables(results),
+        "tables": tables(config, results),
         "samples": [_sample(record, results) for record in last[:SAMPLES]],
         "lost": [
             {"step": result.name, "id": one.id, "source": one.fields.get("source", ""), "fate": one.fate,

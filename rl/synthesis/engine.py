@@ -15,6 +15,7 @@ from rewards.judge.client import fitting
 from rl.errors import USER_ERRORS
 from rl.inference.backend import Answer, Ask, Backend, RefusedAnswer
 from rl.inference.journal import Journal, write_lines
+from rl.synthesis.prompts import Asked
 from rl.synthesis.records import Dropped, Failed, Fields, Outcome, Record, StepResult, Usage
 from rl.synthesis.step import AskingStep, Step
 
@@ -73,7 +74,7 @@ class Engine:
 
     def _ask(self, file: str, step: AskingStep, records: Sequence[Record], usage: Usage) -> dict[str, Outcome]:
         who = self.askers[step.asks]
-        questions = {record.id: step.asked(record) for record in records}
+        questions, found = _questions(step, records)
         by_id = {record.id: record for record in records}
         asks = [
             Ask(
@@ -82,7 +83,6 @@ class Engine:
             )
             for name, question in questions.items()
         ]  # fmt: skip
-        found: dict[str, Outcome] = {}
 
         def done(ask: Ask, answers: list[Answer]) -> None:
             record = by_id[ask.key.partition("/")[2]]
@@ -98,6 +98,20 @@ class Engine:
         journal = Journal(who.backend, self.folder / "answers", notice=self.notice, bound=who.model, at_once=True)
         journal.generate(asks, done)
         return found
+
+
+def _questions(step: AskingStep, records: Sequence[Record]) -> tuple[dict[str, Asked], dict[str, Outcome]]:
+    """What is asked, and what became of the records that are not asked about."""
+    asked: dict[str, Asked] = {}
+
+    def prepared(record: Record) -> Fields:
+        question = step.asked(record)
+        if question is not None:
+            asked[record.id] = question
+        return {}
+
+    outcomes = {record.id: _decided(record, {"step": step.name}, prepared) for record in records}
+    return asked, {name: outcome for name, outcome in outcomes.items() if name not in asked}
 
 
 def read_answer(answer: Answer, schema: dict[str, Any], material: Sequence[str]) -> Fields:

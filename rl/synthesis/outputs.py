@@ -9,24 +9,35 @@ from rl.inference.journal import write_lines
 from rl.synthesis.records import Fields, Record, StepResult
 
 SFT, GRPO, CORPUS, DROPPED = "sft.jsonl", "grpo.jsonl", "corpus.jsonl", "dropped.jsonl"
-_KNOWN = ("source", "kind", "scenario", "way", "part", "style", "perspective", "cause")
+_KNOWN = ("source", "kind", "scenario", "way", "check", "pool", "part", "style", "perspective", "cause")
 
 
-def write_outputs(folder: Path, recipe: str, results: Sequence[StepResult]) -> dict[str, int]:
+def write_outputs(
+    folder: Path, recipe: str, results: Sequence[StepResult], questions: Sequence[Record] = ()
+) -> dict[str, int]:
     """Write the files of a run, sorted by lineage; returns the records of each. A file without any is not written,
     because a curriculum would refuse it.
+
+    Args:
+        folder: of the run.
+        recipe: its name.
+        results: of all steps.
+        questions: those of the RL set, where the recipe draws them.
 
     ``sft.jsonl`` holds what the last step kept, ``grpo.jsonl`` the questions to which the judgment itself has the
     answer, ``corpus.jsonl`` the documents that were good enough, the chains and the rewritings, ``dropped.jsonl`` all
     else.
     """
     last = results[-1].kept
-    asked = next((result.kept for result in results if result.name == "question"), [])
+    asked = questions or next((result.kept for result in results if result.name == "question"), [])
     documents = [result.kept for result in results if not any("-" in one.id for one in result.kept)]
     files: dict[str, list[Fields]] = {
         SFT: [demonstration(recipe, record) for record in last if "chain" in record.fields],
         GRPO: [prompt(recipe, record) for record in asked if "reference" in record.fields],
-        CORPUS: [*map(document, good(documents)), *(own(recipe, one) for one in last if written(one.fields))],
+        CORPUS: [
+            *map(document, (one for one in good(documents) if "text" in one.fields)),
+            *(own(recipe, one) for one in last if written(one.fields)),
+        ],
         DROPPED: [line for result in results for line in _lost(result)],
     }
     for name, lines in files.items():

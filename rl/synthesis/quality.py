@@ -7,6 +7,7 @@ from typing import Literal
 import regex
 
 from rewards.judge.prompts import speaks_to_judge
+from rewards.parsing import choice_letters
 from rewards.rules.language import language
 from rewards.rules.repetition import repetition
 from rewards.statute_check import check_citations
@@ -36,7 +37,7 @@ class Filter:
             [fields["chain"]["reasoning"], fields["chain"]["answer"]] if "chain" in fields else [fields["rephrased"]]
         )
         both = "\n".join(texts)
-        if cut := next((text for text in texts if not _ENDS.search(text)), None):
+        if cut := next((text for text in texts if not _ENDS.search(text) and not choice_letters(text)), None):
             raise Dropped("truncated", f"ends with {cut[-12:]!r}")
         if len(texts[0]) < self.options.min_chars:
             raise Dropped("too short", f"{len(texts[0])} characters")

@@ -6,6 +6,7 @@ from typing import Any
 
 from rl.config.synthesis import RecipeConfig
 from rl.errors import UserError
+from rl.synthesis.choices import AnswerCheck, Distil, Explain, RewriteChain, Select
 from rl.synthesis.collection import Link, MaskPersonalData, Question, Scenarios, Score, Segment
 from rl.synthesis.quality import Filter, Judge
 from rl.synthesis.reasoning import Conclude, Deduce, FindFacts, Issues, Retrieve
@@ -19,6 +20,7 @@ STEPS: dict[str, Any] = {
         MaskPersonalData, Segment, Link, Score, Scenarios, Question, FindFacts, Issues, Retrieve, Deduce, Conclude,
         Internalise, Converge, Filter, Judge,
         Styles, Rephrase,
+        Distil, AnswerCheck, RewriteChain, Explain, Select,
     )
 }  # fmt: skip
 AFTER: dict[str, tuple[str, ...]] = {
@@ -33,9 +35,13 @@ AFTER: dict[str, tuple[str, ...]] = {
     "conclude": ("deduce",),
     "internalise": ("conclude",),
     "converge": ("conclude",),
-    "filter": ("converge", "rephrase"),
+    "filter": ("converge", "rephrase", "distil"),
     "judge": ("converge",),
     "rephrase": ("styles",),
+    "answer_check": ("distil",),
+    "rewrite_chain": ("answer_check",),
+    "explain": ("answer_check",),
+    "select": ("distil",),
 }
 """The steps of which one must stand before a step, because it uses what they find."""
 

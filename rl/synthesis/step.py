@@ -43,8 +43,8 @@ class AskingStep(Protocol):
     schema: dict[str, Any]
     """Form of the answer."""
 
-    def asked(self, record: Record) -> Asked:
-        """What is asked."""
+    def asked(self, record: Record) -> Asked | None:
+        """What is asked; None for a record that goes on as it is. Raises Dropped for one that does not go on."""
 
     def read(self, record: Record, answer: Fields) -> Fields:
         """What the record gets; raises Dropped or Failed."""

@@ -13,7 +13,10 @@ FOUND = [one.words for one in commands(ROOT / "docs" / "guides" / "recipes.md") 
 
 
 def test_the_page_has_commands():
-    assert {word for words in FOUND for word in words if word.startswith("+recipe=")} == {"+recipe=rephrase"}
+    assert {word for words in FOUND for word in words if word.startswith("+recipe=")} == {
+        "+recipe=rephrase",
+        "+recipe=unilaw",
+    }
 
 
 @pytest.mark.parametrize("words", FOUND, ids=lambda words: words[3])
