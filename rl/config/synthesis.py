@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from rl.config.base import Strict
 from rl.config.choice_steps import AnswerCheckStep, DistilStep, ExplainStep, RewriteChainStep, SelectStep
+from rl.config.element_steps import BalanceStep, ElementsStep, InstructionsStep
 from rl.config.rephrasing_steps import RephraseStep, StylesStep
 
 Scenario = Literal["consultation", "prediction", "summary", "application", "drafting"]
@@ -181,7 +182,8 @@ Step = Annotated[
     MaskStep | SegmentStep | LinkStep | ScoreStep | ScenariosStep | QuestionStep | FindFactsStep | IssuesStep
     | RetrieveStep | DeduceStep | ConcludeStep | InternaliseStep | ConvergeStep | FilterStep | JudgeStep
     | StylesStep | RephraseStep
-    | DistilStep | AnswerCheckStep | RewriteChainStep | ExplainStep | SelectStep,
+    | DistilStep | AnswerCheckStep | RewriteChainStep | ExplainStep | SelectStep
+    | ElementsStep | BalanceStep | InstructionsStep,
     Field(discriminator="step"),
 ]  # fmt: skip
 STEPS: tuple[type[Strict], ...] = get_args(get_args(Step)[0])

@@ -22,9 +22,9 @@ SAMPLES = 5
 """Records that are shown with their lineage."""
 ROWS = 20
 """Most rows of a table of shares."""
-MEASURED = ("question", "converge", "rephrase", "distil", "explain", "filter", "judge", "select")
+MEASURED = ("question", "converge", "rephrase", "distil", "explain", "filter", "judge", "select", "instructions")
 """Steps whose records are measured."""
-SHARES = ("scenario", "way", "check", "style", "perspective", "field", "charge", "law")
+SHARES = ("scenario", "way", "check", "style", "perspective", "field", "charge", "province", "law")
 PARTS = ("prompt", "think", "answer", "text")
 
 

@@ -17,7 +17,7 @@ from rl.inference.backend import Answer, Ask, Backend, RefusedAnswer
 from rl.inference.journal import Journal, write_lines
 from rl.synthesis.prompts import Asked
 from rl.synthesis.records import Dropped, Failed, Fields, Outcome, Record, StepResult, Usage
-from rl.synthesis.step import AskingStep, Step
+from rl.synthesis.step import AskingStep, LookingStep, Step
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class Engine:
         """
         self.begin(step.name)
         usage = Usage()
+        if isinstance(step, LookingStep):
+            step.look(records)
         if isinstance(step, AskingStep):
             found = self._ask(f"{number:02d}-{step.name}", step, records, usage)
         else:

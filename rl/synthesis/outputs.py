@@ -9,7 +9,10 @@ from rl.inference.journal import write_lines
 from rl.synthesis.records import Fields, Record, StepResult
 
 SFT, GRPO, CORPUS, DROPPED = "sft.jsonl", "grpo.jsonl", "corpus.jsonl", "dropped.jsonl"
-_KNOWN = ("source", "kind", "scenario", "way", "check", "pool", "part", "style", "perspective", "cause")
+_KNOWN = (
+    "source", "kind", "scenario", "way", "check", "pool", "part", "style", "perspective", "cause",
+    "province",
+)  # fmt: skip
 
 
 def write_outputs(
@@ -29,7 +32,7 @@ def write_outputs(
     else.
     """
     last = results[-1].kept
-    asked = questions or next((result.kept for result in results if result.name == "question"), [])
+    asked = questions or next((one.kept for one in results if one.name in ("question", "instructions")), [])
     documents = [result.kept for result in results if not any("-" in one.id for one in result.kept)]
     files: dict[str, list[Fields]] = {
         SFT: [demonstration(recipe, record) for record in last if "chain" in record.fields],

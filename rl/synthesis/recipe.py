@@ -8,6 +8,7 @@ from rl.config.synthesis import RecipeConfig
 from rl.errors import UserError
 from rl.synthesis.choices import AnswerCheck, Distil, Explain, RewriteChain, Select
 from rl.synthesis.collection import Link, MaskPersonalData, Question, Scenarios, Score, Segment
+from rl.synthesis.elements import Balance, Elements, Instructions
 from rl.synthesis.quality import Filter, Judge
 from rl.synthesis.reasoning import Conclude, Deduce, FindFacts, Issues, Retrieve
 from rl.synthesis.refinement import Converge, Internalise
@@ -21,6 +22,7 @@ STEPS: dict[str, Any] = {
         Internalise, Converge, Filter, Judge,
         Styles, Rephrase,
         Distil, AnswerCheck, RewriteChain, Explain, Select,
+        Elements, Balance, Instructions,
     )
 }  # fmt: skip
 AFTER: dict[str, tuple[str, ...]] = {
@@ -42,6 +44,9 @@ AFTER: dict[str, tuple[str, ...]] = {
     "rewrite_chain": ("answer_check",),
     "explain": ("answer_check",),
     "select": ("distil",),
+    "elements": ("segment",),
+    "balance": ("elements",),
+    "instructions": ("elements",),
 }
 """The steps of which one must stand before a step, because it uses what they find."""
 

@@ -105,7 +105,9 @@ def read_queries(config: SynthesisConfig) -> list[str]:
 
 
 def _askers(config: SynthesisConfig, console: Console) -> dict[str, Asker]:
-    """Teacher and judge; the judge is the teacher's server unless it has one of its own."""
+    """Teacher and judge, if a step asks; the judge is the teacher's server unless it has one of its own."""
+    if not any(hasattr(STEPS[step.step], "asks") for step in config.recipe.steps):
+        return {}
     found = {"teacher": _asker(config.teacher, "teacher", config.cache, console)}
     if config.judge.base_url is not None:
         found["judge"] = _asker(config.judge, "judge", config.cache, console)
@@ -153,5 +155,5 @@ def print_plan(config: SynthesisConfig, console: Console) -> None:
         count *= getattr(options, "questions", getattr(options, "rewritings", 1))
     console.print(table)
     console.print(f"{total} requests at most; an answer is never longer than {config.teacher.max_tokens} tokens")
-    if config.teacher.base_url is None:
+    if total and config.teacher.base_url is None:
         console.print("no teacher is named yet; add teacher.base_url=http://HOST:PORT/v1", style="yellow")

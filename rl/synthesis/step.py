@@ -35,6 +35,13 @@ class Step(Protocol):
 
 
 @runtime_checkable
+class LookingStep(Protocol):
+    """Looks at all records before it decides about each."""
+
+    def look(self, records: Sequence[Record]) -> None: ...
+
+
+@runtime_checkable
 class AskingStep(Protocol):
     """Asks about one record, and decides by the answer."""
 

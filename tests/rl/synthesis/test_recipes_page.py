@@ -16,6 +16,7 @@ def test_the_page_has_commands():
     assert {word for words in FOUND for word in words if word.startswith("+recipe=")} == {
         "+recipe=rephrase",
         "+recipe=unilaw",
+        "+recipe=lexpro",
     }
 
 

@@ -104,9 +104,9 @@ def test_sets_and_their_table(all_drawn):
     assert rows["sft", "single"]["records"] + rows["sft", "multiple"]["records"] == rows["sft", "all"]["records"] == 5
     assert rows["rl", "all"]["records"] == 6 and rows["rl", "all"]["think"] is None
     assert rows["sft", "all"]["think"] > rows["sft", "all"]["prompt"] > rows["sft", "all"]["answer"] == 1
-    few = made.model_copy(deep=True)
-    few.recipe.steps[-1].rl_questions = 3
-    assert len(rl_questions(few, results)) == 2
+    values = made.model_dump()
+    values["recipe"]["steps"][-1]["rl_questions"] = 3
+    assert len(rl_questions(SynthesisConfig.model_validate(values), results)) == 2
 
 
 def test_a_second_run_asks_nothing(all_drawn):
