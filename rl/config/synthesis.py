@@ -8,6 +8,9 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, model_validator
 
 from rl.config.base import Strict
+from rl.config.choice_steps import AnswerCheckStep, DistilStep, ExplainStep, RewriteChainStep, SelectStep
+from rl.config.element_steps import BalanceStep, ElementsStep, InstructionsStep
+from rl.config.rephrasing_steps import RephraseStep, StylesStep
 
 Scenario = Literal["consultation", "prediction", "summary", "application", "drafting"]
 Way = Literal["distil", "simulate", "align"]
@@ -168,15 +171,18 @@ class ConvergeStep(Strict):
 
 
 class FilterStep(Strict):
-    """Drop chains by rules: broken, repeated, of another language, with wrong citations, speaking to a judge."""
+    """Drop chains and rewritings by rules: broken, repeated, of another language, with wrong citations, speaking to a
+    judge."""
 
     step: Literal["filter"]
     min_chars: int = Field(60, ge=1)
-    """Fewest characters of reasoning."""
+    """Fewest characters of reasoning, or of a rewriting."""
     repetition: float = Field(0.6, ge=0, le=1)
     """Smallest share of new 8-grams in the chain."""
     language: float = Field(0.9, ge=0, le=1)
     """Smallest share of Chinese among the letters."""
+    citations: bool = True
+    """Also drop what cites an article that does not exist or is misquoted, by the law in force."""
 
 
 class JudgeStep(Strict):
@@ -222,7 +228,10 @@ class PassRateStep(Strict):
 Step = Annotated[
     MaskStep | SegmentStep | LinkStep | ScoreStep | ScenariosStep | QuestionStep | FindFactsStep | IssuesStep
     | RetrieveStep | DeduceStep | ConcludeStep | InternaliseStep | ConvergeStep | FilterStep | JudgeStep
-    | CopiesStep | ContaminationStep | PassRateStep,
+    | CopiesStep | ContaminationStep | PassRateStep
+    | StylesStep | RephraseStep
+    | DistilStep | AnswerCheckStep | RewriteChainStep | ExplainStep | SelectStep
+    | ElementsStep | BalanceStep | InstructionsStep,
     Field(discriminator="step"),
 ]  # fmt: skip
 STEPS: tuple[type[Strict], ...] = get_args(get_args(Step)[0])
@@ -234,6 +243,8 @@ class RecipeConfig(Strict):
 
     name: str
     """Short name, used in the run folder and as the task of what is written."""
+    reads: Literal["documents", "choices"] = "documents"
+    """What the input holds: documents, or choice questions with their right options."""
     steps: tuple[Step, ...] = Field(min_length=1)
     """Each step gets what the one before it kept."""
 
@@ -250,7 +261,8 @@ class SynthesisConfig(Strict):
     """A synthesis."""
 
     input: str
-    """Folder of text files (UTF-8 or GB18030), one judgment each, or a file of records with ``text`` (JSONL, Parquet).
+    """Folder of text files (UTF-8 or GB18030), one judgment each, or a file of records with ``text`` (JSONL, Parquet);
+    for a recipe that reads choices a file of questions.
     """
     run_dir: str
     """Folder of the run; the same folder resumes."""

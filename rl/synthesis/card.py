@@ -13,16 +13,19 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from rl.config.synthesis import SynthesisConfig
 from rl.files import write_bytes
 from rl.inference.backends.served import estimate
-from rl.synthesis.collection import Question
+from rl.synthesis.outputs import written as written_parts
 from rl.synthesis.recipe import STEPS
 from rl.synthesis.records import Fields, Record, StepResult, found
-from rl.synthesis.refinement import Converge
+from rl.synthesis.tables import tables
 
 SAMPLES = 5
 """Records that are shown with their lineage."""
 ROWS = 20
 """Most rows of a table of shares."""
-PARTS = ("prompt", "think", "answer")
+MEASURED = ("question", "converge", "rephrase", "distil", "explain", "filter", "judge", "select", "instructions")
+"""Steps whose records are measured."""
+SHARES = ("scenario", "way", "check", "style", "perspective", "field", "charge", "province", "law")
+PARTS = ("prompt", "think", "answer", "text")
 
 
 def write_card(folder: Path, config: SynthesisConfig, results: Sequence[StepResult], written: dict[str, int]) -> Path:
@@ -49,8 +52,9 @@ def card(config: SynthesisConfig, results: Sequence[StepResult], written: dict[s
             for result in results
             for reason, count in result.reasons().items()
         ],
-        "shares": {name: _share(last, name) for name in ("scenario", "way", "perspective", "field", "charge", "law")},
+        "shares": {name: _share(last, name) for name in SHARES},
         "overlap": [row for result in results for row in result.report],
+        "tables": tables(config, results),
         "samples": [_sample(record, results) for record in last[:SAMPLES]],
         "lost": [
             {"step": result.name, "id": one.id, "source": one.fields.get("source", ""), "fate": one.fate,
@@ -80,16 +84,12 @@ def _row(config: SynthesisConfig, result: StepResult) -> Fields:
 
 
 def _lengths(result: StepResult) -> Fields:
-    """Records and mean tokens (estimated) of prompt, reasoning and answer, as in Unilaw-R1's table 1."""
-    records = [record.fields for record in result.kept]
-    if result.name not in (Question.name, Converge.name, "filter", "judge") or not records:
+    """Records and mean tokens (estimated) of each part, after the steps that write, change or sort it out."""
+    if result.name not in MEASURED or not result.kept:
         return {}
-    texts: dict[str, list[str]] = {"prompt": [fields["question"] for fields in records]}
-    if "chain" in records[0]:
-        texts["think"] = [fields["chain"]["reasoning"] for fields in records]
-        texts["answer"] = [fields["chain"]["answer"] for fields in records]
-    means = {part: round(sum(map(estimate, said)) / len(said)) for part, said in texts.items()}
-    return {"step": result.name, "records": len(records)} | {part: means.get(part) for part in PARTS}
+    parts = [written_parts(one.fields) or {"prompt": one.fields["question"]} for one in result.kept]
+    means = {part: round(sum(estimate(one[part]) for one in parts) / len(parts)) for part in parts[0]}
+    return {"step": result.name, "records": len(parts)} | {part: means.get(part) for part in PARTS}
 
 
 def _share(records: Sequence[Record], name: str) -> list[Fields]:
@@ -100,7 +100,7 @@ def _share(records: Sequence[Record], name: str) -> list[Fields]:
 
 def _values(fields: Fields, name: str) -> Iterable[str]:
     if name == "field":
-        return [fields.get("kind", "")]
+        return [fields["kind"]] if fields.get("kind") else []
     if name == "charge":
         return fields.get("charges") or ([fields["cause"]] if fields.get("cause") else [])
     if name == "law":
@@ -118,13 +118,14 @@ def _sample(record: Record, results: Sequence[StepResult]) -> Fields:
                 if made.id in parents and (made.id == record.id or outcome.id == made.id):
                     new = found(outcome.fields, made.fields)
                     steps.append({"entry": made.lineage[-1], "found": _readable(new)})
-    chain = record.fields.get("chain", {})
+    fields = record.fields
+    parts = written_parts(fields)
     return {
         "id": record.id,
-        "source": record.fields["source"],
-        "question": record.fields.get("question", ""),
-        "reasoning": chain.get("reasoning", ""),
-        "answer": chain.get("answer", ""),
+        "source": fields["source"],
+        "question": fields.get("question", fields.get("passage", "")),
+        "reasoning": parts.get("think", ""),
+        "answer": parts.get("answer", parts.get("text", "")),
         "steps": steps,
     }
 

@@ -24,16 +24,16 @@ def read_documents(path: Path, limit: int | None = None) -> list[Outcome]:
     """
     if is_file(path.name):
         texts = [(f"{path.name}:{document.source}", document.text) for document in read_texts(path, limit)]
-        return _without_copies((source, text, "") for source, text in texts)
+        return without_copies((source, text, "") for source, text in texts)
     if path.is_file():
-        return _without_copies([_read(path, path.parent)])
+        return without_copies([_read(path, path.parent)])
     if not path.is_dir():
         raise UserError(f"input={path}: no such folder or file; name a folder of judgments as .txt files")
     inside = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
     files = [path / name for name in inside if not any(part.startswith(".") for part in name.parts)]
     if not files:
         raise UserError(f"input={path}: the folder holds no file; put judgments there as .txt files")
-    return _without_copies(_read(file, path) for file in files[:limit])
+    return without_copies(_read(file, path) for file in files[:limit])
 
 
 def _read(file: Path, folder: Path) -> tuple[str, str, str]:
@@ -47,7 +47,8 @@ def _read(file: Path, folder: Path) -> tuple[str, str, str]:
         return source, "", str(error).replace(str(file), source)
 
 
-def _without_copies(read: Iterator[tuple[str, str, str]] | list[tuple[str, str, str]]) -> list[Outcome]:
+def without_copies(read: Iterator[tuple[str, str, str]] | list[tuple[str, str, str]]) -> list[Outcome]:
+    """What became of each (source, text, problem): a text is kept once."""
     found: list[Outcome] = []
     first: dict[str, str] = {}
     for source, text, problem in read:

@@ -16,8 +16,9 @@ from rl.errors import USER_ERRORS
 from rl.inference.backend import Answer, Ask, Backend, RefusedAnswer
 from rl.inference.journal import Journal, write_lines
 from rl.inference.thinking import whole
+from rl.synthesis.prompts import Asked
 from rl.synthesis.records import Dropped, Failed, Fields, Outcome, Record, StepResult, Usage
-from rl.synthesis.step import AnyStep, AskingStep, ReportingStep, SamplingStep, Step
+from rl.synthesis.step import AnyStep, AskingStep, LookingStep, ReportingStep, SamplingStep, Step
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Engine:
         self.begin(step.name)
         usage = Usage()
         file = f"{number:02d}-{step.name}"
+        if isinstance(step, LookingStep):
+            step.look(records)
         if isinstance(step, AskingStep):
             found = self._ask(file, step, records, usage)
         elif isinstance(step, SamplingStep):
@@ -92,7 +95,7 @@ class Engine:
 
     def _ask(self, file: str, step: AskingStep, records: Sequence[Record], usage: Usage) -> dict[str, Outcome]:
         who = self.askers[step.asks]
-        questions = {record.id: step.asked(record) for record in records}
+        questions, unasked = _questions(step, records)
 
         def decide(record: Record, answers: list[Answer]) -> Outcome:
             asked, (answer,) = questions[record.id], answers
@@ -100,7 +103,7 @@ class Engine:
             return _decided(record, entry, lambda r: step.read(r, read_answer(answer, step.schema, asked.material)))
 
         texts = {name: question.text() for name, question in questions.items()}
-        return self._answered(file, who, texts, 1, records, decide, usage)
+        return unasked | self._answered(file, who, texts, 1, records, decide, usage)
 
     def _sample(self, file: str, step: SamplingStep, records: Sequence[Record], usage: Usage) -> dict[str, Outcome]:
         who = self.askers[step.asks]
@@ -152,6 +155,20 @@ def decided_here(step: Step, records: Sequence[Record]) -> Iterator[Outcome]:
 def decision(step: Step, record: Record) -> Outcome:
     """What becomes of one record."""
     return _decided(record, {"step": step.name}, step.run)
+
+
+def _questions(step: AskingStep, records: Sequence[Record]) -> tuple[dict[str, Asked], dict[str, Outcome]]:
+    """What is asked, and what became of the records that are not asked about."""
+    asked: dict[str, Asked] = {}
+
+    def prepared(record: Record) -> Fields:
+        question = step.asked(record)
+        if question is not None:
+            asked[record.id] = question
+        return {}
+
+    outcomes = {record.id: _decided(record, {"step": step.name}, prepared) for record in records}
+    return asked, {name: outcome for name, outcome in outcomes.items() if name not in asked}
 
 
 def read_answer(answer: Answer, schema: dict[str, Any], material: Sequence[str]) -> Fields:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from rl.config.rephrasing_steps import FactKind
 from rl.inference.structuring.judgment_text import aligned
 from rl.synthesis.facts import Facts, facts, minor
 
-FactKind = Literal["numbers", "dates", "citations", "case_numbers", "names"]
 KINDS: tuple[FactKind, ...] = ("numbers", "dates", "citations", "case_numbers", "names")
 
 

@@ -1,4 +1,5 @@
-"""What the room knows about law and questions: the expert protocols by field of law, scenarios, perspectives."""
+"""What the room knows about law and questions: the expert protocols by field of law, scenarios, perspectives,
+styles."""
 
 from __future__ import annotations
 
@@ -39,6 +40,17 @@ def perspective(name: str) -> dict[str, Any]:
     """Title of who asks, and the kinds of case that have such a person."""
     found: dict[str, Any] = _data("scenarios.yaml")[0]["perspectives"][name]
     return found
+
+
+def style(name: str) -> dict[str, Any]:
+    """Title of a style of rewriting, and what it asks for."""
+    found: dict[str, Any] = _data("styles.yaml")[0]["styles"][name]
+    return found
+
+
+def writer(name: str) -> str:
+    """Title of who writes a rewriting."""
+    return str(_data("styles.yaml")[0]["perspectives"][name])
 
 
 def _field(kind: str) -> str:

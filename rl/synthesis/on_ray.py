@@ -19,7 +19,7 @@ from rl.config.synthesis import Step as Options
 from rl.synthesis.engine import decided_here, decision
 from rl.synthesis.recipe import STEPS
 from rl.synthesis.records import Outcome, Record
-from rl.synthesis.step import Context, Step
+from rl.synthesis.step import Context, LookingStep, Step
 
 BATCH = 64
 """Records that a worker gets at once."""
@@ -37,7 +37,7 @@ class OnRay:
 
     def __call__(self, step: Step, records: Sequence[Record]) -> Iterable[Outcome]:
         """What becomes of the records, in any order."""
-        if getattr(step, "in_order", False) or not records:
+        if getattr(step, "in_order", False) or isinstance(step, LookingStep) or not records:
             return decided_here(step, records)
         import ray
 

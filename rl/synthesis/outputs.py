@@ -12,24 +12,39 @@ from rl.synthesis.records import Fields, Record, StepResult
 from rl.synthesis.selection import SELECTING
 
 SFT, GRPO, CORPUS, DROPPED = "sft.jsonl", "grpo.jsonl", "corpus.jsonl", "dropped.jsonl"
-_KNOWN = ("source", "kind", "scenario", "way", "perspective", "cause", "overlap", PASS_RATE)
+_KNOWN = (
+    "source", "kind", "scenario", "way", "check", "pool", "part", "style", "perspective", "cause", "province",
+    "overlap", PASS_RATE,
+)  # fmt: skip
 
 
-def write_outputs(folder: Path, recipe: str, results: Sequence[StepResult]) -> dict[str, int]:
+def write_outputs(
+    folder: Path, recipe: str, results: Sequence[StepResult], questions: Sequence[Record] = ()
+) -> dict[str, int]:
     """Write the files of a run, sorted by lineage; returns the records of each. A file without any is not written,
     because a curriculum would refuse it.
 
+    Args:
+        folder: of the run.
+        recipe: its name.
+        results: of all steps.
+        questions: those of the RL set, where the recipe draws them.
+
     ``sft.jsonl`` holds what the last step kept, ``grpo.jsonl`` the questions to which the judgment itself has the
-    answer, as the last of ``question`` and the steps that select kept them, ``corpus.jsonl`` the documents that were
-    good enough and the chains, ``dropped.jsonl`` all else.
+    answer, as the last of the steps that ask or select left them, ``corpus.jsonl`` the documents that were good enough,
+    the chains and the rewritings, ``dropped.jsonl`` all else.
     """
     last = results[-1].kept
-    asked = next((result.kept for result in reversed(results) if result.name in (Question.name, *SELECTING)), [])
-    documents = [result.kept for result in results if not any("scenario" in one.fields for one in result.kept)]
+    names = (Question.name, "instructions", *SELECTING)
+    asked = questions or next((result.kept for result in reversed(results) if result.name in names), [])
+    documents = [result.kept for result in results if not any("-" in one.id for one in result.kept)]
     files: dict[str, list[Fields]] = {
         SFT: [demonstration(recipe, record) for record in last if "chain" in record.fields],
         GRPO: [prompt(recipe, record) for record in asked if "reference" in record.fields],
-        CORPUS: [*map(document, good(documents)), *(chain(recipe, one) for one in last if "chain" in one.fields)],
+        CORPUS: [
+            *map(document, (one for one in good(documents) if "text" in one.fields)),
+            *(own(recipe, one) for one in last if written(one.fields)),
+        ],
         DROPPED: [line for result in results for line in _lost(result)],
     }
     for name, lines in files.items():
@@ -65,11 +80,20 @@ def document(record: Record) -> Fields:
     return {"text": record.fields["text"], "source": "documents", "meta": meta(record)}
 
 
-def chain(recipe: str, record: Record) -> Fields:
-    """A chain of thought for ``corpus.path``."""
-    found = record.fields["chain"]
-    text = f"{record.fields['question']}\n{found['reasoning']}\n{found['answer']}"
-    return {"text": text, "source": recipe, "meta": meta(record)}
+def own(recipe: str, record: Record) -> Fields:
+    """What a recipe has written, for ``corpus.path``."""
+    return {"text": "\n".join(written(record.fields).values()), "source": recipe, "meta": meta(record)}
+
+
+def written(fields: Fields) -> dict[str, str]:
+    """What a recipe has written, by its parts: a question with a chain of thought and an answer, or a rewriting."""
+    if "chain" in fields:
+        return {
+            "prompt": fields["question"],
+            "think": fields["chain"]["reasoning"],
+            "answer": fields["chain"]["answer"],
+        }
+    return {"text": fields["rephrased"]} if "rephrased" in fields else {}
 
 
 def meta(record: Record) -> Fields:

@@ -7,6 +7,7 @@ from typing import Literal
 import regex
 
 from rewards.judge.prompts import speaks_to_judge
+from rewards.parsing import choice_letters
 from rewards.rules.language import language
 from rewards.rules.repetition import repetition
 from rewards.statute_check import check_citations
@@ -23,7 +24,7 @@ _MARKS = regex.compile(r"</?(?:think|answer)>|```|<\|[^|<>]{1,40}\|>|^\s*[{\[]\s
 
 
 class Filter:
-    """Rules over the chain and the answer."""
+    """Rules over the chain and the answer, or over a rewriting."""
 
     name = "filter"
 
@@ -31,12 +32,15 @@ class Filter:
         self.options = options
 
     def run(self, record: Record) -> Fields:
-        reasoning, answer = record.fields["chain"]["reasoning"], record.fields["chain"]["answer"]
-        both = f"{reasoning}\n{answer}"
-        if not (_ENDS.search(reasoning) and _ENDS.search(answer)):
-            raise Dropped("truncated", f"ends with {(reasoning if not _ENDS.search(reasoning) else answer)[-12:]!r}")
-        if len(reasoning) < self.options.min_chars:
-            raise Dropped("reasoning too short", f"{len(reasoning)} characters")
+        fields = record.fields
+        texts = (
+            [fields["chain"]["reasoning"], fields["chain"]["answer"]] if "chain" in fields else [fields["rephrased"]]
+        )
+        both = "\n".join(texts)
+        if cut := next((text for text in texts if not _ENDS.search(text) and not choice_letters(text)), None):
+            raise Dropped("truncated", f"ends with {cut[-12:]!r}")
+        if len(texts[0]) < self.options.min_chars:
+            raise Dropped("too short", f"{len(texts[0])} characters")
         if mark := _MARKS.search(both):
             raise Dropped("broken structure", f"holds {mark[0].strip()!r}")
         if speaks_to_judge(both):
@@ -47,6 +51,8 @@ class Filter:
         new = repetition(Sample("", both, "")).score or 0.0
         if new < self.options.repetition:
             raise Dropped("repeated", f"{new:.0%} of its 8-grams are new")
+        if not self.options.citations:
+            return {}
         checked = check_citations(both)
         if wrong := next((found for found in checked if found.outcome == "wrong"), None):
             misquoted = wrong.fault in ("inexact", "other article")

@@ -6,10 +6,13 @@ from typing import Any
 
 from rl.config.synthesis import RecipeConfig
 from rl.errors import UserError
+from rl.synthesis.choices import AnswerCheck, Distil, Explain, RewriteChain, Select
 from rl.synthesis.collection import Link, MaskPersonalData, Question, Scenarios, Score, Segment
+from rl.synthesis.elements import Balance, Elements, Instructions
 from rl.synthesis.quality import Filter, Judge
 from rl.synthesis.reasoning import Conclude, Deduce, FindFacts, Issues, Retrieve
 from rl.synthesis.refinement import Converge, Internalise
+from rl.synthesis.rephrasing import Rephrase, Styles
 from rl.synthesis.selection import ContaminationCheck, Copies, PassRate
 from rl.synthesis.step import AnyStep, Context
 
@@ -19,6 +22,9 @@ STEPS: dict[str, Any] = {
         MaskPersonalData, Segment, Link, Score, Scenarios, Question, FindFacts, Issues, Retrieve, Deduce, Conclude,
         Internalise, Converge, Filter, Judge,
         Copies, ContaminationCheck, PassRate,
+        Styles, Rephrase,
+        Distil, AnswerCheck, RewriteChain, Explain, Select,
+        Elements, Balance, Instructions,
     )
 }  # fmt: skip
 AFTER: dict[str, tuple[str, ...]] = {
@@ -33,11 +39,19 @@ AFTER: dict[str, tuple[str, ...]] = {
     "conclude": ("deduce",),
     "internalise": ("conclude",),
     "converge": ("conclude",),
-    "filter": ("converge",),
+    "filter": ("converge", "rephrase", "distil"),
     "judge": ("converge",),
     "pass_rate": ("question",),
+    "rephrase": ("styles",),
+    "answer_check": ("distil",),
+    "rewrite_chain": ("answer_check",),
+    "explain": ("answer_check",),
+    "select": ("distil",),
+    "elements": ("segment",),
+    "balance": ("elements",),
+    "instructions": ("elements",),
 }
-"""What must stand before a step, because it uses what that step finds."""
+"""The steps of which one must stand before a step, because it uses what they find."""
 
 
 def steps_of(recipe: RecipeConfig, context: Context) -> list[AnyStep]:
@@ -54,9 +68,8 @@ def require_order(recipe: RecipeConfig) -> None:
     """Raises UserError if a step stands before one whose findings it uses."""
     before: list[str] = []
     for options in recipe.steps:
-        for needed in AFTER.get(options.step, ()):
-            if needed not in before:
-                raise UserError(
-                    f"recipe {recipe.name}: the step {options.step} uses what {needed} finds; put {needed} before it"
-                )
+        needed = AFTER.get(options.step, ())
+        if needed and not set(needed) & set(before):
+            one = " or ".join(needed)
+            raise UserError(f"recipe {recipe.name}: the step {options.step} uses what {one} finds; put {one} before it")
         before.append(options.step)

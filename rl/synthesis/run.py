@@ -21,12 +21,14 @@ from rl.inference.journal import OpenFolder
 from rl.inference.model_options import add_model, identity, open_backend
 from rl.inference.progress import Metered
 from rl.synthesis.card import write_card
+from rl.synthesis.choices import rl_questions
 from rl.synthesis.documents import read_documents
 from rl.synthesis.engine import Asker, Decide, Engine
 from rl.synthesis.outputs import write_outputs
+from rl.synthesis.questions import read_questions
 from rl.synthesis.reasoning import index_cache
 from rl.synthesis.recipe import STEPS, require_order, steps_of
-from rl.synthesis.records import StepResult
+from rl.synthesis.records import Outcome, StepResult
 from rl.synthesis.step import Context
 from rl.synthesis.teacher import connect
 
@@ -65,12 +67,12 @@ def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[
         context = Context(config.seed, queries, index_cache())
         decide = _on_ray(config, context, stack) if config.runner == "ray" else None
         engine = Engine(folder, askers, config.seed, begin, lambda text: console.print(text, style="yellow"), decide)
-        results = [engine.write(0, "read", read_documents(Path(config.input), config.limit))]
+        results = [engine.write(0, "read", read_input(config))]
         _report(results[-1], console)
         for number, step in enumerate(steps_of(config.recipe, context), 1):
             results.append(engine.run(number, step, results[-1].kept))
             _report(results[-1], console)
-        written = write_outputs(folder, config.recipe.name, results)
+        written = write_outputs(folder, config.recipe.name, results, rl_questions(config, results))
         card = write_card(folder, config, results, written)
         console.print(" · ".join(f"{name} {count}" for name, count in written.items() if count))
         console.print(f"card: {card}")
@@ -87,6 +89,12 @@ def _on_ray(config: SynthesisConfig, context: Context, stack: ExitStack) -> Deci
 
     stack.enter_context(connect(None, os.cpu_count(), 500, None, ship=()))
     return OnRay(config.recipe, context, law_setting())
+
+
+def read_input(config: SynthesisConfig) -> list[Outcome]:
+    """What became of each document or question of the input. Raises as its readers do."""
+    read = read_questions if config.recipe.reads == "choices" else read_documents
+    return read(Path(config.input), config.limit)
 
 
 def settings(config: SynthesisConfig) -> dict[str, Any]:
@@ -120,7 +128,9 @@ def _asks_policy(config: SynthesisConfig) -> bool:
 
 def _askers(config: SynthesisConfig, console: Console, stack: ExitStack, date: datetime.date) -> dict[str, Asker]:
     """Teacher, judge and, if the recipe asks it, policy; the judge is the teacher's server unless it has one of its
-    own. The stack closes them."""
+    own. The stack closes them. None if no step asks."""
+    if not any(hasattr(STEPS[step.step], "asks") for step in config.recipe.steps):
+        return {}
 
     def asker(who: TeacherConfig, backend: Backend, model: str) -> Asker:
         stack.callback(backend.close)
@@ -169,9 +179,9 @@ def _report(result: StepResult, console: Console) -> None:
 
 def print_plan(config: SynthesisConfig, console: Console) -> None:
     """The steps and the requests to expect at most, if every record is kept. Nothing is asked."""
-    count = sum(outcome.fate == "kept" for outcome in read_documents(Path(config.input), config.limit))
-    documents, total = count, 0
-    table = Table(title=f"Recipe {config.recipe.name}: {documents} documents")
+    count = sum(outcome.fate == "kept" for outcome in read_input(config))
+    total = 0
+    table = Table(title=f"Recipe {config.recipe.name}: {count} {config.recipe.reads}")
     for column in ("step", "asks", "records", "requests at most"):
         table.add_column(column, justify="right" if column in ("records", "requests at most") else "left")
     for options in config.recipe.steps:
@@ -179,10 +189,10 @@ def print_plan(config: SynthesisConfig, console: Console) -> None:
         requests = count if who else 0
         total += requests
         table.add_row(options.step, who, str(count), str(requests or ""))
-        count *= getattr(options, "questions", 1)
+        count *= getattr(options, "questions", getattr(options, "rewritings", 1))
     console.print(table)
     console.print(f"{total} requests at most; an answer is never longer than {config.teacher.max_tokens} tokens")
-    if config.teacher.base_url is None:
+    if total and config.teacher.base_url is None:
         console.print("no teacher is named yet; add teacher.base_url=http://HOST:PORT/v1", style="yellow")
     if _asks_policy(config) and config.policy.base_url is None and config.policy.path is None:
         console.print(f"no policy is named yet; {NAME_POLICY}", style="yellow")

@@ -43,6 +43,13 @@ class ReportingStep(Protocol):
 
 
 @runtime_checkable
+class LookingStep(Protocol):
+    """Looks at all records before it decides about each."""
+
+    def look(self, records: Sequence[Record]) -> None: ...
+
+
+@runtime_checkable
 class AskingStep(Protocol):
     """Asks about one record, and decides by the answer."""
 
@@ -51,8 +58,8 @@ class AskingStep(Protocol):
     schema: dict[str, Any]
     """Form of the answer."""
 
-    def asked(self, record: Record) -> Asked:
-        """What is asked."""
+    def asked(self, record: Record) -> Asked | None:
+        """What is asked; None for a record that goes on as it is. Raises Dropped for one that does not go on."""
 
     def read(self, record: Record, answer: Fields) -> Fields:
         """What the record gets; raises Dropped or Failed."""

@@ -20,7 +20,7 @@ from rl.evaluation.scoring import answered, mean, score_each
 SOURCE = "http://jecqa.thunlp.org (Zhong et al. 2020, arXiv 1911.12011; academic use only)"
 TASKS = {"kd": "knowledge-driven questions", "ca": "case analyses", "all": "all questions"}
 KINDS = {"kd": ("0",), "ca": ("1",), "all": ("0", "1")}
-_LETTER = regex.compile(r"^\s*[A-Z]\s*[:：.．、)]\s*")
+LETTER = regex.compile(r"^\s*[A-Z]\s*[:：.．、)]\s*")
 INSTRUCTION = "下面的选择题有一个或多个正确选项。请选出全部正确选项，只回答选项的字母。"
 
 
@@ -45,7 +45,7 @@ def _question(entry: Entry, number: int, kind: str) -> Question:
         parts = list(map(str, given.values()))
     elif isinstance(given, list):
         options = "\n".join(map(str, given))
-        parts = [_LETTER.sub("", str(text)) for text in given]
+        parts = [LETTER.sub("", str(text)) for text in given]
     else:
         options = entry.text("option_list")
         parts = [options]

@@ -30,12 +30,12 @@ def options(folder: Path, url: str, source: Path = JUDGMENTS, *more: str) -> lis
     ]  # fmt: skip
 
 
-def run(folder: Path, url: str, source: Path = JUDGMENTS, *more: str, **scenarios):
-    """The results of a run; ``scenarios`` changes that step of the recipe."""
-    values = config(*options(folder, url, source, *more)).model_dump()
-    for step in values["recipe"]["steps"]:
-        if step["step"] == "scenarios":
-            step.update(scenarios)
+def run(folder: Path, url: str, source: Path = JUDGMENTS, *more: str, recipe="lead", step="scenarios", **changed):
+    """The results of a run; ``changed`` are other options of a step of the recipe."""
+    values = config(*options(folder, url, source, *more), recipe=recipe).model_dump()
+    for one in values["recipe"]["steps"]:
+        if one["step"] == step:
+            one.update(changed)
     return synthesize(SynthesisConfig.model_validate(values), Console(quiet=True))
 
 

@@ -148,7 +148,7 @@ def test_a_slip_in_a_recipe_is_named():
         load({"step": "scroe"})
     with pytest.raises(UserError, match=r"recipe.steps.0.score.at_lest: no such key; did you mean at_least"):
         load({"step": "score", "at_lest": 3})
-    with pytest.raises(UserError, match="the step filter uses what converge finds; put converge before it"):
+    with pytest.raises(UserError, match="the step filter uses what converge or rephrase or distil finds; put "):
         require_order(RecipeConfig.model_validate({"name": "n", "steps": [{"step": "filter"}]}))
 
 

@@ -1,0 +1,99 @@
+"""Choice questions with their right options, from the files that people have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from curricula.errors import DataError
+from curricula.records import read_prompts
+from rl.errors import UserError
+from rl.evaluation.benchmark_files import Entry, entries
+from rl.evaluation.benchmarks import jecqa, unilaw
+from rl.synthesis.answer_check import right_options
+from rl.synthesis.documents import without_copies
+from rl.synthesis.records import Fields, Outcome, Record
+
+
+def read_questions(path: Path, limit: int | None = None) -> list[Outcome]:
+    """What became of each question of a file, or of a folder of JEC-QA.
+
+    A workbook has the columns of Unilaw-R1-Eval. JSON, JSON Lines and CSV have the fields of JEC-QA (statement,
+    option_list, answer), or question, options and answer; JSON Lines and Parquet may have those of a GRPO stage.
+
+    Raises:
+        UserError: if there is no such file, it is damaged, or has none of these forms.
+        DataError: if a file of prompts is malformed.
+    """
+    known = {f"{path.name}:{place}": one for place, one in enumerate(_read(path), 1)}
+    checked = []
+    for source, (text, answer) in list(known.items())[:limit]:
+        try:
+            right_options(answer)
+            problem = ""
+        except DataError as error:
+            problem = f"{source}: {error}"
+        checked.append((source, "" if problem else text, problem))
+    return [_question(one, known[one.fields["source"]][1]) if one.made else one for one in without_copies(checked)]
+
+
+def _question(outcome: Outcome, answer: str) -> Outcome:
+    (record,) = outcome.made
+    right = right_options(answer)
+    fields: Fields = {
+        "source": record.fields["source"],
+        "question": record.fields["text"],
+        "reference": "".join(sorted(right)),
+        "answer_kind": "choice",
+        "scenario": "single" if len(right) == 1 else "multiple",
+    }
+    return Outcome(outcome.id, "kept", fields, made=(Record(record.id, fields, record.lineage),))
+
+
+def _read(path: Path) -> Iterator[tuple[str, str]]:
+    """(question, answer) of each."""
+    if path.suffix == ".xlsx":
+        yield from ((one.prompt, one.reference) for one in unilaw.read(path, "all"))
+    elif path.is_dir():
+        yield from ((one.prompt, _joined(one.reference)) for one in jecqa.read(path, "all"))
+    elif path.suffix == ".parquet":
+        yield from _prompts(path)
+    else:
+        if not path.is_file():
+            raise UserError(f"input={path}: no such file or folder; name a file of choice questions")
+        found = entries(path)
+        if "statement" in found[0].fields:
+            yield from ((one.prompt, _joined(one.reference)) for one in jecqa.read(path, "all"))
+        elif "prompt" in found[0].fields:
+            yield from _prompts(path)
+        else:
+            yield from map(_own, found)
+
+
+def _prompts(path: Path) -> Iterator[tuple[str, str]]:
+    for prompt in read_prompts(path):
+        if prompt.answer_kind != "choice":
+            raise UserError(f"{prompt.where}: answer_kind is {prompt.answer_kind}; only choice questions are read here")
+        yield prompt.messages[-1]["content"], prompt.reference
+
+
+def _own(entry: Entry) -> tuple[str, str]:
+    """Of an entry with question, options (object, list or text; may be a part of the question) and answer."""
+    options = _options(entry.fields.get("options"))
+    text = "\n".join(part for part in (jecqa.INSTRUCTION, entry.text("question"), options) if part)
+    return text, _joined(entry.fields.get("answer"))
+
+
+def _options(given: Any) -> str:
+    if isinstance(given, Mapping):
+        return "\n".join(f"{letter}: {text}" for letter, text in given.items())
+    if isinstance(given, list):
+        return "\n".join(
+            f"{letter}: {jecqa.LETTER.sub('', str(text))}" for letter, text in zip("ABCDEFGH", given, strict=False)
+        )
+    return str(given or "")
+
+
+def _joined(answer: Any) -> str:
+    return "".join(map(str, answer)) if isinstance(answer, list) else str(answer or "")
