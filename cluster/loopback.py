@@ -89,14 +89,20 @@ def require_closed() -> None:
     Raises:
         ClusterError: if it listens to other machines, or asks for no token.
     """
-    from ray._private.authentication.authentication_utils import is_token_auth_enabled
     from ray.util import get_node_ip_address
 
     address = get_node_ip_address()
     if not is_loopback(address):
         raise ClusterError(f"the local Ray listens on {address}, not on loopback; {LOCKED}")
-    if not is_token_auth_enabled():
+    if not asks_for_token():
         raise ClusterError(f"the local Ray asks for no token, so that all users of this machine could use it; {LOCKED}")
+
+
+def asks_for_token() -> bool:
+    """Whether the Ray that this process is connected to asks for a token."""
+    from ray._private.authentication.authentication_utils import is_token_auth_enabled
+
+    return bool(is_token_auth_enabled())
 
 
 def is_loopback(address: str) -> bool:

@@ -33,6 +33,8 @@ DEFAULTS = {
 FOR_WORKERS = {"RAY_kill_child_processes_on_worker_exit": "0"}
 """What an actor starts has a supervisor that ends it. Ray would kill the supervisor first, and leave the others."""
 WAIT = "RAY_gcs_server_port_wait_time_s"
+PORTS = 20
+"""How many ports are tried for the dashboard."""
 ATTEMPTS = 4
 """Ray gives its second process 30 s, which nothing can change and a busy machine may exceed."""
 PATIENCE_S = 120
@@ -53,6 +55,7 @@ def connect(
     dashboard_port: int | None,
     bundles: Sequence[Resources] = (),
     ship: Sequence[Path] | None = None,
+    name: str = "",
 ) -> Iterator[str | None]:
     """Connect to Ray within a ``with`` block; gives the dashboard's URL, or None without one.
 
@@ -60,16 +63,16 @@ def connect(
     else, and for ``local``, starts a cluster on loopback that asks for the user's token (without a dashboard if
     ``dashboard_port`` is None), unless this machine can never give the ``bundles`` that the caller will reserve. With
     ``ship`` a cluster that is joined gets our code, and these paths beside it (:mod:`cluster.shipping`); with None it
-    has the code. When this process is connected already, as between the jobs of a multirun, that connection is used
-    and left open.
+    has the code. The dashboard lists this process as ``name``. When this process is connected already, as between the
+    jobs of a multirun, that connection is used and left open.
 
     Raises:
-        ClusterError: if the cluster can't be reached, or none can be started, such as when the dashboard's port is
-            taken, the temporary folder can't be used, or the machine is too small.
+        ClusterError: if the cluster can't be reached, or none can be started, such as when no port is free for the
+            dashboard, the temporary folder can't be used, or the machine is too small.
     """
     require_home()
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
+    for variable, value in DEFAULTS.items():
+        os.environ.setdefault(variable, value)
     import ray
 
     if ray.is_initialized():
@@ -81,10 +84,10 @@ def connect(
             require_here(bundles, num_cpus)
             variables, before = ONE_MACHINE | stack.enter_context(scratch_folder()), _children()
             with _deaf_to_hangup():
-                _start(num_cpus, object_store_mb, dashboard_port, variables)
+                _start(num_cpus, object_store_mb, dashboard_port, variables, name)
             stack.callback(_end, _children() - before)
         else:
-            _join(running, None if ship is None else stack.enter_context(shipment(ship)))
+            _join(running, None if ship is None else stack.enter_context(shipment(ship)), name)
         try:
             yield _dashboard_url()
         finally:
@@ -102,7 +105,7 @@ def _deaf_to_hangup() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _join(address: Address, code: str | None) -> None:
+def _join(address: Address, code: str | None, name: str) -> None:
     import ray
 
     if address.variable:
@@ -110,21 +113,23 @@ def _join(address: Address, code: str | None) -> None:
     require_answer(address)
     try:
         with loopback_node():  # an address on loopback stays there
-            _init({}, code, address=address.text)
+            _init({}, code, name, address=address.text)
     except Exception as error:  # Ray raises errors of its own, ValueError, RuntimeError and OSError
         with suppress(Exception):
             ray.shutdown()
         raise address.lost(f"{error}{_ray_variables()}") from error
 
 
-def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | None, variables: dict[str, str]) -> None:
+def _start(
+    num_cpus: int | None, object_store_mb: int, dashboard_port: int | None, variables: dict[str, str], name: str
+) -> None:
     """Start a local cluster; up to :data:`ATTEMPTS` times, with more patience, where the machine is slow."""
     import ray
 
     _require_temporary_folder()
     require_token()
     if dashboard_port is not None:
-        _require_free(dashboard_port)
+        dashboard_port = free_port_from(dashboard_port)
     before = _children()
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -132,6 +137,7 @@ def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | Non
                 _init(
                     variables,
                     None,
+                    name,
                     address="local",  # without it Ray joins any cluster that was started on this machine
                     num_cpus=num_cpus,
                     object_store_memory=object_store_mb * 2**20,
@@ -159,10 +165,11 @@ def _start(num_cpus: int | None, object_store_mb: int, dashboard_port: int | Non
         raise
 
 
-def _init(variables: dict[str, str], code: str | None, **options: Any) -> None:
+def _init(variables: dict[str, str], code: str | None, name: str, **options: Any) -> None:
     """Connect to Ray; ``variables`` are added to the environment of its workers, which start in a copy of the folder
-    ``code`` if there is one."""
+    ``code`` if there is one. The job is called ``name``."""
     import ray
+    from ray.job_config import JobConfig
 
     with _same_end():
         ray.init(
@@ -170,6 +177,7 @@ def _init(variables: dict[str, str], code: str | None, **options: Any) -> None:
                 "env_vars": {"PYTHONPATH": _python_path(), **FOR_WORKERS, **variables},
                 **({} if code is None else {"working_dir": code}),
             },
+            job_config=JobConfig(metadata={"job_name": name} if name else {}),
             logging_level=logging.ERROR,
             log_to_driver=False,
             **options,
@@ -285,16 +293,24 @@ def _python_path() -> str:
     return os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)
 
 
-def _require_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise ClusterError(
-                f"port {port} on 127.0.0.1 is taken, so the Ray dashboard can't start; "
-                f"use cluster.dashboard_port=PORT with another port, or cluster.dashboard=false"
-            ) from None
+def free_port_from(port: int) -> int:
+    """This port of 127.0.0.1, or the next one that is free, as where another run of this machine has its dashboard.
+
+    Raises:
+        ClusterError: if none of :data:`PORTS` is free.
+    """
+    for number in range(port, min(port + PORTS, 65536)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", number))
+                if number != port:
+                    _say(f"port {port} on 127.0.0.1 is taken, so the Ray dashboard is on {number}")
+                return number
+    raise ClusterError(
+        f"port {port} on 127.0.0.1 is taken, and so are the next {PORTS - 1}, so the Ray dashboard can't start; use "
+        f"cluster.dashboard_port=PORT with another port, or cluster.dashboard=false"
+    )
 
 
 def _say(text: str) -> None:

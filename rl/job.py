@@ -137,6 +137,7 @@ def _report(run_dir: Path) -> None:
 
 def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     """Run the stages. Data and tokenizer are checked first, so that bad input is found before Ray starts."""
+    from cluster.loopback import asks_for_token
     from cluster.ray_cluster import connect
     from rl.curriculum import run_curriculum
     from rl.driver.fleet import Fleet
@@ -185,10 +186,11 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     cluster, started = config.cluster, time.monotonic()
     port = cluster.dashboard_port if cluster.dashboard else None
     bundles, code = bundles_of(config, _device(config), samples), own_modules(config) if cluster.ship_code else None
-    joined = connect(cluster.address, cluster.num_cpus, cluster.object_store_mb, port, bundles, code)
+    joined = connect(cluster.address, cluster.num_cpus, cluster.object_store_mb, port, bundles, code, run_dir.name)
     dashboard = open_cluster.enter_context(joined)
     tracker.gauges.begin(losses.times)
-    console.print(f"Ray is up{f' · dashboard {dashboard}' if dashboard else ''}")
+    enter = " (it asks once for the token that `ray get-auth-token` prints)" if dashboard and asks_for_token() else ""
+    console.print(f"Ray is up{f' · dashboard {dashboard}{enter}' if dashboard else ''}")
     tracker.start_wandb(config.model_dump(mode="json"), manifest.content.get("wandb_id"))
     manifest.content["wandb_id"] = tracker.wandb_id
     progress = Progress(run_dir, tracker)

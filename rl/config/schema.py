@@ -263,7 +263,7 @@ class ClusterConfig(Strict):
     dashboard: bool = True
     """Whether the Ray dashboard runs (on loopback)."""
     dashboard_port: int = Field(8265, ge=1024, le=65535)
-    """Port of the dashboard."""
+    """Port of the dashboard; the next free one where it is taken."""
     placement: Literal["colocate", "split"] = "colocate"
     """``colocate``: trainer and rollout take turns on the same devices; ``split``: each has its own."""
     gpu_gb: float | None = Field(None, gt=1)

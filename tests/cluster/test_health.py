@@ -11,6 +11,7 @@ from cluster import health, nodes
 from cluster.errors import Away, ClusterError, Lost
 from cluster.health import Supervised, as_lost
 from cluster.placement import reserve
+from cluster.ray_cluster import PORTS, free_port_from
 from tests.cluster.slurm_daemons import until
 
 
@@ -141,20 +142,17 @@ def test_what_cannot_be_reserved_is_shown(ray_cluster, capsys):
     ray.util.remove_placement_group(group)
 
 
-def test_a_taken_port_is_named(tmp_path):
-    import subprocess
-    import sys
-
+def test_the_next_port_is_used_where_one_is_taken(monkeypatch, capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = ["+curriculum=smoke", f"cluster.dashboard_port={port}", f"run_dir={tmp_path / 'run'}"]
-        answer = subprocess.run(
-            [sys.executable, "-m", "rl.main", *command], capture_output=True, text=True, timeout=120
-        )
-    assert answer.returncode == 2 and f"port {port} on 127.0.0.1 is taken" in answer.stderr
-    assert "Traceback" not in answer.stderr
+        found = free_port_from(port)
+        assert port < found < port + PORTS and f"port {port} on 127.0.0.1 is taken" in capsys.readouterr().err
+        monkeypatch.setattr("cluster.ray_cluster.PORTS", 1)
+        with pytest.raises(ClusterError, match=rf"port {port} on 127.0.0.1 is taken.*cluster.dashboard=false"):
+            free_port_from(port)
+        assert free_port_from(found) == found and not capsys.readouterr().err
 
 
 def test_an_actor_whose_place_is_lost_is_away_until_there_is_one(ray_cluster, monkeypatch):
