@@ -27,7 +27,6 @@ MID = {
 STAGES = [MID, *stages({"demonstrations": {"age": 40}}, {"tasks": {"age": 1.0}, "updates_per_step": 2, "steps": 4})]
 VICTIMS = {("mid", 1): "trainer/0", ("sft", 2): "trainer/1", ("rl", 0): "reference/1", ("rl", 2): "trainer/1"}
 """By the step after which they die: the first and the last part of the layers, and one of the reference."""
-FEW = {step: VICTIMS[step] for step in [("rl", 2)]}
 OF_FOUR = {("mid", 1): "trainer/3", ("sft", 2): "trainer/1", ("rl", 0): "reference/2", ("rl", 2): "trainer/0"}
 
 
@@ -66,16 +65,9 @@ def test_a_cut_model_is_trained_and_sampled_from(unbroken):
     assert (run_dir / "exports" / "rl" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(
-    ("cut", "victims"),
-    [
-        (CUT, FEW),
-        pytest.param(CUT, VICTIMS, marks=pytest.mark.slow),
-        pytest.param(TWICE, OF_FOUR, marks=pytest.mark.slow),
-    ],
-    ids=("few", "all", "four ranks"),
-)
+@pytest.mark.parametrize(("cut", "victims"), [(CUT, VICTIMS), (TWICE, OF_FOUR)], ids=("two ranks", "four ranks"))
 def test_whichever_rank_dies_the_numbers_are_those_of_an_unbroken_run(
     unbroken, cuttable, tmp_path, monkeypatch, cut, victims
 ):

@@ -161,17 +161,19 @@ def kill_while_it_evaluates(given, stage, least):
 
 
 @pytest.mark.timeout(1200)
-def test_a_stage_asks_the_engines_of_its_run_and_goes_on_after_a_kill(ray_cluster, models, tmp_path, capsys):
+@pytest.mark.parametrize("killed", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_stage_asks_the_engines_of_its_run_and_goes_on_after_a_kill(ray_cluster, models, tmp_path, capsys, killed):
     tasks, sampling = ["age", "exam_single"], {"temperature": 0, "max_tokens": 40}
     stage = {"name": "look", "kind": "evaluate", "tasks": ["limitation"], "questions": 8, "sampling": sampling}
     stage |= {"benchmarks": {"held_out": tasks, "limit": 60, "shots": 1}}
     # One sequence at a time, handed over every two seconds, so that it can be killed in the middle.
-    given = config(tmp_path / "run", models, [stage], rollout={"max_num_seqs": 1, "timeout_s": 8.0})
-    kept = kill_while_it_evaluates(given, "look", least=8 + BATCH_OF_A_STAGE)
-    assert 8 < kept < 8 + 2 * 60
+    slowly = {"max_num_seqs": 1, "timeout_s": 8.0} if killed else {}
+    given = config(tmp_path / "run", models, [stage], rollout=slowly)
+    kept = kill_while_it_evaluates(given, "look", least=8 + BATCH_OF_A_STAGE) if killed else 0
     job.run(given)
     printed, folder = capsys.readouterr().out, tmp_path / "run"
-    assert "held_out" in printed and f"stage look went on from {kept} answers" in printed
+    assert "held_out" in printed and (f"stage look went on from {kept} answers" in printed) == killed
+    assert kept < 8 + 2 * 60 and (kept > 8) == killed
     assert not (folder / "answers").exists(), "what is done is kept elsewhere"
     records = json.loads((folder / "benchmarks.json").read_text())
     assert [(one["task"], one["n"], one["after"]) for one in records] == [

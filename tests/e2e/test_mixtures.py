@@ -1,5 +1,6 @@
 """A whole run of a mixture of experts, whose experts are dealt over two trainer ranks."""
 
+import pytest
 from safetensors.torch import load_file
 
 from rl.job import run
@@ -7,6 +8,7 @@ from tests.e2e.test_variants import config, lines, stages
 from tests.rl.weights.mixtures import make_mixture
 
 
+@pytest.mark.slow
 def test_experts_on_two_ranks(ray_cluster, models, tmp_path):
     """After every sync the log-probs of vLLM are compared with the trainer's (``rollout.verify_sync``)."""
     make_mixture("qwen3_moe", models["untied"], tmp_path / "model")

@@ -22,7 +22,7 @@ from tools.chaos.summary import record
 from tools.chaos.variants import STALENESS, Variant, places, policy_stage
 
 ROOT = Path(__file__).resolve().parents[2]
-PLAIN = Variant("periodic", 1)
+PLAIN = Variant("periodic", 2)
 
 
 def test_a_seed_gives_the_same_faults_and_many_give_every_kind_and_victim():
@@ -46,8 +46,8 @@ def test_a_seed_gives_the_same_faults_and_many_give_every_kind_and_victim():
 
 
 def test_the_short_form_hits_the_stages_that_it_says():
-    assert [fault.victim for fault in short(1).faults][:2] == ["raylet", "trainer/0"] and short(1) != short(2)
-    for fault, stage in zip(short(1).faults, ("mid", "sft", "grpo", "grpo"), strict=True):
+    assert [fault.victim for fault in short(1).faults][:2] == ["raylet", "trainer/1"] and short(1) != short(2)
+    for fault, stage in zip(short(1).faults, ("mid", "sft", "grpo"), strict=True):
         assert places()[fault.line][0] == stage
 
 
@@ -151,7 +151,7 @@ def test_the_clock_of_python_jumps_and_comes_back(tmp_path):
 
 @pytest.fixture(scope="module")
 def tried(tmp_path_factory):
-    """The short form: four kills in one run."""
+    """The short form: three kills in one run."""
     out = tmp_path_factory.mktemp("chaos")
     answer = subprocess.run(
         [sys.executable, "-m", "tools.chaos", "--short", "--seed", "5", "--out", str(out)],
@@ -167,7 +167,7 @@ def test_a_short_campaign_loses_nothing(tried):
     log = "".join(path.read_text() for path in out.glob("campaign-*.log"))
     assert answer.returncode == 0 and not written["lost"], answer.stdout + answer.stderr + log[-4000:]
     hit = [one["fault"]["victim"] for one in written["faults"]]
-    assert len(hit) >= 3, "on a fast machine the run may end before the last"
+    assert len(hit) >= 2, "on a fast machine the run may end before the last"
     assert (
         all(one["survived"] for one in written["faults"])
         and written["seed"] == 5
@@ -176,7 +176,7 @@ def test_a_short_campaign_loses_nothing(tried):
 
 
 def test_what_is_lost_is_found(tried, tmp_path):
-    unbroken = tried[0] / "unbroken-periodic-1" / "run"
+    unbroken = tried[0] / "unbroken-periodic-2" / "run"
     assert differences(unbroken, unbroken, PLAIN) == []
 
     def changed(change):
@@ -207,7 +207,7 @@ def test_what_is_lost_is_found(tried, tmp_path):
 
 
 def test_the_ledger_counts_every_group(tried, tmp_path):
-    shutil.copytree(tried[0] / "unbroken-periodic-1" / "run", tmp_path / "run")
+    shutil.copytree(tried[0] / "unbroken-periodic-2" / "run", tmp_path / "run")
     assert ledger(tmp_path / "run") == []
     (tmp_path / "run" / "rollouts" / "grpo" / "step-000007.parquet").unlink()
     assert ledger(tmp_path / "run")[0] == "group 28 has 0 completions, not 4"

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--served", type=float, default=0.15, help="share of runs whose judge is a served model")
     parser.add_argument("--campaign", type=int, metavar="N", help="only the campaign of this number")
     parser.add_argument("--go-on", action="store_true", help="go on with the series in --out, of the same seed")
-    parser.add_argument("--short", action="store_true", help="an unbroken run and one with four kills, a few minutes")
+    parser.add_argument("--short", action="store_true", help="an unbroken run and one with three kills, a few minutes")
     parser.add_argument("--out", type=Path, default=Path(".cache/chaos"), help="folder of runs, logs and chaos.json")
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = parser.parse_args(given)
