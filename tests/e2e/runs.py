@@ -15,11 +15,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def command(run_dir: Path, *overrides: str) -> list[str]:
-    """The command of a small run."""
+    """The command of a small run, of the smoke curriculum unless another one is given."""
+    if not any(override.startswith("+curriculum=") for override in overrides):
+        overrides = ("+curriculum=smoke", *overrides)
     quiet = ["cluster.dashboard=false", "trainer.checkpoint_every=2"]
     if not any(override.startswith("tracker.wandb=") for override in overrides):
         quiet.append("tracker.wandb=disabled")
-    return [sys.executable, "-m", "rl.main", "+curriculum=smoke", *quiet, f"run_dir={run_dir}", *overrides]
+    return [sys.executable, "-m", "rl.main", *quiet, f"run_dir={run_dir}", *overrides]
 
 
 def start(run_dir: Path, *overrides: str, given: dict[str, str] | None = None) -> subprocess.Popen:

@@ -28,6 +28,10 @@ from tests.rl.records.test_trace import holds_to_line, rows
 from tests.sockets import listening, open_to_others
 from tools.grafana import BOARD, PANELS
 
+TRAINS = f"+curriculum={Path(__file__).with_name('trains.yaml')}"
+TRAINED = 60
+"""Its steps."""
+
 
 @pytest.fixture(scope="module")
 def ray_folder():
@@ -268,11 +272,17 @@ def test_asynchronous_sampling_trains_on_every_group_once_across_kills(tmp_path,
     assert numbers == sorted(list(range(6 * 4)) * 4), "four completions of each of the 24 prompts"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("signs", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP,)])
+@pytest.mark.parametrize(
+    "signs",
+    [
+        (signal.SIGINT, signal.SIGINT),
+        pytest.param((signal.SIGTERM, signal.SIGTERM), marks=pytest.mark.slow),
+        pytest.param((signal.SIGHUP,), marks=pytest.mark.slow),
+    ],
+)
 def test_an_interrupted_run_leaves_no_process_and_says_a_sentence(tmp_path, signs):
-    process = start(tmp_path / "run")
-    wait_for(tmp_path / "run", "mid", 0, process)
+    process = start(tmp_path / "run", TRAINS)
+    wait_for(tmp_path / "run", "sft", 0, process)
     family = psutil.Process(process.pid).children(recursive=True)
     assert any("raylet" in p.name() for p in family)
     for sign in signs:
@@ -283,9 +293,9 @@ def test_an_interrupted_run_leaves_no_process_and_says_a_sentence(tmp_path, sign
     assert "Traceback" not in (tmp_path / "run.log").read_text()
 
 
-def test_a_terminated_run_saves_its_step_first_and_goes_on_from_there_until_ctrl_c_twice(tmp_path, unbroken):
-    run_dir = tmp_path / "run"
-    process = start(run_dir, "trainer.checkpoint_every=1000")
+def test_a_terminated_run_saves_its_step_first_and_goes_on_from_there(tmp_path):
+    run_dir, words = tmp_path / "run", (TRAINS, "trainer.checkpoint_every=1000")
+    process = start(run_dir, *words)
     wait_for(run_dir, "sft", 0, process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(180) != 0
@@ -293,17 +303,9 @@ def test_a_terminated_run_saves_its_step_first_and_goes_on_from_there_until_ctrl
     assert "the run ends when its step is done and saved" in printed and "Traceback" not in printed
     before = sum(line["stage"] == "sft" for line in metrics(run_dir))
     (saved,) = (run_dir / "checkpoints" / "sft").iterdir()
-    assert 0 < before < 40 and saved.name == f"step-{before:06}", "every step that was logged is saved"
-    process = start(run_dir, "trainer.checkpoint_every=1000")
-    wait_for(run_dir, "sft", before, process)
-    family = psutil.Process(process.pid).children(recursive=True)
-    assert any("raylet" in one.name() for one in family)
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) != 0 and not left_over(family)
-    assert "Traceback" not in (tmp_path / "run.log").read_text()
-    found = metrics(run_dir)
-    assert found == metrics(unbroken[0])[: len(found)] and len(found) > before
+    assert 0 < before < TRAINED and saved.name == f"step-{before:06}", "every step that was logged is saved"
+    assert f"stage sft goes on after step {before} of {TRAINED}" in finish(run_dir, *words)
+    assert [line["step"] for line in metrics(run_dir)] == list(range(TRAINED))
 
 
 def test_a_changed_config_is_refused_on_resume(unbroken):
@@ -326,13 +328,18 @@ def test_bad_input_is_one_clear_error(tmp_path, overrides, message):
     assert message in fail(tmp_path / "run", *overrides)
 
 
-def test_runs_of_a_sweep_at_the_same_time_are_those_that_each_is_alone(unbroken, tmp_path):
+def sweep(folder, launcher, *words):
+    """The words of a sweep of small runs below a folder."""
+    whole = [word for word in command(folder, *words) if not word.startswith("run_dir")]
+    whole.insert(3, "-m")
+    return [*whole, f"hydra/launcher={launcher}", "cluster.num_cpus=2", f"hydra.sweep.dir={folder}"]
+
+
+def test_runs_of_a_sweep_at_the_same_time_are_those_that_each_is_alone(tmp_path):
     """Both on one Ray of two CPUs, with two that fail before them."""
-    sweep = tmp_path / "sweep"
-    words = [word for word in command(sweep, "model.max_length=100,512", "seed=0,1") if not word.startswith("run_dir")]
-    words += ["hydra/launcher=parallel", "cluster.num_cpus=2", f"hydra.sweep.dir={sweep}"]
-    words.insert(3, "-m")
+    folder = tmp_path / "sweep"
     with (tmp_path / "log").open("w") as log:
+        words = sweep(folder, "parallel", TRAINS, "seed=0,1", "trainer.world_size=64,1")
         process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     raylets, exposed = set(), None
     while process.poll() is None:
@@ -340,23 +347,35 @@ def test_runs_of_a_sweep_at_the_same_time_are_those_that_each_is_alone(unbroken,
         with contextlib.suppress(psutil.NoSuchProcess):
             family = psutil.Process(process.pid).children(recursive=True)
             raylets |= {one.pid for one in family if one.name() == "raylet"}
-            if exposed is None and len(list(sweep.glob("*=512*/metrics.jsonl"))) == 2:
+            if exposed is None and len(list(folder.glob("*size=1*/metrics.jsonl"))) == 2:
                 exposed = open_to_others(process.pid)
     printed = (tmp_path / "log").read_text()
     assert process.returncode == 1 and "Traceback" not in printed, printed
     assert len(raylets) == 1 and exposed == [], "all on the same Ray, with every socket on loopback"
-    folders = {name: sweep / name for name in sorted(path.name for path in sweep.iterdir() if path.is_dir())}
-    good = [folder for name, folder in folders.items() if "max_length=512" in name]
-    bad = [name for name in folders if "max_length=100" in name]
-    assert [json.loads((folder / "manifest.json").read_text())["seed"] for folder in good] == [0, 1]
-    began, ended = ([printed.index(f"{folder.name} {what}") for folder in good] for what in ("started", "ended"))
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    good, bad = ([name for name in names if size in name] for size in ("size=1", "size=64"))
+    assert [json.loads((folder / name / "manifest.json").read_text())["seed"] for name in good] == [0, 1]
+    began, ended = ([printed.index(f"{name} {what}") for name in good] for what in ("started", "ended"))
     assert max(began) < min(ended), "at the same time"
-    assert metrics(good[0]) == metrics(unbroken[0]) and completions(good[0]) == completions(unbroken[0])
-    assert metrics(good[1]) != metrics(good[0]) and len(metrics(good[1])) == len(metrics(good[0]))
+    finish(tmp_path / "alone", TRAINS)
+    first, second = (metrics(folder / name) for name in good)
+    assert first == metrics(tmp_path / "alone") != second and len(first) == len(second) == TRAINED
     assert "error: 2 of 4 runs failed" in printed and len(bad) == 2
     for name in bad:
         assert f"{name} failed with exit code 2" in printed
-        assert "more than model.max_length=100" in (sweep / f"{name}.log").read_text()
-    assert "Held-out accuracy" in good[0].with_name(f"{good[0].name}.log").read_text()
-    page = (sweep / "compare.html").read_text()
-    assert all(folder.name in page for folder in good)
+        assert "a Ray of this machine alone" in (folder / f"{name}.log").read_text()
+    page = (folder / "compare.html").read_text()
+    assert all(name in page for name in good)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_four_whole_runs_at_the_same_time_are_those_of_one_after_the_other(tmp_path):
+    for launcher in ("basic", "parallel"):
+        words = sweep(tmp_path / launcher, launcher, "seed=0,1,2,3")
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=1500)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    for seed in range(4):
+        one, other = (tmp_path / launcher / f"seed={seed}" for launcher in ("basic", "parallel"))
+        assert metrics(one) == metrics(other) and completions(one) == completions(other)
+        assert (one / "results.json").read_text() == (other / "results.json").read_text()

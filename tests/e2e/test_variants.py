@@ -150,7 +150,7 @@ def test_two_ranks_two_rollouts_and_a_reference(ray_cluster, models, tmp_path):
     assert list((tmp_path / "wandb").glob("offline-run-*")), "W&B offline when not logged in"
 
 
-@pytest.mark.parametrize("transfer", ["shm", "adapter"])
+@pytest.mark.parametrize("transfer", ["shm", pytest.param("adapter", marks=pytest.mark.slow)])
 def test_lora_on_files_of_ones_own(ray_cluster, models, tmp_path, transfer):
     prompts = make_prompts("limitation", "train", 30, seed=0)
     for name in ("demos", "prompts"):

@@ -39,7 +39,7 @@ def test_sampling_may_take_longer_than_the_limit_and_answers_the_same(actor, req
     assert actor.restarts == before
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("temperature", [pytest.param(0.0, marks=pytest.mark.slow), 1.0])
 def test_an_engine_lost_on_the_way_answers_the_same(actor, request, temperature):
     sampling = SamplingConfig(temperature=temperature, max_tokens=40)
     expected, before = _expected(actor, sampling), actor.restarts

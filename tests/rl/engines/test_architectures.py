@@ -17,9 +17,8 @@ from tests.rl.ranks import on_ranks, policy_examples, ragged
 
 LIMIT = {"max_tokens_per_microbatch": 512}
 OPTIM = OptimConfig(lr=1e-3, schedule="constant", clip_grad=1e9)
-SYNCED = ("qwen2", "dots1")
-"""Architectures whose weight sync is tested by default; ``-m slow`` tests the others. vLLM has no code for dots1 and
-adapts that of transformers; its experts are fused, and its router has a bias."""
+SYNCED = ("qwen2",)
+"""Architectures whose weight sync is tested by default; ``-m slow`` tests the others."""
 
 
 @pytest.fixture(scope="module")
