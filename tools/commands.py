@@ -43,8 +43,9 @@ WITHOUT_OPTIONS = {
     "tools.themis": "The command `themis` of the installed package: `themis NAME …` is "
     + ", ".join(f"`{name}` (`{one.module.removesuffix('.__main__')}`)" for name, one in COMMANDS.items())
     + ". See [own project](../guides/own-project.md).",
-    "rl.main": "Runs a curriculum: `curriculum=NAME` or `curriculum=FILE`, then any `key=value` ([keys](keys.md)). `plan=true` prints "
-    "the plan and starts nothing; `-m` runs once for each choice (a sweep). See [running](../guides/running.md).",
+    "rl.main": "Runs a curriculum: `curriculum=NAME` or `curriculum=FILE`, then any `key=value` ([keys](keys.md)). "
+    "`plan=true` prints the plan and starts nothing; `-m` runs once for each choice (a sweep). See "
+    "[running](../guides/running.md).",
     "rl.synthesize": "Makes training data from documents: `recipe=NAME input=FOLDER teacher.base_url=URL`, then any "
     "`key=value` ([keys](keys.md#keys-of-a-synthesis)). `plan=true` prints the steps and the requests to expect and "
     "starts nothing. See [synthesis](../guides/synthesis.md).",

@@ -128,7 +128,8 @@ def chosen(group: str, text: str, options: Options) -> str:
             _read(group, known[name])
         return name
     if not is_path(text):
-        raise UserError(_unknown(group, text, known))
+        file = next((f"{text}{suffix}" for suffix in SUFFIXES if Path(f"{text}{suffix}").is_file()), None)
+        raise UserError(f"{_unknown(group, text, known)}{f' The file here is {group}=./{file}' if file else ''}")
     path = Path(text).expanduser().absolute()
     if path.is_dir():
         inside = [one.name for one in sorted(path.iterdir()) if one.suffix in SUFFIXES]
