@@ -40,7 +40,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Every command, as what follows ``python -m``."""
 WITHOUT_OPTIONS = {
-    "tools.themis": "The command `themis` of the installed package: `themis NAME …` is "
+    "tools.themis": "The command `themis` of the installed package. Its commands, each with its module: "
     + ", ".join(f"`{name}` (`{one.module.removesuffix('.__main__')}`)" for name, one in COMMANDS.items())
     + ". See [own project](../guides/own-project.md).",
     "rl.main": "Runs a curriculum: `curriculum=NAME` or `curriculum=FILE`, then any `key=value` ([keys](keys.md)). "

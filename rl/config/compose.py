@@ -124,8 +124,9 @@ def _sign(key: str, group: str) -> str:
 
 def _unknown(key: str, known: Sequence[str]) -> str:
     near = get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else f": {', '.join(known[:20])}, …"
-    return f"{key} is not among the configuration keys{hint}"
+    if near:
+        return f"{key} is not among the configuration keys; did you mean {near[0]}?"
+    return f"{key} is not among the configuration keys: {', '.join(known[:20])}, …"
 
 
 def none_selected(group: str, argv: Sequence[str] = ()) -> UserError:

@@ -172,8 +172,9 @@ def read_for(argv: Sequence[str], options: Options) -> list[str]:
 
 def _unknown(group: str, name: str, known: Sequence[str] | dict[str, Path]) -> str:
     near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}; a file of yours is ./FILE.yaml"
-    return f"{group}={name} is not among the options of {group}; {hint}"
+    if near:
+        return f"{group}={name} is not among the options of {group}; did you mean {near[0]}?"
+    return f"{group}={name} is not among the options of {group}: {', '.join(known)}; a file of yours is ./FILE.yaml"
 
 
 def _near(path: Path, is_one: Any) -> str:

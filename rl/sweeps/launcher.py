@@ -91,7 +91,7 @@ def _run(
     dashboard = open_cluster.enter_context(connect(cluster.address, cluster.num_cpus, cluster.object_store_mb, port))
     _say(f"Ray is up{f' · dashboard {dashboard}' if dashboard else ''}")
     own = chosen(cluster.address) is None
-    more = [*_folders_added(), *(["++cluster.address=auto"] if own and cluster.address == LOCAL else [])]
+    more = [*folders_of_the_sweep(), *(["++cluster.address=auto"] if own and cluster.address == LOCAL else [])]
     gpus, found = ray.cluster_resources().get("GPU", 0), []
     for words, config in jobs:
         kind = device.chosen(config.trainer.device, gpus)
@@ -103,7 +103,7 @@ def _run(
     return run_all(found, free, at_once or len(found), _environment() if own else {}, _say, within_s, stops)
 
 
-def _folders_added() -> list[str]:
+def folders_of_the_sweep() -> list[str]:
     """The word by which a run finds the configuration groups in the folders that this command has added."""
     sources = HydraConfig.get().runtime.config_sources
     found = [f"{one.schema}://{one.path}" for one in sources if one.provider.endswith("command-line")]

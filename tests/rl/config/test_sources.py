@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 
 from rl.config.compose import accept_overrides, load, load_synthesis, none_selected, options_of
 from rl.config.derive import check
@@ -12,6 +13,7 @@ from rl.config.fingerprint import config_fingerprint
 from rl.config.sources import CONF, absolute, read_for
 from rl.config.synthesis import SynthesisConfig
 from rl.errors import UserError
+from rl.sweeps.launcher import folders_of_the_sweep
 from rl.sweeps.processes import command
 
 SMOKE = (CONF / "curriculum" / "smoke.yaml").read_text(encoding="utf-8")
@@ -89,6 +91,16 @@ def test_folders_of_options(here):
     with pytest.raises(UserError, match=r"is both .*rl/conf/curriculum/legal.yaml and .*; give yours another name"):
         shutil.copy("lab/curriculum/short.yaml", "lab/curriculum/legal.yaml")
         accept_overrides(["--config-dir=lab", "curriculum=legal"])
+
+
+def test_a_job_of_a_sweep_finds_the_folders_that_the_sweep_was_given(here):
+    Path("lab", "curriculum").mkdir(parents=True)
+    Path("lab", "curriculum", "short.yaml").write_text(SMOKE, encoding="utf-8")
+    words = accept_overrides(["curriculum=short", "hydra.searchpath=[lab]", "hydra.run.dir=x"])
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed = compose("config", overrides=words, return_hydra_config=True)
+    HydraConfig.instance().set_config(composed)
+    assert folders_of_the_sweep() == [f"hydra.searchpath=['file://{here}/lab']"]
 
 
 def test_a_launched_run_finds_files_from_anywhere(here):
