@@ -99,7 +99,7 @@ def _folder(text: str, where: str) -> Path:
     if mark and scheme == "pkg":
         try:
             spec = find_spec(rest.replace("/", "."))
-        except ImportError:
+        except (ImportError, ValueError):
             spec = None
         place = next(iter(spec.submodule_search_locations or ()), None) if spec else None
         if place is None:
@@ -220,7 +220,7 @@ def _read(group: str, path: Path) -> tuple[Any, str]:
     package = header[1].replace("_group_", group) if header else group
     content = node if isinstance(node, DictConfig) else None
     if content is not None and package == "_global_" and group in REQUIRED:
-        inner = OmegaConf.to_container(content).get(group)  # type: ignore[union-attr]
+        inner = OmegaConf.to_container(content).get(group)
         content = OmegaConf.create(inner) if isinstance(inner, dict) else OmegaConf.create()
     keys = None if content is None else [str(key) for key in content]
     if problem := _no_file_of(group, keys):
