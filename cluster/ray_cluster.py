@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import sysconfig
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -290,7 +291,8 @@ def log_folder() -> str | None:
 
 def _python_path() -> str:
     """Workers import the packages that the driver runs from, installed or not."""
-    return os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)
+    ours = "" if str(ROOT) == sysconfig.get_path("purelib") else str(ROOT)  # which must not come before Python's own
+    return os.pathsep.join(part for part in (ours, os.environ.get("PYTHONPATH", "")) if part)
 
 
 def free_port_from(port: int) -> int:

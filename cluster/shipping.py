@@ -12,7 +12,7 @@ from pathlib import Path
 from cluster.errors import ClusterError
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = ("cluster", "conf", "curricula", "rewards", "rl")
+OURS = ("cluster", "curricula", "rewards", "rl")
 """What actors import and read of this checkout. Neither models nor data, nor git, environments, runs and caches."""
 LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "*.pyc", "*.log", "*.egg-info", "node_modules")
 

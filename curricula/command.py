@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import ParamSpec
 
@@ -79,6 +80,9 @@ def dispatch(
     name = first.removeprefix("--")
     if name not in modules:
         helps = first in ("-h", "--help")
+        near = get_close_matches(name, modules, n=1, cutoff=0.5)
+        if near and not helps:
+            print_error(f"there is no command {name}; did you mean {near[0]}?")
         print(f"usage: {program} {{{','.join(modules)}}} …", file=sys.stdout if helps else sys.stderr)
         return 0 if helps else 2
     prepare()

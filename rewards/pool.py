@@ -147,7 +147,7 @@ class Worker:
         self._channel, theirs = socket.socketpair()
         with theirs:
             arguments = (os.getpid(), theirs.fileno(), self._folder, self.memory_mb, "network" if self.network else "")
-            command = [sys.executable, "-W", "ignore", "-m", "rewards.worker", *map(str, arguments)]
+            command = [sys.executable, "-P", "-W", "ignore", "-m", "rewards.worker", *map(str, arguments)]
             try:
                 self._process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=2, env=clean_environment(os.environ) | passed,

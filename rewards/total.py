@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from difflib import get_close_matches
 from typing import Any
 
 import rewards.library  # noqa: F401  (registers the rewards)
+from curricula.own import imported
 from rewards.published import PUBLISHED
 from rewards.registry import JUDGED, REWARDS, Part, RewardFunction, Weights
 from rewards.verdict import Sample, Verdict, as_number, shortened
@@ -27,7 +27,7 @@ def find(name: str) -> RewardFunction:
         ValueError: if there is none; the message names the nearest.
     """
     if ":" in name:
-        return _imported(name)
+        return imported(name, "reward")
     if name not in REWARDS:
         known = sorted({*REWARDS, *PUBLISHED})
         near = get_close_matches(name, known, n=1, cutoff=0.0)
@@ -35,24 +35,6 @@ def find(name: str) -> RewardFunction:
             f"no reward is named {name}; did you mean {near[0]}? Rewards: {', '.join(known)}; or module:function"
         )
     return REWARDS[name]
-
-
-def _imported(name: str) -> RewardFunction:
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(
-            f"the reward {name} can't be imported: {error}; it is written module:function, and the module's folder "
-            f"must be on PYTHONPATH or be where python was started"
-        ) from None
-    except Exception as error:
-        raise ValueError(
-            f"the reward {name} can't be imported: its module raised {type(error).__name__}: {error}"
-        ) from None
-    if not callable(found):
-        raise ValueError(f"the reward {name} is a {type(found).__name__}, not a function")
-    return found
 
 
 def expand(weights: Weights) -> dict[str, Part]:

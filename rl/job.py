@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from rl.driver.progress import Progress
 
 console = Console() if sys.stdout.isatty() else Console(width=120)
+KEPT = ("report.html", "metrics.jsonl", "results.json", "rollouts/", "checkpoints/", "exports/")
+"""What one looks for in a run folder."""
 open_cluster = ExitStack()
 """Keeps the connection to Ray from the first to the last job of a process, so that a multirun stays on one Ray."""
 
@@ -117,7 +119,8 @@ def _run(config: RunConfig, plan: Plan, run_dir: Path) -> None:
         console.print(benchmarks)
     if not results and benchmarks is None:
         console.print("no evaluation stage in this curriculum")
-    console.print(f"run folder {run_dir} · metrics.jsonl, results.json, rollouts/, checkpoints/, exports/")
+    there = [name for name in KEPT if (run_dir / name).exists()]
+    console.print(f"run folder {escape(str(run_dir))} · {', '.join(there)}", soft_wrap=True, highlight=False)
 
 
 def _report(run_dir: Path) -> None:

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cluster.errors import Lost
 from cluster.home import require_home
 from curricula.command import print_error, require_utf8
-from rl.config.compose import CONF, accept_overrides, load, no_curriculum
+from rl.config.compose import CONF, accept_overrides, load, none_selected
 from rl.driver.stopping import stop
 from rl.errors import USER_ERRORS
 from rl.files import UNUSABLE, disk_problem
@@ -92,7 +92,7 @@ def main() -> None:
     except USER_ERRORS as error:
         _exit(error)
     except OmegaConfBaseException as error:  # the run folder is named after the curriculum
-        _exit(no_curriculum() if "curriculum.name" in str(error) else error)
+        _exit(none_selected("curriculum", sys.argv) if "curriculum.name" in str(error) else error)
     except HydraException as error:
         _exit(f"{error}: {error.__cause__}" if error.__cause__ else error)
     except OSError as error:

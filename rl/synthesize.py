@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cluster.home import require_home
 from curricula.command import print_error, require_utf8
-from rl.config.compose import CONF, accept_overrides, load_synthesis, no_recipe
+from rl.config.compose import CONF, accept_overrides, load_synthesis, none_selected
 from rl.config.synthesis import SynthesisConfig
 from rl.errors import USER_ERRORS
 from rl.files import UNUSABLE, disk_problem
@@ -41,7 +41,7 @@ def main() -> None:
     except USER_ERRORS as error:
         _exit(error)
     except OmegaConfBaseException as error:  # the run folder is named after the recipe
-        _exit(no_recipe() if "recipe.name" in str(error) else error)
+        _exit(none_selected("recipe", sys.argv) if "recipe.name" in str(error) else error)
     except HydraException as error:
         _exit(f"{error}: {error.__cause__}" if error.__cause__ else error)
     except OSError as error:

@@ -14,10 +14,11 @@ from typing import Any
 from rl.evaluate import COMMANDS as EVALUATE
 from rl.inference.__main__ import COMMANDS as INFERENCE
 from tools.launch import LAUNCHERS
+from tools.themis import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS: dict[str, tuple[str, ...]] = {
-    "A run": ("rl.main", "tools.doctor", "tools.report", "tools.rollouts", "tools.replay"),
+    "A run": ("tools.themis", "tools.new", "rl.main", "tools.doctor", "tools.report", "tools.rollouts", "tools.replay"),
     "A run on a cluster": tuple(f"tools.launch {name}" for name in LAUNCHERS),
     "Rewards and law": (
         "rewards", "tools.judge_agreement", "tools.judge_cases", "tools.statutes", "tools.fuzz_parsers",
@@ -39,9 +40,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Every command, as what follows ``python -m``."""
 WITHOUT_OPTIONS = {
-    "rl.main": "Runs a curriculum: `+curriculum=NAME`, then any `key=value` ([keys](keys.md)). `plan=true` prints "
-    "the plan and starts nothing; `-m` runs once for each choice (a sweep). See [running](../guides/running.md).",
-    "rl.synthesize": "Makes training data from documents: `+recipe=NAME input=FOLDER teacher.base_url=URL`, then any "
+    "tools.themis": "The command `themis` of the installed package. Its commands, each with its module: "
+    + ", ".join(f"`{name}` (`{one.module.removesuffix('.__main__')}`)" for name, one in COMMANDS.items())
+    + ". See [own project](../guides/own-project.md).",
+    "rl.main": "Runs a curriculum: `curriculum=NAME` or `curriculum=FILE`, then any `key=value` ([keys](keys.md)). "
+    "`plan=true` prints the plan and starts nothing; `-m` runs once for each choice (a sweep). See "
+    "[running](../guides/running.md).",
+    "rl.synthesize": "Makes training data from documents: `recipe=NAME input=FOLDER teacher.base_url=URL`, then any "
     "`key=value` ([keys](keys.md#keys-of-a-synthesis)). `plan=true` prints the steps and the requests to expect and "
     "starts nothing. See [synthesis](../guides/synthesis.md).",
     "tools.locks": "Checks that the lock files have hashes and can be installed on Linux with Python 3.11 and 3.12.",

@@ -22,12 +22,13 @@ from omegaconf import OmegaConf
 from cluster.launch import docker, kuberay, ray_up, slurm, submit
 from cluster.launch.job import Job, Launch, local_disk
 from curricula.command import command, require_utf8
-from rl.config.compose import CONF, accept_overrides, load
+from rl.config.compose import CONF, accept_overrides, load, options_of
 from rl.config.derive import check, derive
 from rl.config.fingerprint import data_files
 from rl.config.gpu_plan import require_room
 from rl.config.places import places, serves_judge
 from rl.config.schema import RunConfig
+from rl.config.sources import Options, absolute, read_for
 from rl.device import chosen
 from rl.errors import USER_ERRORS, UserError
 
@@ -96,7 +97,8 @@ def job_of(config: RunConfig, overrides: Sequence[str], given: argparse.Namespac
             f"run_dir={config.run_dir} is not absolute, and a launched run starts in another folder or on another "
             f"machine; give run_dir=/SHARED/{config.run_dir} on a disk that all nodes share"
         )
-    folders = _folders(config)
+    options = options_of(overrides)
+    folders = [*_folders(config), *read_for(overrides, options)]
     if tilde := next((path for path in folders if path.startswith("~")), None):
         raise UserError(f"{tilde}: another machine or a container has another home folder; give the whole path")
     device = chosen(config.trainer.device, given.gpus_per_node)
@@ -117,7 +119,7 @@ def job_of(config: RunConfig, overrides: Sequence[str], given: argparse.Namespac
     planned = sum(gib for _, gib in derive(config).memory)
     memory = GPU_MEMORY_GB * gpus or math.ceil(planned / nodes) + PROCESSES_GB
     return Job(
-        ("-m", "rl.main", *(_fixed(word, config.run_dir) for word in overrides)),
+        ("-m", "rl.main", *(_fixed(word, config.run_dir, options) for word in overrides)),
         config.run_dir,
         nodes,
         gpus,
@@ -128,9 +130,11 @@ def job_of(config: RunConfig, overrides: Sequence[str], given: argparse.Namespac
     )
 
 
-def _fixed(word: str, run_dir: str) -> str:
-    """A word of the run, with the run's folder as it is now: one that holds the time would be another at each start."""
-    return f"run_dir={run_dir}" if word.partition("=")[0] in ("run_dir", "hydra.run.dir") else word
+def _fixed(word: str, run_dir: str, options: Options) -> str:
+    """A word of the run, with the run's folder as it is now, since one that holds the time would be another at each
+    start, and with absolute paths of configuration files."""
+    is_folder = word.partition("=")[0] in ("run_dir", "hydra.run.dir")
+    return f"run_dir={run_dir}" if is_folder else absolute(word, options)
 
 
 def _asked(config: RunConfig) -> str:
@@ -179,7 +183,7 @@ def _slurm_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _place_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--folder", help="the checkout, on every node (default: this one)")
+    parser.add_argument("--folder", help="where the run starts on every node, checkout or project (default: here)")
     parser.add_argument("--python", help="Python of Themis, on every node (default: the one of this command)")
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from cluster.errors import ClusterError
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path.cwd()
+"""Where a launched run starts unless another folder is given: relative paths and modules of its own are there."""
 LOCAL_DISKS = frozenset(
     {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs", "ramfs", "overlay", "squashfs", "vfat"}
 )

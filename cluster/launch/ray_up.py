@@ -6,7 +6,7 @@ import shlex
 import sys
 
 from cluster.errors import ClusterError
-from cluster.launch.job import ROOT, Job, Launch
+from cluster.launch.job import HERE, Job, Launch
 from cluster.launch.kuberay import dump
 
 PORT = 6379
@@ -19,7 +19,7 @@ def launch(
     *,
     hosts: tuple[str, ...],
     user: str,
-    folder: str = str(ROOT),
+    folder: str = str(HERE),
     python: str = sys.executable,
     key: str | None = None,
 ) -> Launch:
@@ -29,7 +29,7 @@ def launch(
         job: the run.
         hosts: addresses of the machines; the first is Ray's head, and all work for the run.
         user: user of ssh on all of them.
-        folder: the checkout on all of them.
+        folder: where the run starts on all of them: the checkout, or a project of one's own.
         python: Python of the environment with Themis on all of them.
         key: private key of ssh; None leaves it to ssh.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2
 
 from cluster.errors import ClusterError
-from cluster.launch.job import ROOT, Job, Launch
+from cluster.launch.job import HERE, Job, Launch
 
 TEMPLATE = Path(__file__).with_name("slurm.sbatch.j2")
 DURATION = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
@@ -24,7 +24,7 @@ def launch(
     partition: str | None = None,
     account: str | None = None,
     python: str = sys.executable,
-    folder: str = str(ROOT),
+    folder: str = str(HERE),
 ) -> Launch:
     """The batch script of a run.
 
@@ -34,7 +34,7 @@ def launch(
         partition: partition to run in; None is Slurm's default.
         account: account that is charged; None is the user's default.
         python: Python of the environment with Themis, on every node.
-        folder: the checkout, from which relative paths of the run are meant.
+        folder: where the run starts, the checkout or a project of one's own; relative paths are meant from there.
 
     Raises:
         ClusterError: if the time limit is malformed, or too short to stop before it.

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from cluster.errors import ClusterError
-from cluster.launch.job import ROOT, Job, Launch, stop_environment
+from cluster.launch.job import HERE, Job, Launch, stop_environment
 
 SUBMIT_S = 180.0
 """Longest wait until a Ray has taken the job (seconds); one that has just been started takes a while."""
@@ -23,14 +23,14 @@ BEFORE_OURS = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 
 def launch(
-    job: Job, *, address: str = "http://127.0.0.1:8265", folder: str = str(ROOT), python: str = sys.executable
+    job: Job, *, address: str = "http://127.0.0.1:8265", folder: str = str(HERE), python: str = sys.executable
 ) -> Launch:
     """The submission of a run.
 
     Args:
         job: the run.
         address: the dashboard of the cluster, such as ``http://127.0.0.1:8265``.
-        folder: the checkout on the cluster's head.
+        folder: where the run starts on the cluster's head: the checkout, or a project of one's own.
         python: Python of the environment with Themis there.
     """
     sent = submission(job, folder=folder, python=python)
@@ -49,7 +49,7 @@ def submission(job: Job, *, folder: str, python: str) -> dict[str, Any]:
 
     Args:
         job: the run.
-        folder: the checkout on the cluster's head.
+        folder: where the run starts on the cluster's head: the checkout, or a project of one's own.
         python: Python of the environment with Themis there.
     """
     return {

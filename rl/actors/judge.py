@@ -150,7 +150,7 @@ class JudgeActor:
             probe.bind((LOOPBACK, 0))
             port = probe.getsockname()[1]
         command = [
-            sys.executable, "-m", "rewards.lifetime", str(os.getpid()), sys.executable, "-m", SERVER,
+            sys.executable, "-P", "-m", "rewards.lifetime", str(os.getpid()), sys.executable, "-P", "-m", SERVER,
             *flags(server_options(config, self.device)),
             "--host", LOOPBACK, "--port", str(port), "--disable-log-stats", "--no-enable-log-requests",
         ]  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -14,13 +13,11 @@ from pydantic import BaseModel, ValidationError
 from rl.config.quoting import choices, is_multirun, quoted, text_value, unquoted
 from rl.config.resolvers import register
 from rl.config.schema import RunConfig
+from rl.config.sources import ADDITIONAL, CONF, Options, apart, chosen, folders_added, groups, items, search_path
 from rl.config.synthesis import SynthesisConfig
 from rl.errors import UserError
 
 Config = TypeVar("Config", bound=BaseModel)
-
-CONF = Path(__file__).resolve().parents[2] / "conf"
-"""The folder of configuration groups."""
 
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
 """Hydra's own keys that hold paths. They can't be swept."""
@@ -30,15 +27,8 @@ register()  # before Hydra resolves anything
 
 SYNTHESIS = ("recipe", "teacher")
 """Groups of a synthesis. The others are those of a run."""
-
-
-def groups() -> dict[str, list[str]]:
-    """Configuration groups and their options."""
-    return {
-        folder.name: sorted(file.stem for file in folder.glob("*.yaml"))
-        for folder in sorted(CONF.iterdir())
-        if folder.is_dir()
-    }
+ADDED = ("curriculum", "layout", "recipe")
+"""Our groups of which nothing is selected by default; Hydra wants a ``+`` before them, and none before the others."""
 
 
 def schema_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, bool]:
@@ -68,78 +58,85 @@ def text_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str,
 def accept_overrides(argv: Sequence[str], model: type[BaseModel] = RunConfig) -> list[str]:
     """The command line with every override in a form that Hydra takes; ``model`` is the schema of the command.
 
-    Hydra wants a ``+`` before keys that no YAML file mentions. Here the schema says what exists: a known key needs no
-    prefix, an unknown one is an error. It also says which keys hold text: their values are quoted where necessary. A
-    layout goes last, because among groups that are added the last one wins, and a curriculum has a layout of its own.
+    Hydra wants a ``+`` before keys that no YAML file mentions, and before groups that nothing is selected of. Here the
+    schema says what exists: a known key and a group need no prefix, an unknown one is an error. It also says which keys
+    hold text: their values are quoted where necessary. A layout goes last, because among groups that are added the last
+    one wins, and a curriculum has a layout of its own. An option may be the path of a file (:mod:`rl.config.sources`).
 
     Raises:
-        UserError: for an unknown key, group or option; it names the nearest.
+        UserError: for an unknown key, group or option; it names the nearest. For a file or folder that can't be used.
     """
     known, texts = schema_keys(model), text_keys(model)
-    options = {name: found for name, found in groups().items() if (name in SYNTHESIS) != (model is RunConfig)}
+    options = options_of(argv, model)
     sweep = is_multirun(argv)
-    accepted = [_accept(argument, known, options, texts, sweep) for argument in argv]
-    return sorted(accepted, key=lambda argument: argument.startswith("+layout="))
+    folders, others = apart(argv)
+    accepted = [_accept(argument, known, options, texts, sweep) for argument in others]
+    return [*folders, *sorted(accepted, key=lambda argument: argument.startswith("+layout="))]
 
 
-def _accept(
-    argument: str, known: dict[str, bool], options: dict[str, list[str]], texts: dict[str, bool], sweep: bool
-) -> str:
+def options_of(argv: Sequence[str], model: type[BaseModel] = RunConfig) -> Options:
+    """The configuration groups of a command and their options, with those of the folders that the command line adds."""
+    found = groups(folders_added(argv))
+    return {name: options for name, options in found.items() if (name in SYNTHESIS) != (model is RunConfig)}
+
+
+def _accept(argument: str, known: dict[str, bool], options: Options, texts: dict[str, bool], sweep: bool) -> str:
     if argument.startswith("-") or "=" not in argument:
         return argument
     key, value = argument.split("=", 1)
     bare = key.lstrip("+~")
     if bare in FOLDERS:
         return f"{key}={quoted(value)}"
+    if bare == ADDITIONAL:
+        return f"{bare}={search_path(items(value))}"
     if bare.startswith("hydra"):
         return argument
     if bare == "run_dir":  # the configuration's run_dir is Hydra's output folder
         return f"hydra.run.dir={quoted(value)}"
     if bare in options:
-        return f"{key}={','.join(_option(bare, choice, options[bare]) for choice in choices(value))}"
+        names = (unquoted(choice.strip()) for choice in choices(value))
+        picked = ",".join(quoted(chosen(bare, name, options)) for name in names)
+        return f"{_sign(key, bare)}{bare}={picked}"
     if bare.startswith("curriculum.") and bare != "curriculum.name":
         raise UserError(
-            f"{bare} can't be set on the command line: stages are a list. Copy conf/curriculum/<name>.yaml, change the "
-            f"stage there and select it with +curriculum=<your name>"
+            f"{bare} can't be set on the command line: stages are a list. Copy a file of {CONF / 'curriculum'} into "
+            f"your folder, change the stage there and select it with curriculum=./FILE.yaml"
         )
     if bare.startswith("recipe.") and bare != "recipe.name":
         raise UserError(
-            f"{bare} can't be set on the command line: steps are a list. Copy conf/recipe/<name>.yaml, change the step "
-            f"there and select it with +recipe=<your name>"
+            f"{bare} can't be set on the command line: steps are a list. Copy a file of {CONF / 'recipe'} into your "
+            f"folder, change the step there and select it with recipe=./FILE.yaml"
         )
     inside_dict = any(is_dict and bare.startswith(f"{name}.") for name, is_dict in known.items())
     if bare not in known and not inside_dict:
-        raise UserError(_unknown(bare, bare, [*known, *options], "configuration keys"))
+        raise UserError(_unknown(bare, [*known, *options]))
     if bare in texts:
         value = text_value(value, texts[bare], sweep)
     return f"++{bare}={value}"
 
 
-def _option(group: str, choice: str, options: list[str]) -> str:
-    name = unquoted(choice.strip())
-    if name.removesuffix(".yaml") not in options:
-        raise UserError(_unknown(f"{group}={name}", name, options, f"options of {group}"))
-    return quoted(name)
+def _sign(key: str, group: str) -> str:
+    """What Hydra wants before a group, whatever was typed; ``~`` takes it out of the configuration."""
+    if key.startswith("~"):
+        return "~"
+    return "+" if group in ADDED or not (CONF / group).is_dir() else ""
 
 
-def _unknown(what: str, word: str, choices: Sequence[str], kind: str) -> str:
-    near = get_close_matches(word, choices, n=1, cutoff=0.5)
+def _unknown(key: str, known: Sequence[str]) -> str:
+    near = get_close_matches(key, known, n=1, cutoff=0.5)
     if near:
-        return f"{what} is not among the {kind}; did you mean {near[0]}?"
-    listed = ", ".join(choices) if len(choices) <= 20 else f"{', '.join(choices[:20])}, …"
-    return f"{what} is not among the {kind}: {listed}"
+        return f"{key} is not among the configuration keys; did you mean {near[0]}?"
+    return f"{key} is not among the configuration keys: {', '.join(known[:20])}, …"
 
 
-def no_curriculum() -> UserError:
-    """The error of a command without a curriculum."""
+def none_selected(group: str, argv: Sequence[str] = ()) -> UserError:
+    """The error of a command without a curriculum or a recipe, or with one that has no name."""
+    if any(word.lstrip("+").startswith(f"{group}=") for word in argv):
+        return UserError(f"the {group} has no name, which its run folder is named by; add name: NAME to its file")
     return UserError(
-        f"no curriculum is selected; add +curriculum=NAME with NAME one of {', '.join(groups()['curriculum'])}"
+        f"no {group} is selected; add +{group}=NAME with NAME one of {', '.join(groups()[group])}, or the path of a "
+        f"file of yours, such as +{group}=./mine.yaml"
     )
-
-
-def no_recipe() -> UserError:
-    """The error of a synthesis without a recipe."""
-    return UserError(f"no recipe is selected; add +recipe=NAME with NAME one of {', '.join(groups()['recipe'])}")
 
 
 def load(composed: Any) -> RunConfig:
@@ -166,9 +163,9 @@ def validated(composed: Any, model: type[Config]) -> Config:
     except OmegaConfBaseException as error:
         raise UserError(f"the configuration can't be resolved: {error.full_key}: {error.msg}") from None
     if model is RunConfig and "curriculum" not in values:
-        raise no_curriculum()
+        raise none_selected("curriculum")
     if model is SynthesisConfig and "recipe" not in values:
-        raise no_recipe()
+        raise none_selected("recipe")
     try:
         return model.model_validate(values)
     except ValidationError as error:

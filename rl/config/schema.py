@@ -270,7 +270,7 @@ class ClusterConfig(Strict):
     """Memory of each GPU (GiB) for the plan; empty takes that of this machine's GPU, and 80 where there is none. A plan
     for ``trainer.device=auto`` on a machine without a GPU is for GPUs only where this is set."""
     ship_code: bool = False
-    """Send the code to the nodes of a running cluster: our packages, conf/, and the modules of your own rewards. The
+    """Send the code to the nodes of a running cluster: our packages, and the modules of your own rewards. The
     packages of the lock files, models and data must be there (docs/guides/several-machines.md)."""
     placement_timeout_s: float = Field(120, gt=0)
     """Longest wait for the resources that the run asks for (seconds)."""

@@ -163,7 +163,7 @@ class SFTStage(StageBase, BatchOverrides, ChatOverrides):
     steps: int = Field(ge=1)
     """Number of steps."""
     demonstrations: dict[str, int] = Field(default_factory=dict)
-    """Number of generated demonstrations by task name."""
+    """Number of generated demonstrations by task: a name, or ``module:function``."""
     data: str | None = None
     """JSONL or Parquet file with ``prompt`` and ``demonstration``, besides or instead of generated ones."""
     held_out: int = Field(0, ge=0)
@@ -222,8 +222,8 @@ class GRPOStage(StageBase, BatchOverrides, ChatOverrides):
     steps: int = Field(ge=1)
     """Number of steps."""
     tasks: dict[str, float] = Field(default_factory=dict)
-    """Weight of each task in the prompts of a step: a generated task, or a JSONL or Parquet file of prompts with
-    references."""
+    """Weight of each task in the prompts of a step: a generated task (its name, or ``module:function``), or a JSONL or
+    Parquet file of prompts with references."""
     data: str | None = None
     """One such file, instead of ``tasks``."""
     replay: float = Field(0.0, ge=0, lt=1)
@@ -269,7 +269,7 @@ class EvaluateStage(StageBase, ChatOverrides):
     kind: Literal["evaluate"]
     """The kind of the stage."""
     tasks: tuple[str, ...] = ()
-    """Task names."""
+    """Generated tasks: names, or ``module:function``."""
     data: str | None = None
     """JSONL or Parquet file of prompts with references, besides or instead of generated tasks."""
     split: Literal["dev", "test"] = "test"

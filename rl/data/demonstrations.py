@@ -2,6 +2,7 @@
 
 import random
 
+from curricula.errors import DataError
 from curricula.prompts import Prompt
 from curricula.records import read_demonstrations
 from curricula.tasks import make_prompts
@@ -21,6 +22,10 @@ def demonstrations(stage: SFTStage, seed: int) -> tuple[list[Prompt], list[Promp
         p for task in stage.demonstrations if stage.held_out
         for p in make_prompts(task, "dev", stage.held_out, HELD_OUT_SEED, fewer_ok=True)
     ]  # fmt: skip
+    if bare := next((prompt for prompt in (*found, *held_out) if prompt.demonstration is None), None):
+        raise DataError(
+            f"the task {bare.task} gives no demonstration, which stage {stage.name} needs; give ask(…) a think"
+        )
     if stage.data:
         given = read_demonstrations(stage.data)
         aside = set(random.Random(HELD_OUT_SEED).sample(range(len(given)), min(stage.held_out, len(given) // 2)))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from curricula.tasks import TASKS, make_prompts
+from curricula.tasks import TASKS, find_task, make_prompts
 from rewards.parsing import final_answer
 from rewards.rules.accuracy import agrees
-from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
 
 NAME = "held_out"
@@ -22,10 +22,9 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
     """Questions of the test split; worked examples come from the training split. ``folder`` is not used.
 
     Raises:
-        UserError: if there is no such task.
+        DataError: if there is no such task.
     """
-    if task not in TASKS:
-        raise UserError(f"no task is named {task}; there are {', '.join(TASKS)}")
+    find_task(task)
     examples = make_prompts(task, "train", shots, EVALUATION_SEED, fewer_ok=True) if shots else []
     shown = tuple((one.messages[-1]["content"], one.demonstration or one.reference) for one in examples)
     return [
@@ -60,3 +59,8 @@ BENCHMARK = Benchmark(
     read=read,
     score=score,
 )
+
+
+def with_tasks(names: Sequence[str]) -> Benchmark:
+    """The benchmark with those tasks besides that are ``module:function``."""
+    return replace(BENCHMARK, tasks=BENCHMARK.tasks | {name: name for name in names if ":" in name})

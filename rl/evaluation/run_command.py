@@ -50,14 +50,15 @@ ROOT_ENV = "THEMIS_BENCHMARKS"
 """Environment variable that names the folder of the benchmarks' data, where --root is not given."""
 
 
-def find_benchmark(name: str) -> Benchmark:
-    """A benchmark by its name or by the path of its YAML file; also our own held-out questions.
+def find_benchmark(name: str, tasks: Sequence[str] = ()) -> Benchmark:
+    """A benchmark by its name or by the path of its YAML file; also the held-out questions of our own tasks, and of
+    those of ``tasks`` that are ``module:function``.
 
     Raises:
         UserError: if there is none.
     """
     if name == own.NAME:
-        return own.BENCHMARK
+        return own.with_tasks(tasks)
     from rl.evaluation.benchmarks import find
 
     return find(name)
@@ -188,7 +189,7 @@ def _run(chosen: argparse.Namespace, console: Console) -> None:
     if bool(chosen.judge) != bool(chosen.judge_model):
         raise UserError("a judge needs both --judge URL and --judge-model NAME")
     use_law_of(chosen)
-    benchmark = find_benchmark(chosen.benchmark)
+    benchmark = find_benchmark(chosen.benchmark, chosen.tasks)
     notice = _notice(console)
     tasks = read_tasks(benchmark, chosen.tasks, chosen.root, chosen.shots, chosen.limit, notice)
     head = {

@@ -108,7 +108,8 @@ def _texts() -> Iterator[str]:
         if article.short == "刑法" or number % 8 == 0:
             yield f"{article.short}{article.number}：{article.text}"
     with reading(load_statutes().snapshot):
-        prompts = [p for task in sorted(TASKS) for p in make_prompts(task, "train", 200, seed=0, fewer_ok=True)]
+        ours = [name for name, one in sorted(TASKS.items()) if one.generate.__module__.startswith("curricula.")]
+        prompts = [p for task in ours for p in make_prompts(task, "train", 200, seed=0, fewer_ok=True)]
     for prompt in prompts:
         yield f"user\n{prompt.messages[-1]['content']}assistant\n{prompt.demonstration}"
 

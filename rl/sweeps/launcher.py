@@ -17,6 +17,7 @@ from rich.markup import escape
 from curricula.command import print_error
 from rl.config.compose import load
 from rl.config.schema import RunConfig
+from rl.config.sources import ADDITIONAL, search_path
 from rl.errors import UserError
 from rl.job import console, open_cluster
 from rl.sweeps.halving import Goal, Halving
@@ -90,7 +91,7 @@ def _run(
     dashboard = open_cluster.enter_context(connect(cluster.address, cluster.num_cpus, cluster.object_store_mb, port))
     _say(f"Ray is up{f' · dashboard {dashboard}' if dashboard else ''}")
     own = chosen(cluster.address) is None
-    more = ["++cluster.address=auto"] if own and cluster.address == LOCAL else []
+    more = [*folders_of_the_sweep(), *(["++cluster.address=auto"] if own and cluster.address == LOCAL else [])]
     gpus, found = ray.cluster_resources().get("GPU", 0), []
     for words, config in jobs:
         kind = device.chosen(config.trainer.device, gpus)
@@ -100,6 +101,13 @@ def _run(
     within_s = max(config.trainer.stop_within_s for _, config in jobs)
     stops = halving.stops if halving else lambda folder: False
     return run_all(found, free, at_once or len(found), _environment() if own else {}, _say, within_s, stops)
+
+
+def folders_of_the_sweep() -> list[str]:
+    """The word by which a run finds the configuration groups in the folders that this command has added."""
+    sources = HydraConfig.get().runtime.config_sources
+    found = [f"{one.schema}://{one.path}" for one in sources if one.provider.endswith("command-line")]
+    return [f"{ADDITIONAL}={search_path(found)}"] if found else []
 
 
 def _environment() -> dict[str, str]:

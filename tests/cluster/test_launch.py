@@ -12,7 +12,8 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from cluster.errors import ClusterError
 from cluster.launch import docker, kuberay, ray_up, slurm, submit
-from cluster.launch.job import ROOT, Job, local_disk
+from cluster.launch.job import Job, local_disk
+from tests.conftest import ROOT
 
 SCHEMA = yaml.safe_load(Path(__file__).with_name("kuberay_schema.yaml").read_text(encoding="utf-8"))
 ODD = 'model.name=it\'s $(id) `id` ${HOME} "x" {a: 1}; 李明'
@@ -166,7 +167,7 @@ def test_the_image_holds_what_a_run_needs_and_is_not_roots():
     copied = {source for line in lines if line.startswith("COPY ") and "--from" not in line
               for source in line.split()[1:-1]}  # fmt: skip
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
-    assert {name.rstrip("*") for name in packages} | {"conf", "pyproject.toml"} <= copied
+    assert {name.rstrip("*") for name in packages} | {"pyproject.toml"} <= copied
     assert all((ROOT / source).exists() for source in copied)
     for target in ("cpu", "gpu"):
         stage = lines[lines.index(f"FROM themis AS {target}") :]

@@ -23,7 +23,7 @@ def test_a_shipment_runs_where_there_is_no_checkout(tmp_path):
             [sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd="/", env={"PYTHONPATH": folder}
         )
         assert found.stdout.split() == [f"{folder}/rl/__init__.py", "own"], found.stderr
-        assert Path(folder, "conf/config.yaml").is_file() and Path(folder, "curricula/statutes/laws.yaml").is_file()
+        assert Path(folder, "rl/conf/config.yaml").is_file() and Path(folder, "curricula/statutes/laws.yaml").is_file()
     assert not Path(folder).exists()
 
 

@@ -86,7 +86,7 @@ def without_code(machine):
 def curriculum(machine, stages, folder):
     """Within it, a machine sees other stages in the curriculum smoke."""
     Path(folder, "stages.yaml").write_text(f"name: smoke\nstages:{stages}")
-    smoke = str(ROOT / "conf" / "curriculum" / "smoke.yaml")
+    smoke = str(ROOT / "rl" / "conf" / "curriculum" / "smoke.yaml")
     assert machine.run("mount", "--bind", f"{folder}/stages.yaml", smoke).returncode == 0
     yield
     assert machine.run("umount", "--lazy", smoke).returncode == 0

@@ -17,6 +17,7 @@ from rich.console import Console
 from rl.config.compose import CONF, accept_overrides, load, load_synthesis
 from rl.config.derive import check, derive
 from rl.config.gpu_plan import require_room
+from rl.config.sources import ADDITIONAL, folders_added, search_path
 from rl.config.synthesis import SynthesisConfig
 from rl.plan import print_plan
 from rl.synthesis.recipe import require_order
@@ -60,8 +61,10 @@ def plan(overrides: list[str]) -> None:
     """What ``plan=true`` does: compose, validate, derive, and print. Of a sweep the first and the last choices."""
     several = any(one in ("-m", "--multirun") for one in overrides)
     accepted = accept_overrides(overrides)
+    folders = [*map(str, folders_added(overrides))]  # Hydra's composition takes none of the command's own options
     for choose in (0, -1) if several else (0,):
-        chosen = [_choice(one, choose) for one in accepted if not one.startswith("-")]
+        chosen = [_choice(one, choose) for one in accepted if not one.startswith(("-", ADDITIONAL))]
+        chosen.append(f"{ADDITIONAL}={search_path(folders)}")
         with initialize_config_dir(str(CONF), version_base="1.3"):
             composed = compose("config", overrides=[*chosen, "run_dir=runs/unset"])
         config = load(composed)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from tools.themis import COMMANDS, WORDS
+
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = re.compile(r"^(\w+=\S+ )*(\.venv/bin/)?(python|pip|make|pytest|lm_eval|docker) \S")
+COMMAND = re.compile(r"^(\w+=\S+ )*(\.venv/bin/)?((python|pip|make|pytest|lm_eval|docker) \S|themis \S+ \S)")
 """How a line of code begins that is a shell command."""
 
 
@@ -109,8 +111,15 @@ def commands(page: Path) -> list[Command]:
             words = shlex.split(line, comments=True)
             starts = [-1, *(place for place, word in enumerate(words) if word == "&&"), len(words)]
             for start, end in pairwise(starts):
-                found.append(Command(Place(page, number), *_without_variables(words[start + 1 : end])))
+                found.append(Command(Place(page, number), *_without_variables(_module(words[start + 1 : end]))))
     return found
+
+
+def _module(words: list[str]) -> list[str]:
+    """``themis NAME …`` as ``python -m MODULE …``, which is the same."""
+    if words[0] != "themis" or words[1] not in COMMANDS:
+        return words
+    return ["python", "-m", COMMANDS[words[1]].module.removesuffix(".__main__"), *words[2:], *WORDS.get(words[1], [])]
 
 
 def _without_variables(words: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -3,13 +3,16 @@
 import importlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from rl.config.sources import CONF
 from tests.docs.checks import problem
 from tests.docs.pages import ROOT, Command, Place, code_blocks, commands, pages
 from tests.rl.report.folders import run_folder
+from tools import new
 from tools.launch import LAUNCHERS
 
 RUN = ("rewards", "tools.report", "tools.rollouts", "tools.picture", "tools.statutes", "rl.evaluate list",
@@ -39,6 +42,8 @@ ELSEWHERE = {
     "tools.judge_agreement": "tests/tools/test_tools.py",
     "tools.floors": "tests/test_floors.py",
     "tools.mask": "tests/tools/test_mask.py",
+    "tools.new": "tests/tools/test_new.py",
+    "tools.themis": "tests/test_package.py",
     "tests.rl.synthesis.measure_privacy": "tests/rl/synthesis/test_privacy.py",
     "tests.rl.synthesis.measure_faithful": "tests/rl/synthesis/test_faithful.py",
     "tools.locks": "tests/tools/test_locks.py",
@@ -108,6 +113,11 @@ def sandbox(tmp_path_factory):
     (folder / "mix.yaml").write_text("article_f1: 1.0\nformat: {weight: 0.1}\n", encoding="utf-8")
     (example,) = code_blocks(ROOT / "docs" / "guides" / "own-reward.md", "python")
     (folder / "my_rewards.py").write_text(example, encoding="utf-8")
+    new.write(folder / "my-lab")
+    shutil.copytree(folder / "my-lab", folder, dirs_exist_ok=True)  # a page goes into the folder at its beginning
+    for group, name in (("curriculum", "smoke"), ("model", "nano")):
+        (folder / "my-lab" / group).mkdir()
+        shutil.copy2(CONF / group / f"{name}.yaml", folder / "my-lab" / group / f"my_{name}.yaml")
     (ROOT / ".cache").mkdir(exist_ok=True)
     (folder / ".cache").symlink_to(ROOT / ".cache")
     return folder
@@ -161,6 +171,7 @@ def test_a_command_that_is_not_run_here_has_a_test():
         ("python -m rl.main -m +curriculum=legal seed=1,x", "seed"),
         ("python -m rl.synthesize +recipe=lead input=x teacher.modle=y", "did you mean teacher.model"),
         ("python -m tools.repotr runs/x", "not on the page of commands"),
+        ("themis rapport runs/x", "no check knows"),
         ("python -m rl.evaluate run --benchmark lawbench --model X", "--out"),
         ("python -m rl.inference retrieve 狗咬 --kk 5", "--kk"),
         ("python -m tools.statutes sho 刑法", "invalid choice"),

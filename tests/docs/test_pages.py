@@ -14,7 +14,7 @@ from rl.config.stages import AlgorithmConfig, GatesConfig, OptimConfig, Sampling
 from tests.docs.pages import ROOT, anchors, code_blocks, code_lines, inline, links, pages
 from tools import reference
 
-PACKAGES = ("rl", "curricula", "rewards", "cluster", "conf", "tools", "tests", "docs", "requirements")
+PACKAGES = ("rl", "curricula", "rewards", "cluster", "tools", "tests", "docs", "requirements")
 PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(PACKAGES)})/[\w./*-]*")
 MODULE = re.compile(r"(?<![\w./-])(?:rl|curricula|rewards|cluster|tools|tests)(?:\.[A-Za-z_]\w*)+(?![\w/])")
 STAGE_PARTS = {"algorithm": AlgorithmConfig, "sampling": SamplingConfig, "optim": OptimConfig, "gates": GatesConfig}
@@ -165,7 +165,7 @@ def test_every_command_is_on_the_page_of_commands():
 
 
 def test_every_group_of_options_is_named():
-    """The groups of conf/ stand on the page of keys or in the guides."""
+    """The groups of rl/conf stand on the page of keys or in the guides."""
     told = "".join(page.read_text(encoding="utf-8") for page in pages())
     for group in groups():
         assert f"{group}=" in told or f"{group}." in told, group

@@ -28,7 +28,6 @@ from rich.console import Console
 from rich.table import Table
 
 from curricula.statutes import load_statutes, use_law
-from rl.config.compose import CONF
 from rl.config.synthesis import RecipeConfig
 from rl.inference.journal import write_lines
 from rl.synthesis.documents import read_documents
@@ -36,7 +35,7 @@ from rl.synthesis.engine import Engine
 from rl.synthesis.recipe import steps_of
 from rl.synthesis.step import Context
 
-JUDGMENTS = CONF.parent / "docs" / "examples" / "judgments"
+JUDGMENTS = Path(__file__).resolve().parents[2] / "docs" / "examples" / "judgments"
 RECIPE = RecipeConfig.model_validate(
     {"name": "scale", "steps": [{"step": name} for name in ("mask", "segment", "link", "copies")]}
 )

@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a study."""
     parser = argparse.ArgumentParser(prog="python -m tools.studies", description="Studies of a curriculum over seeds.")
     parser.add_argument("study", choices=("gain", "pas"), help="RL against SFT, or PAS against uniform sampling")
-    parser.add_argument("--curriculum", help="name in conf/curriculum (default: legal, or pas)")
+    parser.add_argument("--curriculum", help="name in rl/conf/curriculum (default: legal, or pas)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds (default 0 1 2)")
     parser.add_argument("--controls", type=int, nargs="*", default=[0, 1], help="gain: seeds of the controls")
     parser.add_argument("--out", type=Path, help="folder of the runs (default runs/<study>)")

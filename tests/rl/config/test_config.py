@@ -9,6 +9,7 @@ from rl.config.compose import CONF, accept_overrides, groups, load, schema_keys
 from rl.config.derive import batch_numbers, check, derive, parameter_count
 from rl.config.fingerprint import config_fingerprint, difference
 from rl.errors import UserError
+from tests.conftest import ROOT
 
 
 def config(*overrides, curriculum="smoke"):
@@ -191,7 +192,7 @@ def test_the_schema_is_light():
 
 def test_the_plan_starts_nothing(tmp_path):
     command = [sys.executable, "-m", "rl.main", "+curriculum=legal", "plan=true", f"run_dir={tmp_path / 'run'}"]
-    answer = subprocess.run(command, cwd=CONF.parent, capture_output=True, text=True, timeout=60, check=True)
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     for part in ("Stages and batch numbers", "reasoning", "trainer/0", "rollout/0", "GiB", "estimate"):
         assert part in answer.stdout
     assert not (tmp_path / "run" / "manifest.json").exists()
@@ -204,7 +205,7 @@ def test_every_key_is_used():
     from rl.config import algorithm, corpora, schema, stages
     from rl.config.base import Strict
 
-    sources = [p for folder in ("rl", "cluster", "tools") for p in (CONF.parent / folder).rglob("*.py")]
+    sources = [p for folder in ("rl", "cluster", "tools") for p in (ROOT / folder).rglob("*.py")]
     code = "\n".join(p.read_text() for p in sources if p.name not in SCHEMA)
     models = {
         m

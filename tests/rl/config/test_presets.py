@@ -7,10 +7,11 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
-from rl.config.compose import CONF, load
+from rl.config.compose import load
 from rl.config.derive import check, derive, reward_sum
 from rl.config.resolvers import judged, scaled
 from rl.errors import UserError
+from tests.conftest import ROOT
 from tests.rl.config.test_config import config
 
 OWN_MODEL = {"legalone": "qwen3_1_7b", "unilaw": "qwen2_5_7b_instruct", "lexpro": "r1_distill_14b"}
@@ -101,7 +102,7 @@ def test_a_preset_plans_without_network(preset, tmp_path):
     """Offline and without a cache, where every request to the hub is an error."""
     command = [sys.executable, "-m", "rl.main", f"+curriculum={preset}", "plan=true", f"run_dir={tmp_path / 'run'}"]
     offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
-    answer = subprocess.run(command, cwd=CONF.parent, capture_output=True, text=True, timeout=120, env=offline)
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, env=offline)
     assert answer.returncode == 0, answer.stderr
     assert f"model {OWN_MODEL[preset]}" in answer.stdout
 

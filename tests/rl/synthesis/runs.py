@@ -10,8 +10,9 @@ from rich.console import Console
 from rl.config.compose import CONF, accept_overrides, load_synthesis
 from rl.config.synthesis import SynthesisConfig
 from rl.synthesis.run import synthesize
+from tests.conftest import ROOT
 
-JUDGMENTS = CONF.parent / "docs" / "examples" / "judgments"
+JUDGMENTS = ROOT / "docs" / "examples" / "judgments"
 
 
 def config(*overrides: str, recipe: str = "lead") -> SynthesisConfig:

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from rl.config.compose import CONF, load_synthesis
+from rl.config.compose import load_synthesis
 from rl.config.synthesis import RecipeConfig
 from rl.errors import UserError
 from rl.files import disk_problem
 from rl.inference.journal import JsonLines
 from rl.synthesis.recipe import require_order
+from tests.conftest import ROOT
 from tests.rl.synthesis.runs import JUDGMENTS, config, files, options, require_sums, run
 from tools.scripted_server import Server
 from tools.scripted_teacher import reply
@@ -163,8 +164,8 @@ def test_a_wrong_teacher_is_a_sentence(tmp_path):
 
 def test_the_plan_asks_nothing_and_the_command_is_light(tmp_path):
     command = [sys.executable, "-m", "rl.synthesize", "+recipe=lead", "plan=true", *options(tmp_path / "run", "null")]
-    answer = subprocess.run(command, cwd=CONF.parent, capture_output=True, text=True, timeout=120, check=True)
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     assert "125 requests at most" in answer.stdout and "no teacher is named yet" in answer.stdout
     assert not (tmp_path / "run" / "manifest.json").exists()
     code = "import sys, rl.synthesize\nassert not {'torch', 'ray', 'vllm', 'verl', 'transformers'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], cwd=CONF.parent, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
