@@ -30,10 +30,11 @@ from rich.table import Table
 from curricula.statutes import load_statutes, use_law
 from rl.config.compose import CONF
 from rl.config.synthesis import RecipeConfig
-from rl.inference.journal import write_lines
+from rl.inference.json_lines import write_lines
 from rl.synthesis.documents import read_documents
 from rl.synthesis.engine import Engine
 from rl.synthesis.recipe import steps_of
+from rl.synthesis.results import read_result
 from rl.synthesis.step import Context
 
 JUDGMENTS = CONF.parent / "docs" / "examples" / "judgments"
@@ -92,11 +93,11 @@ def measured(count: int) -> dict[str, Any]:
 def through(engine: Engine, path: Path) -> tuple[dict[str, float], int]:
     """(CPU-seconds of each step, documents that are kept)."""
     at = time.process_time()
-    result = engine.write(0, "read", read_documents(path))
+    result = read_result(engine.folder, read_documents(path))
     steps = {"read": time.process_time() - at}
     for number, step in enumerate(steps_of(RECIPE, Context(0)), 1):
         at = time.process_time()
-        result = engine.run(number, step, result.kept)
+        result = engine.run(number, step, result)
         steps[step.name] = time.process_time() - at
     return steps, len(result.kept)
 

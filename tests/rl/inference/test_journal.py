@@ -4,7 +4,8 @@ import pytest
 
 from rl.errors import UserError
 from rl.inference.backend import Ask, RefusedAnswer, SampledAnswer
-from rl.inference.journal import Journal, OpenFolder, read_lines
+from rl.inference.journal import Journal, OpenFolder
+from rl.inference.json_lines import read_lines
 from tests.rl.scripted import Scripted, asks, collect
 
 

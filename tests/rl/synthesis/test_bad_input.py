@@ -11,7 +11,7 @@ from rl.config.compose import CONF, load_synthesis
 from rl.config.synthesis import RecipeConfig
 from rl.errors import UserError
 from rl.files import disk_problem
-from rl.inference.journal import JsonLines
+from rl.inference.json_lines import JsonLines
 from rl.synthesis.recipe import require_order
 from tests.rl.synthesis.runs import JUDGMENTS, config, files, options, require_sums, run
 from tools.scripted_server import Server
@@ -101,7 +101,7 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(tmp_path, monk
         written.append(record)
         if len(written) == 12:
             raise OSError(errno.ENOSPC, "No space left on device")
-        append(self, record)
+        return append(self, record)
 
     with Server(reply) as server:
         monkeypatch.setattr(JsonLines, "append", full)
