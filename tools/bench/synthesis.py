@@ -1,10 +1,11 @@
 """``python -m tools.bench.synthesis``: how a synthesis grows with its documents, without a teacher.
 
 Each number of documents is measured in a process of its own: the steps that ask nothing (read, mask, segment, link,
-copies) over judgments made from those of the examples, and the writing of the corpus. Every twentieth is a near-duplicate. CPU-seconds count, because
-other work on the machine does not change them much. The exponent e is the slope of a straight line through the figures
-in log-log scale: time, or memory beyond what was held before, grows with the number of documents to the power of e, and
-1 is linear. A few thousand documents need less than loading the statutes did, so that their peak says nothing.
+copies) over judgments made from those of the examples, and the writing of the corpus. Every twentieth is a
+near-duplicate. CPU-seconds count, because other work on the machine does not change them much. The exponent e is the
+slope of a straight line through the figures in log-log scale: time, or memory beyond what was held before, grows with
+the number of documents to the power of e, and 1 is linear. A few thousand documents need less than loading the statutes
+did, so that their peak says nothing.
 """
 
 from __future__ import annotations

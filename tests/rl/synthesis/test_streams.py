@@ -67,12 +67,12 @@ def test_what_goes_on_is_in_the_order_of_ids_and_read_again_as_it_was(tmp_path):
     """Of more than 99 records made from one, q100 comes before q11."""
     first = read_result(tmp_path, [Outcome(name, "kept", {"source": name, "text": "文"}) for name in ("b", "a")])
     assert [one.id for one in first.kept] == ["a", "b"] and first.of_documents
-    made = [
-        Outcome(one.id, "kept", one.fields, made=tuple(
-            one.followed({"number": n, "none": None, "trace": {"n": [n]}}, {"step": "x"}, f"-q{n:02d}") for n in range(120)
-        ))
-        for one in first.kept
-    ]  # fmt: skip
+
+    def several(one):
+        fields = ({"number": n, "none": None, "trace": {"n": [n]}} for n in range(120))
+        return tuple(one.followed(new, {"step": "x"}, f"-q{new['number']:02d}") for new in fields)
+
+    made = [Outcome(one.id, "kept", one.fields, made=several(one)) for one in first.kept]
     second = StepResult(1, "x", tmp_path).after(first, made)
     names = [one.id for one in second.kept]
     assert names == sorted(names) and len(names) == len(second.kept) == 240 and not second.of_documents
