@@ -70,8 +70,8 @@ def open_askers(config: SynthesisConfig, console: Console, stack: ExitStack, dat
     """
     found = {name: _asker(name, who, config.cache, console, stack, date) for name, who in asked(config).items()}
     if "teacher" in found and "judge" not in found:
-        own = {"temperature": config.judge.temperature, "max_tokens": config.judge.max_tokens}
-        found["judge"] = replace(found["teacher"], **own)
+        judge = config.judge
+        found["judge"] = replace(found["teacher"], temperature=judge.temperature, max_tokens=judge.max_tokens)
     return found
 
 
