@@ -34,10 +34,11 @@ class Pace:
         self.done = self.tokens = 0
         self._started = self._last = time.monotonic()
         self._before = (0, 0)
+        self._terminal = console.is_terminal
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console,
-            disable=not console.is_terminal,
+            disable=not self._terminal,
         )  # fmt: skip
         self._row = self._bar.add_task(title, total=total, speed="")
 
@@ -52,7 +53,7 @@ class Pace:
         """Note things that are done, and tokens that were generated."""
         self.done, self.tokens = self.done + done, self.tokens + tokens
         now = time.monotonic()
-        if self.console.is_terminal:
+        if self._terminal:
             parts = self._parts(self.tokens / max(1e-9, now - self._started))
             self._bar.update(self._row, advance=done, speed=" · ".join(parts))
         elif now - self._last >= self.line_s:

@@ -168,3 +168,11 @@ def test_the_plan_asks_nothing_and_the_command_is_light(tmp_path):
     assert not (tmp_path / "run" / "manifest.json").exists()
     code = "import sys, rl.synthesize\nassert not {'torch', 'ray', 'vllm', 'verl', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=CONF.parent, check=True, timeout=120)
+
+
+def test_a_multirun_gives_each_run_a_folder(tmp_path):
+    command = ["-m", "rl.synthesize", "-m", "+recipe=lexpro", "seed=0,1", "limit=1", "as_of=2026-01-01"]
+    more = [f"input={JUDGMENTS}", f"hydra.sweep.dir={tmp_path}"]
+    subprocess.run([sys.executable, *command, *more], cwd=CONF.parent, capture_output=True, timeout=240, check=True)
+    cards = sorted(tmp_path.glob("*/card.html"))
+    assert len(cards) == 2 and all(f"seed={seed}" in card.parent.name for seed, card in enumerate(cards))
