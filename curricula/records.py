@@ -21,6 +21,7 @@ A message about bad records names file and line (for Parquet: file and row) of t
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -34,6 +35,7 @@ from curricula.rows import (
     TEXTS,
     Record,
     checked,
+    each_record,
     kind_of,
     opened,
     read_records,
@@ -80,12 +82,18 @@ def read_texts(path: str | Path, limit: int | None = None) -> list[Document]:
     Raises:
         DataError: for a missing, empty or malformed file, naming the line; for a file of another type in a folder.
     """
-    found: list[Document] = []
+    return list(each_text(path, limit))
+
+
+def each_text(path: str | Path, limit: int | None = None) -> Iterator[Document]:
+    """As :func:`read_texts`, one by one, so that not all are in memory. Raises as it does, at a bad file's end."""
+    left = limit
     for file in corpus_files(Path(path)):
-        found += _documents(file, None if limit is None else limit - len(found))
-        if len(found) == limit:
+        for document in _documents(file, left):
+            yield document
+            left = None if left is None else left - 1
+        if left == 0:
             break
-    return found
 
 
 def corpus_files(path: Path) -> list[Path]:
@@ -125,13 +133,14 @@ def fingerprint(path: str | Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _documents(path: Path, limit: int | None) -> list[Document]:
+def _documents(path: Path, limit: int | None) -> Iterator[Document]:
     if kind_of(path) != ".txt":
-        return read_records(path, lambda record, where: _document(record, where, path), limit)
+        yield from each_record(path, lambda record, where: _document(record, where, path), limit)
+        return
     text = read_text(path).strip()
     if not text:
         raise DataError(f"{path}: the file holds no text")
-    return [Document(text, path.stem)]
+    yield Document(text, path.stem)
 
 
 def _document(record: Record, where: str, path: Path) -> Document:

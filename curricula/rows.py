@@ -26,31 +26,37 @@ _TYPES = {bool: "true or false", int: "a number", float: "a number", str: "text"
 
 
 def read_records(path: Path, make: Callable[[Record, str], T], limit: int | None = None) -> list[T]:
-    """What ``make`` builds from each record and its place, up to ``limit`` of them. Fields that are null are left out.
+    """What ``make`` builds from each record and its place, up to ``limit`` of them. Raises as :func:`each_record`."""
+    return list(each_record(path, make, limit))
+
+
+def each_record(path: Path, make: Callable[[Record, str], T], limit: int | None = None) -> Iterator[T]:
+    """As :func:`read_records`, one by one. Fields that are null are left out.
 
     Raises:
-        DataError: for a file that is missing, empty or unreadable; with the first bad records, each by its place
-            (file and line; for Parquet file and row), and how many there are.
+        DataError: for a file that is missing, empty or unreadable; at the end, with the first bad records, each by its
+            place (file and line; for Parquet file and row), and how many there are.
     """
     require_file(path)
-    found: list[T] = []
     problems: list[str] = []
-    bad = total = 0
+    good = bad = total = 0
     for where, row in _parquet(path) if kind_of(path) == ".parquet" else _jsonl(path):
-        if len(found) == limit:
+        if good == limit:
             break
         total += 1
         try:
-            found.append(make(_record(row, where), where))
+            made = make(_record(row, where), where)
         except DataError as error:
             bad += 1
             if bad <= SHOWN:
                 problems.append(str(error))
+            continue
+        good += 1
+        yield made
     if bad:
         raise DataError(together(problems, bad, total, "records are bad"))
     if not total:
         raise DataError(f"{path}: the file holds no record")
-    return found
 
 
 def require_file(path: Path, kinds: tuple[str, ...] = RECORDS) -> None:

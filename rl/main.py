@@ -1,23 +1,19 @@
 """``python -m rl.main +curriculum=legal``: compose, validate, run."""
 
-import errno
-import os
 import signal
 import sys
 from types import FrameType
 
 import hydra
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from cluster.errors import Lost
-from cluster.home import require_home
-from curricula.command import print_error, require_utf8
-from rl.config.compose import CONF, accept_overrides, load, none_selected
+from rl.config.command import give_up, run_composed
+from rl.config.compose import CONF, load
+from rl.config.schema import RunConfig
 from rl.driver.stopping import stop
 from rl.errors import USER_ERRORS
-from rl.files import UNUSABLE, disk_problem
+from rl.files import disk_problem
 from rl.job import open_cluster, run
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -29,19 +25,14 @@ def _job(composed: DictConfig) -> None:
     try:
         run(load(composed))
     except USER_ERRORS as error:
-        _exit(error)
+        give_up(error)
     except Lost as error:
-        _exit(error.sentence, 1)
+        give_up(error.sentence, 1)
     except Exception as error:
         problem = disk_problem(error)
         if not problem:
             raise
-        _exit(problem)
-
-
-def _exit(error: BaseException | str, code: int = 2) -> None:
-    print_error(getattr(error, "cause", error))  # Ray's error about an actor's holds a traceback in its text
-    sys.exit(code)
+        give_up(problem)
 
 
 def _heard(number: int, frame: FrameType | None) -> None:
@@ -80,26 +71,11 @@ def main() -> None:
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
             signal.signal(number, _end_after_step if number == signal.SIGTERM else _end)
-    require_utf8()
-    require_home()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # then Hydra raises its errors here, such as that of a folder it can't make
     try:
-        sys.argv[1:] = accept_overrides(sys.argv[1:])
         with open_cluster:
-            _job()
+            run_composed(_job, RunConfig, "curriculum")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except USER_ERRORS as error:
-        _exit(error)
-    except OmegaConfBaseException as error:  # the run folder is named after the curriculum
-        _exit(none_selected("curriculum", sys.argv) if "curriculum.name" in str(error) else error)
-    except HydraException as error:
-        _exit(f"{error}: {error.__cause__}" if error.__cause__ else error)
-    except OSError as error:
-        problem = disk_problem(error, (*UNUSABLE, errno.ENOENT))  # ENOENT: a folder that can't be made
-        if not problem:
-            raise
-        _exit(problem)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from curricula.errors import DataError
 from curricula.splits import SPLITS, Split
 from curricula.tasks import TASKS, find_task, make_prompts
 from rl.evaluation.own import EVALUATION_SEED
-from rl.inference.journal import write_lines
+from rl.inference.json_lines import write_lines
 
 GROUP = "themis"
 VERSION = 1

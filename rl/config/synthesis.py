@@ -19,10 +19,16 @@ SectionName = Literal["claims", "facts", "reasoning", "ruling"]
 
 
 class TeacherConfig(Strict):
-    """A served model that is asked."""
+    """A model that is asked: a served one, or one that our engines run."""
 
     base_url: str | None = None
     """Address of an OpenAI-compatible server (``http://…/v1``)."""
+    path: str | None = None
+    """Folder of a model for vLLM engines on Ray, instead of ``base_url``."""
+    replicas: int = Field(1, ge=1)
+    """Engines for ``path``, on as many machines as they need."""
+    tensor_parallel: int = Field(1, ge=1)
+    """Devices of each engine."""
     model: str | None = None
     """Name of the served model; empty takes the only one that the server has."""
     api_key_env: str = "TEACHER_API_KEY"
@@ -46,6 +52,12 @@ class TeacherConfig(Strict):
     """Price of a million tokens of answers."""
 
     @model_validator(mode="after")
+    def _one(self) -> TeacherConfig:
+        if self.base_url and self.path:
+            raise ValueError("base_url and path name two models; leave one out")
+        return self
+
+    @model_validator(mode="after")
     def _no_login(self) -> TeacherConfig:
         if self.base_url and "@" in self.base_url.partition("://")[2].partition("/")[0]:
             raise ValueError(
@@ -56,18 +68,10 @@ class TeacherConfig(Strict):
 
 
 class PolicyConfig(TeacherConfig):
-    """The policy whose pass rates are measured: a served model, or one that our engines run."""
+    """The policy whose pass rates are measured."""
 
-    path: str | None = None
-    """Folder of a model for a vLLM engine on Ray, instead of ``base_url``."""
     temperature: float = Field(1.0, gt=0)
     """Sampling temperature; that of the GRPO stage."""
-
-    @model_validator(mode="after")
-    def _one(self) -> PolicyConfig:
-        if self.base_url and self.path:
-            raise ValueError("base_url and path name two policies; leave one out")
-        return self
 
 
 class MaskStep(Strict):
@@ -271,7 +275,7 @@ class SynthesisConfig(Strict):
     teacher: TeacherConfig = TeacherConfig()
     """Who is asked."""
     judge: TeacherConfig = TeacherConfig(temperature=0.0)
-    """Who scores; without ``base_url`` the teacher does."""
+    """Who scores; without ``base_url`` and ``path`` the teacher does."""
     policy: PolicyConfig = PolicyConfig()
     """Whose pass rates the step ``pass_rate`` measures. Its answers are not taken from ``cache``."""
     queries: str | None = None

@@ -16,7 +16,7 @@ from rewards.judge.prompts import DIMENSIONS
 from rewards.judge.service import JudgeService
 from rewards.verdict import Sample, Verdict
 from rl.evaluation.benchmark import Benchmark, Question
-from rl.inference.journal import write_lines
+from rl.inference.json_lines import write_lines
 
 CRITERIA = {
     "lexeval/5_1": "summary",

@@ -75,7 +75,7 @@ def score_benchmarks(stage: EvaluateStage, found: Tasks, run_dir: Path, after: s
     if not found:
         return {}
     from rl.evaluation.run_command import assess
-    from rl.inference.journal import write_lines
+    from rl.inference.json_lines import write_lines
 
     metrics: dict[str, float] = {}
     records: list[dict[str, Any]] = []

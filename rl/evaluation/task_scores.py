@@ -14,7 +14,7 @@ from rich.table import Table
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
 from rl.evaluation.judging import Marks
 from rl.inference.backend import Answer
-from rl.inference.journal import write_lines
+from rl.inference.json_lines import write_lines
 from rl.inference.thinking import prediction
 from rl.records.task_figures import between, notes, percent
 

@@ -6,8 +6,9 @@ import datetime
 import hashlib
 import json
 import os
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict
+from operator import eq
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
@@ -18,6 +19,7 @@ from typing_extensions import TypedDict
 from rl.errors import UserError
 from rl.files import in_one_move, read_json, write_json
 from rl.inference.backend import Answer, Ask, Backend, Messages, RefusedAnswer, SampledAnswer
+from rl.inference.json_lines import JsonLines, placed_lines
 from rl.records.lock import FolderLock
 
 BATCH = 32
@@ -29,81 +31,6 @@ def digest_of(ask: Ask, bound: str | None = None) -> str:
     content = {name: value for name, value in asdict(ask).items() if name != "key"}
     content |= {} if bound is None else {"bound": bound}
     return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def read_lines(path: Path, notice: Callable[[str], None]) -> list[dict[str, Any]]:
-    """The records of a file of JSON lines. A half-written last line is cut off, with a notice.
-
-    Raises:
-        UserError: naming file and line, if another line is damaged.
-    """
-    if not path.is_file():
-        return []
-    content = path.read_bytes()
-    end = content.rfind(b"\n") + 1
-    if end < len(content):
-        notice(f"{path}: the last line was half written and is dropped ({len(content) - end} bytes)")
-        os.truncate(path, end)
-    records = []
-    for number, line in enumerate(content[:end].splitlines(), 1):
-        try:
-            record = json.loads(line)
-            if not isinstance(record, dict):
-                raise ValueError(f"found {type(record).__name__}")
-        except (ValueError, RecursionError) as error:
-            raise UserError(
-                f"{path}, line {number} is no JSON object ({error}); remove the line, and its content is made again"
-            ) from None
-        records.append(record)
-    return records
-
-
-class JsonLines:
-    """A file to which JSON lines are appended in batches; each batch is synced to the disk."""
-
-    def __init__(self, path: Path, batch: int, at_once: bool = False) -> None:
-        """``at_once`` writes each line as it comes, which the end of the process does not undo, and syncs by batches,
-        so that the end of the machine undoes one batch."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self.batch, self.at_once = path, batch, at_once
-        self._pending: list[str] = []
-
-    def append(self, record: dict[str, Any]) -> None:
-        """Add a record; it is on the disk when its batch is full, or after :meth:`flush`."""
-        self._pending.append(json.dumps(record, ensure_ascii=False))
-        if self.at_once:
-            with self.path.open("a", encoding="utf-8", errors="replace") as file:
-                file.write(self._pending[-1] + "\n")
-        if len(self._pending) >= self.batch:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write the pending records."""
-        if not self._pending:
-            return
-        with self.path.open("a", encoding="utf-8", errors="replace") as file:
-            if not self.at_once:
-                file.write("\n".join(self._pending) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self._pending.clear()
-
-    def close(self) -> None:
-        """Write the pending records; for ``contextlib.closing``."""
-        self.flush()
-
-
-def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write a whole file of JSON lines in one move."""
-    write_texts(path, (json.dumps(record, ensure_ascii=False) for record in records))
-
-
-def write_texts(path: Path, lines: Iterable[str]) -> None:
-    """Write a whole file of lines in one move."""
-    with in_one_move(path) as partial, partial.open("w", encoding="utf-8", errors="replace") as file:
-        file.writelines(line + "\n" for line in lines)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 class _Answer(TypedDict):
@@ -128,6 +55,75 @@ class Record(TypedDict):
 
 
 _RECORD = TypeAdapter(Record)
+
+
+class AnswerFile:
+    """A file of a journal, and where in it the answer to each question stands: 0.2 kB of memory an answer."""
+
+    def __init__(self, out: JsonLines, notice: Callable[[str], None], forgiving: bool) -> None:
+        """Read the file. ``forgiving`` leaves lines without answers out; without it the file is the user's.
+
+        Raises:
+            UserError: for a damaged line.
+        """
+        self.out = out
+        self.asked: list[str] = []
+        """Keys since the file was last settled, in the order of the asks."""
+        self.places: dict[str, int] = {}
+        """First byte of each answer, by key, in the order of the file."""
+        self._lines = damaged = 0
+        for place, record in placed_lines(out.path, notice):
+            self._lines += 1
+            try:
+                _RECORD.validate_python(record, strict=True)
+                self._note(record["key"], place)
+            except ValidationError as error:
+                damaged += 1
+                if not forgiving:
+                    problem = error.errors(include_url=False, include_input=False)[0]
+                    where = ".".join(map(str, problem["loc"]))
+                    raise UserError(
+                        f"{out.path}, line {self._lines} holds no answers ({where}: {problem['msg']}); remove the "
+                        f"line, and its content is made again"
+                    ) from None
+        if damaged:
+            notice(f"{out.path}: {damaged} damaged records are made again")
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The record of a key, if there is one and it is on the disk."""
+        if key not in self.places:
+            return None
+        with self.out.path.open("rb") as file:
+            file.seek(self.places[key])
+            found: dict[str, Any] = json.loads(file.readline())
+            return found
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Append a record, which replaces an earlier one of its key."""
+        self._lines += 1
+        self._note(record["key"], self.out.append(record))
+
+    def _note(self, key: str, place: int) -> None:
+        self.places.pop(key, None)
+        self.places[key] = place
+
+    def keep(self, wanted: Container[str]) -> None:
+        """Remove all other records."""
+        self.rewrite([key for key in self.places if key in wanted])
+
+    def rewrite(self, order: Sequence[str]) -> None:
+        """Have the file hold the records of these keys alone, in this order."""
+        if self._lines == len(order) and all(map(eq, self.places, order)):
+            return
+        places = {}
+        with in_one_move(self.out.path) as partial, partial.open("wb") as new, self.out.path.open("rb") as old:
+            for key in order:
+                old.seek(self.places[key])
+                places[key] = new.tell()
+                new.write(old.readline())
+            new.flush()
+            os.fsync(new.fileno())
+        self.places, self._lines = places, len(places)
 
 
 class Journal:
@@ -162,8 +158,7 @@ class Journal:
         self.bound, self.together, self.at_once = bound, together, at_once
         self.reused = 0
         """Asks that the folder had an answer to."""
-        self._known: dict[str, dict[str, dict[str, Any]]] = {}
-        self._files: dict[str, JsonLines] = {}
+        self._files: dict[str, AnswerFile] = {}
         self._unwritten = 0
 
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
@@ -173,16 +168,27 @@ class Journal:
             UserError: if a file holds another question or other sampling under the same key, or from the backend.
         """
         names = list(dict.fromkeys(_file_of(ask.key) for ask in asks))
-        known = self._answered(asks)
-        if self.together and len(known) < len(asks):
-            known = {}
+        for name in names:
+            self._file(name).asked = []
         if self.bound is not None:
+            known = {ask.key for ask in asks if self._answer(ask)}
             for name in names:
-                self._keep(name, known)
+                self._file(name).keep(() if self.together and len(known) < len(asks) else known)
+        self.part(asks, done)
+        for name in names:
+            self.settle(name)
+
+    def part(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
+        """A part of the asks of a file, as :meth:`generate`; :meth:`settle` follows the last part."""
+        missing = []
         for ask in asks:
-            if ask.key in known:
-                done(ask, [_read_answer(answer) for answer in known[ask.key]["answers"]])
-        self.reused += len(known)
+            self._file(_file_of(ask.key)).asked.append(ask.key)
+            found = self._answer(ask)
+            if found is None:
+                missing.append(ask)
+            else:
+                done(ask, [_read_answer(answer) for answer in found["answers"]])
+        self.reused += len(asks) - len(missing)
 
         def keep(ask: Ask, answers: list[Answer]) -> None:
             record = {
@@ -194,14 +200,21 @@ class Journal:
             self._add(_file_of(ask.key), record)
             done(ask, answers)
 
-        missing = [ask for ask in asks if ask.key not in known]
         try:
             if missing:
                 self.backend.generate(missing, keep)
         finally:
             self._flush()
-        for name in names:
-            self._settle(name, [ask.key for ask in asks if ask.key.startswith(f"{name}/")])
+
+    def settle(self, name: str) -> None:
+        """Put a complete file in the order of the asks, however its answers arrived. Other records follow; a bound
+        journal removes them."""
+        if name not in self._files:  # nothing was asked
+            return
+        file = self._files[name]
+        asked, file.asked = file.asked, []
+        others = [] if self.bound is not None else file.places.keys() - set(asked)
+        file.rewrite([*asked, *(key for key in file.places if key in others)])
 
     def count_tokens(self, messages: Messages) -> int:
         """As the backend's."""
@@ -211,79 +224,35 @@ class Journal:
         """Close the backend."""
         self.backend.close()
 
-    def _answered(self, asks: Sequence[Ask]) -> dict[str, dict[str, Any]]:
-        """The records that answer the asks, by key. Raises UserError for one that was asked otherwise."""
-        found = {}
-        for ask in asks:
-            record = self._records(_file_of(ask.key)).get(ask.key)
-            if record is None:
-                continue
-            if record.get("asked") == digest_of(ask, self.bound):
-                found[ask.key] = record
-            elif self.bound is None:
-                raise UserError(
-                    f"{self.folder} holds an answer to {ask.key} that was asked with another prompt or other sampling "
-                    f"(seed, samples, temperature, top_p, max_tokens); ask as before, or give another --out"
-                )
-        return found
+    def _answer(self, ask: Ask) -> dict[str, Any] | None:
+        """The record that answers an ask. Raises UserError for one that was asked otherwise."""
+        record = self._file(_file_of(ask.key)).get(ask.key)
+        if record is None or record.get("asked") == digest_of(ask, self.bound):
+            return record
+        if self.bound is None:
+            raise UserError(
+                f"{self.folder} holds an answer to {ask.key} that was asked with another prompt or other sampling "
+                f"(seed, samples, temperature, top_p, max_tokens); ask as before, or give another --out"
+            )
+        return None
 
-    def _records(self, name: str) -> dict[str, dict[str, Any]]:
-        if name not in self._known:
-            path = self._path(name)
-            self._known[name] = {record["key"]: record for record in self._fit(path, read_lines(path, self.notice))}
-        return self._known[name]
-
-    def _fit(self, path: Path, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Records that hold answers. A bound journal asks the others again; one that is the user's refuses them."""
-        fit = []
-        for number, record in enumerate(records, 1):
-            try:
-                _RECORD.validate_python(record, strict=True)
-                fit.append(record)
-            except ValidationError as error:
-                if self.bound is None:
-                    problem = error.errors(include_url=False, include_input=False)[0]
-                    place = ".".join(map(str, problem["loc"]))
-                    raise UserError(
-                        f"{path}, line {number} holds no answers ({place}: {problem['msg']}); remove the line, and its "
-                        f"content is made again"
-                    ) from None
-        if len(fit) < len(records):
-            self.notice(f"{path}: {len(records) - len(fit)} damaged records are made again")
-        return fit
-
-    def _path(self, name: str) -> Path:
-        return self.folder / f"{name}.jsonl"
+    def _file(self, name: str) -> AnswerFile:
+        if name not in self._files:
+            out = JsonLines(self.folder / f"{name}.jsonl", self.batch, self.at_once)
+            self._files[name] = AnswerFile(out, self.notice, self.bound is not None)
+        return self._files[name]
 
     def _add(self, name: str, record: dict[str, Any]) -> None:
         """Note a record. A batch is counted over all files, so that a kill costs one batch and not one of each file."""
-        self._known[name][record["key"]] = record
-        self._files.setdefault(name, JsonLines(self._path(name), self.batch, self.at_once)).append(record)
+        self._file(name).add(record)
         self._unwritten += 1
         if self._unwritten >= self.batch:
             self._flush()
 
     def _flush(self) -> None:
         for file in self._files.values():
-            file.flush()
+            file.out.flush()
         self._unwritten = 0
-
-    def _keep(self, name: str, wanted: Container[str]) -> None:
-        """Remove all other records from a file."""
-        records = self._records(name)
-        kept = {key: record for key, record in records.items() if key in wanted}
-        if len(kept) < len(records):
-            write_lines(self._path(name), kept.values())
-            self._known[name] = kept
-
-    def _settle(self, name: str, keys: Sequence[str]) -> None:
-        """Put a complete file in the order of the asks, however its answers arrived; other records follow."""
-        records = self._known[name]
-        asked = set(keys)
-        order = [*keys, *(key for key in records if key not in asked)]
-        if list(records) != order:
-            write_lines(self._path(name), [records[key] for key in order])
-            self._known[name] = {key: records[key] for key in order}
 
 
 def _file_of(key: str) -> str:

@@ -174,12 +174,15 @@ def prompt_room(backend: Sized, max_tokens: int) -> int | None:
 
 
 @contextmanager
-def open_backend(chosen: argparse.Namespace, date: datetime.date | None = None) -> Iterator[Sized]:
+def open_backend(
+    chosen: argparse.Namespace, date: datetime.date | None = None, keep_refusals: bool = False
+) -> Iterator[Sized]:
     """The backend that the options choose, open inside a ``with`` block.
 
     Args:
         chosen: the options.
         date: the day that the chat template takes for today; None is today.
+        keep_refusals: a vLLM engine answers a prompt that is too long with a RefusedAnswer, instead of failing.
 
     Raises:
         UserError: if the model can't be loaded or the server can't be reached.
@@ -221,6 +224,7 @@ def open_backend(chosen: argparse.Namespace, date: datetime.date | None = None) 
                     trust_remote_code=chosen.trust_remote_code,
                     chat_template_kwargs=chosen.chat_template_kwargs,
                     date=date,
+                    keep_refusals=keep_refusals,
                 )
             )
         stack.callback(backend.close)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from rl.config.synthesis import SynthesisConfig
 from rl.files import write_bytes
 from rl.inference.backends.served import estimate
+from rl.synthesis.askers import cost
 from rl.synthesis.outputs import written as written_parts
-from rl.synthesis.recipe import STEPS
-from rl.synthesis.records import Fields, Record, StepResult, found
+from rl.synthesis.records import Fields, Record
+from rl.synthesis.results import StepResult, Stream
 from rl.synthesis.tables import tables
 
 SAMPLES = 5
@@ -41,6 +43,8 @@ def write_card(folder: Path, config: SynthesisConfig, results: Sequence[StepResu
 def card(config: SynthesisConfig, results: Sequence[StepResult], written: dict[str, int]) -> Fields:
     """The card's content: figures and samples."""
     last = results[-1].kept
+    shares, samples = _shares(last), list(islice(last, SAMPLES))
+    found = _found(samples, results)
     return {
         "name": config.recipe.name,
         "input": config.input,
@@ -52,23 +56,20 @@ def card(config: SynthesisConfig, results: Sequence[StepResult], written: dict[s
             for result in results
             for reason, count in result.reasons().items()
         ],
-        "shares": {name: _share(last, name) for name in SHARES},
+        "shares": shares,
         "overlap": [row for result in results for row in result.report],
         "tables": tables(config, results),
-        "samples": [_sample(record, results) for record in last[:SAMPLES]],
+        "samples": [_sample(record, found) for record in samples],
         "lost": [
-            {"step": result.name, "id": one.id, "source": one.fields.get("source", ""), "fate": one.fate,
-             "reason": one.reason, "detail": one.detail[:300]}
-            for result in results for one in result.outcomes if one.fate != "kept"
-        ][:ROWS],
+            {"step": name, "id": one["id"], "source": one["source"], "fate": one["fate"], "reason": one["reason"],
+             "detail": one["detail"][:300]}
+            for name, one in islice(((result.name, one) for result in results for one in result.lost), ROWS)
+        ],
     }  # fmt: skip
 
 
 def _row(config: SynthesisConfig, result: StepResult) -> Fields:
     usage = result.usage
-    asks = getattr(STEPS.get(result.name), "asks", "teacher")
-    who = config.teacher if asks == "judge" and config.judge.base_url is None else getattr(config, asks)
-    cost = (usage.prompt_tokens * who.price_in + usage.completion_tokens * who.price_out) / 1e6
     return {
         "step": result.name,
         "in": len(result.outcomes),
@@ -79,7 +80,7 @@ def _row(config: SynthesisConfig, result: StepResult) -> Fields:
         "requests": usage.requests,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
-        "cost": round(cost, 6),
+        "cost": round(cost(config, result.name, usage), 6),
     }
 
 
@@ -87,15 +88,27 @@ def _lengths(result: StepResult) -> Fields:
     """Records and mean tokens (estimated) of each part, after the steps that write, change or sort it out."""
     if result.name not in MEASURED or not result.kept:
         return {}
-    parts = [written_parts(one.fields) or {"prompt": one.fields["question"]} for one in result.kept]
-    means = {part: round(sum(estimate(one[part]) for one in parts) / len(parts)) for part in parts[0]}
-    return {"step": result.name, "records": len(parts)} | {part: means.get(part) for part in PARTS}
+    tokens: Counter[str] = Counter()
+    for one in result.kept:
+        parts = written_parts(one.fields) or {"prompt": one.fields["question"]}
+        tokens.update({part: estimate(text) for part, text in parts.items()})
+    count = len(result.kept)
+    means = {part: round(tokens[part] / count) if part in tokens else None for part in PARTS}
+    return {"step": result.name, "records": count} | means
 
 
-def _share(records: Sequence[Record], name: str) -> list[Fields]:
-    counts = Counter(value for record in records for value in _values(record.fields, name))
-    rows = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:ROWS]
-    return [{"value": value, "records": count, "share": round(count / len(records), 4)} for value, count in rows]
+def _shares(records: Stream[Record]) -> dict[str, list[Fields]]:
+    counts: dict[str, Counter[str]] = {name: Counter() for name in SHARES}
+    for record in records:
+        for name, values in counts.items():
+            values.update(_values(record.fields, name))
+    return {
+        name: [
+            {"value": value, "records": count, "share": round(count / len(records), 4)}
+            for value, count in sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))[:ROWS]
+        ]
+        for name, values in counts.items()
+    }
 
 
 def _values(fields: Fields, name: str) -> Iterable[str]:
@@ -108,16 +121,26 @@ def _values(fields: Fields, name: str) -> Iterable[str]:
     return [fields[name]] if fields.get(name) else []
 
 
-def _sample(record: Record, results: Sequence[StepResult]) -> Fields:
+def _found(samples: Sequence[Record], results: Sequence[StepResult]) -> dict[str, list[tuple[str, Fields]]]:
+    """What each step made of the samples and of their documents, by id: (id before the step, line of what was made)."""
+    found: dict[str, list[tuple[str, Fields]]] = {
+        name: [] for one in samples for name in (one.id, one.id.partition("-")[0])
+    }
+    for result in results if samples else ():
+        for line in result.lines():
+            for made in line.get("made", ()):
+                if made["id"] in found:
+                    found[made["id"]].append((line["id"], made))
+            if line["id"] > samples[-1].id:  # lines are sorted, and so are samples
+                break
+    return found
+
+
+def _sample(record: Record, found: dict[str, list[tuple[str, Fields]]]) -> Fields:
     """A record with what each step gave it, in order."""
-    parents = {record.id, record.id.partition("-")[0]}
-    steps = []
-    for result in results:
-        for outcome in result.outcomes:
-            for made in outcome.made:
-                if made.id in parents and (made.id == record.id or outcome.id == made.id):
-                    new = found(outcome.fields, made.fields)
-                    steps.append({"entry": made.lineage[-1], "found": _readable(new)})
+    document = record.id.partition("-")[0]
+    of_document = [made for before, made in found[document] if before == document and document != record.id]
+    steps = [*of_document, *(made for _, made in found[record.id])]
     fields = record.fields
     parts = written_parts(fields)
     return {
@@ -126,7 +149,7 @@ def _sample(record: Record, results: Sequence[StepResult]) -> Fields:
         "question": fields.get("question", fields.get("passage", "")),
         "reasoning": parts.get("think", ""),
         "answer": parts.get("answer", parts.get("text", "")),
-        "steps": steps,
+        "steps": [{"entry": made["lineage"], "found": _readable(made["fields"])} for made in steps],
     }
 
 

@@ -11,7 +11,8 @@ from rl.config.synthesis import SynthesisConfig
 from rl.seeds import stable_seed
 from rl.synthesis.answer_check import check_answer
 from rl.synthesis.prompts import Asked, points_schema, texts_schema
-from rl.synthesis.records import Dropped, Fields, Record, StepResult
+from rl.synthesis.records import Dropped, Fields, Record
+from rl.synthesis.results import StepResult
 from rl.synthesis.step import Context
 
 CRITERIA = ("rules", "practice", "coherence", "result", "argument")
@@ -130,13 +131,12 @@ def rl_questions(config: SynthesisConfig, results: Sequence[StepResult]) -> list
         return []
     selected = {record.id for record in results[-1].kept}
     rng = random.Random(stable_seed(config.seed, "rl_questions"))
-    pools = {
-        pool: [one for one in results[0].kept if (one.id in selected) == (pool == "selected")]
-        for pool in ("selected", "unselected")
-    }
+    pools: dict[str, list[str]] = {"selected": [], "unselected": []}
+    for one in results[0].kept:
+        pools["selected" if one.id in selected else "unselected"].append(one.id)
     half = min(options.rl_questions // 2, *map(len, pools.values()))
-    drawn = [one.followed({"pool": pool}, {"step": "draw"}) for pool in pools for one in rng.sample(pools[pool], half)]
-    return sorted(drawn, key=lambda record: record.id)
+    drawn = {name: pool for pool, names in pools.items() for name in rng.sample(names, half)}
+    return [one.followed({"pool": drawn[one.id]}, {"step": "draw"}) for one in results[0].kept if one.id in drawn]
 
 
 def _stripped(answer: Fields) -> Fields:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from curricula.cleaning import copies
+from curricula.cleaning import TextsOnDisk, copies
 from rl.config.element_steps import BalanceStep, ElementsStep, InstructionsStep
 from rl.inference.structuring.document import structure
 from rl.seeds import stable_seed
@@ -60,22 +60,24 @@ class Balance:
         self.options, self.seed = options, context.seed
         self.reasons: dict[str, tuple[str, str]] = {}
 
-    def look(self, records: Sequence[Record]) -> None:
-        """Decide about all records."""
-        order = sorted(records, key=lambda one: one.id)
+    def look(self, records: Iterable[Record]) -> None:
+        """Decide about all records, in the order of the draw; their texts stay on the disk."""
+        texts, order = TextsOnDisk(), list[tuple[int, str, list[str], str]]()
+        for place, one in enumerate(records):
+            texts.append(one.fields["text"])
+            own = one.fields["charges"] or [one.fields["cause"] or "unknown"]
+            order.append((place, one.id, own, one.fields["province"] or "unknown"))
         random.Random(stable_seed(self.seed, self.name)).shuffle(order)
         charges: Counter[str] = Counter()
         provinces: Counter[str] = Counter()
-        for one, copy in copies(order, lambda record: str(record.fields["text"]), self.options.similarity):
-            own = one.fields["charges"] or [one.fields["cause"] or "unknown"]
-            province = one.fields["province"] or "unknown"
-            full = [name for name in own if charges[name] >= self.options.per_charge]
+        for (_, name, own, province), copy in copies(order, lambda one: texts[one[0]], self.options.similarity):
+            full = [charge for charge in own if charges[charge] >= self.options.per_charge]
             if copy is not None:
-                self.reasons[one.id] = copy.replace("_", " "), "of another judgment of the input"
+                self.reasons[name] = copy.replace("_", " "), "of another judgment of the input"
             elif full:
-                self.reasons[one.id] = "enough of its charge", "、".join(full)
+                self.reasons[name] = "enough of its charge", "、".join(full)
             elif provinces[province] >= self.options.per_province:
-                self.reasons[one.id] = "enough of its province", province
+                self.reasons[name] = "enough of its province", province
             else:
                 charges.update(own)
                 provinces[province] += 1

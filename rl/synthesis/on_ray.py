@@ -1,13 +1,14 @@
 """Steps that compute, on Ray Data: where the rules over the documents outgrow one process.
 
-Asking stays in the process of the run. It waits for a server and computes nothing, and there it has one rate limit and
-one journal, so that a run resumes with either runner.
+Asking stays in the process of the run. It waits for a server or for engines on Ray and computes nothing, and there it
+has one rate limit and one journal, so that a run resumes with either runner.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from rl.synthesis.step import Context, LookingStep, Step
 
 BATCH = 64
 """Records that a worker gets at once."""
+ROUNDS = 8
+"""Batches for each CPU that Ray Data gets at once: this process holds no more records than these."""
 _OPTIONS: TypeAdapter[Any] = TypeAdapter(Options)
 Batch = dict[str, "np.ndarray[Any, np.dtype[np.object_]]"]
 
@@ -35,17 +38,23 @@ class OnRay:
         self.options: dict[str, str] = {options.step: options.model_dump_json() for options in recipe.steps}
         self.context, self.law = context, law
 
-    def __call__(self, step: Step, records: Sequence[Record]) -> Iterable[Outcome]:
-        """What becomes of the records, in any order."""
-        if getattr(step, "in_order", False) or isinstance(step, LookingStep) or not records:
+    def __call__(self, step: Step, records: Iterable[Record]) -> Iterator[Outcome]:
+        """What becomes of the records, in their order."""
+        if getattr(step, "in_order", False) or isinstance(step, LookingStep):
             return decided_here(step, records)
+        return self._spread(step, iter(records))
+
+    def _spread(self, step: Step, records: Iterator[Record]) -> Iterator[Outcome]:
         import ray
 
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
         arguments = {"options": self.options[step.name], "context": self.context, "law": self.law}
-        done = ray.data.from_items(list(records)).map_batches(_decide, batch_size=BATCH, fn_kwargs=arguments)
-        return (row["item"] for row in done.iter_rows())
+        size = BATCH * ROUNDS * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        while window := list(islice(records, size)):
+            done = ray.data.from_items(window).map_batches(_decide, batch_size=BATCH, fn_kwargs=arguments)
+            found = {row["item"].id: row["item"] for row in done.iter_rows()}
+            yield from (found[record.id] for record in window)
 
 
 def _decide(batch: Batch, options: str, context: Context, law: Setting) -> Batch:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain, takewhile
 from pathlib import Path
 
 from curricula.sampler import PASS_RATE
-from rl.inference.journal import write_lines
+from rl.inference.json_lines import write_lines
 from rl.synthesis.collection import Question
-from rl.synthesis.records import Fields, Record, StepResult
+from rl.synthesis.records import Fields, Record
+from rl.synthesis.results import StepResult
 from rl.synthesis.selection import SELECTING
 
 SFT, GRPO, CORPUS, DROPPED = "sft.jsonl", "grpo.jsonl", "corpus.jsonl", "dropped.jsonl"
@@ -36,28 +38,31 @@ def write_outputs(
     """
     last = results[-1].kept
     names = (Question.name, "instructions", *SELECTING)
-    asked = questions or next((result.kept for result in reversed(results) if result.name in names), [])
-    documents = [result.kept for result in results if not any("-" in one.id for one in result.kept)]
-    files: dict[str, list[Fields]] = {
-        SFT: [demonstration(recipe, record) for record in last if "chain" in record.fields],
-        GRPO: [prompt(recipe, record) for record in asked if "reference" in record.fields],
-        CORPUS: [
-            *map(document, (one for one in good(documents) if "text" in one.fields)),
-            *(own(recipe, one) for one in last if written(one.fields)),
-        ],
-        DROPPED: [line for result in results for line in _lost(result)],
+    kept = (result.kept for result in reversed(results) if result.name in names)
+    asked: Iterable[Record] = questions or next(kept, ())
+    files: dict[str, Iterable[Fields]] = {
+        SFT: (demonstration(recipe, record) for record in last if "chain" in record.fields),
+        GRPO: (prompt(recipe, record) for record in asked if "reference" in record.fields),
+        CORPUS: chain(
+            map(document, (one for one in good(results) if "text" in one.fields)),
+            (own(recipe, one) for one in last if written(one.fields)),
+        ),
+        DROPPED: ({"step": result.name} | line for result in results for line in result.lost),
     }
-    for name, lines in files.items():
-        if lines:
-            write_lines(folder / name, lines)
-        else:
-            (folder / name).unlink(missing_ok=True)
-    return {name: len(lines) for name, lines in files.items()}
+    return {name: _written(folder / name, lines) for name, lines in files.items()}
 
 
-def good(kept: Sequence[Sequence[Record]]) -> list[Record]:
+def good(results: Sequence[StepResult]) -> Iterable[Record]:
     """The documents that passed every step that looks at documents."""
-    return list(kept[-1]) if kept else []
+    return [result.kept for result in takewhile(lambda one: one.of_documents, results)][-1]
+
+
+def _written(path: Path, lines: Iterable[Fields]) -> int:
+    """The number of the lines; a file without any goes."""
+    count = write_lines(path, lines)
+    if not count:
+        path.unlink()
+    return count
 
 
 def demonstration(recipe: str, record: Record) -> Fields:
@@ -102,7 +107,3 @@ def meta(record: Record) -> Fields:
     known = {name: fields[name] for name in _KNOWN if fields.get(name)}
     charges = {"charge": "、".join(fields["charges"])} if fields.get("charges") else {}
     return {"id": record.id} | known | charges | {"lineage": list(record.lineage)}
-
-
-def _lost(result: StepResult) -> Iterable[Fields]:
-    return ({"step": result.name} | one.to_json() for one in result.outcomes if one.fate != "kept")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Fields = dict[str, Any]
@@ -18,7 +16,7 @@ class Record:
     id: str
     """``<document>``, then ``<document>-q01``: 12 digits of the text's SHA-256, and the number of the question."""
     fields: Fields
-    """What the steps found, by name."""
+    """What the steps found, by name: JSON values. A step may add to an object, and takes nothing out of one."""
     lineage: tuple[Fields, ...] = ()
     """One entry for each step: its name, and for an asking one prompt version, model and seed."""
 
@@ -48,6 +46,10 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
+    def cost(self, price_in: float, price_out: float) -> float:
+        """By the prices of a million tokens of prompts and of answers."""
+        return (self.prompt_tokens * price_in + self.completion_tokens * price_out) / 1e6
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -63,47 +65,47 @@ class Outcome:
     """What goes on: the record with what the step found, or several that it made from it."""
 
     def to_json(self) -> Fields:
-        """The line of the step's file."""
+        """The line of the step's file.
+
+        Raises:
+            TypeError: if a step took something out of a record, which the line can't say.
+        """
         line: Fields = {"id": self.id, "fate": self.fate}
         if self.reason:
             line |= {"reason": self.reason, "detail": self.detail, "source": self.fields.get("source", "")}
         if self.made:
-            line["made"] = [
-                {"id": one.id, "fields": found(self.fields, one.fields), "lineage": one.lineage[-1]}
-                for one in self.made
-            ]
+            line["made"] = [{"id": one.id, "fields": self._found(one), "lineage": one.lineage[-1]} for one in self.made]
         return line
+
+    def _found(self, record: Record) -> Fields:
+        new = found(self.fields, record.fields)
+        if merged(self.fields, new) != record.fields:
+            raise TypeError(f"{record.lineage[-1]['step']} took something out of {self.id}; a step only adds")
+        return new
+
+    @classmethod
+    def from_json(cls, record: Record, line: Fields) -> Outcome:
+        """What became of a record, by the line of the step's file."""
+        made = tuple(
+            Record(one["id"], merged(record.fields, one["fields"]), (*record.lineage, one["lineage"]))
+            for one in line.get("made", ())
+        )
+        return cls(record.id, line["fate"], record.fields, line.get("reason", ""), line.get("detail", ""), made)
 
 
 def found(before: Fields, after: Fields) -> Fields:
     """What a step found: the fields that are new or changed, of an object its new parts."""
-    new = {name: value for name, value in after.items() if before.get(name) != value}
+    new = {name: value for name, value in after.items() if name not in before or before[name] != value}
     return {
         name: found(before[name], value) if isinstance(value, dict) and isinstance(before.get(name), dict) else value
         for name, value in new.items()
     }
 
 
-@dataclass(frozen=True)
-class StepResult:
-    """What a step did to all records, sorted by id."""
-
-    name: str
-    outcomes: Sequence[Outcome]
-    usage: Usage = field(default_factory=Usage)
-    report: Sequence[Fields] = ()
-    """What the step itself says for the card."""
-
-    @property
-    def kept(self) -> list[Record]:
-        """The records that go on."""
-        return [record for outcome in self.outcomes for record in outcome.made]
-
-    def count(self, fate: Fate) -> int:
-        """Records of a fate."""
-        return sum(outcome.fate == fate for outcome in self.outcomes)
-
-    def reasons(self) -> dict[str, int]:
-        """How many were dropped or failed for each reason, by ``fate: reason``."""
-        lost = (f"{one.fate}: {one.reason}" for one in self.outcomes if one.fate != "kept")
-        return dict(sorted(Counter(lost).items()))
+def merged(before: Fields, new: Fields) -> Fields:
+    """The fields after a step that found ``new``: what :func:`found` was made from."""
+    changed = {
+        name: merged(before[name], value) if isinstance(value, dict) and isinstance(before.get(name), dict) else value
+        for name, value in new.items()
+    }
+    return before | changed

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import os
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,29 +12,27 @@ from rich.console import Console
 from rich.table import Table
 
 from curricula.statutes import law_setting, load_statutes, use_law
-from rl.config.synthesis import PolicyConfig, SynthesisConfig, TeacherConfig
-from rl.errors import UserError
+from rl.config.synthesis import SynthesisConfig
 from rl.files import digest
-from rl.inference.backend import Backend
 from rl.inference.journal import OpenFolder
-from rl.inference.model_options import add_model, identity, open_backend
-from rl.inference.progress import Metered
+from rl.synthesis.askers import asked, cost, open_askers, require_named, unnamed
 from rl.synthesis.card import write_card
 from rl.synthesis.choices import rl_questions
 from rl.synthesis.documents import read_documents
-from rl.synthesis.engine import Asker, Decide, Engine
+from rl.synthesis.engine import Decide, Engine
 from rl.synthesis.outputs import write_outputs
 from rl.synthesis.questions import read_questions
 from rl.synthesis.reasoning import index_cache
 from rl.synthesis.recipe import STEPS, require_order, steps_of
-from rl.synthesis.records import Outcome, StepResult
+from rl.synthesis.records import Outcome
+from rl.synthesis.results import StepResult, read_result
 from rl.synthesis.step import Context
-from rl.synthesis.teacher import connect
 
 FREE = ("run_dir", "plan", "cache", "runner")
 """Keys of the configuration that a resume may change, and of a server those in FREE_OF_SERVER."""
-FREE_OF_SERVER = ("base_url", "api_key_env", "concurrency", "requests_per_s", "timeout_s", "retries")
-NAME_POLICY = "add policy.base_url=http://HOST:PORT/v1 or policy.path=FOLDER"
+FREE_OF_SERVER = (
+    "base_url", "api_key_env", "concurrency", "requests_per_s", "timeout_s", "retries", "replicas", "tensor_parallel",
+)  # fmt: skip
 
 
 def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[StepResult]:
@@ -51,27 +48,24 @@ def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[
     if config.plan:
         print_plan(config, console)
         return []
+    require_named(config)
     folder = Path(config.run_dir)
     opened = OpenFolder(folder, settings(config), "run_dir=FOLDER")
     stack = ExitStack()
     try:
         use_law(config.as_of or opened.date)
         load_statutes()
-        askers = _askers(config, console, stack, opened.date)
-        meters = {id(a.backend): a.backend for a in askers.values() if isinstance(a.backend, Metered)}
-
-        def begin(name: str) -> None:
-            for meter in meters.values():
-                meter.title = name
-
+        if config.runner == "ray" or any(who.path for who in asked(config).values()):
+            _connect(config, stack)
+        askers = open_askers(config, console, stack, opened.date)
         context = Context(config.seed, queries, index_cache())
-        decide = _on_ray(config, context, stack) if config.runner == "ray" else None
-        engine = Engine(folder, askers, config.seed, begin, lambda text: console.print(text, style="yellow"), decide)
-        results = [engine.write(0, "read", read_input(config))]
-        _report(results[-1], console)
+        decide = _on_ray(config, context) if config.runner == "ray" else None
+        engine = Engine(folder, askers, config.seed, console, decide)
+        results = [read_result(folder, read_input(config))]
+        _report(config, results[-1], console)
         for number, step in enumerate(steps_of(config.recipe, context), 1):
-            results.append(engine.run(number, step, results[-1].kept))
-            _report(results[-1], console)
+            results.append(engine.run(number, step, results[-1]))
+            _report(config, results[-1], console)
         written = write_outputs(folder, config.recipe.name, results, rl_questions(config, results))
         card = write_card(folder, config, results, written)
         console.print(" · ".join(f"{name} {count}" for name, count in written.items() if count))
@@ -82,16 +76,21 @@ def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[
         opened.close()
 
 
-def _on_ray(config: SynthesisConfig, context: Context, stack: ExitStack) -> Decide:
-    """The Ray of RAY_ADDRESS, or one on this machine until the stack is closed."""
+def _connect(config: SynthesisConfig, stack: ExitStack) -> None:
+    """Connect to the Ray of RAY_ADDRESS, or to one on this machine, until the stack is closed."""
     from cluster.ray_cluster import connect
+
+    engines = sum(who.replicas for who in asked(config).values() if who.path)
+    stack.enter_context(connect(None, (os.cpu_count() or 1) + engines, 500, None, ship=()))
+
+
+def _on_ray(config: SynthesisConfig, context: Context) -> Decide:
     from rl.synthesis.on_ray import OnRay
 
-    stack.enter_context(connect(None, os.cpu_count(), 500, None, ship=()))
     return OnRay(config.recipe, context, law_setting())
 
 
-def read_input(config: SynthesisConfig) -> list[Outcome]:
+def read_input(config: SynthesisConfig) -> Iterable[Outcome]:
     """What became of each document or question of the input. Raises as its readers do."""
     read = read_questions if config.recipe.reads == "choices" else read_documents
     return read(Path(config.input), config.limit)
@@ -100,10 +99,11 @@ def read_input(config: SynthesisConfig) -> list[Outcome]:
 def settings(config: SynthesisConfig) -> dict[str, Any]:
     """What a run folder is bound to: all that its records depend on."""
     found = config.model_dump(mode="json", exclude=set(FREE))
-    if not _asks_policy(config):
+    if "policy" not in asked(config):
         del found["policy"]
     for name in {"teacher", "judge", "policy"} & found.keys():
-        found[name] = {key: value for key, value in found[name].items() if key not in FREE_OF_SERVER}
+        options = {key: value for key, value in found[name].items() if key not in FREE_OF_SERVER}
+        found[name] = {key: value for key, value in options.items() if key != "path" or value}
     if config.queries:
         found["queries_sha256"] = digest(Path(config.queries))
     return found
@@ -122,45 +122,7 @@ def read_queries(config: SynthesisConfig) -> tuple[str, ...]:
     return tuple(dict.fromkeys(line.strip() for line in read_text(Path(config.queries)).splitlines() if line.strip()))
 
 
-def _asks_policy(config: SynthesisConfig) -> bool:
-    return any(getattr(STEPS[options.step], "asks", "") == "policy" for options in config.recipe.steps)
-
-
-def _askers(config: SynthesisConfig, console: Console, stack: ExitStack, date: datetime.date) -> dict[str, Asker]:
-    """Teacher, judge and, if the recipe asks it, policy; the judge is the teacher's server unless it has one of its
-    own. The stack closes them. None if no step asks."""
-    if not any(hasattr(STEPS[step.step], "asks") for step in config.recipe.steps):
-        return {}
-
-    def asker(who: TeacherConfig, backend: Backend, model: str) -> Asker:
-        stack.callback(backend.close)
-        metered: Backend = Metered(backend, console)
-        return Asker(metered, model, who.temperature, who.max_tokens)
-
-    found = {"teacher": asker(config.teacher, *connect(config.teacher, "teacher", config.cache))}
-    if config.judge.base_url is not None:
-        found["judge"] = asker(config.judge, *connect(config.judge, "judge", config.cache))
-    else:
-        teacher = found["teacher"]
-        found["judge"] = Asker(teacher.backend, teacher.model, config.judge.temperature, config.judge.max_tokens)
-    if _asks_policy(config):
-        found["policy"] = asker(config.policy, *_policy(config.policy, stack, date))
-    return found
-
-
-def _policy(config: PolicyConfig, stack: ExitStack, date: datetime.date) -> tuple[Backend, str]:
-    """(backend, name of the model); no cache, because the weights behind a name change as it is trained."""
-    if config.path is not None:
-        parser = argparse.ArgumentParser()
-        add_model(parser)
-        chosen = parser.parse_args([f"--model={config.path}"])
-        return stack.enter_context(open_backend(chosen, date)), identity(chosen)
-    if config.base_url is None:
-        raise UserError(f"no policy is named; {NAME_POLICY}")
-    return connect(config, "policy", None)
-
-
-def _report(result: StepResult, console: Console) -> None:
+def _report(config: SynthesisConfig, result: StepResult, console: Console) -> None:
     entered, kept = len(result.outcomes), result.count("kept")
     lost = f"{result.count('dropped'):>6} dropped{result.count('failed'):>5} failed"
     line = f"{result.name:<12}{entered:>6} in{kept:>7} kept{lost}"
@@ -170,11 +132,14 @@ def _report(result: StepResult, console: Console) -> None:
         line += f" · yield {kept / entered:.0%}"
     if result.usage.requests:
         line += f" · {result.usage.completion_tokens:,} tokens in {result.usage.requests} answers"
+        if spent := cost(config, result.name, result.usage):
+            line += f" · cost {spent:,.2f}"
     console.print(line, highlight=False)
     for reason, count in result.reasons().items():
         console.print(f"  {count} {reason}", highlight=False)
-    for one in [one for one in result.outcomes if one.reason == "not readable"]:
-        console.print(f"  {one.detail}", highlight=False)
+        if reason == "failed: not readable":
+            for one in (one for one in result.lost if one["reason"] == "not readable"):
+                console.print(f"  {one['detail']}", highlight=False)
 
 
 def print_plan(config: SynthesisConfig, console: Console) -> None:
@@ -192,7 +157,6 @@ def print_plan(config: SynthesisConfig, console: Console) -> None:
         count *= getattr(options, "questions", getattr(options, "rewritings", 1))
     console.print(table)
     console.print(f"{total} requests at most; an answer is never longer than {config.teacher.max_tokens} tokens")
-    if total and config.teacher.base_url is None:
-        console.print("no teacher is named yet; add teacher.base_url=http://HOST:PORT/v1", style="yellow")
-    if _asks_policy(config) and config.policy.base_url is None and config.policy.path is None:
-        console.print(f"no policy is named yet; {NAME_POLICY}", style="yellow")
+    for name, who in asked(config).items():
+        if who.base_url is None and who.path is None:
+            console.print(unnamed(name, " yet"), style="yellow")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -46,7 +46,8 @@ class ReportingStep(Protocol):
 class LookingStep(Protocol):
     """Looks at all records before it decides about each."""
 
-    def look(self, records: Sequence[Record]) -> None: ...
+    def look(self, records: Iterable[Record]) -> None:
+        """They come from the disk, in the order of their ids, and may be gone through several times."""
 
 
 @runtime_checkable

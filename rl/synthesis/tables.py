@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from rl.config.synthesis import SynthesisConfig
 from rl.inference.backends.served import estimate
 from rl.synthesis.choices import AnswerCheck, Select, rl_questions
 from rl.synthesis.outputs import written
-from rl.synthesis.records import Fields, StepResult
+from rl.synthesis.records import Fields, Record
 from rl.synthesis.rephrasing import Rephrase
+from rl.synthesis.results import StepResult
 
 
 def tables(config: SynthesisConfig, results: Sequence[StepResult]) -> list[Fields]:
@@ -21,9 +23,9 @@ def answers(result: StepResult) -> Fields:
     """How many answers to choice questions chose the right options."""
     if result.name != AnswerCheck.name or not result.outcomes:
         return {}
-    outcomes = [one.made[0].fields["check"] if one.made else "unreadable" for one in result.outcomes]
+    checks = Counter(one.made[0].fields["check"] if one.made else "unreadable" for one in result.outcomes)
     rows = [
-        {"outcome": name, "records": outcomes.count(name), "share": round(outcomes.count(name) / len(outcomes), 4)}
+        {"outcome": name, "records": checks[name], "share": round(checks[name] / len(result.outcomes), 4)}
         for name in ("matched", "unmatched", "unreadable")
     ]
     return {"title": "Answer check", "hint": "Options are compared as sets.", "head": list(rows[0]), "rows": rows}
@@ -34,35 +36,46 @@ def sets(config: SynthesisConfig, results: Sequence[StepResult]) -> Fields:
     if results[-1].name != Select.name:
         return {}
     rows: list[Fields] = []
-    chosen = {"sft": results[-1].kept, "rl": rl_questions(config, results)}
+    chosen: dict[str, Iterable[Record]] = {"sft": results[-1].kept, "rl": rl_questions(config, results)}
     for name, records in chosen.items():
-        for kind in ("single", "multiple", "all"):
-            some = [one.fields for one in records if kind in ("all", one.fields["scenario"])]
-            parts = [written(fields) or {"prompt": fields["question"]} for fields in some]
-            means = {part: _mean([one[part] for one in parts if part in one]) for part in ("prompt", "think", "answer")}
-            rows.append({"set": name, "options": kind, "records": len(some), **means})
+        counts: Counter[str] = Counter()
+        tokens: dict[str, list[Counter[str]]] = {kind: [Counter(), Counter()] for kind in ("single", "multiple", "all")}
+        for fields in (one.fields for one in records):
+            parts = {part: estimate(text) for part, text in (written(fields) or {"prompt": fields["question"]}).items()}
+            for kind in (fields["scenario"], "all"):
+                counts[kind] += 1
+                tokens[kind][0].update(parts)
+                tokens[kind][1].update(parts.keys())
+        for kind, (sums, found) in tokens.items():
+            means = {
+                part: round(sums[part] / found[part]) if found[part] else None for part in ("prompt", "think", "answer")
+            }
+            rows.append({"set": name, "options": kind, "records": counts[kind], **means})
     hint = "Mean tokens, estimated. Half of the RL set was selected for SFT, half was not."
     return {"title": "Sets", "hint": hint, "head": list(rows[0]), "rows": rows}
 
 
-def _mean(texts: Sequence[str]) -> int | None:
-    return round(sum(map(estimate, texts)) / len(texts)) if texts else None
-
-
 def faithfulness(result: StepResult) -> Fields:
     """How many of the rewritings that could be read lose nothing and invent nothing, by style and in all."""
-    read = [one for one in result.outcomes if one.fate != "failed" and one.reason != "truncated"]
-    if result.name != Rephrase.name or not read:
+    if result.name != Rephrase.name:
         return {}
+    read: Counter[str] = Counter()
+    unfaithful: Counter[tuple[str, str]] = Counter()
+    for one in result.outcomes:
+        if one.fate != "failed" and one.reason != "truncated":
+            for style in (one.fields["style"], "all"):
+                read[style] += 1
+                unfaithful[style, one.reason] += 1
     rows = []
-    for style in (*sorted({one.fields["style"] for one in read}), "all"):
-        chosen = [one for one in read if style in ("all", one.fields["style"])]
-        loses, invents = (sum(one.reason == reason for one in chosen) for reason in ("loses facts", "invents facts"))
-        good = len(chosen) - loses - invents
-        share = round(good / len(chosen), 4)
+    for style in sorted(read, key=lambda style: (style == "all", style)):
+        loses, invents = unfaithful[style, "loses facts"], unfaithful[style, "invents facts"]
+        good = read[style] - loses - invents
+        share = round(good / read[style], 4)
         rows.append(
-            {"style": style, "read": len(chosen), "faithful": good, "loses": loses, "invents": invents, "share": share}
+            {"style": style, "read": read[style], "faithful": good, "loses": loses, "invents": invents, "share": share}
         )
+    if not rows:
+        return {}
     hint = "Rewritings that were read; those that invent facts may lose some, too. Numbers, dates, citations, case "
     hint += "numbers and names are compared."
     return {"title": "Faithfulness", "hint": hint, "head": list(rows[0]), "rows": rows}

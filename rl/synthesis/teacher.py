@@ -1,11 +1,10 @@
-"""The teacher and the judge: a served model behind the judge's connection, with a cache of its answers."""
+"""A served model behind the judge's connection, and a cache of answers by what was asked."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -67,22 +66,18 @@ def _fits(key: str, answer: dict[str, Any]) -> bool:
         return False
 
 
-def connect(config: TeacherConfig, key: str, cache: str | None) -> tuple[Backend, str]:
+def connect(config: TeacherConfig, key: str) -> tuple[Backend, str]:
     """(backend, name of the model) of a configured server.
 
     Args:
         config: the server.
-        key: where the configuration has it, ``teacher`` or ``judge``.
-        cache: file of the cache.
+        key: where the configuration has it, such as ``teacher``.
 
     Raises:
-        UserError: if no server is named, it does not answer, or does not serve the model.
-        DataError: if the cache can't be used.
+        UserError: if it does not answer, or does not serve the model.
     """
-    if config.base_url is None:
-        raise UserError(f"no {key} is named; add {key}.base_url=http://HOST:PORT/v1")
     settings = JudgeSettings(
-        base_url=config.base_url.rstrip("/"),
+        base_url=(config.base_url or "").rstrip("/"),
         model=config.model or "",
         api_key=os.environ.get(config.api_key_env),
         concurrency=config.concurrency,
@@ -95,7 +90,4 @@ def connect(config: TeacherConfig, key: str, cache: str | None) -> tuple[Backend
     if not config.model and len(found) != 1:
         raise UserError(f"{server} serves {', '.join(found) or 'no model'}; name one: {key}.model=NAME")
     settings = replace(settings, model=config.model or next(iter(found)))
-    backend: Backend = ServedBackend(settings, keep_refusals=True)
-    if cache is not None:
-        backend = Cached(backend, settings.model, Cache(Path(cache)))
-    return backend, settings.model
+    return ServedBackend(settings, keep_refusals=True), settings.model

@@ -20,7 +20,7 @@ from rl.inference.backend import Ask
 from rl.inference.backends.engine import EngineBackend, EngineSettings
 from rl.inference.backends.hf import TransformersBackend
 from rl.inference.journal import BATCH as BATCH_OF_A_STAGE
-from rl.inference.journal import read_lines
+from rl.inference.json_lines import read_lines
 from tests.e2e.catalogue import hold_to_catalogue
 from tests.e2e.runs import ROOT, left_over
 from tests.e2e.test_variants import config

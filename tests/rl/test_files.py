@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from rl.files import disk_problem, shortage, write_bytes
-from rl.inference.journal import write_lines
+from rl.inference.json_lines import write_lines
 from rl.records.parquet import write as write_table
 from rl.report.page import write_page
 

@@ -5,14 +5,14 @@ import sys
 
 import pytest
 
+from rl.config.command import give_up
 from rl.errors import UserError
-from rl.main import _exit
 from tests.conftest import ROOT
 
 
 def test_an_error_is_shown_as_it_is_written(capsys):
     with pytest.raises(SystemExit, match="2"):
-        _exit(UserError("data[0].jsonl:1: [/b] and [red]"))
+        give_up(UserError("data[0].jsonl:1: [/b] and [red]"))
     assert "error: data[0].jsonl:1: [/b] and [red]" in capsys.readouterr().err
 
 

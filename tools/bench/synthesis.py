@@ -1,10 +1,11 @@
 """``python -m tools.bench.synthesis``: how a synthesis grows with its documents, without a teacher.
 
 Each number of documents is measured in a process of its own: the steps that ask nothing (read, mask, segment, link,
-copies) over judgments made from those of the examples. Every twentieth is a near-duplicate. CPU-seconds count, because
-other work on the machine does not change them much. The exponent e is the slope of a straight line through the figures
-in log-log scale: time, or memory beyond what was held before, grows with the number of documents to the power of e, and
-1 is linear. A few thousand documents need less than loading the statutes did, so that their peak says nothing.
+copies) over judgments made from those of the examples, and the writing of the corpus. Every twentieth is a
+near-duplicate. CPU-seconds count, because other work on the machine does not change them much. The exponent e is the
+slope of a straight line through the figures in log-log scale: time, or memory beyond what was held before, grows with
+the number of documents to the power of e, and 1 is linear. A few thousand documents need less than loading the statutes
+did, so that their peak says nothing.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ from rich.table import Table
 
 from curricula.statutes import load_statutes, use_law
 from rl.config.synthesis import RecipeConfig
-from rl.inference.journal import write_lines
+from rl.inference.json_lines import write_lines
 from rl.synthesis.documents import read_documents
 from rl.synthesis.engine import Engine
+from rl.synthesis.outputs import write_outputs
 from rl.synthesis.recipe import steps_of
+from rl.synthesis.results import read_result
 from rl.synthesis.step import Context
 
 JUDGMENTS = Path(__file__).resolve().parents[2] / "docs" / "examples" / "judgments"
@@ -53,7 +56,9 @@ SENTENCES = 12
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a table; 0."""
     parser = argparse.ArgumentParser(prog="python -m tools.bench.synthesis", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--documents", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="numbers of them")
+    parser.add_argument(
+        "--documents", type=int, nargs="+", default=[12_500, 25_000, 50_000, 100_000], help="numbers of them"
+    )
     parser.add_argument("--one", action="store_true", help="measure the first number in this process; print JSON")
     chosen = parser.parse_args(argv)
     if chosen.one:
@@ -91,13 +96,16 @@ def measured(count: int) -> dict[str, Any]:
 def through(engine: Engine, path: Path) -> tuple[dict[str, float], int]:
     """(CPU-seconds of each step, documents that are kept)."""
     at = time.process_time()
-    result = engine.write(0, "read", read_documents(path))
+    results = [read_result(engine.folder, read_documents(path))]
     steps = {"read": time.process_time() - at}
     for number, step in enumerate(steps_of(RECIPE, Context(0)), 1):
         at = time.process_time()
-        result = engine.run(number, step, result.kept)
+        results.append(engine.run(number, step, results[-1]))
         steps[step.name] = time.process_time() - at
-    return steps, len(result.kept)
+    at = time.process_time()
+    write_outputs(engine.folder, RECIPE.name, results)
+    steps["outputs"] = time.process_time() - at
+    return steps, len(results[-1].kept)
 
 
 def document(number: int) -> str:

@@ -29,7 +29,8 @@ from rl.evaluation.strategies.methods import Model, Result, Strategies, Strategy
 from rl.evaluation.strategies.outcome import outcome_model
 from rl.evaluation.strategies.scores import plot, score, table
 from rl.files import write_json
-from rl.inference.journal import BATCH, Journal, OpenFolder, write_lines
+from rl.inference.journal import BATCH, Journal, OpenFolder
+from rl.inference.json_lines import write_lines
 from rl.inference.model_options import Sized, add_model, identity, kind_of, open_backend, positive
 from rl.inference.progress import Metered
 

@@ -70,10 +70,10 @@ def longest(path: str, trust_remote_code: bool, asked: int | None) -> int:
     return asked
 
 
-def require_model(path: str) -> None:
-    """Raise UserError if ``path`` is a folder without a model; hub names pass."""
+def require_model(path: str, option: str = "--model ") -> None:
+    """Raise UserError if ``path`` is a folder without a model; hub names pass. ``option`` is what has named it."""
     folder = Path(path).expanduser()
     if folder.is_dir() and not (folder / "config.json").is_file():
-        raise UserError(f"--model {path} has no config.json; give the folder of a Hugging Face model")
+        raise UserError(f"{option}{path} has no config.json; give the folder of a Hugging Face model")
     if not folder.is_dir() and (path.startswith(("/", ".", "~")) or path.count("/") > 1):
-        raise UserError(f"--model {path} is not a folder; give the folder of a Hugging Face model, or its hub name")
+        raise UserError(f"{option}{path} is not a folder; give the folder of a Hugging Face model, or its hub name")

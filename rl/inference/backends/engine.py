@@ -19,7 +19,7 @@ from rl.actors.vllm_engine import EngineSpec, environment
 from rl.config.schema import ModelConfig, RolloutConfig
 from rl.device import chosen
 from rl.errors import UserError
-from rl.inference.backend import Answer, Ask, Messages
+from rl.inference.backend import Answer, Ask, Messages, RefusedAnswer
 from rl.inference.backends.conversation import Chat, longest, require_model
 from rl.inference.backends.merged import merged
 from rl.seeds import stable_seed
@@ -56,6 +56,8 @@ class EngineSettings:
     """Variables of the chat template."""
     date: datetime.date | None = None
     """The chat template's date of today; None is the real one."""
+    keep_refusals: bool = False
+    """Answer a prompt that is too long with a RefusedAnswer, as a server refuses it, instead of failing."""
     start_timeout_s: float = 1800.0
     timeout_s: float = 600.0
     """Longest time that an engine may be silent (seconds)."""
@@ -131,7 +133,8 @@ class EngineBackend:
     def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
         """Complete all, longest prompts first. Each engine takes requests from one common queue when it has room."""
         by_key = {ask.key: ask for ask in asks}
-        waiting = deque(sorted((self._request(ask) for ask in asks), key=lambda r: len(r.prompt), reverse=True))
+        fitting = [request for ask in asks if (request := self._request(ask, done))]
+        waiting = deque(sorted(fitting, key=lambda r: len(r.prompt), reverse=True))
         prompts = {request.key: request.prompt for request in waiting}
         try:
             for found in merged([self._parts(actor, waiting) for actor in self.actors]):
@@ -143,14 +146,15 @@ class EngineBackend:
             why = f"Ray {self.watch.lost}" if self.watch.lost else str(problem)
             raise UserError(f"{why}; the same command goes on from what was saved") from problem
 
-    def _request(self, ask: Ask) -> Request:
+    def _request(self, ask: Ask, done: Callable[[Ask, list[Answer]], None]) -> Request | None:
         prompt = self.chat.encode(ask.messages)
         room = self.max_length - len(prompt)
         if room < 1:
-            raise UserError(
-                f"{ask.key} has {len(prompt)} tokens, and the model takes {self.max_length} with the answer; raise "
-                f"--max-length or omit it"
-            )
+            why = f"{len(prompt)} tokens, and the model takes {self.max_length} with the answer"
+            if not self.settings.keep_refusals:
+                raise UserError(f"{ask.key} has {why}; raise --max-length or omit it")
+            done(ask, [RefusedAnswer("", refused=f"the prompt has {why}")] * ask.samples)
+            return None
         seed = stable_seed(ask.seed, ask.key)
         limit = min(ask.max_tokens, room)
         return Request(ask.key, prompt, ask.samples, ask.temperature, ask.top_p, limit, seed, self.stops)

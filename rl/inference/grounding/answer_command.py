@@ -29,7 +29,8 @@ from rl.inference.backend import Backend
 from rl.inference.grounding.grounded_answer import answer
 from rl.inference.grounding.questions import read_records
 from rl.inference.grounding.retrieve_command import BUDGET, add_search, law_said, open_retriever
-from rl.inference.journal import BATCH, Journal, OpenFolder, write_lines
+from rl.inference.journal import BATCH, Journal, OpenFolder
+from rl.inference.json_lines import write_lines
 from rl.inference.model_options import (
     Sampling,
     Sized,

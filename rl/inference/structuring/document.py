@@ -23,7 +23,7 @@ from rl.inference.structuring.header import (
 )
 from rl.inference.structuring.judgment_text import aligned
 from rl.inference.structuring.payments import payment_elements
-from rl.inference.structuring.sections import split
+from rl.inference.structuring.sections import Section, split
 from rl.inference.structuring.signature import date_elements, signature_elements
 
 ACCUSED = ("被告人", "原审被告人", "被告单位", "原审被告单位")
@@ -39,9 +39,7 @@ def structure(text: str) -> dict[str, Any]:
     """
     plain = aligned(text)
     sections = split(plain)
-    places: dict[str, tuple[int, int]] = {section.name: (section.start, section.end) for section in sections}
-    head = (TITLE.search(plain, 0, 2_000), NUMBER.search(plain, 0, 2_000))
-    judgment = sum(map(bool, (*head, "reasoning" in places, "ruling" in places, "本调解书" in plain))) >= 2
+    places, judgment = _places(plain, sections)
     kind, instance = (kind_of(plain), instance_of(plain)) if judgment else ("other", None)
     found = _elements(plain, places, kind, instance) if judgment else []
     elements: dict[str, list[dict[str, Any]]] = {}
@@ -57,6 +55,25 @@ def structure(text: str) -> dict[str, Any]:
         "sections": [{"name": s.name, "start": s.start, "end": s.end} for s in sections],
         "elements": elements,
     }
+
+
+def parties_and_judges(text: str) -> tuple[list[str], list[str]]:
+    """Their names in an aligned text, as :func:`structure` finds them, which takes five times as long."""
+    places, judgment = _places(text, split(text))
+    if not judgment:
+        return [], []
+    found = header_elements(text, places.get("header", (0, 0))[1])
+    if "ruling" in places:
+        found += signature_elements(text, places.get("tail", places["ruling"])[0])
+    names = [[e.value["name"] for e in found if e.name == name] for name in ("party", "judge")]
+    return names[0], names[1]
+
+
+def _places(text: str, sections: list[Section]) -> tuple[dict[str, tuple[int, int]], bool]:
+    """(first and last character of each section, whether the text is a judgment)."""
+    places: dict[str, tuple[int, int]] = {section.name: (section.start, section.end) for section in sections}
+    head = (TITLE.search(text, 0, 2_000), NUMBER.search(text, 0, 2_000))
+    return places, sum(map(bool, (*head, "reasoning" in places, "ruling" in places, "本调解书" in text))) >= 2
 
 
 def _elements(text: str, places: dict[str, tuple[int, int]], kind: str, instance: str | None) -> list[Element]:

@@ -26,7 +26,8 @@ from cluster.errors import ClusterError
 from curricula.command import command, resumable
 from rl.errors import UserError
 from rl.files import digest
-from rl.inference.journal import BATCH, JsonLines, write_texts
+from rl.inference.journal import BATCH
+from rl.inference.json_lines import JsonLines, write_texts
 from rl.inference.model_options import Sized, add_model, identity, open_backend, positive, prompt_room
 from rl.inference.structuring.document import structure
 from rl.inference.structuring.element_schema import check_document

@@ -32,6 +32,7 @@ COMPOUND = (
 )
 _COMPOUNDS = frozenset(COMPOUND.split("|"))
 SURNAMES = frozenset(_FREQUENT + _USUAL + _RARE)
+_FIRST = SURNAMES | {name[0] for name in _COMPOUNDS}
 _FUNCTION = frozenset(
     "于何向曾任方和时应全安成常经都后由会那能元支单解查明申平连关管计居温高费满路万因信尚但来有又是位强权项公官当"
     "从双云步越红花水秋山松代保木台次达拉格塔初束衣利展植宣索巴门容相练盖原户仁勤麻买冒皮苑区包羊养同牛阿库"
@@ -80,8 +81,8 @@ _NO_NAME = regex.compile(
     r"[某×*＊□〇的了是被称说把给]|[甲乙丙丁戊己庚辛壬癸]$|[伍陆][佰仟拾万亿元角圆]|[一二三四五六七八九十]{2}$"
 )
 ANONYMISED = regex.compile(r"[某×*＊□]|[A-Z]{2}|[甲乙丙丁戊己庚辛壬癸]$")
-_DOT = "·•・‧∙•．"
-FOREIGN = regex.compile(rf"\p{{Han}}{{1,8}}(?:[{_DOT}]\p{{Han}}{{1,8}}){{1,4}}")
+DOTS = "·•・‧∙•．"
+FOREIGN = regex.compile(rf"\p{{Han}}{{1,8}}(?:[{DOTS}]\p{{Han}}{{1,8}}){{1,4}}")
 LATIN = regex.compile(r"[A-Z][A-Za-z'’]+(?:[ \-·][A-Z][A-Za-z'’]*\.?){1,4}")
 
 
@@ -127,7 +128,9 @@ def find_names(text: str, start: int, end: int, odds: Callable[[int, int], float
     """
     run = text[start:end]
     names: dict[int, list[tuple[int, float]]] = {}
-    for at in range(len(run)):
+    for at, first in enumerate(run):
+        if first not in _FIRST:
+            continue
         for size in _sizes(run, at):
             weight = odds(start + at, start + at + size)
             if weight > -math.inf:

@@ -9,10 +9,11 @@ from functools import partial
 
 import regex
 
-from rl.inference.structuring.document import structure
+from rl.inference.structuring.document import parties_and_judges
 from rl.inference.structuring.header import NUMBER
 from rl.synthesis.privacy.names import (
     ANONYMISED,
+    DOTS,
     FOREIGN,
     INITIALS,
     LATIN,
@@ -91,11 +92,9 @@ class People:
 
 def people(text: str) -> People:
     """The names in an aligned text. What is anonymised already (张某, 李某某, 王某甲) is none."""
-    elements = structure(text)["elements"]
-    parties = [element["value"]["name"] for element in elements.get("party", [])]
+    parties, judges = parties_and_judges(text)
     organisations = tuple(dict.fromkeys(name for name in parties if len(name) > 3 and _ORGANISATION.search(name)))
-    officials = {one["value"]["name"] for one in elements.get("judge", [])}
-    officials |= set(_listed(text, {match.end() for match in _OFFICIAL.finditer(text)}))
+    officials = set(judges) | set(_listed(text, {match.end() for match in _OFFICIAL.finditer(text)}))
     sure = {name for name in parties if is_name(name) and name not in organisations}
     identified = {_before_sex(text, match.start()) for match in _SEX.finditer(text)}
     sure |= {
@@ -204,7 +203,7 @@ def _foreign(text: str, sure: set[str]) -> set[str]:
     """Names with dots, and those in Latin letters behind a role. Where the last part of one with dots ends is where the
     text has the same beginning most often, else what makes the rest most likely."""
     found = {m["name"] for m in _LATIN.finditer(text)}
-    for match in FOREIGN.finditer(text):
+    for match in FOREIGN.finditer(text) if any(dot in text for dot in DOTS) else ():
         written = _CALLED.sub("", match[0])
         if ANONYMISED.search(written) or any(name in written for name in sure):
             continue

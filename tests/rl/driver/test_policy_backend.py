@@ -12,7 +12,8 @@ from rl.evaluation.own import BENCHMARK
 from rl.evaluation.run_command import read_tasks
 from rl.inference.backend import Ask, Backend
 from rl.inference.backends.conversation import Chat
-from rl.inference.journal import Journal, read_lines
+from rl.inference.journal import Journal
+from rl.inference.json_lines import read_lines
 from rl.inference.model_options import Sampling
 from rl.samples import Completion
 from rl.seeds import stable_seed

@@ -4,7 +4,8 @@ import pytest
 
 from rl.errors import UserError
 from rl.inference.backend import Ask, RefusedAnswer, SampledAnswer
-from rl.inference.journal import Journal, OpenFolder, read_lines
+from rl.inference.journal import Journal, OpenFolder
+from rl.inference.json_lines import read_lines
 from tests.rl.scripted import Scripted, asks, collect
 
 
@@ -132,6 +133,24 @@ def test_answers_that_were_drawn_together_are_used_together(tmp_path):
     again = Scripted(lambda ask: "newer")
     assert set(said(collect(Journal(again, tmp_path, bound="w", together=True), given)).values()) == {"new"}
     assert not again.asked
+
+
+def test_asks_may_come_in_parts(tmp_path):
+    """As :meth:`Journal.generate` of all of them, with an answer that is asked again and one that nobody wants."""
+    given = asks(7)
+    collect(Journal(Scripted(lambda ask: ask.key), tmp_path / "whole", bound="w"), given)
+    path = tmp_path / "parts" / "t.jsonl"
+    for cut in (3, 7):
+        backend, found = Scripted(lambda ask: ask.key), {}
+        journal = Journal(backend, tmp_path / "parts", bound="w", at_once=True)
+        changed = [*asks(1, max_tokens=cut), *given[1:]] if cut == 3 else given
+        for part in (changed[:2], changed[2:3], changed[3:cut]):
+            journal.part(part, lambda ask, answers, found=found: found.update({ask.key: answers[0].text}))
+        assert len(found) == cut and len(backend.asked) == (3 if cut == 3 else 5), "the first was asked otherwise"
+        assert len(path.read_text().splitlines()) == (3 if cut == 3 else 8)
+    journal.settle("t")
+    assert path.read_bytes() == (tmp_path / "whole" / "t.jsonl").read_bytes()
+    journal.settle("nothing was asked of this")
 
 
 def test_a_batch_is_counted_over_all_files(tmp_path):

@@ -11,7 +11,7 @@ from rl.config.compose import load_synthesis
 from rl.config.synthesis import RecipeConfig
 from rl.errors import UserError
 from rl.files import disk_problem
-from rl.inference.journal import JsonLines
+from rl.inference.json_lines import JsonLines
 from rl.synthesis.recipe import require_order
 from tests.conftest import ROOT
 from tests.rl.synthesis.runs import JUDGMENTS, config, files, options, require_sums, run
@@ -102,7 +102,7 @@ def test_a_full_disk_is_one_sentence_and_the_same_command_goes_on(tmp_path, monk
         written.append(record)
         if len(written) == 12:
             raise OSError(errno.ENOSPC, "No space left on device")
-        append(self, record)
+        return append(self, record)
 
     with Server(reply) as server:
         monkeypatch.setattr(JsonLines, "append", full)
@@ -169,3 +169,11 @@ def test_the_plan_asks_nothing_and_the_command_is_light(tmp_path):
     assert not (tmp_path / "run" / "manifest.json").exists()
     code = "import sys, rl.synthesize\nassert not {'torch', 'ray', 'vllm', 'verl', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+
+
+def test_a_multirun_gives_each_run_a_folder(tmp_path):
+    command = ["-m", "rl.synthesize", "-m", "+recipe=lexpro", "seed=0,1", "limit=1", "as_of=2026-01-01"]
+    more = [f"input={JUDGMENTS}", f"hydra.sweep.dir={tmp_path}"]
+    subprocess.run([sys.executable, *command, *more], cwd=ROOT, capture_output=True, timeout=240, check=True)
+    cards = sorted(tmp_path.glob("*/card.html"))
+    assert len(cards) == 2 and all(f"seed={seed}" in card.parent.name for seed, card in enumerate(cards))

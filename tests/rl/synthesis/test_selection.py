@@ -170,7 +170,7 @@ def test_what_can_not_be_scored_or_asked_is_counted(tmp_path):
 
 
 def test_a_policy_is_one_and_is_sampled():
-    with pytest.raises(UserError, match=r"policy: base_url and path name two policies"):
+    with pytest.raises(UserError, match=r"policy: base_url and path name two models"):
         config("input=x", "run_dir=r", "policy.base_url=http://h/v1", "policy.path=m")
     with pytest.raises(UserError, match=r"policy.temperature: .* greater than 0"):
         config("input=x", "run_dir=r", "policy.temperature=0")
