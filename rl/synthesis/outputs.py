@@ -35,7 +35,7 @@ def write_outputs(
     the chains and the rewritings, ``dropped.jsonl`` all else.
     """
     last = results[-1].kept
-    names = (Question.name, "instructions", *SELECTING)
+    names = (Question.name, "instructions", "law_questions", *SELECTING)
     asked = questions or next((result.kept for result in reversed(results) if result.name in names), [])
     documents = [result.kept for result in results if not any("-" in one.id for one in result.kept)]
     files: dict[str, list[Fields]] = {
