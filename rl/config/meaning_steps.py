@@ -13,7 +13,7 @@ class SameMeaningStep(Strict):
     """Drop questions, or documents where there is no question yet, that say the same as an earlier one."""
 
     step: Literal["same_meaning"]
-    model: str | None = None
-    """Folder of a sentence-transformers model; empty compares characters, which sees no synonyms."""
-    similarity: float = Field(0.8, gt=0, le=1)
+    model: str
+    """Folder of a sentence-transformers model."""
+    similarity: float = Field(0.97, gt=0, le=1)
     """Cosine from which the later of two is dropped. It depends on the model; measure it on pairs of your own."""

@@ -1,9 +1,9 @@
-"""Questions that say the same in other words, by vectors: a model's, or without one those of their characters."""
+"""Questions that say the same in other words, by the vectors of a sentence-transformers model."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,6 @@ from rl.synthesis.step import Context
 
 AT_ONCE = 256
 """Texts that are embedded together."""
-WIDTH = 512
-"""Length of a vector of characters."""
 TABLES, BITS = 32, 10
 """Tables of random planes, and planes of each. A pair with cosine 0.85 shares a cell in 0.99 of cases, one with 0.7 in
 0.83 (Charikar 2002: planes part two vectors with the chance angle/π)."""
@@ -26,51 +24,11 @@ DEPTH = 200
 """Newest vectors of a cell that are compared, so that time grows linearly however many texts are alike."""
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
-Embed = Callable[[Sequence[str]], Vectors]
-"""texts -> their vectors, shape (texts, width), each of length 1."""
-
-
-class Characters:
-    """Vectors of the pairs of characters of a text, those that many texts have counting less (TF-IDF), hashed.
-
-    It sees the same words in another order, with others between them. It does not know that two words mean the same.
-    """
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        """``texts`` say how many have each pair."""
-        self.known = np.zeros(2**18, np.int64)
-        self.count = 0
-        for text in texts:
-            self.known[np.unique(_pairs(text) % len(self.known))] += 1
-            self.count += 1
-
-    def __call__(self, texts: Sequence[str]) -> Vectors:
-        found = np.zeros((len(texts), WIDTH), np.float32)
-        for row, text in enumerate(texts):
-            pairs, times = np.unique(_pairs(text), return_counts=True)
-            rarity = np.log((1 + self.count) / (1 + self.known[pairs % len(self.known)])) + 1
-            sign = np.where(pairs >> np.uint64(63), 1.0, -1.0)
-            np.add.at(found[row], (pairs >> np.uint64(20)) % WIDTH, sign * (1 + np.log(times)) * rarity)
-        return _unit(found)
-
-
-def _pairs(text: str) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """Hashes of the pairs of neighbouring letters and digits, and of the single ones."""
-    codes = np.array([ord(one) for one in text if one.isalnum()], np.uint64)
-    mixed = np.concatenate([codes, codes[:-1] * np.uint64(0x110000) + codes[1:]]) if len(codes) else codes
-    mixed = (mixed + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed ^= mixed >> np.uint64(27)
-    mixed *= np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 class Nearest:
-    """Vectors so far, to find the one most like a new one. Takes 2 bytes of memory for each number of a vector, and 300
-    for its cells."""
+    """Vectors so far, to find the one most like a new one. Takes 2 bytes of memory for each number of a vector, and
+    about 3 kB for its cells."""
 
     def __init__(self, width: int) -> None:
         rng = np.random.default_rng(0)
@@ -118,15 +76,14 @@ class SameMeaning:
             UserError: if the folder of the model can't be used.
         """
         self.similarity = options.similarity
-        self.encoder = Encoder(Path(options.model)) if options.model else None
+        self.encoder = Encoder(Path(options.model))
         self.reasons: dict[str, tuple[str, str]] = {}
 
     def look(self, records: Sequence[Record]) -> None:
         """Decide about all records."""
-        embed: Embed = self.encoder.documents if self.encoder else Characters(map(asked, records))
         kept: list[str] = []
         seen: Nearest | None = None
-        for name, vector in _embedded(records, embed):
+        for name, vector in self._embedded(records):
             seen = seen or Nearest(len(vector))
             place, cosine = seen.most_alike(vector)
             if cosine >= self.similarity:
@@ -140,8 +97,7 @@ class SameMeaning:
             raise Dropped(*self.reasons[record.id])
         return {}
 
-
-def _embedded(records: Sequence[Record], embed: Embed) -> Iterator[tuple[str, Vectors]]:
-    for start in range(0, len(records), AT_ONCE):
-        some = records[start : start + AT_ONCE]
-        yield from zip((one.id for one in some), embed([asked(one) for one in some]), strict=True)
+    def _embedded(self, records: Sequence[Record]) -> Iterator[tuple[str, Vectors]]:
+        for start in range(0, len(records), AT_ONCE):
+            some = records[start : start + AT_ONCE]
+            yield from zip((one.id for one in some), self.encoder.documents([asked(one) for one in some]), strict=True)
