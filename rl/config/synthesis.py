@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from rl.config.base import Strict
 from rl.config.choice_steps import AnswerCheckStep, DistilStep, ExplainStep, RewriteChainStep, SelectStep
 from rl.config.element_steps import BalanceStep, ElementsStep, InstructionsStep
+from rl.config.law_steps import LawQuestionsStep
+from rl.config.meaning_steps import SameMeaningStep
 from rl.config.rephrasing_steps import RephraseStep, StylesStep
 
 Scenario = Literal["consultation", "prediction", "summary", "application", "drafting"]
@@ -235,7 +237,8 @@ Step = Annotated[
     | CopiesStep | ContaminationStep | PassRateStep
     | StylesStep | RephraseStep
     | DistilStep | AnswerCheckStep | RewriteChainStep | ExplainStep | SelectStep
-    | ElementsStep | BalanceStep | InstructionsStep,
+    | ElementsStep | BalanceStep | InstructionsStep
+    | LawQuestionsStep | SameMeaningStep,
     Field(discriminator="step"),
 ]  # fmt: skip
 STEPS: tuple[type[Strict], ...] = get_args(get_args(Step)[0])
@@ -247,8 +250,8 @@ class RecipeConfig(Strict):
 
     name: str
     """Short name, used in the run folder and as the task of what is written."""
-    reads: Literal["documents", "choices"] = "documents"
-    """What the input holds: documents, or choice questions with their right options."""
+    reads: Literal["documents", "choices", "statutes"] = "documents"
+    """What the input holds: documents, choice questions with their right options, or names of laws in force."""
     steps: tuple[Step, ...] = Field(min_length=1)
     """Each step gets what the one before it kept."""
 
@@ -265,8 +268,9 @@ class SynthesisConfig(Strict):
     """A synthesis."""
 
     input: str
-    """Folder of text files (UTF-8 or GB18030), one judgment each, or a file of records with ``text`` (JSONL, Parquet);
-    for a recipe that reads choices a file of questions.
+    """Folder of text files (UTF-8 or GB18030) and PDF files, one judgment each, or a file of records with ``text``
+    (JSONL, Parquet); for a recipe that reads choices a file of questions, or exam papers as PDF or text files; for one
+    that reads statutes ``all``, or names of laws with 、 between them.
     """
     run_dir: str
     """Folder of the run; the same folder resumes."""

@@ -24,7 +24,10 @@ SAMPLES = 5
 """Records that are shown with their lineage."""
 ROWS = 20
 """Most rows of a table of shares."""
-MEASURED = ("question", "converge", "rephrase", "distil", "explain", "filter", "judge", "select", "instructions")
+MEASURED = (
+    "question", "converge", "rephrase", "distil", "explain", "filter", "judge", "select", "instructions",
+    "law_questions",
+)  # fmt: skip
 """Steps whose records are measured."""
 SHARES = ("scenario", "way", "check", "style", "perspective", "field", "charge", "province", "law")
 PARTS = ("prompt", "think", "answer", "text")

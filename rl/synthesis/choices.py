@@ -98,7 +98,10 @@ class Explain(_Drawn):
             return None
         if not self.drawn(record):
             raise Dropped("answer unmatched", f"{fields['chosen']}, and right is {fields['reference']}")
-        return Asked(self.name, {"question": fields["question"], "right": fields["reference"]}, {})
+        texts = {"question": fields["question"], "right": fields["reference"]}
+        if given := fields.get("explanation"):  # of an exam paper
+            return Asked("explain_given", texts | {"explanation": given}, {})
+        return Asked(self.name, texts, {})
 
 
 class Select:

@@ -9,8 +9,11 @@ from pathlib import Path
 from curricula.records import each_text, is_file
 from rl.errors import UserError
 from rl.inference.structuring.judgment_text import read_text
+from rl.synthesis.pdf.read import read_pdf
 from rl.synthesis.records import Outcome, Record
 
+READERS = {".txt": read_text, ".pdf": read_pdf}
+"""What reads the text of a file, by the ending of its name."""
 DIGITS = 12
 """Of a text's SHA-256, as its name."""
 
@@ -26,23 +29,29 @@ def read_documents(path: Path, limit: int | None = None) -> Iterator[Outcome]:
         found = each_text(path, limit)
         return without_copies((f"{path.name}:{document.source}", document.text, "") for document in found)
     if path.is_file():
-        return without_copies([_read(path, path.parent)])
+        return without_copies([read_file(path, path.parent)])
     if not path.is_dir():
-        raise UserError(f"input={path}: no such folder or file; name a folder of judgments as .txt files")
-    inside = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
-    names = [name for name in inside if not any(part.startswith(".") for part in name.parts)]
-    if not names:
-        raise UserError(f"input={path}: the folder holds no file; put judgments there as .txt files")
-    return without_copies(_read(path / name, path) for name in names[:limit])
+        raise UserError(f"input={path}: no such folder or file; name a folder of judgments as .txt or .pdf files")
+    files = files_of(path)
+    if not files:
+        raise UserError(f"input={path}: the folder holds no file; put judgments there as .txt or .pdf files")
+    return without_copies(read_file(file, path) for file in files[:limit])
 
 
-def _read(file: Path, folder: Path) -> tuple[str, str, str]:
-    """(source, text, problem), of which one is empty."""
+def files_of(folder: Path) -> list[Path]:
+    """The files below a folder, sorted; hidden ones are left out."""
+    inside = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return [folder / name for name in inside if not any(part.startswith(".") for part in name.parts)]
+
+
+def read_file(file: Path, folder: Path) -> tuple[str, str, str]:
+    """(source, text, problem) of a text or PDF file, of which text or problem is empty."""
     source = file.relative_to(folder).as_posix().encode("utf-8", "backslashreplace").decode()
-    if file.suffix.lower() != ".txt":
-        return source, "", f"{source} is no .txt file; save its text as one"
+    read = READERS.get(file.suffix.lower())
+    if read is None:
+        return source, "", f"{source} is neither a .txt nor a .pdf file; save its text as one"
     try:
-        return source, read_text(file), ""
+        return source, read(file), ""
     except UserError as error:
         return source, "", str(error).replace(str(file), source)
 

@@ -37,7 +37,7 @@ def write_outputs(
     the chains and the rewritings, ``dropped.jsonl`` all else.
     """
     last = results[-1].kept
-    names = (Question.name, "instructions", *SELECTING)
+    names = (Question.name, "instructions", "law_questions", *SELECTING)
     kept = (result.kept for result in reversed(results) if result.name in names)
     asked: Iterable[Record] = questions or next(kept, ())
     files: dict[str, Iterable[Fields]] = {

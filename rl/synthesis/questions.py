@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +14,25 @@ from rl.errors import UserError
 from rl.evaluation.benchmark_files import Entry, entries
 from rl.evaluation.benchmarks import jecqa, unilaw
 from rl.synthesis.answer_check import right_options
-from rl.synthesis.documents import without_copies
+from rl.synthesis.documents import DIGITS, without_copies
+from rl.synthesis.papers.paper import Choice, Unread
+from rl.synthesis.papers.read import are_papers, read_papers
 from rl.synthesis.records import Fields, Outcome, Record
 
 
 def read_questions(path: Path, limit: int | None = None) -> list[Outcome]:
-    """What became of each question of a file, or of a folder of JEC-QA.
+    """What became of each question of a file, of a folder of JEC-QA, or of exam papers.
 
     A workbook has the columns of Unilaw-R1-Eval. JSON, JSON Lines and CSV have the fields of JEC-QA (statement,
-    option_list, answer), or question, options and answer; JSON Lines and Parquet may have those of a GRPO stage.
+    option_list, answer), or question, options and answer; JSON Lines and Parquet may have those of a GRPO stage. Exam
+    papers are .pdf or .txt files, or a folder of them (:mod:`rl.synthesis.papers`).
 
     Raises:
         UserError: if there is no such file, it is damaged, or has none of these forms.
         DataError: if a file of prompts is malformed.
     """
+    if are_papers(path):
+        return _of_papers(path, limit)
     known = {f"{path.name}:{place}": one for place, one in enumerate(_read(path), 1)}
     checked = []
     for source, (text, answer) in list(known.items())[:limit]:
@@ -38,10 +45,31 @@ def read_questions(path: Path, limit: int | None = None) -> list[Outcome]:
     return [_question(one, known[one.fields["source"]][1]) if one.made else one for one in without_copies(checked)]
 
 
-def _question(outcome: Outcome, answer: str) -> Outcome:
+def _of_papers(path: Path, limit: int | None) -> list[Outcome]:
+    """What became of each question of exam papers, and of each paper that can't be read."""
+    found, known = [], {}
+    texts: list[tuple[str, str, str]] = []
+    for source, one in islice(read_papers(path), limit):
+        if isinstance(one, Choice):
+            known[source] = one
+            options = _options(one.options)
+            texts.append((source, f"{jecqa.INSTRUCTION}\n{one.stem}\n{options}", ""))
+        elif isinstance(one, Unread):
+            name = hashlib.sha256(f"question {source}".encode()).hexdigest()[:DIGITS]
+            found.append(Outcome(name, "failed", {"source": source}, one.reason, one.detail))
+        else:
+            texts.append((source, "", one))
+    for outcome in without_copies(texts):
+        paper = known.get(outcome.fields["source"])
+        more = {"explanation": paper.explanation} if paper and paper.explanation else {}
+        found.append(_question(outcome, paper.answer, more) if outcome.made and paper else outcome)
+    return found
+
+
+def _question(outcome: Outcome, answer: str, more: Fields | None = None) -> Outcome:
     (record,) = outcome.made
     right = right_options(answer)
-    fields: Fields = {
+    fields: Fields = (more or {}) | {
         "source": record.fields["source"],
         "question": record.fields["text"],
         "reference": "".join(sorted(right)),

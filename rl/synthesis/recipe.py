@@ -9,6 +9,8 @@ from rl.errors import UserError
 from rl.synthesis.choices import AnswerCheck, Distil, Explain, RewriteChain, Select
 from rl.synthesis.collection import Link, MaskPersonalData, Question, Scenarios, Score, Segment
 from rl.synthesis.elements import Balance, Elements, Instructions
+from rl.synthesis.law.step import LawQuestions
+from rl.synthesis.meaning import SameMeaning
 from rl.synthesis.quality import Filter, Judge
 from rl.synthesis.reasoning import Conclude, Deduce, FindFacts, Issues, Retrieve
 from rl.synthesis.refinement import Converge, Internalise
@@ -25,6 +27,8 @@ STEPS: dict[str, Any] = {
         Styles, Rephrase,
         Distil, AnswerCheck, RewriteChain, Explain, Select,
         Elements, Balance, Instructions,
+        LawQuestions,
+        SameMeaning,
     )
 }  # fmt: skip
 AFTER: dict[str, tuple[str, ...]] = {

@@ -20,6 +20,7 @@ from rl.synthesis.card import write_card
 from rl.synthesis.choices import rl_questions
 from rl.synthesis.documents import read_documents
 from rl.synthesis.engine import Decide, Engine
+from rl.synthesis.law.step import read_laws
 from rl.synthesis.outputs import write_outputs
 from rl.synthesis.questions import read_questions
 from rl.synthesis.reasoning import index_cache
@@ -92,6 +93,8 @@ def _on_ray(config: SynthesisConfig, context: Context) -> Decide:
 
 def read_input(config: SynthesisConfig) -> Iterable[Outcome]:
     """What became of each document or question of the input. Raises as its readers do."""
+    if config.recipe.reads == "statutes":
+        return read_laws(config.input, config.limit)
     read = read_questions if config.recipe.reads == "choices" else read_documents
     return read(Path(config.input), config.limit)
 

@@ -18,7 +18,7 @@ from rl.evaluation.benchmarks import BENCHMARKS
 from rl.synthesis.records import Dropped, Failed, Fields, Record
 from rl.synthesis.step import Context
 
-SELECTING = ("copies", "contamination", "pass_rate")
+SELECTING = ("copies", "same_meaning", "contamination", "pass_rate")
 """Steps that select questions, for ``grpo.jsonl``."""
 
 
@@ -33,7 +33,7 @@ class Copies:
         self.kept: list[str] = []
 
     def run(self, record: Record) -> Fields:
-        copy = self.seen.copy_of(_asked(record))
+        copy = self.seen.copy_of(asked(record))
         if copy is not None:
             reason, number = copy
             raise Dropped(reason.replace("_", " "), f"kept is {self.kept[number]}")
@@ -117,12 +117,12 @@ class PassRate:
 def as_trained(record: Record) -> TrainingRecord:
     """All that training would see of a record."""
     chain = record.fields.get("chain", {})
-    asked = _asked(record)
+    question = asked(record)
     more = (record.fields.get("reference", ""), chain.get("reasoning", ""), chain.get("answer", ""))
-    return TrainingRecord(record.id, asked, "\n".join((asked, *more)))
+    return TrainingRecord(record.id, question, "\n".join((question, *more)))
 
 
-def _asked(record: Record) -> str:
+def asked(record: Record) -> str:
     """The question, or the document where there is none yet."""
     text: str = record.fields.get("question") or record.fields["text"]
     return text

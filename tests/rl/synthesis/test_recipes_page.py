@@ -17,6 +17,7 @@ def test_the_page_has_commands():
         "+recipe=rephrase",
         "+recipe=unilaw",
         "+recipe=lexpro",
+        "+recipe=knowledge",
     }
 
 

@@ -1,0 +1,1 @@
+"""Exam papers: the text of a paper becomes choice questions with their right options."""
