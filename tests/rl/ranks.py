@@ -6,11 +6,11 @@ import multiprocessing
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
 from curricula.prompts import ask
@@ -59,15 +59,29 @@ def _serve(rank: int, calls: Any) -> None:
 _numbers = itertools.count()
 
 
-@cache
+MOST_THREADS = 250
+"""Of a rank that gets further calls. A mixture of experts leaves groups in megatron-core, each with three threads of gloo,
+which wake all the time; the tests after it would get little of the machine."""
+_pools: dict[int, list[tuple[Any, Any]]] = {}
+
+
 def _ranks(world_size: int) -> list[Any]:
     """The pipes to ``world_size`` rank processes, which end with this one."""
-    context, pipes = multiprocessing.get_context("spawn"), []
-    for rank in range(world_size):
-        here, there = context.Pipe()
-        context.Process(target=_serve, args=(rank, there), daemon=True).start()
-        pipes.append(here)
-    return pipes
+    pool = _pools.get(world_size)
+    if pool and psutil.Process(pool[0][0].pid).num_threads() > MOST_THREADS:
+        for process, _ in pool:
+            process.kill()
+            process.join()
+        pool = None
+    if pool is None:
+        context, pool = multiprocessing.get_context("spawn"), []
+        for rank in range(world_size):
+            here, there = context.Pipe()
+            process = context.Process(target=_serve, args=(rank, there), daemon=True)
+            process.start()
+            pool.append((process, here))
+        _pools[world_size] = pool
+    return [pipe for _, pipe in pool]
 
 
 def on_ranks(
