@@ -1,5 +1,7 @@
 """What is refused of a curriculum's state before anything starts, and the weights that follow from it."""
 
+import io
+
 import pytest
 from rich.console import Console
 
@@ -96,7 +98,7 @@ def test_the_plan_of_a_rejection_stage_counts_its_rounds():
     assert plan.work.sampled == 16 * 4 * 32 and plan.work.trained == 16 * 128
     assert task_weights(found, stage) == {"age": 1.0}, "replay is for GRPO"
     assert logging_setting(found, stage).rewards == ("accuracy", "format")
-    table = Console(width=200, record=True, quiet=True)
+    table = Console(width=200, record=True, file=io.StringIO())
     table.print(batch_table(derive(found)))
     (row,) = [line.split() for line in table.export_text().splitlines() if "rejection" in line]
     assert row == ["own", "rejection", "21", "16", "4", "4096", "16", "128"]
