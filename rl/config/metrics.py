@@ -226,7 +226,7 @@ REJECTION = (
         ("rejection",), UPDATE, curve="exact",
     ),
     *(
-        replace(metric, kinds=("rejection",), steps=SAMPLED if metric.steps == EVERY else metric.steps)
+        replace(metric, kinds=("rejection",), steps=SAMPLED if metric.steps == EVERY else f"{SAMPLED}, {metric.steps}")
         for metric in (*REWARD, *SAMPLING, *JUDGE)
         if metric.when not in (_SHAPED, _ADAPTIVE) and metric.name != "groups/trained"
     ),
