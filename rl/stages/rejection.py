@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.markup import escape
-
 from rl.config.derive import BatchNumbers, batch_numbers
 from rl.config.stages import RejectionStage
 from rl.data.kept_answers import (
@@ -47,12 +45,15 @@ from rl.stages.sft import train_on
 def run(stage: RejectionStage, runtime: Runtime) -> None:
     """Sample and train in turn; the sampler gets the new weights at the border of a round."""
     batch, sampler = batch_numbers(runtime.config, stage), runtime.sampler(stage)
-    folder = runtime.run_dir / "answers" / stage.name
+    folder, made = (runtime.run_dir / name / stage.name for name in ("answers", "demonstrations"))
     kept: list[Answer] | None = None
     with runtime.stream(stage, sampler) as stream:
         updates = stage.rounds * stage.training_steps
         for step in StepLoop(stage, runtime, stage.optim, updates, {"sampler": sampler, "stream": stream}):
             number, place = divmod(step.number, stage.steps_of_a_round)
+            if step.number == 0:  # what it has left if it starts from scratch
+                remove(folder)
+                remove(made)
             if kept is None or place == 0:
                 kept = kept_before(stage, step.number, folder)
             if place < stage.sampling_steps:
@@ -69,7 +70,8 @@ def run(stage: RejectionStage, runtime: Runtime) -> None:
                 with step.phase("dump"):
                     step.dump(parts, metrics)
                 if place == stage.sampling_steps - 1:
-                    conclude_sampling(stage, number, kept, batch, runtime)
+                    tell_kept(stage, number, kept, batch, runtime)
+                    write_demonstrations(demonstrations_file(made, number), kept, number)
             else:
                 turn, seed = place - stage.sampling_steps, stable_seed(runtime.config.seed, stage.name, number)
                 metrics = train_on([answer.example for answer in kept], turn, seed, batch, step, runtime)
@@ -109,10 +111,10 @@ def answer_metrics(groups: Sequence[Group], stage: RejectionStage) -> dict[str, 
     return {"answers/right": mean(one for group in right for one in group), "groups/solved": mean(map(any, right))}
 
 
-def conclude_sampling(
+def tell_kept(
     stage: RejectionStage, number: int, kept: Sequence[Answer], batch: BatchNumbers, runtime: Runtime
 ) -> None:
-    """Write the answers that a round keeps, and say how many they are.
+    """Say how many answers a round keeps.
 
     Raises:
         UserError: if there are none.
@@ -128,11 +130,9 @@ def conclude_sampling(
             f"--stage {stage.name} --order best. Lower keep.at_least, raise sampling.max_tokens, {more}, or train more "
             f"before this stage; then remove {runtime.run_dir}/checkpoints/{stage.name}, and go on with resume=force"
         )
-    path = demonstrations_file(runtime.run_dir / "demonstrations" / stage.name, number)
-    write_demonstrations(path, kept, number)
     solved, console = len({answer.prompt.uid for answer in kept}), runtime.tracker.console
     console.print(
-        escape(f"{where}: {len(kept)} answers to {solved} questions are kept, of {asked} that were asked ({path})"),
+        f"{where}: {len(kept)} answers to {solved} questions are kept, of {asked} that were asked",
         soft_wrap=True,
         highlight=False,
     )
