@@ -15,12 +15,13 @@ from rl.driver.runtime import Runtime
 from rl.errors import UserError
 from rl.records.losses import NOTHING
 from rl.records.results import read
-from rl.stages import evaluate, grpo, mid_training, perplexity, sft
+from rl.stages import evaluate, grpo, mid_training, perplexity, rejection, sft
 
 STAGES: dict[str, Callable[[Any, Runtime], None]] = {
     "mid_training": mid_training.run,
     "perplexity": perplexity.run,
     "sft": sft.run,
+    "rejection": rejection.run,
     "grpo": grpo.run,
     "evaluate": evaluate.run,
 }

@@ -20,7 +20,7 @@ from rl.config.derive import Plan, check, derive
 from rl.config.gpu_plan import require_room
 from rl.config.parallel import require_possible
 from rl.config.schema import RunConfig
-from rl.config.stages import EvaluateStage, GRPOStage
+from rl.config.stages import EvaluateStage, PromptedStage
 from rl.device import CPU, Device, here, named
 from rl.errors import UserError
 from rl.plan import batch_table, print_plan
@@ -164,7 +164,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     from rl.records.tracking import Tracker
 
     to_do = [stage for stage in config.curriculum.stages if not manifest.stage(stage.name).get("done")]
-    samples = any(isinstance(stage, GRPOStage | EvaluateStage) for stage in to_do)
+    samples = any(isinstance(stage, PromptedStage | EvaluateStage) for stage in to_do)
     with console.status("model and tokenizer"):
         model_path = resolve_model(config.model, config.seed, Path(".cache/models").resolve())
         tokenizer = bind(load_tokenizer(model_path, config.model.trust_remote_code), date=manifest.date)

@@ -20,14 +20,14 @@ def batch_table(plan: Plan) -> Table:
         table.add_column(column, justify="right")
     table.add_column("longest\nrow", justify="right")
     for stage in plan.stages:
-        grpo, evaluates = stage.kind == "grpo", stage.kind in ("evaluate", "perplexity")
+        samples, evaluates = stage.kind in ("rejection", "grpo"), stage.kind in ("evaluate", "perplexity")
         table.add_row(
             stage.name,
             stage.kind,
             str(stage.steps),
             "" if evaluates else str(stage.batch.prompts_per_step),
-            str(stage.batch.samples_per_prompt) if grpo else "",
-            str(stage.batch.updates_per_step) if grpo else "",
+            str(stage.batch.samples_per_prompt) if samples else "",
+            str(stage.batch.updates_per_step) if stage.kind == "grpo" else "",
             "" if evaluates else str(stage.batch.max_tokens_per_microbatch),
             str(stage.sequences_per_update),
             str(stage.longest_row),

@@ -24,7 +24,7 @@ from rewards.judge.prompts import load
 from rewards.total import split
 from rl.config.derive import reward_sum, task_weights, wants_judge
 from rl.config.schema import RunConfig
-from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, PerplexityStage, SFTStage
+from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, PerplexityStage, PromptedStage, SFTStage
 from rl.data.corpus import load_corpus
 from rl.data.demonstrations import demonstrations
 from rl.data.tokens import encode_demonstrations, encode_prompts
@@ -57,8 +57,8 @@ def require_prompts_fit(config: RunConfig, tokenizer: Any, console: Console | No
             elif isinstance(stage, SFTStage):
                 given = list(itertools.chain(*demonstrations(stage, config.seed)))
                 measure(given, config.model.max_length, "model.max_length", demonstrations=True)
-            elif isinstance(stage, GRPOStage):
-                if stage.difficulty:
+            elif isinstance(stage, PromptedStage):
+                if isinstance(stage, GRPOStage) and stage.difficulty:
                     for source in filter(is_file, task_weights(config, stage)):
                         require_pass_rates(read_prompts(source))
                 for source in stage.sources:
@@ -132,7 +132,7 @@ def require_judge(config: RunConfig) -> None:
     judge = config.judge
     if judge.kind != "llm" or not wants_judge(config):
         return
-    stages = [stage for stage in config.curriculum.stages if isinstance(stage, GRPOStage)]
+    stages = [stage for stage in config.curriculum.stages if isinstance(stage, PromptedStage)]
     try:
         for name in {name for stage in stages for name in split(reward_sum(config, stage))[1]}:
             load(name, judge.language)

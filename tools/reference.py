@@ -27,9 +27,11 @@ from rl.config.stages import (
     Gate,
     GatesConfig,
     GRPOStage,
+    KeepConfig,
     MidTrainingStage,
     OptimConfig,
     PerplexityStage,
+    RejectionStage,
     RewardPart,
     SamplingConfig,
     SFTStage,
@@ -40,7 +42,8 @@ from tools import commands, grafana
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 SECTIONS = ("model", "trainer", "rollout", "reward", "judge", "cluster", "tracker")
 PARTS = (
-    MidTrainingStage, PerplexityStage, SFTStage, GRPOStage, EvaluateStage, AlgorithmConfig, MismatchConfig,
+    MidTrainingStage, PerplexityStage, SFTStage, RejectionStage, KeepConfig, GRPOStage, EvaluateStage, AlgorithmConfig,
+    MismatchConfig,
     SamplingConfig, OptimConfig, CorpusSource, CleaningConfig, PASConfig, GatesConfig, Gate, RewardPart,
 )  # fmt: skip
 
@@ -76,6 +79,7 @@ What the phases leave of `step` is the driver's own time. In Prometheus a phase 
 TITLES: dict[str, str] = {
     "grpo": "Reinforcement learning (`grpo`)",
     "sft": "Supervised fine-tuning (`sft`)",
+    "rejection": "Rejection sampling (`rejection`)",
     "mid_training": "Mid-training (`mid_training`)",
     "perplexity": "Perplexity (`perplexity`)",
     "evaluate": "Evaluation (`evaluate`)",

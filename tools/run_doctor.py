@@ -138,7 +138,8 @@ def _damage(run_dir: Path) -> Iterator[Check]:
     found = []
     readers: list[Callable[[], Any]] = [lambda: read_run(run_dir), lambda: read_status(run_dir)]
     readers.append(lambda: read_losses(run_dir))
-    readers += [partial(parquet.check, path, RESTORE) for path in rollout_files(run_dir, None, None)]
+    files = [*rollout_files(run_dir, None, None), *sorted(run_dir.glob("answers/*/*.parquet"))]
+    readers += [partial(parquet.check, path, RESTORE) for path in files]
     for read in readers:
         try:
             read()
@@ -147,7 +148,7 @@ def _damage(run_dir: Path) -> Iterator[Check]:
     for text in dict.fromkeys(found):
         yield Check("files", "error", text)
     if not found:
-        yield Check("files", "ok", "manifest, metrics, results, losses and rollouts can be read")
+        yield Check("files", "ok", "manifest, metrics, results, losses, rollouts and kept answers can be read")
 
 
 def _checkpoint(run_dir: Path, where: Standing | None, state: State | None) -> Check:

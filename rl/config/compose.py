@@ -158,6 +158,11 @@ def validated(composed: Any, model: type[Config]) -> Config:
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    if isinstance(composed, DictConfig) and OmegaConf.is_missing(composed, "data_from"):
+        raise UserError(
+            "this curriculum reads the files of a synthesis; add data_from=FOLDER, the run_dir of python -m "
+            "rl.synthesize +recipe=lead"
+        )
     try:
         values = OmegaConf.to_container(composed, resolve=True) if isinstance(composed, DictConfig) else dict(composed)
     except OmegaConfBaseException as error:

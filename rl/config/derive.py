@@ -13,11 +13,10 @@ from curricula.records import is_file
 from curricula.tasks import find_task
 from rewards.registry import Part
 from rewards.total import expand, split
-from rl.config.corpora import CorpusSource
-from rl.config.fingerprint import data_files
+from rl.config.data_problems import data_problems, pas_problems
 from rl.config.gate_conditions import gate_problems
 from rl.config.gpu_plan import GpuPlan, StageWork, gpu_plan, on_gpus
-from rl.config.metrics import LoggingSetting
+from rl.config.metric import LoggingSetting
 from rl.config.parallel import model_shape
 from rl.config.parallel import problems as parallel_problems
 from rl.config.ranks import RankPlan, rank_plans
@@ -28,6 +27,8 @@ from rl.config.stages import (
     GRPOStage,
     MidTrainingStage,
     PerplexityStage,
+    PromptedStage,
+    RejectionStage,
     RewardPart,
     SFTStage,
     Stage,
@@ -127,11 +128,11 @@ def wants_reference(config: RunConfig) -> bool:
 
 def wants_judge(config: RunConfig) -> bool:
     """Whether a stage weighs a reward that the judge decides."""
-    stages = [stage for stage in config.curriculum.stages if isinstance(stage, GRPOStage)]
+    stages = [stage for stage in config.curriculum.stages if isinstance(stage, PromptedStage)]
     return any(split(reward_sum(config, stage))[1] for stage in stages)
 
 
-def reward_sum(config: RunConfig, stage: GRPOStage) -> dict[str, float | Part]:
+def reward_sum(config: RunConfig, stage: PromptedStage) -> dict[str, float | Part]:
     """The rewards of a stage: its own where it sets them, else the run's."""
     return _parts(stage.reward or config.reward.parts)
 
@@ -142,19 +143,21 @@ def logging_setting(config: RunConfig, stage: Stage) -> LoggingSetting:
     Raises:
         ValueError: for rewards that can't be used, as :func:`rewards.total.expand`.
     """
-    if not isinstance(stage, GRPOStage):
+    if not isinstance(stage, PromptedStage):
         return LoggingSetting(stage)
     judge = config.judge.kind == "llm" and wants_judge(config)
     return LoggingSetting(stage, tuple(expand(reward_sum(config, stage))), judge)
 
 
-def task_weights(config: RunConfig, stage: GRPOStage) -> dict[str, float]:
+def task_weights(config: RunConfig, stage: PromptedStage) -> dict[str, float]:
     """Weights of a stage's sources of prompts, adding up to 1: its own, and in replay those of the stages before it.
 
     A share of ``replay`` goes to the sources that earlier GRPO stages name and this one does not, in proportion to
     their shares there. They are scored by this stage's rewards.
     """
     own = _shares(stage.sources)
+    if not isinstance(stage, GRPOStage):
+        return own
     earlier: dict[str, float] = {}
     for before in config.curriculum.stages:
         if before.name == stage.name:
@@ -198,13 +201,16 @@ def _stage_plan(config: RunConfig, stage: Stage, parameters: int) -> StagePlan:
         steps, sequences = stage.steps, batch.prompts_per_step
         most_trained = sequences * longest
         trained = steps * sequences * 80
-    elif isinstance(stage, GRPOStage):
-        steps = stage.steps
+    elif isinstance(stage, PromptedStage):
+        steps, trains = stage.steps, stage.steps
         completions = batch.prompts_per_step * batch.samples_per_prompt
         sequences = completions // batch.updates_per_step
         longest = stage.max_prompt_tokens + stage.sampling.max_tokens
         most_trained, most_sampled = completions * longest, completions * stage.sampling.max_tokens
-        sampled, trained = steps * most_sampled * 0.7, steps * most_trained * 0.5
+        if isinstance(stage, RejectionStage):  # whose training steps take one answer for each prompt
+            sequences, trains = batch.prompts_per_step, stage.rounds * stage.training_steps
+            most_trained = sequences * longest
+        sampled, trained = stage.steps_that_sample * most_sampled * 0.7, trains * most_trained * 0.5
     elif isinstance(stage, PerplexityStage):
         steps, sequences, longest = 1, 0, stage.window
     else:
@@ -235,15 +241,7 @@ def check(config: RunConfig, elsewhere: bool = False) -> None:
     path = config.model.path
     if path is not None and _looks_like_folder(path) and seen(path) and not Path(path).expanduser().is_dir():
         problems.append(f"model.path={path}: no such folder; give a Hugging Face folder or a hub name (owner/name)")
-    corpora = {
-        source.path
-        for stage in config.curriculum.stages
-        if isinstance(stage, MidTrainingStage | PerplexityStage)
-        for source in stage.corpus
-    }
-    for file in filter(seen, data_files(config)):
-        if not Path(file).is_file() and not (file in corpora and Path(file).is_dir()):
-            problems.append(f"data file {file} does not exist (looked from {Path.cwd()})")
+    problems += data_problems(config, seen)
     for stage in config.curriculum.stages:
         problems += [f"stage {stage.name}: {problem}" for problem in _stage_problems(config, stage)]
     problems += _reward_problems(config, "reward.parts", config.reward.parts)
@@ -271,12 +269,13 @@ def _looks_like_folder(path: str) -> bool:
 def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
     batch, problems = batch_numbers(config, stage), []
     longest = config.model.max_length
-    if isinstance(stage, GRPOStage):
+    if isinstance(stage, PromptedStage):
         longest = stage.max_prompt_tokens + stage.sampling.max_tokens
         if stage.data and not is_file(stage.data):
             problems.append(f"data={stage.data} is neither .jsonl nor .parquet; convert it to one of them")
         problems += [p for task in stage.tasks if not is_file(task) for p in _complaint(find_task, task)]
         problems += _reward_problems(config, "reward", stage.reward or {})
+    if isinstance(stage, GRPOStage):
         problems += _gate_problems(config, stage)
         if batch.samples_per_prompt < 2:
             problems += _single_sample_problems(stage, batch)
@@ -285,9 +284,11 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
                 f"updates_per_step={batch.updates_per_step} is more than prompts_per_step={batch.prompts_per_step}; "
                 f"groups are not split between updates"
             )
+    elif isinstance(stage, RejectionStage):
+        problems += _keep_problems(config, stage)
     elif isinstance(stage, MidTrainingStage):
         longest = stage.sequence_length
-        problems += _pas_problems(config, stage)
+        problems += pas_problems(config, stage)
     elif isinstance(stage, PerplexityStage):
         longest = stage.window
     elif isinstance(stage, SFTStage):
@@ -314,6 +315,16 @@ def _gate_problems(config: RunConfig, stage: GRPOStage) -> list[str]:
     return gate_problems(setting, config.curriculum.stages, task_weights(config, stage))
 
 
+def _keep_problems(config: RunConfig, stage: RejectionStage) -> list[str]:
+    try:
+        names = expand(reward_sum(config, stage))
+    except ValueError:  # reported where the rewards are checked
+        return []
+    if stage.keep.reward in (None, *names):
+        return []
+    return [f"keep.reward={stage.keep.reward} is none of the stage's rewards: {', '.join(names)}"]
+
+
 def _single_sample_problems(stage: GRPOStage, batch: BatchNumbers) -> list[str]:
     """Why a stage can't train on one completion of each prompt."""
     algorithm = stage.algorithm
@@ -330,30 +341,6 @@ def _single_sample_problems(stage: GRPOStage, batch: BatchNumbers) -> list[str]:
     if batch.prompts_per_step < 2:
         return ["prompts_per_step=1 with samples_per_prompt=1 leaves nothing to compare a completion with; raise one"]
     return []
-
-
-def _pas_problems(config: RunConfig, stage: MidTrainingStage) -> list[str]:
-    if stage.pas is None:
-        return []
-    before = config.curriculum.stages[: config.curriculum.stages.index(stage)]
-    scored = [other for other in before if isinstance(other, PerplexityStage)]
-    found = next((other for other in scored if other.name == stage.pas.scores), None)
-    if found is None:
-        names = ", ".join(other.name for other in scored) or "none"
-        return [f"pas.scores={stage.pas.scores} is no perplexity stage before this one (there is {names})"]
-    missing = [source.path for source in stage.corpus if not any(_covers(other, source) for other in found.corpus)]
-    if missing:
-        return [f"pas: the source {missing[0]} is not scored by stage {found.name}; list it there as it is listed here"]
-    return []
-
-
-def _covers(scored: CorpusSource, source: CorpusSource) -> bool:
-    """Whether a scored source holds every document of another."""
-    same = ("path", "subset", "split", "column")
-    if any(getattr(scored, name) != getattr(source, name) for name in same):
-        return False
-    enough = scored.limit is None or (source.limit is not None and source.limit <= scored.limit)
-    return enough and (not scored.laws or (set(source.laws) <= set(scored.laws) and bool(source.laws)))
 
 
 def _reward_problems(config: RunConfig, where: str, given: Mapping[str, RewardPart]) -> list[str]:

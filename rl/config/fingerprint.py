@@ -8,9 +8,9 @@ from curricula.records import fingerprint, is_file
 from curricula.statutes import load_statutes
 from rl.config.parallel import MEGATRON_KEYS
 from rl.config.schema import RunConfig
-from rl.config.stages import GRPOStage, MidTrainingStage, PerplexityStage
+from rl.config.stages import MidTrainingStage, PerplexityStage, PromptedStage
 
-_NO_INFLUENCE = ("run_dir", "resume", "plan", "cluster", "tracker")
+_NO_INFLUENCE = ("run_dir", "resume", "plan", "data_from", "cluster", "tracker")
 _NO_INFLUENCE_INSIDE = {
     "trainer": ("checkpoint_every", "stop_within_s", "keep_last", "timeout_s"),
     "rollout": ("timeout_s", "max_restarts", "verify_sync"),
@@ -63,7 +63,7 @@ def data_files(config: RunConfig) -> list[str]:
             paths += [source.path for source in stage.corpus if source.local]
         elif stage.data:
             paths.append(stage.data)
-        if isinstance(stage, GRPOStage):
+        if isinstance(stage, PromptedStage):
             paths += [task for task in stage.tasks if is_file(task)]
     return list(dict.fromkeys(paths))
 

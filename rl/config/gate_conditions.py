@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from curricula.gates import Condition
-from rl.config.metrics import LoggingSetting, of_kind
+from rl.config.metric import LoggingSetting
+from rl.config.metrics import of_kind
 from rl.config.stages import EvaluateStage, Gate, GRPOStage, Stage
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rl.config.metrics import METRICS, PHASES, Metric
+from rl.config.metric import Metric
+from rl.config.metrics import METRICS, PHASES
 
 PREFIX = "themis_"
 

@@ -9,82 +9,9 @@ A number that is missing here is still logged, so that no run fails because of a
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import replace
 
-Kind = Literal["mid_training", "perplexity", "sft", "grpo", "evaluate"]
-TRAINING: tuple[Kind, ...] = ("mid_training", "sft", "grpo")
-SUPERVISED: tuple[Kind, ...] = ("mid_training", "sft")
-
-EVERY = "every step"
-ONCE = "once"
-UPDATE = "steps with an update"
-SEEN = "from the task's first scored group on"
-MEASURED = "every `held_out_every` steps and the last"
-
-
-@dataclass(frozen=True)
-class LoggingSetting:
-    """What decides which metrics a stage logs."""
-
-    stage: Any
-    """The configuration of the stage (rl.config.stages)."""
-    rewards: Sequence[str] = ()
-    """Names of its rewards, published totals written out."""
-    judge: bool = False
-    """Whether a language model judges in this run."""
-
-
-@dataclass(frozen=True)
-class When:
-    """A condition on the configuration, in words and as a function."""
-
-    text: str
-    holds: Callable[[LoggingSetting], bool]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One metric, or a family of metrics that differ in the values of placeholders."""
-
-    name: str
-    label: str
-    """Short name for the report; may hold a placeholder of ``name``."""
-    unit: str
-    """Empty for a number without a unit."""
-    meaning: str
-    """What it is, with its formula or source where it has one."""
-    kinds: tuple[Kind, ...] = ("grpo",)
-    """Kinds of stages that log it."""
-    steps: str = EVERY
-    """Which steps log it, in words."""
-    when: When | None = None
-    """What the configuration must say for it to be logged at all; None if nothing."""
-    shown: bool = False
-    """Whether it is a figure of the progress line."""
-    curve: Literal["noisy", "exact", "points"] = "noisy"
-    """How the report draws it: with a moving mean, as it is, or as single measurements."""
-
-    def logged(self, setting: LoggingSetting) -> bool:
-        """Whether a stage of one of its kinds logs it."""
-        return self.when is None or self.when.holds(setting)
-
-    def values(self, name: str) -> dict[str, str] | None:
-        """The values of the placeholders in a name; None for a name that is not of this family."""
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(self.name))
-        found = re.fullmatch(pattern, name)
-        return None if found is None else found.groupdict()
-
-    def names(self, values: Mapping[str, Sequence[str]]) -> list[str]:
-        """Its names for the values of its one placeholder; none where these are not known."""
-        placeholders = re.findall(r"\{(\w+)\}", self.name)
-        if not placeholders:
-            return [self.name]
-        known = values.get(placeholders[0], ()) if len(placeholders) == 1 else ()
-        return [self.name.format(**{placeholders[0]: value}) for value in known]
-
+from rl.config.metric import EVERY, MEASURED, ONCE, SAMPLED, SEEN, SUPERVISED, TRAINING, UPDATE, Metric, When
 
 OVERLONG = "overlong"
 """Name of the overlong punishment among the parts of a reward."""
@@ -279,6 +206,34 @@ NEXT_TOKEN = (
     ),
 )  # fmt: skip
 
+REJECTION = (
+    Metric("round", "round", "", "Number of the round, from 0.", ("rejection",)),
+    Metric(
+        "answers/right", "right", "share",
+        "Share of the scored completions that are right: not cut off, and their score is at least `keep.at_least`.",
+        ("rejection",), SAMPLED,
+    ),
+    Metric(
+        "answers/kept", "kept", "answers", "Right answers of the round so far that are kept, by `keep`.",
+        ("rejection",), SAMPLED, curve="exact",
+    ),
+    Metric(
+        "groups/solved", "groups with a right answer", "share", "Share of the scored groups with a right answer.",
+        ("rejection",), SAMPLED,
+    ),
+    Metric(
+        "passes", "passes", "", "How often each kept answer of the round has been trained on, on average.",
+        ("rejection",), UPDATE, curve="exact",
+    ),
+    *(
+        replace(metric, kinds=("rejection",), steps=SAMPLED if metric.steps == EVERY else f"{SAMPLED}, {metric.steps}")
+        for metric in (*REWARD, *SAMPLING, *JUDGE)
+        if metric.when not in (_SHAPED, _ADAPTIVE) and metric.name != "groups/trained"
+    ),
+    *(replace(metric, kinds=("rejection",), steps=UPDATE) for metric in NEXT_TOKEN if metric.kinds == SUPERVISED),
+)  # fmt: skip
+"""A step of a rejection stage samples as one of GRPO, or trains as one of SFT."""
+
 OPTIMIZER = (
     Metric(
         "lr", "learning rate", "", "Learning rate of the update, of the last one where a step makes several.",
@@ -332,15 +287,15 @@ PHASES = tuple(
     Metric(f"time/{name}", name, "s", meaning, kinds, steps)
     for name, meaning, kinds, steps in (
         ("train", "forward, backward, update", TRAINING, UPDATE),
-        ("rollout", "waiting for completions", ("grpo", "evaluate"), EVERY),
-        ("reward", "waiting for verdicts", ("grpo", "evaluate"), EVERY),
-        ("sync", "weights to the sampler", ("grpo",), EVERY),
+        ("rollout", "waiting for completions", ("rejection", "grpo", "evaluate"), SAMPLED),
+        ("reward", "waiting for verdicts", ("rejection", "grpo", "evaluate"), SAMPLED),
+        ("sync", "weights to the sampler", ("rejection", "grpo"), SAMPLED),
         ("reference", "log-probs under the reference", ("grpo",), "with `algorithm.kl_coef` above 0"),
         ("old", "log-probs before the step", ("grpo",), "with `old_log_probs: recompute` and several updates a step"),
-        ("data", "reading and packing", SUPERVISED, EVERY),
+        ("data", "reading and packing", (*SUPERVISED, "rejection"), UPDATE),
         ("held_out", "held-out loss and perplexity", SUPERVISED, MEASURED),
         ("score", "perplexity of documents", ("perplexity",), ONCE),
-        ("dump", "rollout files", ("grpo",), EVERY),
+        ("dump", "rollout files", ("rejection", "grpo"), SAMPLED),
         ("checkpoint", "checkpoints", TRAINING, "the step after a checkpoint"),
     )
 )
@@ -358,7 +313,8 @@ SUMMARIES = (
 """Entries of "time" about the whole step, which are no parts of it."""
 
 METRICS = (
-    *REWARD, *SAMPLING, *UPDATES, *NEXT_TOKEN, *OPTIMIZER, *JUDGE, *EVALUATION, *PERPLEXITY, *PHASES, *SUMMARIES
+    *REWARD, *SAMPLING, *UPDATES, *NEXT_TOKEN, *REJECTION, *OPTIMIZER, *JUDGE, *EVALUATION, *PERPLEXITY, *PHASES,
+    *SUMMARIES,
 )  # fmt: skip
 """Every metric. Where two entries fit a name, the first counts."""
 

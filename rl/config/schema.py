@@ -308,6 +308,8 @@ class RunConfig(Strict):
     """``auto`` resumes and refuses a changed config; ``force`` resumes anyway; ``restart`` starts from scratch."""
     plan: bool = False
     """Print the plan and start nothing."""
+    data_from: str | None = None
+    """Folder that a synthesis has written (its ``run_dir``), whose files a curriculum such as ``lead`` reads."""
     prompts_per_step: int = Field(16, ge=1)
     """Prompts of one step."""
     samples_per_prompt: int = Field(8, ge=1)

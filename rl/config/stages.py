@@ -214,18 +214,49 @@ class GatesConfig(Strict):
     """When any holds, the stage ends with the weights of its last checkpoint from before, or those it began with."""
 
 
-class GRPOStage(StageBase, BatchOverrides, ChatOverrides):
+class PromptedStage(StageBase, BatchOverrides, ChatOverrides):
+    """What a stage has whose policy answers prompts, and whose rewards score the answers."""
+
+    tasks: dict[str, float] = Field(default_factory=dict)
+    """Weight of each task in the prompts of a step: a generated task (its name, or ``module:function``), or a JSONL or
+    Parquet file of prompts with references."""
+    data: str | None = None
+    """One such file, instead of ``tasks``."""
+    reward: dict[str, RewardPart] | None = None
+    """Rewards of this stage, as in ``reward.parts``; empty takes those."""
+    max_prompt_tokens: int = Field(128, ge=1)
+    """Longest prompt; a longer one is an error, never cut."""
+    sampling: SamplingConfig = SamplingConfig()
+    """How completions are drawn."""
+
+    @property
+    def sources(self) -> dict[str, float]:
+        """Weight of each source of prompts: a task's name, or the path of a file."""
+        return {self.data: 1.0} if self.data else self.tasks
+
+    @property
+    def steps_that_sample(self) -> int:
+        """Number of its steps that sample."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _has_prompts(self) -> "PromptedStage":
+        if bool(self.tasks) == bool(self.data):
+            raise ValueError("give either tasks (name: weight) or data (a file of prompts)")
+        if self.tasks and not sum(self.tasks.values()) > 0:
+            raise ValueError("the weights of tasks add up to 0; give at least one a positive weight")
+        if self.sampling.temperature == 0:
+            raise ValueError("sampling.temperature=0 draws the same completion n times; use a temperature above 0")
+        return self
+
+
+class GRPOStage(PromptedStage):
     """Reinforcement learning with group-relative advantages."""
 
     kind: Literal["grpo"]
     """The kind of the stage."""
     steps: int = Field(ge=1)
     """Number of steps."""
-    tasks: dict[str, float] = Field(default_factory=dict)
-    """Weight of each task in the prompts of a step: a generated task (its name, or ``module:function``), or a JSONL or
-    Parquet file of prompts with references."""
-    data: str | None = None
-    """One such file, instead of ``tasks``."""
     replay: float = Field(0.0, ge=0, lt=1)
     """Share of prompts drawn from tasks of the GRPO stages before this one that it does not name itself."""
     difficulty: float = Field(0.0, ge=0, le=1)
@@ -234,33 +265,66 @@ class GRPOStage(StageBase, BatchOverrides, ChatOverrides):
     group 1/2 or ``pass_rate`` in a prompt's ``meta``. 0 is off."""
     gates: GatesConfig = GatesConfig()
     """Conditions of entering, leaving and falling back."""
-    reward: dict[str, RewardPart] | None = None
-    """Rewards of this stage, as in ``reward.parts``; empty takes those."""
-    max_prompt_tokens: int = Field(128, ge=1)
-    """Longest prompt; a longer one is an error, never cut."""
-    sampling: SamplingConfig = SamplingConfig()
-    """How completions are drawn."""
     algorithm: AlgorithmConfig = AlgorithmConfig()
     """The update."""
     optim: OptimConfig = OptimConfig()
     """Optimizer and schedule."""
 
     @property
-    def sources(self) -> dict[str, float]:
-        """Weight of each source of prompts: a task's name, or the path of a file."""
-        return {self.data: 1.0} if self.data else self.tasks
+    def steps_that_sample(self) -> int:
+        """Number of its steps that sample: all."""
+        return self.steps
 
     @model_validator(mode="after")
     def _possible(self) -> "GRPOStage":
-        if bool(self.tasks) == bool(self.data):
-            raise ValueError("give either tasks (name: weight) or data (a file of prompts)")
-        if self.tasks and not sum(self.tasks.values()) > 0:
-            raise ValueError("the weights of tasks add up to 0; give at least one a positive weight")
-        if self.sampling.temperature == 0:
-            raise ValueError("sampling.temperature=0 draws the same completion n times; use a temperature above 0")
         if self.sampling.top_p != 1 or self.sampling.top_k != -1:
             raise ValueError("top_p and top_k must stay 1 and -1 while training: truncation biases the log-probs")
         return self
+
+
+class KeepConfig(Strict):
+    """Which answers of a round a rejection stage trains on. One that was cut off is never kept."""
+
+    at_least: float
+    """Lowest score of a right answer."""
+    reward: str | None = None
+    """The reward whose score that is, before its weight; empty is the weighted sum of all."""
+    per_prompt: int = Field(1, ge=1)
+    """Most answers of one prompt in a round, none twice: those with the highest weighted sum."""
+    shortest: bool = False
+    """Keep the shortest right answers instead (tokens)."""
+
+
+class RejectionStage(PromptedStage):
+    """Rejection sampling: in rounds, sample the policy, keep its right answers, and fine-tune it on them."""
+
+    kind: Literal["rejection"]
+    """The kind of the stage."""
+    rounds: int = Field(1, ge=1)
+    """Number of rounds; each samples the policy that the one before has trained."""
+    sampling_steps: int = Field(ge=1)
+    """Steps of a round that sample, ``prompts_per_step`` prompts each."""
+    training_steps: int = Field(ge=1)
+    """Steps of a round that train after that, each on ``prompts_per_step`` of the answers kept in it."""
+    keep: KeepConfig
+    """Which answers are kept."""
+    optim: OptimConfig = OptimConfig()
+    """Optimizer and schedule, over the training steps of all rounds."""
+
+    @property
+    def steps_of_a_round(self) -> int:
+        """Number of steps of a round."""
+        return self.sampling_steps + self.training_steps
+
+    @property
+    def steps(self) -> int:
+        """Number of steps."""
+        return self.rounds * self.steps_of_a_round
+
+    @property
+    def steps_that_sample(self) -> int:
+        """Number of its steps that sample."""
+        return self.rounds * self.sampling_steps
 
 
 class EvaluateStage(StageBase, ChatOverrides):
@@ -303,7 +367,8 @@ class EvaluateStage(StageBase, ChatOverrides):
 
 
 Stage = Annotated[
-    MidTrainingStage | PerplexityStage | SFTStage | GRPOStage | EvaluateStage, Field(discriminator="kind")
+    MidTrainingStage | PerplexityStage | SFTStage | RejectionStage | GRPOStage | EvaluateStage,
+    Field(discriminator="kind"),
 ]
 
 

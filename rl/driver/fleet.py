@@ -25,7 +25,7 @@ from rl.actors.trainer import TrainerSpec
 from rl.config.derive import reward_sum, wants_judge, wants_reference
 from rl.config.places import serves_judge, with_ranks
 from rl.config.schema import RunConfig
-from rl.config.stages import GRPOStage
+from rl.config.stages import PromptedStage
 from rl.device import chosen
 from rl.driver.calls import counted
 from rl.driver.nodes import folders_read
@@ -202,7 +202,7 @@ class Fleet:
 
     def _check_rewards(self, actors: list[Supervised], judged: bool) -> None:
         """Try every stage's rewards in every worker before the first step."""
-        stages = [stage for stage in self.config.curriculum.stages if isinstance(stage, GRPOStage)]
+        stages = [stage for stage in self.config.curriculum.stages if isinstance(stage, PromptedStage)]
         sums = [split(reward_sum(self.config, stage))[judged] for stage in stages]
         for actor in actors:
             try:

@@ -16,7 +16,7 @@ from curricula.statutes import law_setting
 from rl.config.derive import reward_sum
 from rl.config.places import serves_judge
 from rl.config.schema import RunConfig
-from rl.config.stages import GRPOStage
+from rl.config.stages import PromptedStage
 from rl.errors import UserError
 
 LOOK_S = 300.0
@@ -28,7 +28,7 @@ CALLED = {"model.path": "the model", "judge.model": "the judge's model", "statut
 def own_modules(config: RunConfig) -> list[Path]:
     """Files and folders of the modules in which a run's own rewards are (``module:function``), as far as they are not
     installed."""
-    sums = [reward_sum(config, stage) for stage in config.curriculum.stages if isinstance(stage, GRPOStage)]
+    sums = [reward_sum(config, stage) for stage in config.curriculum.stages if isinstance(stage, PromptedStage)]
     modules = {name.partition(":")[0].partition(".")[0] for parts in sums for name in parts if ":" in name}
     installed = {Path(sysconfig.get_path(kind)) for kind in ("purelib", "platlib", "stdlib")}
     found = []

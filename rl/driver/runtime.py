@@ -15,7 +15,7 @@ from curricula.sampler import Sampler
 from rl.actors.group import TrainerGroup
 from rl.config.derive import BatchNumbers, batch_numbers, reward_sum, task_weights
 from rl.config.schema import RunConfig
-from rl.config.stages import EvaluateStage, GRPOStage
+from rl.config.stages import EvaluateStage, GRPOStage, RejectionStage
 from rl.driver.fleet import Fleet
 from rl.driver.lineage import Lineage
 from rl.driver.policy_backend import PolicyBackend
@@ -98,17 +98,19 @@ class Runtime:
         """Token ids of plain text, with no special tokens around it and no control tokens in it."""
         return encode(self.tokenizer, text)
 
-    def sampler(self, stage: GRPOStage) -> Sampler:
+    def sampler(self, stage: RejectionStage | GRPOStage) -> Sampler:
         """The prompts of a stage, by number."""
         weights = task_weights(self.config, stage)
         pools = {source: read_prompts(source) for source in weights if is_file(source)}
-        return Sampler(weights, pools, self.config.seed, stage.name, stage.difficulty)
+        difficulty = stage.difficulty if isinstance(stage, GRPOStage) else 0.0
+        return Sampler(weights, pools, self.config.seed, stage.name, difficulty)
 
-    def stream(self, stage: GRPOStage, sampler: Sampler) -> GroupStream:
-        """The stage's groups, sampled and scored in the background."""
+    def stream(self, stage: RejectionStage | GRPOStage, sampler: Sampler) -> GroupStream:
+        """The stage's groups, sampled and scored in the background. Only GRPO's are sampled ahead of updates."""
         config = self.config.rollout
         batch = batch_numbers(self.config, stage)
-        staleness = config.max_staleness if config.overlap == "async" else 0
+        algorithm = stage.algorithm if isinstance(stage, GRPOStage) else None
+        staleness = config.max_staleness if algorithm and config.overlap == "async" else 0
         if staleness and self.fleet.takes_turns:
             raise UserError(
                 "rollout.overlap=async needs GPUs of its own for the rollout: set cluster.placement=split, "
@@ -116,7 +118,7 @@ class Runtime:
             )
         plan = StreamPlan(
             prompts_per_step=batch.prompts_per_step,
-            steps=stage.steps,
+            steps=stage.steps_that_sample,
             samples=batch.samples_per_prompt,
             sampling=stage.sampling,
             staleness=staleness,
@@ -133,7 +135,7 @@ class Runtime:
 
         def score(groups: Sequence[Group]) -> list[Group]:
             scored = self.scorer.score(groups, weights)
-            return shaped(scored, stage.sampling.max_tokens, stage.algorithm.overlong_buffer)
+            return shaped(scored, stage.sampling.max_tokens, algorithm.overlong_buffer) if algorithm else scored
 
         return GroupStream(self.fleet.rollouts, draw, score, plan)
 
@@ -175,7 +177,7 @@ class Runtime:
         return reference.log_probs(samples, max_tokens_per_microbatch=batch.max_tokens_per_microbatch)
 
 
-def _prompt_ids(tokenizer: Any, stage: GRPOStage, prompt: Prompt) -> list[int]:
+def _prompt_ids(tokenizer: Any, stage: RejectionStage | GRPOStage, prompt: Prompt) -> list[int]:
     ids = render_prompt(tokenizer, prompt.messages)
     if len(ids) > stage.max_prompt_tokens:
         raise UserError(

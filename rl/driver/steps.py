@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from rl.config.stages import GRPOStage, MidTrainingStage, OptimConfig, SFTStage
+from rl.config.stages import GRPOStage, MidTrainingStage, OptimConfig, RejectionStage, SFTStage
 from rl.driver.runtime import Runtime
 from rl.driver.stopping import stop
 from rl.errors import UserError
@@ -15,7 +15,7 @@ from rl.records.checkpoint import Checkpoint
 from rl.records.rollouts import rows
 from rl.samples import Group
 
-TrainingStage = MidTrainingStage | SFTStage | GRPOStage
+TrainingStage = MidTrainingStage | SFTStage | RejectionStage | GRPOStage
 
 
 class Stateful(Protocol):
@@ -67,6 +67,7 @@ class Step:
         score: float | None,
         sampler_busy_s: float | None = None,
         save: bool = False,
+        trained: bool = True,
     ) -> None:
         """Log the step and save a checkpoint if one is due.
 
@@ -75,7 +76,10 @@ class Step:
             score: of the checkpoint; the one with the highest is kept as best.
             sampler_busy_s: seconds that the rollout engines have been busy since the stage began.
             save: save a checkpoint now.
+            trained: whether it is a step that may change the weights.
         """
+        if trained:
+            self.loop.trained(metrics)
         self.loop.finish(self.number, metrics, score, sampler_busy_s, save)
 
 
@@ -132,13 +136,16 @@ class StepLoop:
         runtime.tracker.console.print(f"stage {name} goes on after step {driver['step']} of {self.stage.steps}")
         return int(driver["step"])
 
+    def trained(self, metrics: dict[str, float]) -> None:
+        """Note that a step may have changed the weights, or had an update that was not finite."""
+        self.runtime.weights_changed()
+        self.bad_updates = self.bad_after(metrics)
+
     def finish(
         self, number: int, metrics: dict[str, float], score: float | None, sampler_busy_s: float | None, save: bool
     ) -> None:
         """Log the step, stop after too many non-finite updates, save if due or if the run was asked to end."""
         runtime = self.runtime
-        runtime.weights_changed()
-        self.bad_updates = self.bad_after(metrics)
         metrics = metrics | {"bad_updates": float(self.bad_updates)}
         runtime.tracker.log(self.stage.name, number, metrics, sampler_busy_s)
         if self.bad_updates >= runtime.config.trainer.max_bad_updates:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ class Plot(NamedTuple):
 def stage_charts(stage: Stage) -> list[Chart]:
     """Every chart for which a stage has numbers, gates drawn in where they watch one of its metrics."""
     events = list(_events(stage))
-    panels = _grpo(stage) if stage.kind == "grpo" else _supervised(stage)
+    panels = PLOTS.get(stage.kind, _supervised)(stage)
     shown = {metric for panel in panels for metric in panel.metrics}
     panels += [
         Plot((metric,), metric, "watched by a gate")
@@ -73,10 +73,10 @@ def _series(stage: Stage, metric: str) -> tuple[list[int], list[float]]:
     return stage.series(metric)
 
 
-def _grpo(stage: Stage) -> list[Plot]:
-    """Charts of a reinforcement-learning stage."""
+def _sampled(stage: Stage) -> list[Plot]:
+    """Charts of what a stage has sampled."""
     lost = ("groups/zero_variance", "truncated", *DERIVED)
-    found = [
+    return [
         _single(stage, "reward", "mean over all completions of a step"),
         Plot(stage.family("reward/{reward}"), "Parts of the reward", "mean score of each, before its weight"),
         Plot(stage.family("task/{task}/accuracy"), "Accuracy by task", "running mean over a task's groups", share=True),
@@ -84,6 +84,13 @@ def _grpo(stage: Stage) -> list[Plot]:
         Plot(stage.family("task/{task}/share"), "Mixture", "share of each task in the prompts", share=True),
         Plot(lost, "Lost samples", "share of groups or completions", share=True),
         Plot(("completion_length",), "Completion length", "tokens", from_zero=True),
+    ]
+
+
+def _grpo(stage: Stage) -> list[Plot]:
+    """Charts of a reinforcement-learning stage."""
+    found = [
+        *_sampled(stage),
         _single(stage, "entropy", from_zero=True),
         _single(stage, "kl", "divergence from the reference"),
         *_optimizer(stage),
@@ -128,6 +135,22 @@ def _supervised(stage: Stage) -> list[Plot]:
         Plot(("alpha",), "Plasticity", "learning rate as a share of its peak", share=True),
         *_optimizer(stage),
     ]
+
+
+def _rejection(stage: Stage) -> list[Plot]:
+    """Charts of a stage of rejection sampling."""
+    return [
+        Plot(("answers/right", "groups/solved"), "Right answers", "share of completions, of groups", share=True),
+        Plot(("answers/kept",), "Answers kept", "of the round so far", from_zero=True),
+        *_sampled(stage),
+        Plot(("loss",), "Loss", "nats a token"),
+        Plot(("passes",), "Passes", "of the training over the round's answers", from_zero=True),
+        *_optimizer(stage),
+    ]
+
+
+PLOTS: dict[str, Callable[[Stage], list[Plot]]] = {"grpo": _grpo, "rejection": _rejection}
+"""The charts of a kind of stage; the others have those of next-token training."""
 
 
 def _gates(stage: Stage) -> list[dict[str, Any]]:

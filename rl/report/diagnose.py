@@ -9,6 +9,7 @@ from rewards.registry import Part
 from rl.records.results import EvalResult
 from rl.report.facts import LEVELS, Facts, Finding
 from rl.report.read import Run, Stage
+from rl.report.rejection import rejection
 from rl.report.rules import RULES
 from rl.report.supervised import supervised
 from rl.report.trend import trend
@@ -16,7 +17,10 @@ from rl.report.trend import trend
 
 def findings(run: Run, stage: Stage) -> list[Finding]:
     """What a training stage's numbers say, by its kind, and what it did to the held-out accuracy."""
-    own = diagnose(stage, run.reward_parts(stage)) if stage.kind == "grpo" else supervised(stage)
+    if stage.kind == "grpo":
+        own = diagnose(stage, run.reward_parts(stage))
+    else:
+        own = rejection(stage) if stage.kind == "rejection" else supervised(stage)
     return by_urgency(own + held_out_accuracy(run.results, stage.name))
 
 

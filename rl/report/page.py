@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from rl.config.metric import TRAINING
 from rl.files import in_one_move
 from rl.records.results import EvalResult
 from rl.records.task_figures import percent
@@ -22,12 +23,12 @@ KINDS = {
     "mid_training": "mid-training",
     "perplexity": "perplexity",
     "sft": "supervised fine-tuning",
+    "rejection": "rejection sampling",
     "grpo": "reinforcement learning",
     "evaluate": "evaluation",
 }
 BUCKETS = {"low": "#2f5f9e", "mid": "#7aa6d8", "high": "#d9a441", "dropped": "#c3cad2"}
 """Perplexity buckets and their colours."""
-TRAINING = ("mid_training", "sft", "grpo")
 
 
 def environment() -> Environment:
@@ -37,7 +38,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     found.filters |= {"duration": duration, "count": count, "signed": lambda value: f"{value:+.1f}", "percent": percent}
-    found.globals |= {"kinds": KINDS, "bucket_colours": BUCKETS}
+    found.globals |= {"kinds": KINDS, "training_kinds": TRAINING, "bucket_colours": BUCKETS}
     return found
 
 
@@ -77,7 +78,7 @@ def render(run: Run) -> str:
         corpora=cards,
         losses=run.losses,
         samples={
-            **{stage.name: training_samples(run, stage) for stage in run.of_kind("grpo")},
+            **{stage.name: training_samples(run, stage) for stage in run.of_kind("rejection", "grpo")},
             **{stage.name: evaluation_samples(run, stage) for stage in evaluated},
         },
         settings=json.dumps(run.config, ensure_ascii=False, indent=1),
@@ -88,8 +89,7 @@ def state(run: Run) -> str:
     """How far a run has come, in words."""
     for stage in run.stages:
         if not (stage.record.get("done") or stage.record.get("skipped")):
-            steps = stage.config.get("steps")
-            where = f", step {len(stage.lines)} of {steps}" if steps else ""
+            where = f", step {len(stage.lines)} of {stage.steps}" if stage.steps else ""
             return f"unfinished: stage {stage.name}{where}"
     return "complete"
 
@@ -128,7 +128,7 @@ def headline(run: Run) -> list[dict[str, str]]:
             )
     lines = [line for stage in run.stages for line in stage.lines]
     sampled = sum(line.get("completion_tokens", 0) for line in lines)
-    read = sum(line.get("tokens", 0) for stage in run.of_kind("mid_training", "sft") for line in stage.lines)
+    read = sum(line.get("tokens", 0) for stage in run.of_kind(*TRAINING) for line in stage.lines)
     found.append(
         {
             "label": "time in stages",
@@ -173,10 +173,14 @@ def describe(run: Run, stage: Stage) -> list[tuple[str, str]]:
         pairs.append(("tasks", " · ".join(f"{name} {weight:g}" for name, weight in config["tasks"].items())))
     if config.get("demonstrations"):
         pairs.append(("demonstrations", " · ".join(f"{name} {n}" for name, n in config["demonstrations"].items())))
-    if stage.kind == "grpo":
+    if stage.kind in ("rejection", "grpo"):
         weights = {name: part["weight"] for name, part in run.reward_config(stage).items()}
         pairs.append(("reward", " · ".join(f"{name} {weight:g}" for name, weight in weights.items())))
+    if stage.kind == "grpo":
         pairs.append(("algorithm", _algorithm(config["algorithm"])))
+    if stage.kind == "rejection":
+        pairs.append(("rounds", f"{config['rounds']} of {config['sampling_steps']} + {config['training_steps']} steps"))
+        pairs.append(("keeps", _keeps(config["keep"])))
     if config.get("data"):
         pairs.append(("data", str(config["data"])))
     if config.get("corpus"):
@@ -193,6 +197,11 @@ def describe(run: Run, stage: Stage) -> list[tuple[str, str]]:
 def _algorithm(config: dict[str, Any]) -> str:
     name = config.get("preset") or f"{config['advantage']} advantages, {config['loss']} loss"
     return f"{name}, KL {config['kl_coef']:g}" if config.get("kl_coef") else name
+
+
+def _keeps(config: dict[str, Any]) -> str:
+    order = "shortest" if config["shortest"] else "best"
+    return f"{order} {config['per_prompt']} a prompt, {config['reward'] or 'reward'} ≥ {config['at_least']:g}"
 
 
 def _source(source: dict[str, Any]) -> str:

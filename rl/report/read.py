@@ -131,6 +131,8 @@ class Stage:
     @property
     def steps(self) -> int | None:
         """Its number of steps; None for a kind without steps."""
+        if self.kind == "rejection":
+            return int(self.config["rounds"] * (self.config["sampling_steps"] + self.config["training_steps"]))
         return self.config.get("steps")
 
     @cached_property

@@ -16,27 +16,35 @@ def supervised(stage: Stage) -> list[Finding]:
     """What the metrics of a mid-training or SFT stage say: whether the loss falls, on held-out text too."""
     if not stage.lines:
         return [Finding("nothing", "note", "The stage has logged no step yet.")]
-    return _loss(stage) + _held_out(stage) + _perplexity(stage)
+    return not_finite(stage) + _loss(stage) + _held_out(stage) + _perplexity(stage)
+
+
+def not_finite(stage: Stage) -> list[Finding]:
+    """Steps whose loss or gradient was not finite."""
+    bad = sum(value > 0 for value in stage.values("bad_updates"))
+    if not bad:
+        return []
+    text = f"In {bad} of {len(stage.lines)} steps loss or gradient was not finite: no update was made."
+    return [Finding("not_finite", "problem", text, f"Lower optim.lr (now {_rate(stage):.1e}).")]
+
+
+def _rate(stage: Stage) -> float:
+    return float(stage.config.get("optim", {}).get("lr", 0.0))
 
 
 def _loss(stage: Stage) -> list[Finding]:
-    found, lr = trend(stage.values("loss")), stage.config.get("optim", {}).get("lr", 0.0)
-    bad = sum(value > 0 for value in stage.values("bad_updates"))
-    findings = []
-    if bad:
-        text = f"In {bad} of {len(stage.lines)} steps loss or gradient was not finite: no update was made."
-        findings.append(Finding("not_finite", "problem", text, f"Lower optim.lr (now {lr:.1e})."))
+    found, lr = trend(stage.values("loss")), _rate(stage)
     figures = f"{found.first:.3f} in the first {found.window} steps, {found.last:.3f} in the last {found.window}"
     if not found.long_enough:
         text = f"Only {found.steps} steps: with fewer than {LEAST_STEPS} a trend can't be distinguished from noise."
-        return [*findings, Finding("short", "note", text, "Raise the stage's steps.")]
+        return [Finding("short", "note", text, "Raise the stage's steps.")]
     if found.falls:
-        return [*findings, Finding("loss_falls", "good", f"The loss falls: {figures}.")]
+        return [Finding("loss_falls", "good", f"The loss falls: {figures}.")]
     if found.rises:
         fix = f"Lower optim.lr (now {lr:.1e}) or raise optim.warmup_steps."
-        return [*findings, Finding("loss_rises", "problem", f"The loss rises: {figures}.", fix)]
+        return [Finding("loss_rises", "problem", f"The loss rises: {figures}.", fix)]
     fix = f"Raise optim.lr (now {lr:.1e}) by a factor of 3 to 10, unless the loss is as low as it gets."
-    return [*findings, Finding("loss_flat", "warning", f"The loss is flat: {figures}.", fix)]
+    return [Finding("loss_flat", "warning", f"The loss is flat: {figures}.", fix)]
 
 
 def _held_out(stage: Stage) -> list[Finding]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from curricula.gates import GateDecision, GateWatch
+from curricula.sampler import Sampler
 from rl.config.derive import batch_numbers
 from rl.config.gate_conditions import conditions
 from rl.config.stages import GRPOStage
@@ -31,8 +32,7 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
             update = runtime.update(stage, step.phase)
             sample(stage, stream, update, step)
             refuse_unscored(update.groups, f"stage {stage.name}: step {step.number}")
-            for group in update.groups:
-                sampler.observe(group.index, group.rewards, solved(group))
+            observe(sampler, update.groups)
             runtime.sampling_done()
             metrics = group_metrics(update, runtime.fleet.weights.version) | sampler.metrics() | update.finish()
             metrics["bad_updates"] = float(step.bad_updates(metrics))  # a gate may watch it
@@ -44,6 +44,12 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
             with step.phase("dump"):
                 step.dump(update.parts, metrics)
             step.finish(metrics, score=metrics["reward"], sampler_busy_s=stream.busy_s)
+
+
+def observe(sampler: Sampler, groups: Sequence[Group]) -> None:
+    """Tell the sampler how far the policy has solved its prompts."""
+    for group in groups:
+        sampler.observe(group.index, group.rewards, solved(group))
 
 
 def solved(group: Group) -> list[float]:
@@ -90,8 +96,12 @@ def refuse_unscored(groups: Sequence[Group], where: str) -> None:
 
 
 def group_metrics(update: StepUpdate, version: int) -> dict[str, float]:
-    """Metrics of a step's groups: mean reward and parts, lengths, staleness, and how many groups were trained on."""
-    groups = update.groups
+    """Metrics of a step's groups, with how many of them are trained on."""
+    return sampling_metrics(update.groups, version) | {"groups/trained": float(len(update.admitted))}
+
+
+def sampling_metrics(groups: Sequence[Group], version: int) -> dict[str, float]:
+    """Metrics of sampled groups: mean reward and parts, lengths, staleness; ``version`` is that of the weights."""
     scored: list[Group] = [group for group in groups if group.error is None]
     completions = [completion for group in scored for completion in group.completions]
     parts = [part for group in scored for part in group.parts]
@@ -107,5 +117,4 @@ def group_metrics(update: StepUpdate, version: int) -> dict[str, float]:
         "groups/sampled": float(len(groups)),
         "groups/zero_variance": mean(group.zero_variance for group in scored),
         "groups/errored": float(len(groups) - len(scored)),
-        "groups/trained": float(len(update.admitted)),
     }

@@ -1,13 +1,14 @@
 """Supervised fine-tuning: the loss covers the tokens after the prompt."""
 
 import random
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from curricula.sampler import require_keys
-from rl.config.derive import batch_numbers
+from rl.config.derive import BatchNumbers, batch_numbers
 from rl.config.stages import SFTStage
 from rl.data.demonstrations import demonstrations
 from rl.data.token_cache import Example
@@ -50,12 +51,7 @@ def run(stage: SFTStage, runtime: Runtime) -> None:
     train, held_out = examples[: len(given)], examples[len(given) :]
     best = Best()
     for step in StepLoop(stage, runtime, stage.optim, stage.steps, {"best": best}):
-        with step.phase("data"):
-            picked = rows_at(step.number * batch.prompts_per_step, batch.prompts_per_step, len(train), seed)
-            sequences = supervised_batch([train[i] for i in picked])
-        with step.phase("train"):
-            metrics = runtime.trainer.update(sequences, None, max_tokens_per_microbatch=batch.max_tokens_per_microbatch)
-        metrics["tokens"] = sequences.num_targets
+        metrics = train_on(train, step.number, seed, batch, step, runtime)
         if not held_out:
             step.finish(metrics, score=-metrics["loss"])
             continue
@@ -67,6 +63,20 @@ def run(stage: SFTStage, runtime: Runtime) -> None:
             improved = best.offer(loss, step.number + 1)
         conclude(step, best)
         step.finish(metrics, score=-best.loss if improved else None, save=improved)
+
+
+def train_on(
+    examples: Sequence[Example], turn: int, seed: int, batch: BatchNumbers, step: Step, runtime: Runtime
+) -> dict[str, float]:
+    """One update on the next ``prompts_per_step`` examples, in a new order each epoch; ``turn`` counts the updates on
+    these examples from 0. Returns its metrics."""
+    with step.phase("data"):
+        picked = rows_at(turn * batch.prompts_per_step, batch.prompts_per_step, len(examples), seed)
+        sequences = supervised_batch([examples[i] for i in picked])
+    with step.phase("train"):
+        metrics = runtime.trainer.update(sequences, None, max_tokens_per_microbatch=batch.max_tokens_per_microbatch)
+    metrics["tokens"] = sequences.num_targets
+    return metrics
 
 
 def conclude(step: Step, best: Best) -> None:

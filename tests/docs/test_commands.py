@@ -109,6 +109,10 @@ def sandbox(tmp_path_factory):
     for name in ("models/judge", "models/my-model", "laws", "judgments", "ROOT", "DIR", "docs"):
         (folder / name).mkdir(parents=True)
     (folder / "judgments" / "one.txt").write_text(JUDGMENT, encoding="utf-8")
+    for made in (folder / "runs" / name for name in ("lead-example", "lead")):
+        made.mkdir()
+        for name in ("sft", "grpo", "corpus"):
+            (made / f"{name}.jsonl").touch()
     (folder / "answers.jsonl").write_text(json.dumps(ANSWERED, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "mix.yaml").write_text("article_f1: 1.0\nformat: {weight: 0.1}\n", encoding="utf-8")
     (example,) = code_blocks(ROOT / "docs" / "guides" / "own-reward.md", "python")

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from rl.config.derive import logging_setting
-from rl.config.metrics import EVERY, ONCE, UPDATE, find, of_kind
+from rl.config.metric import EVERY, ONCE, SAMPLED, UPDATE
+from rl.config.metrics import find, of_kind
 from tools.replay import run_config
 
 
@@ -39,7 +40,8 @@ def hold_to_catalogue(run_dir: Path) -> set[str]:
 
 def _steps(line: dict[str, Any]) -> set[str]:
     """Which words of the catalogue hold for a line."""
-    found = {EVERY, ONCE}
-    if line.get("groups/trained", 1):
+    samples = "groups/sampled" in line
+    found = {EVERY, ONCE} | ({SAMPLED} if samples else set())
+    if line.get("groups/trained", not samples):
         found.add(UPDATE)
     return found

@@ -60,8 +60,8 @@ _numbers = itertools.count()
 
 
 MOST_THREADS = 250
-"""Of a rank that gets further calls. A mixture of experts leaves groups in megatron-core, each with three threads of gloo,
-which wake all the time; the tests after it would get little of the machine."""
+"""Of a rank that gets further calls. A mixture of experts leaves groups in megatron-core, each with three threads of
+gloo, which wake all the time; the tests after it would get little of the machine."""
 _pools: dict[int, list[tuple[Any, Any]]] = {}
 
 

@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 
 from rl.config.compose import CONF, accept_overrides, groups, load, schema_keys
 from rl.config.derive import batch_numbers, check, derive, parameter_count
-from rl.config.fingerprint import config_fingerprint, difference
+from rl.config.fingerprint import config_fingerprint, data_files, difference
 from rl.errors import UserError
 from tests.conftest import ROOT
 
@@ -20,8 +20,10 @@ def config(*overrides, curriculum="smoke"):
 
 
 @pytest.mark.parametrize("curriculum", groups()["curriculum"])
-def test_every_curriculum_is_valid_and_can_work(curriculum):
-    found = config(curriculum=curriculum)
+def test_every_curriculum_is_valid_and_can_work(curriculum, tmp_path):
+    for name in ("sft", "grpo", "corpus"):
+        (tmp_path / f"{name}.jsonl").touch()
+    found = config(*([f"data_from={tmp_path}"] if curriculum == "lead" else []), curriculum=curriculum)
     check(found)
     assert len(derive(found).stages) == len(found.curriculum.stages)
 
@@ -46,6 +48,37 @@ def test_every_key_can_be_set_without_a_prefix_and_arrives():
     for key in schema_keys():
         if key not in ("run_dir", "curriculum.stages", "curriculum.name"):
             assert accept_overrides([f"{key}=x"]) == [f"++{key}=x"]
+
+
+@pytest.mark.parametrize("model", ["nano", "qwen3_1_7b"])
+def test_a_curriculum_trains_on_the_files_of_a_synthesis(tmp_path, model):
+    with pytest.raises(UserError, match="reads the files of a synthesis; add data_from=FOLDER"):
+        config(f"model={model}", curriculum="lead")
+    folder = tmp_path / "a run, of mine"
+    found = config(f"model={model}", f"data_from={folder}", curriculum="lead")
+    with pytest.raises(UserError, match=r"no such folder .*; python -m rl.synthesize") as none:
+        check(found)
+    assert str(none.value).count(str(folder)) == 1, "one line, not one for each file"
+    folder.mkdir()
+    (folder / "sft.jsonl").touch()
+    (folder / "corpus.jsonl").touch()
+    with pytest.raises(
+        UserError, match=r"grpo.jsonl does not exist .*kept nothing for grpo.jsonl.*leave out the"
+    ) as one:
+        check(found)
+    assert "sft.jsonl" not in str(one.value)
+    (folder / "grpo.jsonl").touch()
+    check(found)
+    kinds = [stage.kind for stage in found.curriculum.stages if stage.kind != "evaluate"]
+    assert kinds == ["mid_training", "sft", "rejection", "grpo"]
+    assert set(data_files(found)) == {str(folder / f"{name}.jsonl") for name in ("sft", "grpo", "corpus")}
+    moved = found.model_copy(update={"data_from": "elsewhere"})
+    assert not difference(config_fingerprint(found), config_fingerprint(moved)), "the files' own paths count"
+
+
+def test_a_folder_that_no_stage_reads_is_refused():
+    with pytest.raises(UserError, match="data_from=runs/lead: no stage of curriculum smoke reads a file from it"):
+        check(config("data_from=runs/lead"))
 
 
 def test_there_are_few_keys():

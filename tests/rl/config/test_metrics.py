@@ -9,7 +9,8 @@ import pytest
 import rl.report
 from rl.config.compose import load
 from rl.config.derive import check, logging_setting
-from rl.config.metrics import METRICS, SHOWN, Kind, find, label, of_kind
+from rl.config.metric import Kind
+from rl.config.metrics import METRICS, SHOWN, find, label, of_kind
 from rl.errors import UserError
 
 LOOK = {"name": "look", "kind": "evaluate", "tasks": ["age"], "sampling": {"temperature": 0, "max_tokens": 32}}

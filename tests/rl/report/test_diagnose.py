@@ -11,6 +11,7 @@ from rl.records.results import EvalResult, wilson
 from rl.report.diagnose import diagnose, difference, held_out_accuracy
 from rl.report.facts import Facts
 from rl.report.read import Run, Stage
+from rl.report.rejection import rejection
 from rl.report.supervised import supervised
 from rl.report.trend import trend
 
@@ -193,6 +194,43 @@ def test_what_held_out_text_says():
     assert of(learnt(falling, [(5, 2.0), (20, 1.8)]))["held_out"].level == "good"
     found = of(learnt(falling, general=(10.0, 12.0), legal=(30.0, 20.0)))
     assert found["forgets_general"].level == "warning" and found["learns_legal"].level == "good"
+
+
+def rounds(shares, solved=0.5, passes=2.0):
+    """A rejection stage of two steps a round that sample 50 groups each, and one that trains."""
+    found = []
+    for number, share in enumerate(shares):
+        sampled = {"answers/right": share, "groups/solved": solved, "groups/sampled": 50.0}
+        found += [one | {"round": float(number)} for one in (sampled, sampled, {"loss": 1.0, "passes": passes})]
+    shape = {"rounds": 3, "sampling_steps": 2, "training_steps": 1, "optim": {"lr": 1e-3}}
+    lines = [{"step": step, "bad_updates": 0.0, **line} for step, line in enumerate(found)]
+    return Stage({"name": "s", "kind": "rejection", **shape}, {}, lines)
+
+
+@pytest.mark.parametrize(
+    ("shares", "code", "level"),
+    [
+        ([0.2, 0.3, 0.5], "right_rises", "good"),
+        ([0.5, 0.4, 0.2], "right_falls", "problem"),
+        ([0.2, 0.3, 0.25], "right_flat", "warning"),
+        ([0.2], "one_round", "note"),
+        ([], "nothing", "note"),
+    ],
+)
+def test_what_rounds_of_rejection_sampling_say(shares, code, level):
+    (found,) = rejection(rounds(shares))
+    assert (found.code, found.level) == (code, level)
+    assert not shares or "20 % in round" in found.text
+    assert (rounds(shares).steps, len(rounds(shares).lines)) == (9, 3 * len(shares))
+
+
+def test_a_round_may_learn_from_too_little():
+    assert [one.code for one in rejection(rounds([0.2], solved=0.05))] == ["one_round", "few_solved"]
+    (_, found) = rejection(rounds([0.2], passes=40.0))
+    assert found.code == "many_passes" and "40 times" in found.text and "training_steps" in found.fix
+    broken = rounds([0.2, 0.5])
+    broken.lines[2]["bad_updates"] = 1.0
+    assert [one.code for one in rejection(broken)] == ["not_finite", "right_rises"]
 
 
 def evaluated(after, correct, split="dev"):
