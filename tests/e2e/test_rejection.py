@@ -122,11 +122,10 @@ WHILE_TRAINING, IN_A_LATER_ROUND = 4, A_ROUND
 """Steps of the stage: in the first round's training; and, after it, in the middle of the second one's sampling."""
 
 
+@pytest.mark.slow  # tests/rl/stages/test_rejection.py dies at every moment, without engines
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
-    "after",
-    [[IN_A_LATER_ROUND], pytest.param([0, WHILE_TRAINING, A_ROUND - 1, 2 * A_ROUND + 3], marks=pytest.mark.slow)],
-    ids=("once", "often"),
+    "after", [[IN_A_LATER_ROUND], [0, WHILE_TRAINING, A_ROUND - 1, 2 * A_ROUND + 3]], ids=("once", "often")
 )
 def test_a_run_that_was_killed_ends_as_an_unbroken_one(unbroken, ray_cluster, models, tmp_path, after):
     given, address = settings(tmp_path / "run", models), ray.get_runtime_context().gcs_address
@@ -145,6 +144,7 @@ def test_a_run_that_was_killed_ends_as_an_unbroken_one(unbroken, ray_cluster, mo
         assert (tmp_path / "run" / "demonstrations" / "own" / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_round_that_keeps_nothing_stops_the_run_with_a_sentence(ray_cluster, models, tmp_path):
     found = [OWN | {"sampling_steps": 1, "prompts_per_step": 2, "keep": {"at_least": 2.0}}]
     with pytest.raises(UserError, match=r"stage own, round 1 of 3: no answer to its 2 prompts is right .*resume=force"):
