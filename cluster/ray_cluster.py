@@ -172,13 +172,15 @@ def _init(variables: dict[str, str], code: str | None, name: str, **options: Any
     import ray
     from ray.job_config import JobConfig
 
+    named = {"job_name": name} if name else {}
     with _same_end():
         ray.init(
             runtime_env={
                 "env_vars": {"PYTHONPATH": _python_path(), **FOR_WORKERS, **variables},
                 **({} if code is None else {"working_dir": code}),
             },
-            job_config=JobConfig(metadata={"job_name": name} if name else {}),
+            # Ray's client can't send one.
+            **({} if options["address"].startswith("ray://") else {"job_config": JobConfig(metadata=named)}),
             logging_level=logging.ERROR,
             log_to_driver=False,
             **options,
