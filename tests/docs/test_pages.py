@@ -11,6 +11,7 @@ import pytest
 
 from rl.config.compose import groups, schema_keys
 from rl.config.stages import AlgorithmConfig, GatesConfig, OptimConfig, SamplingConfig
+from rl.config.synthesis import SynthesisConfig
 from tests.docs.pages import ROOT, anchors, code_blocks, code_lines, inline, links, pages
 from tools import reference
 
@@ -62,7 +63,8 @@ def is_module(name):
 
 
 def is_key(name):
-    if name in schema_keys() or any(free and name.startswith(f"{key}.") for key, free in schema_keys().items()):
+    keys = schema_keys() | schema_keys(SynthesisConfig)
+    if name in keys or any(free and name.startswith(f"{key}.") for key, free in keys.items()):
         return True
     section, field = name.split(".")[:2]
     return field in getattr(STAGE_PARTS.get(section), "model_fields", {})
