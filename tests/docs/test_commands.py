@@ -44,7 +44,7 @@ ELSEWHERE = {
     "tools.mask": "tests/tools/test_mask.py",
     "tools.new": "tests/tools/test_new.py",
     "tools.themis": "tests/test_package.py",
-    "tests.rl.synthesis.measure_meaning": "tests/rl/synthesis/test_meaning.py",
+    "tests.rl.synthesis.measure_meaning": "a measurement of a model that is given",
     "tests.rl.synthesis.measure_privacy": "tests/rl/synthesis/test_privacy.py",
     "tests.rl.synthesis.measure_faithful": "tests/rl/synthesis/test_faithful.py",
     "tools.locks": "tests/tools/test_locks.py",
