@@ -339,7 +339,7 @@ def test_runs_of_a_sweep_at_the_same_time_are_those_that_each_is_alone(tmp_path)
     """Both on one Ray of two CPUs, with two that fail before them."""
     folder = tmp_path / "sweep"
     with (tmp_path / "log").open("w") as log:
-        words = sweep(folder, "parallel", TRAINS, "seed=0,1", "trainer.world_size=64,1")
+        words = sweep(folder, "parallel", TRAINS, "model.max_length=32,512", "seed=0,1")
         process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     raylets, exposed = set(), None
     while process.poll() is None:
@@ -347,23 +347,23 @@ def test_runs_of_a_sweep_at_the_same_time_are_those_that_each_is_alone(tmp_path)
         with contextlib.suppress(psutil.NoSuchProcess):
             family = psutil.Process(process.pid).children(recursive=True)
             raylets |= {one.pid for one in family if one.name() == "raylet"}
-            if exposed is None and len(list(folder.glob("*size=1*/metrics.jsonl"))) == 2:
+            if exposed is None and len(list(folder.glob("*=512*/metrics.jsonl"))) == 2:
                 exposed = open_to_others(process.pid)
     printed = (tmp_path / "log").read_text()
     assert process.returncode == 1 and "Traceback" not in printed, printed
     assert len(raylets) == 1 and exposed == [], "all on the same Ray, with every socket on loopback"
     names = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    good, bad = ([name for name in names if size in name] for size in ("size=1", "size=64"))
+    good, bad = ([name for name in names if length in name] for length in ("length=512", "length=32"))
     assert [json.loads((folder / name / "manifest.json").read_text())["seed"] for name in good] == [0, 1]
     began, ended = ([printed.index(f"{name} {what}") for name in good] for what in ("started", "ended"))
     assert max(began) < min(ended), "at the same time"
-    finish(tmp_path / "alone", TRAINS)
+    finish(tmp_path / "alone", TRAINS, "model.max_length=512")
     first, second = (metrics(folder / name) for name in good)
     assert first == metrics(tmp_path / "alone") != second and len(first) == len(second) == TRAINED
     assert "error: 2 of 4 runs failed" in printed and len(bad) == 2
     for name in bad:
         assert f"{name} failed with exit code 2" in printed
-        assert "a Ray of this machine alone" in (folder / f"{name}.log").read_text()
+        assert "more than model.max_length=32" in (folder / f"{name}.log").read_text()
     page = (folder / "compare.html").read_text()
     assert all(name in page for name in good)
 
