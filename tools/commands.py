@@ -27,7 +27,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Training data": ("rl.synthesize", "tools.mask", "tools.scripted_teacher"),
     "Inference": (
         *(f"rl.inference {name}" for name in INFERENCE),
-        "tools.retrieval", "tools.structuring_check", "tools.static_model", "tools.unpack_e5",
+        "tools.retrieval", "tools.structuring_check", "tools.static_model", "tools.unpack_e5", "tools.unpack_gguf",
     ),
     "Measurements": (
         "tools.studies", "tools.gpu_check", "tools.bench", "tools.bench.context", "tools.bench.data",

@@ -64,6 +64,7 @@ ELSEWHERE = {
     "tools.studies": "minutes to hours; a measurement, repeated by hand",
     "tools.structuring_check": "needs JuDGE's data",
     "tools.unpack_e5": "needs a package of model weights",
+    "tools.unpack_gguf": "tests/tools/test_unpack_gguf.py",
 }
 """What runs a command that is not run here: a test, or why there is none."""
 FOUND = [command for page in pages() for command in commands(page)]
