@@ -335,6 +335,7 @@ def sweep(folder, launcher, *words):
     return [*whole, f"hydra/launcher={launcher}", "cluster.num_cpus=2", f"hydra.sweep.dir={folder}"]
 
 
+@pytest.mark.slow  # 150 CPU-seconds; tests/rl/sweeps has the launcher
 def test_runs_of_a_sweep_at_the_same_time_are_those_that_each_is_alone(tmp_path):
     """Both on one Ray of two CPUs, with two that fail before them."""
     folder = tmp_path / "sweep"
