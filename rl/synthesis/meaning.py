@@ -21,7 +21,7 @@ TABLES, BITS = 32, 10
 """Tables of random planes, and planes of each. A pair with cosine 0.85 shares a cell in 0.99 of cases, one with 0.7 in
 0.83 (Charikar 2002: planes part two vectors with the chance angle/π)."""
 DEPTH = 200
-"""Newest vectors of a cell that are compared: at most TABLES * DEPTH comparisons a record, however many are alike."""
+"""Newest vectors of a cell that are compared: at most TABLES * DEPTH comparisons a record, whatever they are."""
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
