@@ -27,8 +27,8 @@ Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Nearest:
-    """Vectors so far, to find the one most like a new one. A vector takes 2 bytes of memory for each of its numbers, and
-    about 1.5 kB for its cells."""
+    """Vectors so far, to find the one most like a new one. A vector takes 2 bytes of memory for each of its numbers,
+    and about 1.5 kB for its cells."""
 
     def __init__(self, width: int) -> None:
         rng = np.random.default_rng(0)
