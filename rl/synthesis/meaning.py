@@ -21,14 +21,14 @@ TABLES, BITS = 32, 10
 """Tables of random planes, and planes of each. A pair with cosine 0.85 shares a cell in 0.99 of cases, one with 0.7 in
 0.83 (Charikar 2002: planes part two vectors with the chance angle/π)."""
 DEPTH = 200
-"""Newest vectors of a cell that are compared, so that time grows linearly however many texts are alike."""
+"""Newest vectors of a cell that are compared: at most TABLES * DEPTH comparisons a record, whatever they are."""
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Nearest:
-    """Vectors so far, to find the one most like a new one. Takes 2 bytes of memory for each number of a vector, and
-    about 3 kB for its cells."""
+    """Vectors so far, to find the one most like a new one. A vector takes 2 bytes of memory for each of its numbers,
+    and about 1.5 kB for its cells."""
 
     def __init__(self, width: int) -> None:
         rng = np.random.default_rng(0)

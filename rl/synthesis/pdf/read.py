@@ -20,7 +20,7 @@ BYTES = 200_000_000
 PAGES = 2_000
 """Most pages."""
 SECONDS = 60
-"""Time of a processor that one file may take; a page takes about 5 ms."""
+"""Time of a processor that one file may take; a page takes about 20 ms."""
 MEMORY = 2 * 2**30
 """Address space of the process that reads a file (bytes)."""
 PATIENCE_S = 900.0
