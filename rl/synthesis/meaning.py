@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ class SameMeaning:
         self.encoder = Encoder(Path(options.model))
         self.reasons: dict[str, tuple[str, str]] = {}
 
-    def look(self, records: Sequence[Record]) -> None:
+    def look(self, records: Iterable[Record]) -> None:
         """Decide about all records."""
         kept: list[str] = []
         seen: Nearest | None = None
@@ -97,7 +97,7 @@ class SameMeaning:
             raise Dropped(*self.reasons[record.id])
         return {}
 
-    def _embedded(self, records: Sequence[Record]) -> Iterator[tuple[str, Vectors]]:
-        for start in range(0, len(records), AT_ONCE):
-            some = records[start : start + AT_ONCE]
+    def _embedded(self, records: Iterable[Record]) -> Iterator[tuple[str, Vectors]]:
+        left = iter(records)
+        while some := list(itertools.islice(left, AT_ONCE)):
             yield from zip((one.id for one in some), self.encoder.documents([asked(one) for one in some]), strict=True)
