@@ -1,5 +1,6 @@
 """The stages of a curriculum, as typed models: a union discriminated by ``kind``, each field documented below it."""
 
+from abc import abstractmethod
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -235,9 +236,9 @@ class PromptedStage(StageBase, BatchOverrides, ChatOverrides):
         return {self.data: 1.0} if self.data else self.tasks
 
     @property
+    @abstractmethod
     def steps_that_sample(self) -> int:
         """Number of its steps that sample."""
-        raise NotImplementedError
 
     @model_validator(mode="after")
     def _has_prompts(self) -> "PromptedStage":
