@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import psutil
 import pytest
@@ -13,12 +14,14 @@ from rl.actors.judge import JudgeActor
 from rl.config.schema import JudgeConfig, RewardConfig
 from rl.errors import UserError
 
+ROOT = Path(__file__).parents[3]
 WEIGHTS = {"legal_validity": 1.0}
 
 
 @pytest.fixture
 def judge(monkeypatch):
     monkeypatch.setattr(judge_module, "SERVER", "tests.rl.actors.judge_server")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # verl installs a package of the name tests too
     config = JudgeConfig(kind="llm", model="m", max_model_len=4096, timeout_s=60, retries=1, guided="json")
     actor = JudgeActor(config, RewardConfig(), None, "cpu")
     yield actor
