@@ -83,7 +83,7 @@ def check(ref: ArticleRef) -> Checked:
         return Checked(ref, "not known", standing.reason)
     if standing.status != "in force":
         return Checked(ref, "not in force", standing.reason)
-    article = article_of(ref)
+    article = statutes.find(law, ref.place)
     if article is None:
         if statutes.unknown(law, ref.place):
             return Checked(

@@ -82,10 +82,12 @@ _THING = (
     r"|要求|理由|措施))"
 )
 """What is counted in 条 and is not an article: 香烟二十条, 两条项链."""
+_SIGN_AHEAD = rf"(?=第?[\s\d{_N}]{{1,14}}+[条、,和及])"
+"""What the number of an article is followed by: most numbers of a text are given up here, before all else is tried."""
 _ARTICLE = regex.compile(
     rf"第\s?(?P<number>{_NUMERAL})\s?(?:条(?:之(?P<insertion>[{_N}]{{1,4}}))?|之(?P<inner>[{_N}]{{1,2}})\s?条|(?=第[{_N}]{{1,3}}款))"
     rf"(?:\s?第?\s?(?P<paragraph>[{_N}]{{1,4}})(?:[、和及]第?[{_N}]{{1,4}}){{0,4}}\s?款)?(?:\s?第?\s?\(?(?P<item>[{_N}]{{1,4}})\)?(?:[、和及]第?\(?[{_N}]{{1,4}}\)?){{0,4}}\s?项)?"
-    rf"|(?=第?[\s\d{_N}]{{1,14}}+[条、,和及])(?:"  # says what no other number is followed by, so that most are given up here
+    rf"|{_SIGN_AHEAD}(?:"
     rf"(?<![\d第])(?P<bare>(?<!(?:香?烟|短信|信息|裤子?|项链|记录|消息)\s?)\d{{1,4}}|(?<=[》、,和及])\s?[{_N}]{{2,12}}|(?<=法|法典|条例|规定|决定|解释)\s?{_CHINESE}{{1,12}}+|(?<=^|\n|依照|根据|依据|按照|违反|触犯|适用)\s?{_CHINESE}{{2,12}}+)\s?条{_THING}"
     rf"(?:之(?P<insertion>[{_N}]{{1,4}}))?(?:\s?第?\s?(?P<paragraph>[{_N}]{{1,4}})(?:[、和及]第?[{_N}]{{1,4}}){{0,4}}\s?款)?(?:\s?第?\s?\(?(?P<item>[{_N}]{{1,4}})\)?(?:[、和及]第?\(?[{_N}]{{1,4}}\)?){{0,4}}\s?项)?"
     rf"|(?:第\s?(?P<first>[{_N}]{{1,12}})|(?<=[、,和及]|法|》)\s?(?P<listed>\d{{1,4}}|(?<=[、,和及]\s?)[{_N}]{{2,12}}))"

@@ -18,6 +18,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from curricula.statutes import load_statutes
 from curricula.tasks import make_prompts
 from rewards.pool import WorkerPool
 from rewards.published import PUBLISHED
@@ -30,7 +31,7 @@ MIX = {"accuracy": 1.0, "format": 0.1, "rouge_l": 0.1, "language": 0.1, "repetit
 TASKS = ("charge", "limitation", "age", "governing_law", "recitation")
 LENGTHS = (300, 1_000, 8_000, 32_000)
 """Characters of a completion."""
-LONGEST_ANSWER = 4_000
+LONGEST_ANSWER = 1_000
 GROWTH = (1_000, 32_000)
 """Lengths between which the exponent is taken."""
 SETS: dict[str, Weights] = {"the standard mix": MIX, **{name: {name: 1.0} for name in PUBLISHED}}
@@ -55,16 +56,21 @@ def completions(count: int) -> list[Sample]:
 
 
 def long_completions(length: int, count: int) -> list[Sample]:
-    """Completions of a length: half of it, 4,000 characters at most, is the answer, the rest reasoning. Both are made
-    of demonstrations, one after the other, so that no passage comes soon again."""
-    rng, short = random.Random(0), completions(400)
+    """Completions of a length: half of it, 1,000 characters at most, is the answer, the rest reasoning. Both consist of
+    demonstrations and of articles that are cited with their text, one after the other, so that no passage comes soon
+    again; a fifth of the quotations lack a character."""
+    rng, short = random.Random(0), completions(400)[::2]
+    every = load_statutes().articles("刑法") + load_statutes().articles("民法典")
     question = "下列说法正确的是？\nA. 甲构成盗窃罪\nB. 乙构成诈骗罪\nC. 丙无罪\nD. 丁是从犯"
     tags = ("<think>", "</think>", "<answer>", "</answer>")
     found = []
     for _ in range(count):
         text, wanted = "", length - sum(map(len, tags))
         while len(text) < wanted:
-            text += rng.choice(short).completion
+            article, place = rng.choice(every), rng.randrange(20)
+            quoted = article.text if rng.random() < 0.8 else article.text[:place] + article.text[place + 1 :]
+            cited = f"依照《{article.short}》{article.number}规定：“{quoted[:390]}”，本案应予处理。"
+            text += rng.choice(short).completion + cited
             for tag in tags:
                 text = text.replace(tag, "\n")
         cut = wanted - min(wanted // 2, LONGEST_ANSWER)
