@@ -101,18 +101,29 @@ def parse_json(content: bytes, shape: Any, where: str, fix: str = RESTORE, what:
 
 
 def read_json_lines(path: Path, shape: Any, fix: str, what: str = WRITTEN) -> list[Any]:
-    """Read the lines of a file to which another process may be writing; none if there is no file. A last line that is
-    not complete is left out.
+    """The lines of a file, as :func:`json_lines`."""
+    return list(json_lines(path, shape, fix, what))
+
+
+def json_lines(path: Path, shape: Any, fix: str, what: str = WRITTEN) -> Iterator[Any]:
+    """Read, one after the other, the lines of a file to which another process may be writing; none if there is no file.
+    A last line that is not complete is left out.
 
     Raises:
         UserError: naming file and line, if another line is damaged.
     """
     if not path.is_file():
-        return []
-    lines = path.read_bytes().splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
-        del lines[-1]
-    return [parse_json(line, shape, f"{path}:{number}", fix, what) for number, line in enumerate(lines, 1)]
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.endswith(b"\n"):
+                yield parse_json(line, shape, f"{path}:{number}", fix, what)
+
+
+def lines_at(path: Path, numbers: Collection[int]) -> dict[int, Any]:
+    """The values of some lines of a file that :func:`json_lines` has read, by their numbers from 0."""
+    with path.open("rb") as file:
+        return {number: json.loads(line) for number, line in enumerate(file) if number in numbers}
 
 
 @cache

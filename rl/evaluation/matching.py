@@ -49,23 +49,22 @@ class Finder:
         self.groups: dict[str, list[int]] = defaultdict(list)
         for number, (main, *_) in enumerate(self.parts):
             self.groups[main].append(number)
-        self._tails: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        tails: dict[str, set[int]] = defaultdict(set)
         for main in self.groups:
             if main:
-                self._tails[min(TAIL, len(main))][main[-TAIL:]].append(main)
+                tails[main[-TAIL:]].add(len(main))
+        self._lengths = {tail: sorted(lengths, reverse=True) for tail, lengths in tails.items()}
+        """Lengths of the questions that end with a tail, longest first. Questions of an examination often end with the
+        same words, so that these are far fewer than the questions."""
+        self._sizes = sorted({len(tail) for tail in tails}, reverse=True)
 
     def main_of(self, asked: str) -> str | None:
         """The normalised question that ends last in a normalised text; the longest one there."""
         for end in range(len(asked), 0, -1):
-            fits = [
-                main
-                for size, tails in self._tails.items()
-                if size <= end
-                for main in tails.get(asked[end - size : end], ())
-                if asked.endswith(main, 0, end)
-            ]
-            if fits:
-                return max(fits, key=len)
+            for size in self._sizes:
+                for length in self._lengths.get(asked[end - size : end], ()) if size <= end else ():
+                    if length <= end and asked[end - length : end] in self.groups:
+                        return asked[end - length : end]
         return None
 
 

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from curricula.command import command
 from rl.errors import UserError
 from rl.evaluation.judging import text_of
-from rl.files import read_json_lines
+from rl.files import json_lines, lines_at
 from rl.inference.journal import Record
 from rl.records.task_figures import notes, percent, read_scores
 
@@ -141,14 +141,20 @@ def section(name: str, runs: Sequence[Evaluated]) -> dict[str, Any]:
 
 def answers(run: Evaluated, task: str) -> list[dict[str, Any]]:
     """Single answers of a task: the worst and the best in turn, as many of each as there are."""
-    scored = read_json_lines(run.folder / "scored" / f"{task}.jsonl", ScoredQuestion, AGAIN)
-    asked = read_json_lines(run.folder / "answers" / f"{task}.jsonl", Record, "remove the line, and it is asked again")
-    given = {record["key"]: record for record in asked}
-    known = [row for row in scored if row["score"] is not None and f"{task}/{row['id']}" in given]
-    ranked = sorted(known, key=lambda row: row["score"])
+    scored, asked = (run.folder / folder / f"{task}.jsonl" for folder in ("scored", "answers"))
+    # of a large evaluation the ids alone are kept, and of its texts those that are shown
+    records = json_lines(asked, Record, "remove the line, and it is asked again")
+    given = {record["key"]: number for number, record in enumerate(records)}
+    ranked = sorted(
+        (row["score"], number, given[key])
+        for number, row in enumerate(json_lines(scored, ScoredQuestion, AGAIN))
+        if row["score"] is not None and (key := f"{task}/{row['id']}") in given
+    )
     half = SHOWN // 2
     chosen = ranked if len(ranked) <= SHOWN else ranked[:half] + ranked[-half:]
-    return [_shown(run, task, row, given[f"{task}/{row['id']}"]) for row in chosen]
+    rows = lines_at(scored, {number for _, number, _ in chosen}) if chosen else {}
+    texts = lines_at(asked, {number for _, _, number in chosen}) if chosen else {}
+    return [_shown(run, task, rows[row], texts[record]) for _, row, record in chosen]
 
 
 def _shown(run: Evaluated, task: str, row: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:

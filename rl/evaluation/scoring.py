@@ -64,8 +64,9 @@ def score_each(
         raise ValueError(f"{len(questions)} questions and {len(predictions)} predictions")
     scores, abstained = [], 0
     for question, prediction in zip(questions, predictions, strict=True):
-        found = _scored(upstream, question, prediction)
-        corrected = _scored(fixed or upstream, question, answered(prediction))
+        found, answer = _scored(upstream, question, prediction), answered(prediction)
+        same = fixed is None and answer == prediction  # most are nothing but an answer
+        corrected = found if same else _scored(fixed or upstream, question, answer)
         if found is not None:
             scores.append(QuestionScore(question.id, found[0], found[1], None if corrected is None else corrected[0]))
             abstained += found[1]

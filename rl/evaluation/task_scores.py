@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,23 +112,22 @@ def save_answers(
 ) -> None:
     """Write prediction, reference and score of each question, one question a line."""
     scores = {one.id: one for one in found.per_question}
-    given = predictions(questions, answers)
-    rows = []
-    for place, question in enumerate(questions):
-        one = scores.get(question.id)
-        row: dict[str, Any] = {
-            "id": question.id,
-            "prediction": given[place],
-            "reference": question.reference,
-            "facets": question.facets,
-            "score": one.score if one else None,
-            "fixed": one.fixed if one else None,
-            "abstained": one.abstained if one else None,
-        }
-        if marks is not None:
-            row["verdict"] = marks.verdicts[place].to_json()
-        rows.append(row)
-    write_lines(path, rows)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for place, (question, given) in enumerate(zip(questions, predictions(questions, answers), strict=True)):
+            one = scores.get(question.id)
+            row: dict[str, Any] = {
+                "id": question.id,
+                "prediction": given,
+                "reference": question.reference,
+                "facets": question.facets,
+                "score": one.score if one else None,
+                "fixed": one.fixed if one else None,
+                "abstained": one.abstained if one else None,
+            }
+            yield row if marks is None else {**row, "verdict": marks.verdicts[place].to_json()}
+
+    write_lines(path, rows())
 
 
 def table(scores: Mapping[str, Any]) -> Table:

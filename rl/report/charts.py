@@ -27,7 +27,7 @@ COLOURS = ("#2f5f9e", "#c8502d", "#1f8a70", "#b8860b", "#7a4a94", "#4a7f9c", "#a
 INK, FAINT, RULE = "#38424d", "#8a94a0", "#dfe4e9"
 CJK = ("Noto Sans CJK SC", "Source Han Sans SC", "PingFang SC", "Microsoft YaHei", "WenQuanYi Micro Hei")
 MOST_POINTS = 300
-"""Longer series are drawn as means of neighbouring steps: a chart is 400 pixels wide."""
+"""Longer series are drawn by the smallest and the largest value of neighbouring steps: a chart is 400 pixels wide."""
 
 
 @dataclass(frozen=True)
@@ -199,38 +199,57 @@ def histogram(
     return Chart(title, _svg(figure, title), note, keys)
 
 
-def smooth(values: Sequence[float]) -> list[float]:
-    """A centred moving mean over a tenth of the series, and over fewer values at its ends."""
+def smooth(values: Sequence[float], places: Sequence[int] | None = None) -> list[float]:
+    """A centred moving mean over a tenth of the series, and over fewer values at its ends; everywhere, or at some
+    places."""
     half = max(1, len(values) // 20)
-    windows = [values[max(0, i - half) : i + half + 1] for i in range(len(values))]
+    windows = (values[max(0, i - half) : i + half + 1] for i in (range(len(values)) if places is None else places))
     return [sum(window) / len(window) for window in windows]
 
 
-def thin(values: Sequence[float], most: int = MOST_POINTS) -> list[float]:
-    """Means of neighbours, at most ``most`` of them."""
-    size = -(-len(values) // most)
-    chunks = [values[i : i + size] for i in range(0, len(values), max(1, size))]
-    return [sum(chunk) / len(chunk) for chunk in chunks]
+def evenly(count: int, most: int = MOST_POINTS) -> range:
+    """Places of a series: all, or at most ``most`` in the middle of equal parts."""
+    size = max(1, -(-count // most))
+    return range((size - 1) // 2, count, size)
+
+
+def extremes(values: Sequence[float], most: int = MOST_POINTS) -> list[int]:
+    """Places of a series: all, or at most ``most``, the smallest and the largest value of equal parts, so that no peak
+    is lost."""
+    if len(values) <= most:
+        return list(range(len(values)))
+    size = -(-len(values) // (most // 2))
+    parts = (range(start, min(start + size, len(values))) for start in range(0, len(values), size))
+    return [
+        place
+        for part in parts
+        for place in sorted({min(part, key=values.__getitem__), max(part, key=values.__getitem__)})
+    ]
 
 
 def _draw(axes: Any, curve: Curve, colour: str) -> None:
     if curve.style == "points":
         axes.plot(curve.x, curve.y, "o-", color=colour, markersize=4, linewidth=1, alpha=0.9)
         return
-    x, y = thin(curve.x), thin(curve.y)
-    if len(x) == 1:
-        axes.plot(x, y, "o", color=colour, markersize=4)
+    if len(curve.x) == 1:
+        axes.plot(curve.x, curve.y, "o", color=colour, markersize=4)
         return
     noisy = curve.style == "noisy" and len(curve.x) >= 20
+    places = evenly(len(curve.x))
+    x = [curve.x[place] for place in places]
     if curve.spread:
-        middle, around = (thin(smooth(part) if noisy else part) for part in (curve.y, curve.spread))
+        middle, around = (
+            smooth(part, places) if noisy else [part[place] for place in places] for part in (curve.y, curve.spread)
+        )
         low, high = ([a + sign * b for a, b in zip(middle, around, strict=True)] for sign in (-1, 1))
         axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(x, middle, color=colour, linewidth=1.8)
         return
-    axes.plot(x, y, color=colour, linewidth=0.9 if noisy else 1.6, alpha=0.3 if noisy else 1)
+    drawn = extremes(curve.y)
+    points = ([part[place] for place in drawn] for part in (curve.x, curve.y))
+    axes.plot(*points, color=colour, linewidth=0.9 if noisy else 1.6, alpha=0.3 if noisy else 1)
     if noisy:
-        axes.plot(x, thin(smooth(curve.y)), color=colour, linewidth=1.8)
+        axes.plot(x, smooth(curve.y, places), color=colour, linewidth=1.8)
 
 
 def _whole_steps(axes: Any, curves: Sequence[Curve], last: float) -> None:

@@ -138,8 +138,16 @@ class Stage:
     @cached_property
     def metrics(self) -> list[str]:
         """Names of the metrics, in the order in which they first came."""
-        found = dict.fromkeys(name for line in self.lines for name in line)
+        found: dict[str, None] = {}
+        for line in self.lines:
+            if not line.keys() <= found.keys():
+                found |= dict.fromkeys(line)
         return [name for name in found if name not in ("stage", "step", "time")]
+
+    @cached_property
+    def _series(self) -> dict[str, tuple[list[int], list[float]]]:
+        """What :meth:`series` has read."""
+        return {}
 
     def family(self, pattern: str) -> list[str]:
         """Names of the logged metrics of one entry of the catalogue, such as ``task/{task}/reward``."""
@@ -148,8 +156,11 @@ class Stage:
 
     def series(self, metric: str) -> tuple[list[int], list[float]]:
         """Steps done (1 after the first step) and values of a metric, where it is a finite number."""
-        pairs = [(line["step"] + 1, line[metric]) for line in self.lines if is_number(line.get(metric))]
-        return [step for step, _ in pairs], [float(value) for _, value in pairs]
+        if metric not in self._series:  # the page asks for each some times
+            pairs = [(line["step"] + 1, line[metric]) for line in self.lines if is_number(line.get(metric))]
+            self._series[metric] = [step for step, _ in pairs], [float(value) for _, value in pairs]
+        steps, values = self._series[metric]
+        return steps.copy(), values.copy()
 
     def values(self, metric: str) -> list[float]:
         """Finite values of a metric, step after step."""

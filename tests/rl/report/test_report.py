@@ -1,6 +1,7 @@
 """The pages about runs: what they say, that they are safe to open, and that a browser shows them."""
 
 import json
+import random
 import re
 import shutil
 import statistics
@@ -17,7 +18,7 @@ from rl.config.metrics import find
 from rl.errors import UserError
 from rl.evaluation.statistics import interval
 from rl.records.results import EvalResult, read, wilson
-from rl.report.charts import Curve, Estimate, Rule, interval_chart, line_chart, smooth, thin
+from rl.report.charts import Curve, Estimate, Rule, evenly, extremes, interval_chart, line_chart, smooth
 from rl.report.comparison import flatten, variants, with_whole_parts, write_comparison
 from rl.report.page import count, duration, headline, render, write_report
 from rl.report.read import read_run
@@ -293,8 +294,14 @@ def test_the_text_of_charts_stays_text_and_needs_no_font_here():
 
 
 def test_long_series_are_thinned_and_noise_is_smoothed():
-    assert thin(list(range(10)), most=5) == [0.5, 2.5, 4.5, 6.5, 8.5] and thin([1.0, 2.0]) == [1.0, 2.0]
-    assert len(thin([0.0] * 10_001)) <= 300
+    assert extremes([3.0, 1.0, 2.0, 5.0, 4.0, 6.0], most=4) == [0, 1, 4, 5] and extremes([1.0, 2.0]) == [0, 1]
+    rng = random.Random(0)
+    values = [rng.random() for _ in range(10_001)]
+    values[4_321], values[8_765] = 99.0, -99.0
+    places = extremes(values)
+    assert len(places) <= 300 and places == sorted({*places}) and {4_321, 8_765} <= {*places}
+    assert list(evenly(10, most=5)) == [0, 2, 4, 6, 8] and list(evenly(2)) == [0, 1] and len(evenly(10_001)) <= 300
+    assert smooth([0.0, 3.0, 0.0], [1]) == [1.0]
     assert smooth([0.0, 3.0, 0.0]) == [1.5, 1.0, 1.5]
     chart = line_chart("long", [Curve("a", range(1, 20_001), [0.1] * 20_000)])
     assert len(chart.svg) < 40_000
