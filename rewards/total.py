@@ -123,7 +123,8 @@ def score(name: str, sample: Sample, options: Mapping[str, Any] | None = None) -
     found = _score(name, sample, options)
     if found.error is not None:
         return Verdict.failed(shortened(found.error))
-    return replace(found, reason=shortened(found.reason))
+    reason = shortened(found.reason)
+    return found if reason == found.reason else replace(found, reason=reason)
 
 
 def _score(name: str, sample: Sample, options: Mapping[str, Any] | None) -> Verdict:
@@ -148,7 +149,9 @@ def _score(name: str, sample: Sample, options: Mapping[str, Any] | None) -> Verd
             f"reward {name} returned {repr(given)[:80]}, which is not a finite number; where there is no score, return "
             f"Verdict.failed with the reason"
         )
-    return replace(found, score=number) if isinstance(found, Verdict) else Verdict(number)
+    if not isinstance(found, Verdict):
+        return Verdict(number)
+    return found if type(found.score) is float else replace(found, score=number)
 
 
 def weighted(parts: Mapping[str, Part], verdicts: Mapping[str, Verdict]) -> Verdict:

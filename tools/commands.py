@@ -31,8 +31,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Measurements": (
         "tools.studies", "tools.gpu_check", "tools.bench", "tools.bench.context", "tools.bench.data",
-        "tools.bench.engine", "tools.bench.inference", "tools.bench.overlap", "tools.bench.pipeline",
-        "tools.bench.rewards", "tools.bench.scale", "tools.bench.synthesis", "tools.bench.system",
+        "tools.bench.engine", "tools.bench.evaluation", "tools.bench.inference", "tools.bench.overlap",
+        "tools.bench.pipeline", "tools.bench.rewards", "tools.bench.scale", "tools.bench.synthesis",
+        "tools.bench.system",
     ),
     "The repository": (
         "tools.chaos", "tools.floors", "tools.locks", "tools.lock_hashes", "tools.reference", "tools.picture",

@@ -76,20 +76,21 @@ def evaluation(folder: Path, count: int) -> dict[str, Callable[[], Any]]:
         )
         write_lines(out / "answers" / f"{task.name}.jsonl", lines)
     head = {"benchmark": benchmark.name, "model": "made up", "shots": 0, "samples": 1, "temperature": 0.0}
-    scores = [{str(n): rng.random() for n in range(count)} for _ in range(2)]
+    one, other = ({str(n): rng.random() for n in range(count)} for _ in range(2))
     return {
         "scores, intervals, files": lambda: assess(benchmark, tasks, out, head, None),
         "page of the evaluation": lambda: report_command.write([out], out / "evaluation.html"),
         "predictions matched by prompts": lambda: score_task(
             benchmark, "choice", out / "answers" / "choice.jsonl", folder
         ),
-        "two models compared": lambda: compare(*scores),
+        "two models compared": lambda: compare(one, other),
     }
 
 
 def long_run(folder: Path, steps: int) -> dict[str, Callable[[], Any]]:
     """The page of a run whose one stage logged ``steps`` steps."""
-    stage = {"name": "grpo", "kind": "grpo", "steps": steps, "tasks": {"age": 1, "charge": 1}}
+    tasks = ("age", "charge")
+    stage = {"name": "grpo", "kind": "grpo", "steps": steps, "tasks": dict.fromkeys(tasks, 1)}
     run = {"run_dir": str(folder / "run"), "curriculum": {"name": "long", "stages": [stage]}}
     Manifest.open(folder / "run", RunConfig.model_validate(run)).record("grpo", done=True)
     rng = random.Random(2)
@@ -97,7 +98,7 @@ def long_run(folder: Path, steps: int) -> dict[str, Callable[[], Any]]:
         "reward", "reward/accuracy", "reward/format", "entropy", "loss", "policy_loss", "grad_norm", "lr", "truncated",
         "completion_length", "clip_fraction", "log_prob_difference", "mismatch_kl", "token_mult_prob_error",
         "groups/sampled", "groups/trained", "groups/errored", "groups/zero_variance",
-        *(f"task/{task}/{kind}" for task in stage["tasks"] for kind in ("accuracy", "reward", "share")),
+        *(f"task/{task}/{kind}" for task in tasks for kind in ("accuracy", "reward", "share")),
     ]  # fmt: skip
     lines = (
         {"stage": "grpo", "step": n, **{name: rng.random() for name in names}, "time": {"step": 1.0}}

@@ -99,7 +99,7 @@ def by_length(rounds: int) -> Table:
     """A table of CPU-milliseconds: a row for every rule and total, a column for every length."""
     heads = [f"{length:,}" for length in LENGTHS]
     table = Table("CPU-ms by characters", *heads, "exponent", "a second at 8,000", box=box.SIMPLE_HEAD)
-    samples = {length: long_completions(length, max(6, min(60, 200_000 // length))) for length in LENGTHS}
+    samples = {length: long_completions(length, max(12, min(60, 200_000 // length))) for length in LENGTHS}
     rules: dict[str, Weights] = {name: {name: 1.0} for name in sorted(REWARDS) if name != "rubric"}  # needs a model
     for name, weights in (SETS | rules).items():
         reference = REFERENCE[1].get(name, REFERENCE[0])
@@ -148,7 +148,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for processes in (1, 2):
         found = list(measure(processes, samples, chosen.rounds).values())
         table.add_row(str(processes), f"{found[0]:,.0f}", f"{found[1]:,.0f}", f"{found[2]:.3f}")
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=120)
     console.print(f"{len(MIX)} rules: {', '.join(MIX)}; completions of {short}")
     console.print(table)
     console.print(by_length(chosen.rounds))
