@@ -173,6 +173,27 @@ def test_a_rule_calls_no_more_functions_than_its_text_grows(name):
     assert counted[1] < 1.3 * 4 * counted[0]
 
 
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "《刑法》第二百六十四条，",
+        "刑法第3条：“盗窃公私财物的”。",
+        "本案甲。",
+        "有期徒刑三年，",
+        "罚金5万元；",
+        "A项正确。",
+        "盗窃罪、",
+    ],
+)
+def test_a_dense_text_is_read_with_as_many_calls_as_it_has_parts(unit):
+    def counted(count):
+        samples = [Sample("", f"{unit * count}{place}", REFERENCE[0]) for place in range(2)]
+        score("citation", samples[0])
+        return calls(lambda: [score(name, samples[1]) for name in ("citation", "syllogism", "charge_f1", "term_ratio")])
+
+    assert counted(400) < 1.1 * 4 * counted(100)
+
+
 def test_a_quotation_is_laid_on_a_text_only_where_most_of_it_stands(monkeypatch):
     looked = []
     window = statute_check._window
