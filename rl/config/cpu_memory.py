@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from rl.config.schema import RunConfig
 
-
 Held = tuple[tuple[str, float | None], ...]
 """(what, GiB), all ranks and replicas together; None where the size of the model is not known."""
 
