@@ -27,7 +27,7 @@ def parse(text: str, *, halves: bool = False) -> Any:
         raise ValueError("not valid JSON: nested too deeply") from None
     if halves:
         return found
-    half, likely = lone_surrogate(text), _HALF.search(text)
+    half, likely = lone_surrogate(text), _HALF.search(text) if "\\u" in text else None
     if half is None and likely:
         half = lone_surrogate(json.dumps(found, ensure_ascii=False))
     if half is not None:

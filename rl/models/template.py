@@ -76,7 +76,8 @@ def template_of(tokenizer: Any) -> str:
 
 def state_of(tokenizer: Any) -> tuple[str, Any, int]:
     """The parts of a tokenizer that may change, as a key for caches."""
-    return template_of(tokenizer), tokenizer.eos_token_id, len(tokenizer)
+    # Its length would tell of added tokens as well, but a fast tokenizer lists its whole vocabulary to find it.
+    return template_of(tokenizer), tokenizer.eos_token_id, len(tokenizer.added_tokens_decoder)
 
 
 def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], generation: bool) -> str:
