@@ -3,9 +3,9 @@
 import json
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 
@@ -92,9 +92,20 @@ def spans(path: Path) -> Iterator[Span]:
             begin, number = begin + len(block) + len(rest), number + block.count(b"\n") + rest.count(b"\n")
 
 
-def scan(path: Path, needed: Needed, span: Span) -> tuple[Index, Count]:
-    """Check the rows of a part of a file: where its good ones are (``bad_rates`` counts from the first of them)."""
+class Scanned(NamedTuple):
+    """What is found in a part of a file."""
+
+    lines: Index
+    """Of its good rows; ``bad_rates`` counts from the first of them."""
+    tally: Count
+    seen: Any
+    """What was asked about the prompts of these rows."""
+
+
+def scan(path: Path, needed: Needed, look: Callable[[list[Prompt]], Any] | None, span: Span) -> Scanned:
+    """Check the rows of a part of a file, and ``look`` at the prompts of its good ones while they are there."""
     found: list[tuple[int, int, int, int]] = []
+    prompts: list[Prompt] = []
     bad_rates: list[int] = []
     count, task = Count(), path.stem
     start, number = span.begin, span.number
@@ -112,19 +123,23 @@ def scan(path: Path, needed: Needed, span: Span) -> tuple[Index, Count]:
                     if not is_share(pass_rate(prompt.meta)):
                         bad_rates.append(count.good)
                     count.good += 1
+                    if look is not None:
+                        prompts.append(prompt)
                     found.append((start, len(line), number, zlib.crc32(line)))
             start, number = start + len(line), number + 1
     starts, sizes, numbers, checks = np.asarray(found, dtype=np.int64).reshape(-1, 4).T
-    return Index(starts, sizes, numbers, checks.astype(np.uint32), np.asarray(bad_rates, dtype=np.int64)), count
+    lines = Index(starts, sizes, numbers, checks.astype(np.uint32), np.asarray(bad_rates, dtype=np.int64))
+    return Scanned(lines, count, None if look is None else look(prompts))
 
 
-def joined(path: Path, parts: Sequence[tuple[Index, Count]]) -> Index:
+def joined(path: Path, parts: Sequence[Scanned]) -> Index:
     """The index of a file from those of its parts, in their order.
 
     Raises:
         DataError: as :func:`curricula.rows.each_record`, if a row is bad or there is none.
     """
-    sum((count for _, count in parts), Count()).check(path)
-    before = np.cumsum([0, *(len(index.starts) for index, _ in parts)])
-    shifted = [index._replace(bad_rates=index.bad_rates + n) for (index, _), n in zip(parts, before, strict=False)]
+    sum((part.tally for part in parts), Count()).check(path)
+    indices = [part.lines for part in parts]
+    before = np.cumsum([0, *(len(index.starts) for index in indices)])
+    shifted = [index._replace(bad_rates=index.bad_rates + n) for index, n in zip(indices, before, strict=False)]
     return Index(*map(np.concatenate, zip(*shifted, strict=True)))

@@ -28,8 +28,8 @@ from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, Perplex
 from rl.data.chosen import Chosen
 from rl.data.corpus import load_corpus
 from rl.data.demonstrations import demonstrations
-from rl.data.lengths import longer
-from rl.data.prompt_files import prompts_of
+from rl.data.lengths import longer, while_read
+from rl.data.prompt_files import Look, prompts_of
 from rl.errors import UserError
 from rl.evaluation.stage import read_benchmarks
 from rl.inference.backends.served import asked_models
@@ -57,15 +57,18 @@ def require_prompts_fit(config: RunConfig, tokenizer: Any, console: Console | No
             if isinstance(stage, MidTrainingStage | PerplexityStage):
                 load_corpus(stage.corpus, stage.clean)
             elif isinstance(stage, SFTStage):
-                given, aside = demonstrations(stage, config.seed)
+                limit = config.model.max_length
+                look = while_read(measure.tokenizer, limit, whole=True)
+                given, aside = demonstrations(stage, config.seed, look)
                 both = Chosen(given.parts, np.concatenate([given.places, aside.places]))
-                measure(both, config.model.max_length, "model.max_length", demonstrations=True)
+                measure(both, limit, "model.max_length", demonstrations=True)
             elif isinstance(stage, PromptedStage):
+                look = while_read(measure.tokenizer, stage.max_prompt_tokens, whole=False)
                 if isinstance(stage, GRPOStage) and stage.difficulty:
                     for source in filter(is_file, task_weights(config, stage)):
-                        require_pass_rates(prompts_of(source))
+                        require_pass_rates(prompts_of(source, look))
                 for source in stage.sources:
-                    measure(_questions(source, config.seed), stage.max_prompt_tokens, "max_prompt_tokens")
+                    measure(_questions(source, config.seed, look), stage.max_prompt_tokens, "max_prompt_tokens")
             elif isinstance(stage, EvaluateStage):
                 read_benchmarks(stage)
                 limit = config.model.max_length - stage.sampling.max_tokens
@@ -102,8 +105,8 @@ class _Measure:
         self.update(advance=measured)
 
 
-def _questions(source: str, seed: int) -> Sequence[Prompt]:
-    return prompts_of(source) if is_file(source) else make_prompts(source, "train", PROBED, seed, fewer_ok=True)
+def _questions(source: str, seed: int, look: Look) -> Sequence[Prompt]:
+    return prompts_of(source, look) if is_file(source) else make_prompts(source, "train", PROBED, seed, fewer_ok=True)
 
 
 def require_caches(config: RunConfig) -> None:

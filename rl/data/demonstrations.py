@@ -11,16 +11,17 @@ from curricula.prompts import Prompt
 from curricula.tasks import make_prompts
 from rl.config.stages import SFTStage
 from rl.data.chosen import Chosen
-from rl.data.prompt_files import demonstrations_of
+from rl.data.prompt_files import Look, demonstrations_of
 
 HELD_OUT_SEED = 20_240_202
 """Held-out demonstrations are the same for every seed of a run."""
 
 
-def demonstrations(stage: SFTStage, seed: int) -> tuple[Chosen[Prompt], Chosen[Prompt]]:
+def demonstrations(stage: SFTStage, seed: int, look: Look | None = None) -> tuple[Chosen[Prompt], Chosen[Prompt]]:
     """Demonstrations of a stage, shuffled by the seed, and those held out: two choices of the same parts.
 
-    Generated ones are held out from the dev split; of a file a share is held out, the same for every seed.
+    Generated ones are held out from the dev split; of a file a share is held out, the same for every seed. ``look`` is
+    at a file that is read for the first time.
     """
     found = [p for task, n in stage.demonstrations.items() for p in make_prompts(task, "train", n, seed)]
     held_out = [
@@ -31,7 +32,7 @@ def demonstrations(stage: SFTStage, seed: int) -> tuple[Chosen[Prompt], Chosen[P
         raise DataError(
             f"the task {bare.task} gives no demonstration, which stage {stage.name} needs; give ask(…) a think"
         )
-    given: Sequence[Prompt] = demonstrations_of(stage.data) if stage.data else ()
+    given: Sequence[Prompt] = demonstrations_of(stage.data, look) if stage.data else ()
     aside = sorted(random.Random(HELD_OUT_SEED).sample(range(len(given)), min(stage.held_out, len(given) // 2)))
     generated, parts = len(found), (found, given, held_out)
     rows = np.delete(np.arange(generated + len(given)), [generated + row for row in aside])

@@ -21,6 +21,7 @@ from curricula.prompts import Prompt
 from curricula.rows import SHOWN
 from rl.data import kept_arrays
 from rl.data.chosen import Chosen
+from rl.data.prompt_files import Look
 from rl.data.spread import spread
 from rl.data.tokens import encode_demonstrations, encode_prompts, identity
 from rl.errors import UserError
@@ -49,6 +50,16 @@ def longer(
     return list(zip(places.tolist(), counts[places].tolist(), strict=True))
 
 
+def while_read(tokenizer: Any, limit: int, *, whole: bool) -> Look:
+    """Measures a file while it is read for the first time, so that :func:`longer` need not read it again."""
+
+    def keep(prompts: PromptFile, counts: np.ndarray) -> None:
+        if path := _path(tokenizer, prompts, whole):
+            _keep(path, counts)
+
+    return Look(partial(_counts, tokenizer, limit, whole, _one_byte_or_more(tokenizer)), keep)
+
+
 def _of_all(tokenizer: Any, prompts: Sequence[Prompt], limit: int, whole: bool, progress: Progress) -> np.ndarray:
     """As :func:`_counts`, in the order of the prompts."""
     if isinstance(prompts, Chosen):
@@ -62,13 +73,18 @@ def _of_all(tokenizer: Any, prompts: Sequence[Prompt], limit: int, whole: bool, 
         counts = kept["counts"]
     unsure = np.flatnonzero((counts == 0) | (counts < -limit))
     parts = [unsure[at : at + PART] for at in range(0, len(unsure), PART)]
-    work = partial(_counts, tokenizer, prompts, limit, whole, _one_byte_or_more(tokenizer))
-    for part, found in zip(parts, spread(work, parts), strict=True):
-        counts[part] = found
-        progress(len(part))
-    if path and len(unsure) and counts.all():
-        kept_arrays.write(path, {"counts": counts})
+    measured = partial(_counts, tokenizer, limit, whole, _one_byte_or_more(tokenizer))
+    for rows, found in zip(parts, spread(lambda rows: measured([prompts[row] for row in rows]), parts), strict=True):
+        counts[rows] = found
+        progress(len(rows))
+    if path and len(unsure):
+        _keep(path, counts)
     return counts
+
+
+def _keep(path: Path, counts: np.ndarray) -> None:
+    if counts.all():
+        kept_arrays.write(path, {"counts": counts})
 
 
 def _path(tokenizer: Any, prompts: Sequence[Prompt], whole: bool) -> Path | None:
@@ -80,14 +96,13 @@ def _path(tokenizer: Any, prompts: Sequence[Prompt], whole: bool) -> Path | None
 
 
 def _counts(
-    tokenizer: Any, prompts: Sequence[Prompt], limit: int, whole: bool, bounded: Callable[[str], bool], rows: np.ndarray
+    tokenizer: Any, limit: int, whole: bool, bounded: Callable[[str], bool], prompts: Sequence[Prompt]
 ) -> np.ndarray:
-    """int32, for each row its number of tokens; or, if the bytes show that it is at most ``limit``, minus the number of
-    bytes; 0 if the template can't render it."""
-    found = np.zeros(len(rows), dtype=np.int32)
+    """int32, the number of tokens of each prompt; or, if the bytes show that it is at most ``limit``, minus the number
+    of bytes; 0 if the template can't render it."""
+    found = np.zeros(len(prompts), dtype=np.int32)
     unsure: list[tuple[int, Prompt]] = []
-    for at, row in enumerate(rows.tolist()):
-        prompt = prompts[row]
+    for at, prompt in enumerate(prompts):
         try:
             text = "".join(prompt_parts(tokenizer, prompt.messages))
         except UserError:

@@ -135,14 +135,15 @@ Measured = Callable[[], Cost | None]
 
 
 def _start(name: str, folder: Path, size: int, limit: int) -> Measured:
-    from rl.data.lengths import longer
+    from rl.data.lengths import longer, while_read
     from rl.data.prompt_files import demonstrations_of, prompts_of
 
     path, tokenizer = written(folder / "data.jsonl", size), _nano()
 
     def measured() -> None:
         whole = name == "demonstrations"
-        rows = demonstrations_of(path) if whole else prompts_of(path)
+        look = while_read(tokenizer, limit, whole=whole)
+        rows = demonstrations_of(path, look) if whole else prompts_of(path, look)
         assert len(rows) == size
         longer(tokenizer, rows, limit, whole=whole)
 

@@ -16,7 +16,7 @@ from rl.config.compose import load
 from rl.data import kept_arrays
 from rl.data.chosen import Chosen
 from rl.data.kept_arrays import FILES, read, write
-from rl.data.lengths import longer
+from rl.data.lengths import longer, while_read
 from rl.data.prompt_files import demonstrations_of, prompts_of
 from rl.errors import UserError
 from rl.models.chat import load_tokenizer, render_demonstration, render_prompt
@@ -152,7 +152,7 @@ def test_no_text_that_counts_as_short_has_more_tokens_than_bytes(models, texts):
     bounded = rl.data.lengths._one_byte_or_more(tokenizer)
     for text in texts:
         prompt = Prompt("t", ({"role": "user", "content": text},), "", demonstration=text)
-        (count,) = rl.data.lengths._counts(tokenizer, [prompt], 10**6, True, bounded, np.arange(1))
+        (count,) = rl.data.lengths._counts(tokenizer, 10**6, True, bounded, [prompt])
         assert count < 0 and len(render_demonstration(tokenizer, prompt)[0]) <= -count
 
 
@@ -205,3 +205,13 @@ def test_prompts_of_a_file_that_can_not_be_rendered_are_named_by_line(tokenizer,
     for _ in range(2):
         with pytest.raises(UserError, match=r"^5 of 20 prompts can't be rendered, the first 3:\n  .*q.jsonl:3: the ch"):
             longer(tokenizer, prompts_of(path), 1000, whole=False)
+
+
+@pytest.mark.parametrize("limit", [20, 10_000])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_is_measured_while_it_is_read_for_the_first_time(tokenizer, tmp_path, folder, measured, limit, whole):
+    path = file_of(tmp_path / "d.jsonl", uneven())
+    found = (demonstrations_of if whole else prompts_of)(path, while_read(tokenizer, limit, whole=whole))
+    measured.clear()
+    assert longer(tokenizer, found, limit, whole=whole) == slow(tokenizer, uneven(), limit, whole) and measured == []
+    assert bool(slow(tokenizer, uneven(), limit, whole)) == (limit == 20)

@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 
 def forget():
     """As in a new process."""
-    prompt_files._opened.cache_clear()
+    prompt_files._files.clear()
 
 
 @pytest.fixture
