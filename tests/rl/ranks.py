@@ -83,9 +83,10 @@ def _ranks(world_size: int) -> list[Any]:
 
 
 def end_ranks(most_threads: int) -> None:
-    """End the pools whose ranks have more threads."""
+    """End the pools whose ranks have more threads, or of which one has died."""
     for world_size, pool in list(_pools.items()):
-        if psutil.Process(pool[0][0].pid).num_threads() > most_threads:
+        alive = all(process.is_alive() for process, _ in pool)
+        if not alive or psutil.Process(pool[0][0].pid).num_threads() > most_threads:
             for process, _ in pool:
                 process.kill()
                 process.join()
