@@ -49,13 +49,9 @@ def _of(path: Path, needed: Needed, look: Look | None) -> Sequence[Prompt]:
     require_file(path)
     if kind_of(path) == ".parquet":
         return read_prompts(path) if needed == "reference" else read_demonstrations(path)
-    state = _state(path)
-    key = path, needed, state
+    key = path, needed, _state(path)
     if key not in _files:
-        found = _opened(path, needed, look)
-        if _state(path) != state:
-            raise DataError(f"{path} was changed while it was read; start again when it is complete")
-        _files[key] = found
+        _files[key] = _opened(*key, look)
         for old in [*_files][:-OPEN]:
             del _files[old]
     return _files[key]
@@ -66,7 +62,7 @@ def _state(path: Path) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _opened(path: Path, needed: Needed, look: Look | None) -> PromptFile:
+def _opened(path: Path, needed: Needed, state: tuple[int, ...], look: Look | None) -> PromptFile:
     digest = fingerprint(path)
     kept = kept_arrays.path_of("rows", RULES, needed, path.stem, digest)
     found = kept_arrays.read(kept)
@@ -75,6 +71,8 @@ def _opened(path: Path, needed: Needed, look: Look | None) -> PromptFile:
     at = None if look is None else look.at
     parts = list(spread(partial(scan, path, needed, at), list(spans(path))))
     prompts = PromptFile(path, needed, digest, joined(path, parts))
+    if _state(path) != state:
+        raise DataError(f"{path} was changed while it was read; start again when it is complete")
     if len(prompts) >= kept_arrays.KEPT_FROM:
         kept_arrays.write(kept, prompts.lines._asdict())
     if look is not None:

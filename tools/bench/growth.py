@@ -51,6 +51,8 @@ DRAWN = 32
 STEPS = 21
 TOKENS = 256
 """Of a completion in a rollout file."""
+WIDTH = 140
+"""Of the table (characters)."""
 SAMPLE_S = 0.1
 """How often memory is looked at (seconds)."""
 
@@ -72,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(json.dumps(_measured(name, chosen.one, largest, chosen.limit)))
             continue
         sizes = [largest >> shift for shift in range(chosen.doublings, -1, -1)]
-        Console().print(table(name, sizes, [started(name, size, chosen.limit) for size in sizes]))
+        Console(width=WIDTH).print(table(name, sizes, [started(name, size, chosen.limit) for size in sizes]))
     return 0
 
 
@@ -273,7 +275,7 @@ def table(name: str, sizes: Sequence[int], costs: Sequence[Sequence[Cost]]) -> T
     made = Table(title=name, box=box.SIMPLE)
     made.add_column("size", justify="right")
     columns = [
-        (f"{'second start: ' * start}{what.replace('_', ' ')}", [cost[start][what] for cost in costs])
+        (f"{'2nd: ' * start}{what.replace('_', ' ')}", [cost[start][what] for cost in costs])
         for start in range(len(costs[0]))
         for what in costs[0][start]
     ]

@@ -188,3 +188,16 @@ def test_the_memory_of_a_row_is_a_few_numbers(tmp_path):
     assert held / len(found) < 60 and peak / len(found) < 300
     assert sum(array.nbytes for array in found.lines) < 40 * len(found)
     assert isinstance(found.lines.starts, np.ndarray)
+
+
+def test_a_file_that_is_still_written_while_it_is_read_is_refused(tmp_path, folder, monkeypatch):
+    path = file_of(tmp_path / "cases.jsonl")
+
+    def late(*given):
+        path.write_bytes(path.read_bytes() + b"\n")
+        return map(*given)
+
+    monkeypatch.setattr(prompt_files, "spread", late)
+    with pytest.raises(DataError, match=r"cases.jsonl was changed while it was read; start again when it is complete"):
+        prompts_of(path)
+    assert not folder.exists(), "nothing is kept of it"
