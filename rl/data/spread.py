@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
+from rewards.lifetime import die_with_parent
 from rl.errors import UserError
 
 Part = TypeVar("Part")
@@ -49,6 +50,7 @@ def spread(work: Callable[[Part], Result], parts: Sequence[Part]) -> Iterator[Re
 def _begin(work: Callable[[Any], Any]) -> None:
     global _work
     _work = work
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that forked ends this one
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core a process; threads did not come along
 

@@ -2,6 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +39,28 @@ def test_a_killed_process_is_a_sentence():
 
     with pytest.raises(UserError, match="a process that read data was killed, most often because memory is used up"):
         list(spread(work, list(range(8))))
+
+
+WAITS = """
+import os, time
+from rl.data.spread import spread
+os.sched_getaffinity = lambda pid: {0, 1}
+list(spread(lambda part: print(os.getpid(), flush=True) or time.sleep(600), [1, 2]))
+"""
+
+
+def test_its_processes_end_with_the_one_that_started_them():
+    with subprocess.Popen([sys.executable, "-c", WAITS], stdout=subprocess.PIPE, text=True) as parent:
+        pids = [int(parent.stdout.readline()) for _ in range(2)]
+        parent.kill()
+        until = time.monotonic() + 60
+        while left := [pid for pid in pids if Path(f"/proc/{pid}").exists() and "Z" not in _state(pid)]:
+            assert time.monotonic() < until, left
+            time.sleep(0.05)
+
+
+def _state(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
