@@ -1,6 +1,7 @@
 """Article numbers in Chinese numerals."""
 
 import re
+from functools import lru_cache
 
 _DIGITS = {digit: value for value, digit in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0, "○": 0}
 _UNITS = {"十": 10, "百": 100, "千": 1000}
@@ -8,6 +9,7 @@ ARTICLE = re.compile(r"第\s*([0-9零〇○一二两三四五六七八九十百�
 """An article number in running text, such as 第二百六十四条 or 第17条之一."""
 
 
+@lru_cache(maxsize=4_096)  # more than laws have articles
 def to_int(numeral: str) -> int:
     """The value of a numeral below ten thousand, Chinese or Arabic: ``二百六十四``, ``二六四`` and ``264`` are 264.
 

@@ -83,7 +83,7 @@ def check(ref: ArticleRef) -> Checked:
         return Checked(ref, "not known", standing.reason)
     if standing.status != "in force":
         return Checked(ref, "not in force", standing.reason)
-    article = article_of(ref)
+    article = statutes.find(law, ref.place)
     if article is None:
         if statutes.unknown(law, ref.place):
             return Checked(
@@ -109,9 +109,8 @@ def _check_quote(ref: ArticleRef, quote: str, article: Article, statutes: Statut
         return Checked(ref, "replaced", f"the quotation of {place} is not its text on {statutes.as_of}{since}")
     wanted = normalised(quote)
     other = next((number for number, body in _texts(statutes, article.law) if wanted in body), None)
-    if _likeness(wanted, normalised(article.text)) >= CLOSE:
-        other = None  # what was meant is clear, though a rule elsewhere may have the same words
-    if other is not None:
+    # where it is clear what was meant, a rule elsewhere may have the same words
+    if other is not None and _near(wanted, _body(article.text)) is None:
         return Checked(ref, "other article", f"the quotation of {place} is the text of {other}")
     return Checked(ref, "inexact", f"the quotation of {place} is inexact")
 
@@ -152,19 +151,29 @@ def _texts(statutes: Statutes, law: str) -> tuple[tuple[str, str], ...]:
 
 def quotes(quote: str, text: str) -> bool:
     """Whether a quotation is a passage of a text, up to punctuation, marks of omission and a slip or two."""
-    body = normalised(text)
+    body = _body(text)
     for piece in quote.replace("…", "\n").split("\n"):
         wanted = normalised(piece)
         if not wanted or wanted in body:
             continue
-        if _likeness(wanted, body) < CLOSE or _changes_meaning(wanted, _window(wanted, body)):
+        passage = _near(wanted, body)
+        if passage is None or _changes_meaning(wanted, passage):
             return False
     return True
 
 
-def _likeness(wanted: str, body: str) -> float:
-    """Share of a quotation's characters that stand in the nearest passage of a text, in order."""
-    return LCSseq.similarity(wanted, _window(wanted, body)) / max(1, len(wanted))
+@lru_cache(maxsize=4_096)
+def _body(text: str) -> str:
+    """The text of an article for comparison."""
+    return normalised(text)
+
+
+def _near(wanted: str, body: str) -> str | None:
+    """The passage of a text that a quotation is nearest to, if ``CLOSE`` of its characters stand there, in order."""
+    if LCSseq.similarity(wanted, body) / max(1, len(wanted)) < CLOSE:
+        return None  # nor in any passage of it; that is a hundred times cheaper to see
+    passage = _window(wanted, body)
+    return passage if LCSseq.similarity(wanted, passage) / max(1, len(wanted)) >= CLOSE else None
 
 
 def _changes_meaning(wanted: str, passage: str) -> bool:

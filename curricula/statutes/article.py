@@ -8,6 +8,8 @@ from curricula.numerals import article_key, to_int
 STATE = "中华人民共和国"
 DELETED = "（删去）"
 """Text of an article that an amendment has deleted and whose number stays empty."""
+WHOLE = "全文"
+"""What stands for the number of a text that has none."""
 
 _MARK = re.compile(r"[（(]([一二三四五六七八九十百]+)[)）]")
 _ITEM = re.compile(rf"\s*(?:{_MARK.pattern}|\d+[.．、]|[一二三四五六七八九十]+、)")

@@ -1,6 +1,7 @@
 """The law in force on a day."""
 
 import hashlib
+import unicodedata
 from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
@@ -10,7 +11,7 @@ from typing import Literal
 from curricula.errors import DataError
 from curricula.numerals import article_key
 from curricula.statutes.amendments import Key, apply, moves_articles, named_articles, read_item
-from curricula.statutes.article import DELETED, STATE, Article
+from curricula.statutes.article import DELETED, STATE, WHOLE, Article
 from curricula.statutes.base import Base
 from curricula.statutes.timeline import Amendment, Law, Version
 from curricula.statutes.titles import edition, plain
@@ -117,6 +118,18 @@ class Statutes:
         found = self._names.get(plain(name)) or self._names.get(edition(name)[0])
         return found if found in self._texts else None
 
+    @cached_property
+    def _titles(self) -> frozenset[str]:
+        return frozenset((*self._names, *self._base.repeals))
+
+    def holds(self, title: str) -> bool:
+        """Whether :meth:`standing` knows a title. Cheap, as texts are searched for titles by trying every end of what
+        may be one."""
+        written = title.isalpha() and unicodedata.is_normalized("NFKC", title)
+        if written and STATE not in title and "全国人" not in title:  # :func:`titles.edition` leaves it as it is
+            return title in self._titles
+        return self.standing(title) is not None
+
     def standing(self, title: str) -> Standing | None:
         """The standing of a norm on the day; None if nothing of that title is held.
 
@@ -196,7 +209,7 @@ class Statutes:
         if name is None or key is None:
             return []
         own = self._texts[name].articles.get(key)
-        versions = (_numbered(version.articles) for version in reversed(self._laws[name].versions))
+        versions = (version.numbered for version in reversed(self._laws[name].versions))
         texts = (found.text for numbered in versions if (found := numbered.get(key)) is not None)
         return [text for text in texts if own is None or text != own.text]
 
@@ -258,9 +271,9 @@ def _standing(law: Law, day: date, snapshot: date) -> Standing:
 def consolidated(law: Law, day: date) -> Consolidated:
     """The text of a law on a day: the text that is held, then what amends it, item by item, by the day of effect."""
     sure, *maybe = law.texts(day)
-    articles, unknown = _numbered(sure.articles), set[Key]()
+    articles, unknown = dict(sure.numbered), set[Key]()
     if maybe:  # either may be law: only what they agree on is known
-        other = _numbered(maybe[0].articles)
+        other = maybe[0].numbered
         unknown = {
             k for k in articles | other if k not in articles or k not in other or articles[k].text != other[k].text
         }
@@ -271,11 +284,11 @@ def consolidated(law: Law, day: date) -> Consolidated:
     for amendment in later:
         unknown |= _amend(articles, amendment)
     for part in sorted((one for one in law.parts if one.surely_from() <= day), key=Version.surely_from):
-        corrected = _numbered(part.articles)
+        corrected = part.numbered
         articles |= {key: replace(a, chapter=a.chapter or _chapter(articles, key)) for key, a in corrected.items()}
         unknown -= set(corrected)
     ordered = {key: a for key, a in sorted(articles.items()) if key not in unknown and a.text != DELETED}
-    others = tuple(article for article in sure.articles if _key_of(article) is None)
+    others = tuple(article for article in sure.articles if article.number == WHOLE)
     days = [sure.adopted, sure.effective, *(d for one in later for d in (one.adopted, one.effective))]
     return Consolidated(ordered, others, frozenset(unknown), frozenset(d.year for d in days if d), tuple(later))
 
@@ -290,19 +303,6 @@ def _amend(articles: dict[Key, Article], amendment: Amendment) -> set[Key]:
         else:
             unknown |= set(articles) if moves_articles(item) else set(named_articles(item))
     return unknown
-
-
-def _numbered(articles: tuple[Article, ...]) -> dict[Key, Article]:
-    found: dict[Key, Article] = {}
-    for article in articles:
-        key = _key_of(article)
-        if key is not None:
-            found.setdefault(key, article)
-    return found
-
-
-def _key_of(article: Article) -> Key | None:
-    return None if article.number == "全文" else article.key
 
 
 def _chapter(articles: dict[Key, Article], key: Key) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 from curricula.errors import DataError
@@ -42,9 +43,13 @@ def use_law(as_of: date | str | None = None, folder: Path | str | None = None) -
 
 def law_setting() -> Setting:
     """The law that this process reads. If it was not set, it is set to today's."""
-    if _DAY not in os.environ:
-        return use_law(folder=os.environ.get(_FOLDER) or None)
-    return Setting(_day(os.environ[_DAY]), Path(os.environ[_FOLDER]) if os.environ.get(_FOLDER) else None)
+    day, folder = os.environ.get(_DAY), os.environ.get(_FOLDER)
+    return _read(day, folder) if day is not None else use_law(folder=folder or None)
+
+
+@lru_cache(maxsize=4)  # asked for with every citation
+def _read(day: str, folder: str | None) -> Setting:
+    return Setting(_day(day), Path(folder) if folder else None)
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 
-from curricula.statutes.article import STATE, Article
+from curricula.statutes.article import STATE, WHOLE, Article
 
 LATEST = timedelta(days=365)
 """How long after its adoption a text counts as in force if its day of effect is unknown."""
@@ -17,6 +18,15 @@ class Version:
     effective: date | None
     """First day on which it is law; None if that is unknown."""
     articles: tuple[Article, ...]
+
+    @cached_property
+    def numbered(self) -> dict[tuple[int, int], Article]:
+        """The articles by number; the first of those with the same one. Texts without a number are left out."""
+        found: dict[tuple[int, int], Article] = {}
+        for article in self.articles:
+            if article.number != WHOLE:
+                found.setdefault(article.key, article)
+        return found
 
     def surely_from(self) -> date:
         """The day from which it certainly is law, unless a later one is."""

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _BODIES = re.compile(r"^(?:全国人民代表大会常务委员会|全国人大常委会|全国人民代表大会|全国人大)(?=关于)")
 _MARKS = re.compile(r"[\s《》〈〉<>“”\"'‘’]")
@@ -30,12 +31,14 @@ _BILLS = {
 """Bills that were not yet law on the day of the snapshot; written from memory, not checked against a list."""
 
 
+@lru_cache(maxsize=4_096)  # the titles of a text are looked up again and again
 def plain(title: str) -> str:
     """A title in one standard form: NFKC, without white space, 《》, 中华人民共和国 and the body that adopted it."""
     text = _MARKS.sub("", unicodedata.normalize("NFKC", title)).replace("中华人民共和国", "")
     return _BODIES.sub("", text)
 
 
+@lru_cache(maxsize=4_096)
 def edition(title: str) -> tuple[str, int | None]:
     """(plain title without the year of amendment, that year): 刑法（2020修正） is (刑法, 2020); None without one."""
     text = plain(title)

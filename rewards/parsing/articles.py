@@ -82,15 +82,22 @@ _THING = (
     r"|要求|理由|措施))"
 )
 """What is counted in 条 and is not an article: 香烟二十条, 两条项链."""
+_SIGN_AHEAD = rf"(?=第?[\s\d{_N}]{{1,14}}+[条、,和及])"
+"""What the number of an article is followed by: most numbers of a text are given up here, before all else is tried."""
 _ARTICLE = regex.compile(
     rf"第\s?(?P<number>{_NUMERAL})\s?(?:条(?:之(?P<insertion>[{_N}]{{1,4}}))?|之(?P<inner>[{_N}]{{1,2}})\s?条|(?=第[{_N}]{{1,3}}款))"
     rf"(?:\s?第?\s?(?P<paragraph>[{_N}]{{1,4}})(?:[、和及]第?[{_N}]{{1,4}}){{0,4}}\s?款)?(?:\s?第?\s?\(?(?P<item>[{_N}]{{1,4}})\)?(?:[、和及]第?\(?[{_N}]{{1,4}}\)?){{0,4}}\s?项)?"
-    rf"|(?<![\d第])(?P<bare>(?<!(?:香?烟|短信|信息|裤子?|项链|记录|消息)\s?)\d{{1,4}}|(?<=[》、,和及])\s?[{_N}]{{2,12}}|(?<=法|法典|条例|规定|决定|解释)\s?{_CHINESE}{{1,12}}+|(?<=^|\n|依照|根据|依据|按照|违反|触犯|适用)\s?{_CHINESE}{{2,12}}+)\s?条{_THING}"
+    rf"|{_SIGN_AHEAD}(?:"
+    rf"(?<![\d第])(?P<bare>(?<!(?:香?烟|短信|信息|裤子?|项链|记录|消息)\s?)\d{{1,4}}|(?<=[》、,和及])\s?[{_N}]{{2,12}}|(?<=法|法典|条例|规定|决定|解释)\s?{_CHINESE}{{1,12}}+|(?<=^|\n|依照|根据|依据|按照|违反|触犯|适用)\s?{_CHINESE}{{2,12}}+)\s?条{_THING}"
     rf"(?:之(?P<insertion>[{_N}]{{1,4}}))?(?:\s?第?\s?(?P<paragraph>[{_N}]{{1,4}})(?:[、和及]第?[{_N}]{{1,4}}){{0,4}}\s?款)?(?:\s?第?\s?\(?(?P<item>[{_N}]{{1,4}})\)?(?:[、和及]第?\(?[{_N}]{{1,4}}\)?){{0,4}}\s?项)?"
     rf"|(?:第\s?(?P<first>[{_N}]{{1,12}})|(?<=[、,和及]|法|》)\s?(?P<listed>\d{{1,4}}|(?<=[、,和及]\s?)[{_N}]{{2,12}}))"
-    rf"(?=(?:\s?[、,和及]\s?第?\s?[{_N}]{{1,12}}+){{1,12}}+\s?条)"
+    rf"(?=(?:\s?[、,和及]\s?第?\s?[{_N}]{{1,12}}+){{1,12}}+\s?条))"
     rf"|(?:\b[Aa]rt(?:icle|\.)|§)\s?(?P<english>\d{{1,4}})(?:[-‑](?P<insertion>\d{{1,2}})\b)?"
 )
+_KINDS = ("number", "bare", "first", "listed", "english")
+_PARTS = ("insertion", "inner", "paragraph", "item")
+"""Groups of ``_ARTICLE``: the ways in which a number may be written, and what stands behind it."""
+_FOUR_DIGITS = regex.compile(r"\d{4}")
 _LEAD = regex.compile(r"^.*(?:依照|根据|按照|依据|违反|适用|参照|援引|触犯|我国|以及|[和及])(?=.)")
 """Words before a law's name in running text."""
 _QUOTE = regex.compile(r"[“「\"](?P<quote>[^“”「」\"\n]{6,400})[”」\"]")
@@ -144,7 +151,7 @@ def law_name(written: str, marked: bool = True) -> str:
     if not marked:
         statutes = load_statutes()
         tails = (name[start:] for start in range(len(name) - 1))
-        known = (tail for tail in tails if tail in ABBREVIATIONS or statutes.standing(tail) is not None)
+        known = (tail for tail in tails if tail in ABBREVIATIONS or statutes.holds(tail))
         name = next(known, name if _COURT.match(name) else _LEAD.sub("", name))
     return ABBREVIATIONS.get(name, name)
 
@@ -161,8 +168,7 @@ def article_refs(text: str) -> list[ArticleRef]:
     titles = scan(_MARKED, written)
     laws = sorted(_laws(written, titles), key=lambda law: law[0])
     quotes = [(m.start(), m["quote"]) for m in scan(_QUOTE, written)]
-    inside = [title.span() for title in titles]
-    matches = [m for m in scan(_ARTICLE, written) if not any(a < m.start() and m.end() < b - 1 for a, b in inside)]
+    matches = _outside(scan(_ARTICLE, written), titles)
     found, law_at, quote_at = [], -1, 0
     for place, match in enumerate(matches):
         while law_at + 1 < len(laws) and laws[law_at + 1][0] <= match.start():
@@ -172,16 +178,23 @@ def article_refs(text: str) -> list[ArticleRef]:
         end = matches[place + 1].start() if place + 1 < len(matches) else len(written)
         quote = quotes[quote_at][1] if quote_at < len(quotes) and quotes[quote_at][0] < end else None
         try:
-            kinds = ("number", "bare", "first", "listed", "english")
-            number = to_int("".join(next(match[kind] for kind in kinds if match[kind]).split()))
-            names = ("insertion", "inner", "paragraph", "item")
-            small = {name: to_int(match[name]) if match[name] else None for name in names}
+            number = to_int("".join(next(filter(None, match.group(*_KINDS))).split()))
+            parts = [to_int(part) if part else None for part in match.group(*_PARTS)]
         except ValueError:
             continue
         law, year = laws[law_at][1:] if law_at >= 0 else (None, None)
-        insertion = small["insertion"] or small["inner"] or 0
-        where = match.start(), match.end()
-        found.append(ArticleRef(law, number, insertion, small["paragraph"], small["item"], quote, *where, year))
+        found.append(ArticleRef(law, number, parts[0] or parts[1] or 0, *parts[2:], quote, *match.span(), year))
+    return found
+
+
+def _outside(matches: list[regex.Match[str]], titles: list[regex.Match[str]]) -> list[regex.Match[str]]:
+    """The matches that do not stand within a title; both are in order."""
+    found, at = [], -1
+    for match in matches:
+        while at + 1 < len(titles) and titles[at + 1].start() < match.start():
+            at += 1
+        if at < 0 or match.end() >= titles[at].end() - 1:
+            found.append(match)
     return found
 
 
@@ -189,7 +202,7 @@ def _laws(text: str, titles: list[regex.Match[str]]) -> list[tuple[int, str, int
     """(where it ends, name, year of amendment) of every law that a text names, in 《》 or before a number."""
     found = []
     for match in titles:
-        name, year = edition(match[1]) if regex.search(r"\d{4}", match[1]) else (match[1], None)
+        name, year = edition(match[1]) if _FOUR_DIGITS.search(match[1]) else (match[1], None)
         behind = _YEAR.match(text, match.end())
         year = int(behind["year"]) if behind and year is None else year
         found.append((match.end(), law_name(name), year))

@@ -65,9 +65,13 @@ class Amount:
 def amounts(text: str) -> list[Amount]:
     """Every sum of money, in order: 五万元, 50,000元, 13万2千元, 5万余元, ¥3000, 八十二元三角六分, 人民币叁仟元整, 5w.
     A bare number does not count, nor does a sum in another currency."""
-    written = plain(text)
+    return sums(plain(text))
+
+
+def sums(written: str) -> list[Amount]:
+    """The same of a plain text."""
     found = []
-    matches = [match for match in scan(_AMOUNT, written) if any(match[sign] for sign in _SIGNS)]
+    matches = [match for match in scan(_AMOUNT, written) if any(match.group(*_SIGNS))]
     for match in matches[-MOST:]:
         try:
             yuan = value(match["number"]) * _SCALES[(match["scale"] or match["letter"] or "").lower()]
@@ -78,7 +82,7 @@ def amounts(text: str) -> list[Amount]:
         start, end = match.start("number"), match.end()
         before = written[max(0, start - 24) : start]
         bound = _BOUND_BEFORE.search(before) or _BOUND_AFTER.match(written, end)
-        about = any(match[name] for name in ("about", "more", "more2"))
+        about = any(match.group("about", "more", "more2"))
         found.append(Amount(yuan, about, start, end, bool(bound) and not _calculated(written, before, end)))
     return found
 
@@ -88,10 +92,9 @@ def _calculated(text: str, before: str, end: int) -> bool:
     return bool(_RESULT.search(before)) or "=" in text[end : end + 40]
 
 
-def result(text: str) -> Amount | None:
-    """The sum that a calculation ends with: 2250元+500元=2750元."""
-    written = plain(text)
-    ends = [one for one in amounts(text) if _RESULT.search(written[max(0, one.start - 8) : one.start])]
+def result(written: str, stated: list[Amount]) -> Amount | None:
+    """The sum, of those that a plain text states, that a calculation ends with: 2250元+500元=2750元."""
+    ends = [one for one in stated if _RESULT.search(written[max(0, one.start - 8) : one.start])]
     return ends[-1] if ends else None
 
 
@@ -99,10 +102,11 @@ def fine(text: str) -> Amount | None:
     """The fine that a text imposes: the sum beside 罚金 or 罚款, that of the joined punishment where several are named,
     0 where a fine is denied (不并处罚金), else the only sum there is. None when there is none: neither restitution nor
     the range of a statute is a fine."""
-    written, sums = plain(text), amounts(text)
+    written = plain(text)
+    stated = sums(written)
     found: list[tuple[bool, bool, Amount]] = []  # of the joined punishment, a penal fine
     last = 0
-    for one in sums:
+    for one in stated:
         before, between = written[max(0, one.start - 40) : one.start], written[last : one.start]
         named = _FINE.search(before) or _FINE_AFTER.match(written, one.end)
         if one.bound or not (named or (found and _SUM_ONLY.fullmatch(between))):
@@ -117,5 +121,5 @@ def fine(text: str) -> Amount | None:
     denied = _NO_FINE.search(written)
     if denied:
         return Amount(Fraction(0), False, denied.start(), denied.end())
-    alone = len(sums) == 1 and not sums[0].bound and not _OTHER.search(written)
-    return sums[0] if alone else None
+    alone = len(stated) == 1 and not stated[0].bound and not _OTHER.search(written)
+    return stated[0] if alone else None

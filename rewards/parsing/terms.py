@@ -28,10 +28,13 @@ _DURATION = (
     rf"(?:(?P<years>{NUMBER})\s?(?:年|years?)(?P<half>半)?\s?(?:零|又|,|and)?\s?)?"
     rf"(?:(?P<months>{NUMBER})\s?(?:个\s?月|月|months?))?(?:(?:零|又)?(?P<days>{NUMBER})\s?[日天])?"
 )
+_UNIT_AHEAD = rf"(?=零?{NUMBER}\s?(?:年|个?\s?月|[日天]|year|month))"
+"""Without a unit there is no duration: most numbers of a text are given up here, before all else is tried."""
 _TO = r"(?:至|到|[-~—–])"
 _TERM = regex.compile(
     rf"(?P<probation>缓刑,?(?:的?考验期(?:间|限)?)?)?(?P<other>剥夺政治权利|羁押|已服刑|缓期|减去|减刑|余刑|刑满)?"
-    rf"(?P<kind>{_NAMED}|刑期)?\s?(?:的?刑期)?[为是:]?\s?(?=[\d零〇一二两三四五六七八九十半廿壹贰叁肆伍陆柒捌玖拾]){_DURATION}"
+    rf"(?P<kind>{_NAMED}|刑期)?\s?(?:的?刑期)?[为是:]?\s?(?=[\d零〇一二两三四五六七八九十半廿壹贰叁肆伍陆柒捌玖拾])"
+    rf"{_UNIT_AHEAD}{_DURATION}"
     rf"(?P<range>\s?(?:以上|以下|以内|之间|不等|{_TO}(?=\s?(?:{_NAMED})?\s?{NUMBER})|[和与](?=.{{1,8}}之间)))?(?:的?(?P<after>{_NAMED}))?"
     rf"(?P<range>\s?(?:以上|以下|之间|{_TO}(?=\s?{NUMBER})))?"
 )

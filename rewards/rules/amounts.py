@@ -4,8 +4,8 @@ from fractions import Fraction
 
 import regex
 
-from rewards.parsing import amounts, final_answer, fine, plain
-from rewards.parsing.money import FOREIGN, result
+from rewards.parsing import final_answer, fine, plain
+from rewards.parsing.money import FOREIGN, result, sums
 from rewards.parsing.numbers import NUMBER, value
 from rewards.parsing.quantity import quantity
 from rewards.parsing.text import scan
@@ -27,13 +27,14 @@ def single_amount(text: str) -> tuple[Fraction | None, str]:
     found = quantity(text)
     if found is not None and found[1] in ("", "元"):
         return found[0], ""
-    calculated = result(text)
+    written = plain(text)
+    every = sums(written)
+    calculated = result(written, every)
     if calculated is not None:
         return calculated.yuan, ""
-    written = plain(text)
-    stated = [one for one in amounts(text) if not one.bound]
+    stated = [one for one in every if not one.bound]
     if not stated:
-        bare = set() if amounts(text) or "分之" in written else _bare(written)
+        bare = set() if every or "分之" in written else _bare(written)
         return (bare.pop(), "") if len(bare) == 1 else (None, "no amount")
     totals = [one for one in stated if _TOTAL.search(written[max(0, one.start - 20) : one.start])]
     if totals:

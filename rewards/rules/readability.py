@@ -1,5 +1,7 @@
 """Readability (an aim of LexPro-1.0's GRPO stage; its formula was not published, this one is ours)."""
 
+import re
+
 import regex
 
 from rewards.parsing import folded
@@ -7,6 +9,7 @@ from rewards.registry import reward
 from rewards.verdict import Sample, Verdict
 
 _SENTENCE = regex.compile(r"[^。！？!?;；\n]+")
+_IDEOGRAPHS = re.compile("[一-龥]+")
 _READABLE = regex.compile(r"[\p{L}\p{N}\p{P}\p{Sm}\p{Sc}\s]")
 SENTENCE = (4, 80)
 """Characters of a readable sentence, from and to."""
@@ -24,7 +27,8 @@ def readability(sample: Sample) -> Verdict:
         return Verdict(0.0, reason="no sentence")
     total = sum(map(len, sentences))
     fit = sum(len(s) for s in sentences if SENTENCE[0] <= len(s) <= SENTENCE[1]) / total
-    clean = len(_READABLE.findall(text)) / len(text)
+    rest = _IDEOGRAPHS.sub("", text)  # most of a Chinese text, and all of it readable
+    clean = (len(text) - len(rest) + len(_READABLE.findall(rest))) / len(text)
     broken = sum(min(len(line), LONGEST_RUN) for line in text.splitlines()) / len(text.replace("\n", ""))
     named = (("sentence lengths", fit), ("clean characters", clean), ("paragraphs", broken))
     worst = min(named, key=lambda pair: pair[1])

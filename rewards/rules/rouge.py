@@ -2,6 +2,8 @@
 
 import atexit
 import logging
+import math
+import re
 import shutil
 import tempfile
 import warnings
@@ -17,6 +19,9 @@ from rewards.verdict import Sample, Verdict
 
 LONGEST = 4_000
 """Characters of the answer that are compared."""
+_IN_WORDS = re.compile(r"[\u4E00-\u9FD5a-zA-Z0-9+#&._%\-]+")
+"""What words consist of, in jieba; everything else stands alone."""
+_BLOCK = re.compile(rf"{_IN_WORDS.pattern}|(?s:.)")
 
 
 def lcs_f1(left: Sequence[str], right: Sequence[str]) -> float:
@@ -43,8 +48,41 @@ def segmenter() -> Any:
 
 
 def words(text: str) -> list[str]:
-    """Words of a Chinese text (jieba, without its model for unknown words, whose cost grows with hostile input)."""
-    return [word for word in segmenter().cut(text[:LONGEST], HMM=False) if word.strip()]
+    """Words of a Chinese text: jieba's, without its model for unknown words, whose cost grows with hostile input."""
+    found = []
+    for block in _BLOCK.findall(text[:LONGEST]):
+        if _IN_WORDS.match(block):
+            found += _segmented(block)
+        elif not block.isspace():
+            found.append(block)
+    return found
+
+
+def _segmented(block: str) -> list[str]:
+    """The likeliest way to cut a block into words of the dictionary, as jieba's ``cut(block, HMM=False)`` in one pass
+    instead of two, which takes a third of the time: the same sums in the same order, so the same words."""
+    freq, total, size = segmenter().FREQ.get, math.log(segmenter().total), len(block)
+    best, ends = [0.0] * (size + 1), [0] * size
+    for start in range(size - 1, -1, -1):
+        score, at, end, count = None, start + 1, start + 1, freq(block[start])
+        while count is not None:  # 0 for what is only the beginning of a word
+            if count:
+                this = math.log(count) - total + best[end]
+                if score is None or this >= score:
+                    score, at = this, end
+            end += 1
+            count = freq(block[start:end]) if end <= size else None
+        best[start], ends[start] = 0.0 - total + best[at] if score is None else score, at
+    found, start, joined = list[str](), 0, False
+    while start < size:
+        word = block[start : ends[start]]
+        alone = len(word) == 1 and word.isascii() and word.isalnum()
+        if alone and joined:  # letters and digits that are no word stay together
+            found[-1] += word
+        else:
+            found.append(word)
+        start, joined = ends[start], alone
+    return found
 
 
 def rouge_l(answer: str, reference: str) -> float:

@@ -3,7 +3,7 @@
 import regex
 
 from rewards.parsing import folded
-from rewards.parsing.text import scan
+from rewards.parsing.text import TIME_LIMIT_S
 from rewards.registry import reward
 from rewards.statute_check import check_citations
 from rewards.verdict import Sample, Verdict
@@ -22,7 +22,7 @@ def syllogism(sample: Sample) -> Verdict:
     A major premise that cites only laws or articles that do not exist does not count. A rule can see structure, not
     soundness; ``legal_validity`` with an LLM judge looks at that."""
     text = folded(sample.completion)
-    rule = next((m.start() for m in scan(_RULE, text)), None)
+    rule = _first(_RULE, text, 0)
     checked = check_citations(sample.completion)
     if (
         rule is not None
@@ -30,11 +30,15 @@ def syllogism(sample: Sample) -> Verdict:
         and all(found.fault in ("unknown law", "not in force", "unknown article", "unknown part") for found in checked)
     ):
         rule = None
-    facts = next((m.start() for m in scan(_FACTS, text) if rule is None or m.start() >= rule + ENOUGH), None)
+    facts = _first(_FACTS, text, 0 if rule is None else rule + ENOUGH)
     premise = max((place for place in (rule, facts) if place is not None), default=None)
-    end = next(
-        (m.start() for m in scan(_CONCLUSION, text) if premise is not None and m.start() >= premise + ENOUGH), None
-    )
+    end = None if premise is None else _first(_CONCLUSION, text, premise + ENOUGH)
     found = {"major premise": rule, "minor premise": facts, "conclusion": end}
     missing = [name for name, place in found.items() if place is None]
     return Verdict((3 - len(missing)) / 3, reason=f"no {', '.join(missing)}" if missing else "")
+
+
+def _first(pattern: "regex.Pattern[str]", text: str, least: int) -> int | None:
+    """Where the first match begins that does not begin before a place; what follows it is not searched."""
+    matches = pattern.finditer(text, timeout=TIME_LIMIT_S)
+    return next((match.start() for match in matches if match.start() >= least), None)
