@@ -179,11 +179,12 @@ def article_refs(text: str) -> list[ArticleRef]:
         quote = quotes[quote_at][1] if quote_at < len(quotes) and quotes[quote_at][0] < end else None
         try:
             number = to_int("".join(next(filter(None, match.group(*_KINDS))).split()))
-            parts = [to_int(part) if part else None for part in match.group(*_PARTS)]
+            insertion, inner, paragraph, item = (to_int(part) if part else None for part in match.group(*_PARTS))
         except ValueError:
             continue
         law, year = laws[law_at][1:] if law_at >= 0 else (None, None)
-        found.append(ArticleRef(law, number, parts[0] or parts[1] or 0, *parts[2:], quote, *match.span(), year))
+        where = match.start(), match.end()
+        found.append(ArticleRef(law, number, insertion or inner or 0, paragraph, item, quote, *where, year))
     return found
 
 

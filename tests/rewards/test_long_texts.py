@@ -23,7 +23,8 @@ from tools.bench.rewards import REFERENCE, long_completions
 ARTICLES = import_module("rewards.parsing.articles")  # the package has a function of this name
 PIECES = (
     *"，：；（）！？％…　。、《》“”０Ａａﷺ①㈠é\u0301\u200b\x00\ue000\n\t 萬盜後ABH<>\\一龥㐀〇々가é",
-    "<think>", "</answer>", "\\boxed", "AB", "盗窃罪", "《刑法》第二百六十四条", "第十七条之一第二款第（三）项", "264、266条",
+    "<think>", "</answer>", "\\boxed", "AB", "盗窃罪", "《刑法》第二百六十四条", "第十七条之一第二款第（三）项",
+    "264、266条",
     "同法第3条", "Article 264",
     "最高人民法院关于刑法的解释第二条", "有期徒刑三年", "拘役六个月", "缓刑考验期", "零3天",
     "又2日", "半年", "三 3", "本案甲",
