@@ -18,6 +18,8 @@ Meta = dict[str, Any]
 
 DEEPEST = 16
 """Levels of objects and lists in a meta."""
+PASS_RATE = "pass_rate"
+"""Field with the share of right answers of a policy."""
 MOST_VALUES = 20
 """A field with more different values tells single records apart, as an address does, and is not counted."""
 
@@ -32,6 +34,16 @@ def read_meta(given: Any, what: str) -> Meta:
         raise DataError(f'{what} must be an object, found {type_name(given)}; write {{"source": …}}')
     found: Meta = _checked(given, what, 1)
     return found
+
+
+def pass_rate(meta: Meta) -> Any:
+    """Share of right answers that was measured before, 1/2 where there is none."""
+    return meta.get(PASS_RATE, 0.5)
+
+
+def is_share(found: Any) -> bool:
+    """Whether a value is a number from 0 to 1."""
+    return isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found <= 1
 
 
 def _checked(given: Any, what: str, level: int) -> Any:

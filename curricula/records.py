@@ -24,7 +24,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from curricula.errors import DataError
 from curricula.messages import read_messages
@@ -47,6 +47,9 @@ from curricula.rows import (
 
 DOCUMENT_KEYS = {"text", "source", "meta"}
 VERL_KEYS = {"data_source", "reward_model", "ability", "extra_info"}
+KINDS = get_args(AnswerKind)
+Needed = Literal["reference", "demonstration"]
+"""The field that a prompt must have: for rewards, or to be trained on."""
 PROMPT_KEYS = {"prompt", "reference", "task", "answer_kind", "demonstration", "meta"}
 
 
@@ -66,12 +69,14 @@ def read_prompts(path: str | Path) -> list[Prompt]:
     Raises:
         DataError: for a missing, empty or malformed file, naming the line.
     """
-    return read_records(Path(path), lambda record, where: _prompt(record, where, Path(path), "reference"))
+    stem = Path(path).stem
+    return read_records(Path(path), lambda record, where: prompt_of(record, where, stem, "reference"))
 
 
 def read_demonstrations(path: str | Path) -> list[Prompt]:
     """Prompts with demonstrations. Raises as :func:`read_prompts` does."""
-    return read_records(Path(path), lambda record, where: _prompt(record, where, Path(path), "demonstration"))
+    stem = Path(path).stem
+    return read_records(Path(path), lambda record, where: prompt_of(record, where, stem, "demonstration"))
 
 
 def read_texts(path: str | Path, limit: int | None = None) -> list[Document]:
@@ -148,15 +153,16 @@ def _document(record: Record, where: str, path: Path) -> Document:
     return Document(record["text"], record.get("source") or path.stem, _meta(record, where))
 
 
-def _prompt(record: Record, where: str, path: Path, needed: str) -> Prompt:
+def prompt_of(record: Record, where: str, task: str, needed: Needed) -> Prompt:
+    """The prompt of a record; ``task`` is that of a record which names none. Raises DataError."""
     record = _without_verl(record, where)
     if isinstance(record.get("reference"), list):
         record["reference"] = _as_json(record["reference"], where)
     _require(record, where, ("prompt", needed), PROMPT_KEYS)
     kind = record.get("answer_kind", "text")
-    if kind not in get_args(AnswerKind):
-        raise DataError(f"{where}: answer_kind is {kind!r}; use one of {', '.join(get_args(AnswerKind))}")
-    task = record.get("task") or path.stem
+    if kind not in KINDS:
+        raise DataError(f"{where}: answer_kind is {kind!r}; use one of {', '.join(KINDS)}")
+    task = record.get("task") or task
     if not task.isprintable():
         raise DataError(f"{where}: the task {task!r} has characters that no table can show; give it a plain name")
     return Prompt(

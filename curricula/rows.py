@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,25 +39,44 @@ def each_record(path: Path, make: Callable[[Record, str], T], limit: int | None 
             place (file and line; for Parquet file and row), and how many there are.
     """
     require_file(path)
-    problems: list[str] = []
-    good = bad = total = 0
+    count = Count()
     for where, row in _parquet(path) if kind_of(path) == ".parquet" else _jsonl(path):
-        if good == limit:
+        if count.good == limit:
             break
-        total += 1
         try:
             made = make(_record(row, where), where)
         except DataError as error:
-            bad += 1
-            if bad <= SHOWN:
-                problems.append(str(error))
+            count.add_bad(error)
             continue
-        good += 1
+        count.good += 1
         yield made
-    if bad:
-        raise DataError(together(problems, bad, total, "records are bad"))
-    if not total:
-        raise DataError(f"{path}: the file holds no record")
+    count.check(path)
+
+
+@dataclass
+class Count:
+    """How many records of a file, or of a part of it, are good or bad, and what is wrong with the first bad ones."""
+
+    good: int = 0
+    bad: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add_bad(self, error: DataError) -> None:
+        """Count a bad record."""
+        self.bad += 1
+        if self.bad <= SHOWN:
+            self.problems.append(str(error))
+
+    def __add__(self, later: "Count") -> "Count":
+        problems = [*self.problems, *later.problems][:SHOWN]
+        return Count(self.good + later.good, self.bad + later.bad, problems)
+
+    def check(self, path: Path) -> None:
+        """Raises DataError if one is bad, or if there is none."""
+        if self.bad:
+            raise DataError(together(self.problems, self.bad, self.good + self.bad, "records are bad"))
+        if not self.good:
+            raise DataError(f"{path}: the file holds no record")
 
 
 def require_file(path: Path, kinds: tuple[str, ...] = RECORDS) -> None:
@@ -159,24 +179,44 @@ def _record(row: Any, where: str) -> Record:
     if not isinstance(row, dict):
         fix = "; write each object in a line of its own" if isinstance(row, list) else ""
         raise DataError(f"{where}: expected an object with named fields, found {type_name(row)}{fix}")
+    return without_null(row)
+
+
+def without_null(row: Record) -> Record:
+    """A record without the fields that are null, which count as left out."""
     return {key: value for key, value in row.items() if value is not None}
 
 
 def _jsonl(path: Path) -> Iterator[tuple[str, Any]]:
+    require_utf8(path)
+    with opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                where = f"{path}:{number}"
+                try:
+                    yield where, _parsed(line, where)
+                except DataError as error:
+                    yield where, error
+
+
+def require_utf8(path: Path) -> None:
+    """Refuse a file that begins as UTF-16 does. Raises DataError."""
     with opened(path) as file:
         if file.read(2) in _UTF16:
             raise DataError(f"{path}: the file is UTF-16; save it as UTF-8")
-        file.seek(0)
-        for number, line in enumerate(file, start=1):
-            where = f"{path}:{number}"
-            if not line.strip():
-                continue
-            try:
-                yield where, parse(decoded(line, where))
-            except DataError as error:
-                yield where, error
-            except ValueError as error:
-                yield where, DataError(f"{where}: {error}")
+
+
+def line_record(line: bytes, where: str) -> Record:
+    """The record of a line of a JSONL file, without the fields that are null. Raises DataError."""
+    return _record(_parsed(line, where), where)
+
+
+def _parsed(line: bytes, where: str) -> Any:
+    text = decoded(line, where)
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise DataError(f"{where}: {error}") from None
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Any]]:

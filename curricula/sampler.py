@@ -2,17 +2,18 @@
 
 import json
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from curricula.errors import DataError
+from curricula.meta import PASS_RATE, is_share, pass_rate
+from curricula.prompt_file import PromptFile
 from curricula.prompts import Prompt
 from curricula.tasks import find_task
 
 RATE = 0.05
 """Weight of a new group in a task's running means, which thus cover about the last twenty groups."""
-PASS_RATE = "pass_rate"
-"""Field of a prompt's ``meta`` with the share of right answers of a policy."""
 Pick = tuple[str, int]
 """(task, row of its pool; -1 for a generated prompt)."""
 
@@ -52,7 +53,7 @@ class Sampler:
         self.positions = dict.fromkeys(pools, 0)
         self.picked: dict[int, Pick] = {}
         """The picks of prompts in flight, so that these stay the same when weights change."""
-        self._order: dict[str, tuple[int, list[int]]] = {}
+        self._order: dict[str, tuple[int, array[int]]] = {}
 
     def at(self, index: int) -> Prompt:
         """Prompt number ``index``; the same one until its group is observed."""
@@ -91,12 +92,12 @@ class Sampler:
 
     def _solved(self, prompt: Prompt) -> float:
         observed = self.solved.get(prompt.uid)
-        return _pass_rate(prompt) if observed is None else observed
+        return float(pass_rate(prompt.meta)) if observed is None else observed
 
     def _row_at(self, task: str, position: int) -> int:
         epoch, place = divmod(position, len(self.pools[task]))
-        if self._order.get(task, (-1, []))[0] != epoch:
-            order = list(range(len(self.pools[task])))
+        if task not in self._order or self._order[task][0] != epoch:
+            order = array("q", range(len(self.pools[task])))
             random.Random(f"{self.seed}/{task}/{epoch}").shuffle(order)
             self._order[task] = epoch, order
         return self._order[task][1][place]
@@ -158,21 +159,16 @@ class Sampler:
         self.picked = {index: (task, row) for index, task, row in state["picked"]}
 
 
-def require_pass_rates(prompts: Iterable[Prompt]) -> None:
+def require_pass_rates(prompts: Sequence[Prompt]) -> None:
     """Raises DataError if the pass rate that a prompt's ``meta`` records is not a number from 0 to 1."""
-    for prompt in prompts:
-        found = _pass_rate(prompt)
-        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= 1:
+    rows = prompts.lines.bad_rates.tolist() if isinstance(prompts, PromptFile) else range(len(prompts))
+    for prompt in map(prompts.__getitem__, rows):
+        found = pass_rate(prompt.meta)
+        if not is_share(found):
             raise DataError(
                 f"{prompt.name}: meta.{PASS_RATE} is {json.dumps(found, ensure_ascii=False)[:40]}; with difficulty it "
                 f"must be a number from 0 to 1, the share of right answers; correct it, or leave it out"
             )
-
-
-def _pass_rate(prompt: Prompt) -> float:
-    """Share of right answers that was measured before, 1/2 where there is none."""
-    found: float = prompt.meta.get(PASS_RATE, 0.5)
-    return found
 
 
 def require_keys(what: str, state: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

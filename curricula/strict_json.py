@@ -19,7 +19,7 @@ def parse(text: str, *, halves: bool = False) -> Any:
             surrogate pair.
     """
     try:
-        found = json.loads(text.removeprefix(BOM), parse_constant=_constant, object_pairs_hook=_object)
+        found = _DECODER.decode(text.removeprefix(BOM))
     except json.JSONDecodeError as error:
         line = f"line {error.lineno}, " if error.lineno > 1 else ""
         raise ValueError(f"not valid JSON: {error.msg} at {line}column {error.colno}") from None
@@ -27,7 +27,7 @@ def parse(text: str, *, halves: bool = False) -> Any:
         raise ValueError("not valid JSON: nested too deeply") from None
     if halves:
         return found
-    half, likely = lone_surrogate(text), _HALF.search(text)
+    half, likely = lone_surrogate(text), _HALF.search(text) if "\\u" in text else None
     if half is None and likely:
         half = lone_surrogate(json.dumps(found, ensure_ascii=False))
     if half is not None:
@@ -59,3 +59,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {twice!r} occurs twice in one object; keep one of them")
     return found
+
+
+_DECODER = json.JSONDecoder(parse_constant=_constant, object_pairs_hook=_object)

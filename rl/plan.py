@@ -121,8 +121,10 @@ def print_plan(config: RunConfig, plan: Plan, console: Console) -> None:
         memory = Table(title="Memory (estimate)")
         memory.add_column("what")
         memory.add_column("GiB", justify="right")
-        for what, gib in (*plan.memory, ("sum", sum(gib for _, gib in plan.memory))):
-            memory.add_row(what, f"{gib:.2f}")
+        known = [gib for _, gib in plan.memory if gib is not None]
+        whole = sum(known) if len(known) == len(plan.memory) else None
+        for what, gib in (*plan.memory, ("sum", whole)):
+            memory.add_row(what, "unknown" if gib is None else f"{gib:.2f}")
         console.print(memory)
     else:
         _print_gpus(config, plan.gpus, console)

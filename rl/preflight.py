@@ -1,20 +1,20 @@
 """Checks of data against the tokenizer, and of the judge's server, before any actor starts."""
 
-import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from curricula.errors import together
 from curricula.prompts import Prompt
-from curricula.records import is_file, read_prompts
+from curricula.records import is_file
 from curricula.rows import SHOWN
 from curricula.sampler import require_pass_rates
 from curricula.tasks import make_prompts
@@ -25,9 +25,11 @@ from rewards.total import split
 from rl.config.derive import reward_sum, task_weights, wants_judge
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, PerplexityStage, PromptedStage, SFTStage
+from rl.data.chosen import Chosen
 from rl.data.corpus import load_corpus
 from rl.data.demonstrations import demonstrations
-from rl.data.tokens import encode_demonstrations, encode_prompts
+from rl.data.lengths import longer, while_read
+from rl.data.prompt_files import Look, prompts_of
 from rl.errors import UserError
 from rl.evaluation.stage import read_benchmarks
 from rl.inference.backends.served import asked_models
@@ -55,19 +57,23 @@ def require_prompts_fit(config: RunConfig, tokenizer: Any, console: Console | No
             if isinstance(stage, MidTrainingStage | PerplexityStage):
                 load_corpus(stage.corpus, stage.clean)
             elif isinstance(stage, SFTStage):
-                given = list(itertools.chain(*demonstrations(stage, config.seed)))
-                measure(given, config.model.max_length, "model.max_length", demonstrations=True)
+                limit = config.model.max_length
+                look = while_read(measure.tokenizer, limit, whole=True)
+                given, aside = demonstrations(stage, config.seed, look)
+                both = Chosen(given.parts, np.concatenate([given.places, aside.places]))
+                measure(both, limit, "model.max_length", demonstrations=True)
             elif isinstance(stage, PromptedStage):
+                look = while_read(measure.tokenizer, stage.max_prompt_tokens, whole=False)
                 if isinstance(stage, GRPOStage) and stage.difficulty:
                     for source in filter(is_file, task_weights(config, stage)):
-                        require_pass_rates(read_prompts(source))
+                        require_pass_rates(prompts_of(source, look))
                 for source in stage.sources:
-                    measure(_questions(source, config.seed), stage.max_prompt_tokens, "max_prompt_tokens")
+                    measure(_questions(source, config.seed, look), stage.max_prompt_tokens, "max_prompt_tokens")
             elif isinstance(stage, EvaluateStage):
                 read_benchmarks(stage)
                 limit = config.model.max_length - stage.sampling.max_tokens
                 if stage.data:
-                    measure(read_prompts(stage.data), limit, "model.max_length less sampling.max_tokens")
+                    measure(prompts_of(stage.data), limit, "model.max_length less sampling.max_tokens")
             progress.remove_task(bar)
 
 
@@ -80,31 +86,27 @@ class _Measure:
     update: Callable[..., None]
     """Updates the progress bar of the stage."""
 
-    def __call__(self, prompts: list[Prompt], limit: int, key: str, *, demonstrations: bool = False) -> None:
+    def __call__(self, prompts: Sequence[Prompt], limit: int, key: str, *, demonstrations: bool = False) -> None:
         self.update(description=f"measuring the data of stage {self.stage}", total=len(prompts), completed=0)
         try:
-            if demonstrations:
-                lengths = [len(ids) for ids, _ in encode_demonstrations(self.tokenizer, prompts, self._show)]
-            else:
-                lengths = [len(ids) for ids in encode_prompts(self.tokenizer, prompts, self._show)]
+            found = longer(self.tokenizer, prompts, limit, whole=demonstrations, progress=self._show)
         except UserError as error:
             raise UserError(f"stage {self.stage}: {error}") from None
-        what = "the demonstration of " if demonstrations else ""
-        problems = [
-            f"stage {self.stage}: {what}{prompt.name} has {length} tokens, more than {key}={limit}"
-            for prompt, length in zip(prompts, lengths, strict=True)
-            if length > limit
-        ]
-        if problems:
-            listed = together(problems[:SHOWN], len(problems), len(prompts), "are too long")
-            raise UserError(f"{listed}; raise the limit or take {'them' if problems[1:] else 'it'} out")
+        if found:
+            what = "the demonstration of " if demonstrations else ""
+            problems = [
+                f"stage {self.stage}: {what}{prompts[place].name} has {length} tokens, more than {key}={limit}"
+                for place, length in found[:SHOWN]
+            ]
+            listed = together(problems, len(found), len(prompts), "are too long")
+            raise UserError(f"{listed}; raise the limit or take {'them' if found[1:] else 'it'} out")
 
-    def _show(self, done: int) -> None:
-        self.update(completed=done)
+    def _show(self, measured: int) -> None:
+        self.update(advance=measured)
 
 
-def _questions(source: str, seed: int) -> list[Prompt]:
-    return read_prompts(source) if is_file(source) else make_prompts(source, "train", PROBED, seed, fewer_ok=True)
+def _questions(source: str, seed: int, look: Look) -> Sequence[Prompt]:
+    return prompts_of(source, look) if is_file(source) else make_prompts(source, "train", PROBED, seed, fewer_ok=True)
 
 
 def require_caches(config: RunConfig) -> None:

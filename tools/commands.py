@@ -30,10 +30,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "tools.retrieval", "tools.structuring_check", "tools.static_model", "tools.unpack_e5", "tools.unpack_gguf",
     ),
     "Measurements": (
-        "tools.studies", "tools.gpu_check", "tools.bench", "tools.bench.context", "tools.bench.data",
-        "tools.bench.engine", "tools.bench.evaluation", "tools.bench.inference", "tools.bench.overlap",
-        "tools.bench.pipeline", "tools.bench.rewards", "tools.bench.scale", "tools.bench.synthesis",
-        "tools.bench.system",
+        "tools.studies", "tools.gpu_check", "tools.bench", "tools.bench.context", "tools.bench.engine",
+        "tools.bench.evaluation", "tools.bench.growth", "tools.bench.inference", "tools.bench.overlap",
+        "tools.bench.pipeline",
+        "tools.bench.rewards", "tools.bench.scale", "tools.bench.synthesis", "tools.bench.system",
     ),
     "The repository": (
         "tools.chaos", "tools.floors", "tools.locks", "tools.lock_hashes", "tools.reference", "tools.picture",

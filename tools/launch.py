@@ -116,7 +116,7 @@ def job_of(config: RunConfig, overrides: Sequence[str], given: argparse.Namespac
         raise UserError(f"this run uses {asked} place(s) ({_asked(config)}), fewer than --nodes {nodes}; lower --nodes")
     gpus = math.ceil(asked / nodes) * device.gpus
     threads = max(config.trainer.threads * math.ceil(config.trainer.world_size / nodes), config.rollout.threads)
-    planned = sum(gib for _, gib in derive(config).memory)
+    planned = sum(gib or 0.0 for _, gib in derive(config).memory)
     memory = GPU_MEMORY_GB * gpus or math.ceil(planned / nodes) + PROCESSES_GB
     return Job(
         ("-m", "rl.main", *(_fixed(word, config.run_dir, options) for word in overrides)),

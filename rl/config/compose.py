@@ -71,7 +71,26 @@ def accept_overrides(argv: Sequence[str], model: type[BaseModel] = RunConfig) ->
     sweep = is_multirun(argv)
     folders, others = apart(argv)
     accepted = [_accept(argument, known, options, texts, sweep) for argument in others]
+    if sweep:
+        accepted += _folders_of_choices(accepted)
+    if any(word.lower() == "++plan=true" for word in accepted) and not _named("hydra.output_subdir", accepted):
+        accepted.append("hydra.output_subdir=null")  # a plan writes nothing
     return [*folders, *sorted(accepted, key=lambda argument: argument.startswith("+layout="))]
+
+
+def _folders_of_choices(accepted: Sequence[str]) -> list[str]:
+    """The folders of a sweep over curricula, whose usual folder is named by the one curriculum: nothing for others."""
+    for group in ("curriculum", "recipe"):
+        given = [word.partition("=")[2] for word in accepted if word.lstrip("+").startswith(f"{group}=")]
+        if given and len(list(choices(given[-1]))) > 1:
+            names = f"${{{group}.name}},${{hydra.job.override_dirname}}"
+            words = {"hydra.sweep.dir": f"runs/{group}-sweep", "hydra.sweep.subdir": f"'${{folder_of:{names}}}'"}
+            return [f"{key}={value}" for key, value in words.items() if not _named(key, accepted)]
+    return []
+
+
+def _named(key: str, words: Sequence[str]) -> bool:
+    return any(word.lstrip("+").startswith(f"{key}=") for word in words)
 
 
 def options_of(argv: Sequence[str], model: type[BaseModel] = RunConfig) -> Options:

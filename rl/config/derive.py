@@ -13,11 +13,12 @@ from curricula.records import is_file
 from curricula.tasks import find_task
 from rewards.registry import Part
 from rewards.total import expand, split
+from rl.config.cpu_memory import cpu_memory
 from rl.config.data_problems import data_problems, pas_problems
 from rl.config.gate_conditions import gate_problems
 from rl.config.gpu_plan import GpuPlan, StageWork, gpu_plan, on_gpus
 from rl.config.metric import LoggingSetting
-from rl.config.parallel import model_shape
+from rl.config.parallel import parameter_count
 from rl.config.parallel import problems as parallel_problems
 from rl.config.ranks import RankPlan, rank_plans
 from rl.config.schema import RunConfig
@@ -77,7 +78,7 @@ class Plan:
     """Weights of the model; None when they can't be known without loading it."""
     actors: tuple[tuple[str, str], ...]
     """(name, what it is)."""
-    memory: tuple[tuple[str, float], ...]
+    memory: tuple[tuple[str, float | None], ...]
     """(what, GiB), estimates."""
     ranks: tuple[RankPlan, ...] = ()
     """What each trainer rank holds, where the model is cut by tensors or layers and its shape is known."""
@@ -98,7 +99,7 @@ def chat_template_kwargs(config: RunConfig, stage: ChatOverrides) -> dict[str, A
 
 def derive(config: RunConfig) -> Plan:
     """The plan of a valid configuration."""
-    parameters = parameter_count(config)
+    parameters = parameter_count(config.model)
     stages = tuple(_stage_plan(config, stage, parameters or 0) for stage in config.curriculum.stages)
     engine = {"fsdp": "verl FSDP2 engine", "megatron": "megatron-core engine"}[config.trainer.engine]
     actors = [(f"trainer/{rank}", engine) for rank in range(config.trainer.world_size)]
@@ -110,14 +111,9 @@ def derive(config: RunConfig) -> Plan:
         actors += [(f"reference/{rank}", "frozen engine") for rank in range(config.trainer.world_size)]
     on_gpu, work = on_gpus(config), [stage.work for stage in stages]
     ranks = rank_plans(config, max((stage.tokens for stage in work), default=0), on_gpu)
-    gib = (parameters or 0) * 4 / 2**30
-    memory = [("weights, gradients and Adam moments (fp32), all ranks", 4 * gib), ("rollout weights", gib)]
-    memory += [("rollout key-value cache", float(config.rollout.kv_cache_gb * config.rollout.replicas))]
-    if any(role.startswith("reference") for role, _ in actors):
-        memory.append(("reference weights", gib))
-    memory.append(("processes (Python, torch, vLLM)", 0.7 * len(actors) + 1.0))
+    memory = () if on_gpu else cpu_memory(config, parameters, [role for role, _ in actors])
     gpus = gpu_plan(config, work, wants_reference(config)) if on_gpu else None
-    return Plan(stages, parameters, tuple(actors), tuple(memory), ranks, gpus)
+    return Plan(stages, parameters, tuple(actors), memory, ranks, gpus)
 
 
 def wants_reference(config: RunConfig) -> bool:
@@ -179,12 +175,6 @@ def _shares(weights: Mapping[str, float]) -> dict[str, float]:
 
 def _parts(given: Mapping[str, RewardPart]) -> dict[str, float | Part]:
     return {name: Part(part.weight, part.range, part.clip, part.options) for name, part in given.items()}
-
-
-def parameter_count(config: RunConfig) -> int | None:
-    """Weights of the model; None where its sizes are not at hand."""
-    shape = model_shape(config.model)
-    return None if shape is None else shape.parameters
 
 
 def _stage_plan(config: RunConfig, stage: Stage, parameters: int) -> StagePlan:

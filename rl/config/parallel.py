@@ -126,6 +126,26 @@ def model_shape(model: ModelConfig) -> ModelShape | None:
     return shape_of(values) if values is not None and values.get("model_type") in FAMILIES else None
 
 
+def parameter_count(model: ModelConfig) -> int | None:
+    """Weights of the model, by its shape or by the headers of its files; None where neither is at hand."""
+    shape = model_shape(model)
+    return _stored(model.path or "") if shape is None else shape.parameters
+
+
+def _stored(path: str) -> int | None:
+    """Weights in the safetensors files of a folder, of which only the headers are read; None without any."""
+    from safetensors import SafetensorError, safe_open
+
+    total = 0
+    try:
+        for file in Path(path).expanduser().glob("*.safetensors"):
+            with safe_open(file, "np") as weights:
+                total += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    except (OSError, SafetensorError):  # reported where the model is loaded
+        return None
+    return total or None
+
+
 def architecture(model: ModelConfig) -> dict[str, Any] | None:
     """What config.json of a model holds: on this machine, in a folder or the cache of the hub, else as published."""
     if model.path is None:

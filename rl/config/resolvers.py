@@ -46,9 +46,9 @@ def one_copy(*, _root_: DictConfig) -> int:
     return math.prod(trainer.get(f"{way}_parallel", 1) for way in ("tensor", "pipeline", "context"))
 
 
-def folder_of(overrides: str) -> str:
+def folder_of(*overrides: str) -> str:
     """The folder of a job in a multirun, from Hydra's list of its overrides: without the signs before the keys."""
-    return folder_name(overrides)
+    return folder_name(",".join(filter(None, overrides)))
 
 
 def _pair(name: str, values: tuple[Any, ...], example: str, order: str) -> tuple[Any, Any]:

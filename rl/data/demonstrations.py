@@ -1,21 +1,27 @@
 """The demonstrations of an SFT stage, and those held out to measure the loss on."""
 
 import random
+from array import array
+from collections.abc import Sequence
+
+import numpy as np
 
 from curricula.errors import DataError
 from curricula.prompts import Prompt
-from curricula.records import read_demonstrations
 from curricula.tasks import make_prompts
 from rl.config.stages import SFTStage
+from rl.data.chosen import Chosen
+from rl.data.prompt_files import Look, demonstrations_of
 
 HELD_OUT_SEED = 20_240_202
 """Held-out demonstrations are the same for every seed of a run."""
 
 
-def demonstrations(stage: SFTStage, seed: int) -> tuple[list[Prompt], list[Prompt]]:
-    """Demonstrations of a stage, shuffled by the seed, and those held out.
+def demonstrations(stage: SFTStage, seed: int, look: Look | None = None) -> tuple[Chosen[Prompt], Chosen[Prompt]]:
+    """Demonstrations of a stage, shuffled by the seed, and those held out: two choices of the same parts.
 
-    Generated ones are held out from the dev split; of a file a share is held out, the same for every seed.
+    Generated ones are held out from the dev split; of a file a share is held out, the same for every seed. ``look`` is
+    at a file that is read for the first time.
     """
     found = [p for task, n in stage.demonstrations.items() for p in make_prompts(task, "train", n, seed)]
     held_out = [
@@ -26,10 +32,14 @@ def demonstrations(stage: SFTStage, seed: int) -> tuple[list[Prompt], list[Promp
         raise DataError(
             f"the task {bare.task} gives no demonstration, which stage {stage.name} needs; give ask(…) a think"
         )
-    if stage.data:
-        given = read_demonstrations(stage.data)
-        aside = set(random.Random(HELD_OUT_SEED).sample(range(len(given)), min(stage.held_out, len(given) // 2)))
-        held_out += [prompt for place, prompt in enumerate(given) if place in aside]
-        found += [prompt for place, prompt in enumerate(given) if place not in aside]
-    random.Random(seed).shuffle(found)
-    return found, held_out
+    given: Sequence[Prompt] = demonstrations_of(stage.data, look) if stage.data else ()
+    aside = sorted(random.Random(HELD_OUT_SEED).sample(range(len(given)), min(stage.held_out, len(given) // 2)))
+    generated, parts = len(found), (found, given, held_out)
+    rows = np.delete(np.arange(generated + len(given)), [generated + row for row in aside])
+    order = array("q", rows.tobytes())
+    random.Random(seed).shuffle(order)
+    end = generated + len(given)
+    return (
+        Chosen(parts, np.asarray(order)),
+        Chosen(parts, [*range(end, end + len(held_out)), *(generated + row for row in aside)]),
+    )

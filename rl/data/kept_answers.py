@@ -19,7 +19,7 @@ from curricula.errors import DataError
 from curricula.prompts import Prompt
 from curricula.rows import checked
 from rl.config.stages import KeepConfig
-from rl.data.token_cache import Example
+from rl.data.tokens import Example
 from rl.files import write_bytes
 from rl.models.chat import THINK, opens_thinking
 from rl.records import parquet

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,15 +10,15 @@ import numpy as np
 from curricula.errors import together
 from curricula.prompts import Prompt
 from curricula.rows import SHOWN
-from rl.data.token_cache import FOLDER, KEPT_FROM, Example, Ids, read, write
 from rl.errors import UserError
 from rl.models.chat import answer_text, closes_thinking, opens_thinking, prompt_parts
 from rl.models.control import text_parts
 from rl.models.stops import stop_ids, turn_end
 
-Progress = Callable[[int], None]
-"""Called with the number of texts that are tokenized."""
-
+Ids = np.ndarray
+"""int32 [T], token ids of one text."""
+Example = tuple[Ids, int]
+"""(token ids, length of the prompt part)."""
 CHUNK = 512
 """Most texts tokenized at once."""
 CHARACTERS = 1_000_000
@@ -30,69 +28,36 @@ PROBES = (("user",), ("system", "user"), ("user", "assistant", "user"))
 PROBE = " 问<|im_end|><think>\n"
 
 
-def encode_texts(tokenizer: Any, texts: Sequence[str]) -> Iterator[Ids]:
+def encode_texts(tokenizer: Any, texts: Iterable[str]) -> Iterator[Ids]:
     """Token ids of plain texts, without special tokens around them, in order."""
     return _joined(tokenizer, (text_parts(tokenizer, text) for text in texts))
 
 
-def encode_prompts(tokenizer: Any, prompts: Sequence[Prompt], progress: Progress = lambda done: None) -> list[Ids]:
-    """Token ids of each prompt by :func:`rl.models.chat.render_prompt`. Large sets are kept for the next start.
+def encode_prompts(tokenizer: Any, prompts: Sequence[Prompt]) -> list[Ids]:
+    """Token ids of each prompt by :func:`rl.models.chat.render_prompt`.
 
     Raises:
         UserError: if the chat template can't render one, naming the first and how many.
     """
-    return [ids for ids, _ in _encoded(tokenizer, prompts, False, progress)]
+    return list(_joined(tokenizer, _rendered(tokenizer, prompts)))
 
 
-def encode_demonstrations(
-    tokenizer: Any, prompts: Sequence[Prompt], progress: Progress = lambda done: None
-) -> list[Example]:
+def encode_demonstrations(tokenizer: Any, prompts: Sequence[Prompt]) -> list[Example]:
     """The result of :func:`rl.models.chat.render_demonstration` for each prompt. Raises as :func:`encode_prompts`."""
-    return _encoded(tokenizer, prompts, True, progress)
+    answer, heads = _Answers(tokenizer), encode_prompts(tokenizer, prompts)
+    texts = (answer.text(head, prompt) for head, prompt in zip(heads, prompts, strict=True))
+    pairs = zip(heads, encode_texts(tokenizer, texts), strict=True)
+    return [(np.concatenate([head, ids, answer.end]), len(head)) for head, ids in pairs]
 
 
-def _encoded(tokenizer: Any, prompts: Sequence[Prompt], whole: bool, progress: Progress) -> list[Example]:
-    digests = [_digest([prompt.messages, prompt.demonstration if whole else None]) for prompt in prompts]
-    once: dict[str, Prompt] = {}
-    for digest, prompt in zip(digests, prompts, strict=True):
-        once.setdefault(digest, prompt)
-    keep = len(once) >= KEPT_FROM and getattr(tokenizer, "backend_tokenizer", None) is not None
-    order = sorted(once)  # so that every seed, which shuffles, finds the same set
-    path = FOLDER / f"{_digest([identity(tokenizer), whole, order])}.npz" if keep else None
-    kept = read(path, len(order)) if path else None
-    if kept is not None:
-        found = dict(zip(order, kept, strict=True))
-        progress(len(prompts))
-    else:
-        found = dict(zip(once, _tokenized(tokenizer, list(once.values()), whole, progress), strict=True))
-        if path:
-            write(path, [found[digest] for digest in order])
-    return [found[digest] for digest in digests]
-
-
-def _tokenized(tokenizer: Any, prompts: Sequence[Prompt], whole: bool, progress: Progress) -> list[Example]:
-    found: list[Example] = []
+def _rendered(tokenizer: Any, prompts: Sequence[Prompt]) -> list[list[str]]:
+    found: list[list[str]] = []
     problems: list[str] = []
-    answer = _Answers(tokenizer)
-    for start in range(0, len(prompts), CHUNK):
-        part = prompts[start : start + CHUNK]
-        rendered = []
-        for prompt in part:
-            try:
-                rendered.append(prompt_parts(tokenizer, prompt.messages))
-            except UserError as error:
-                problems.append(f"{prompt.name}: {error}")
-        if problems:
-            progress(start + len(part))
-            continue
-        heads = list(_joined(tokenizer, rendered))
-        if whole:
-            answers = [answer.text(head, prompt) for head, prompt in zip(heads, part, strict=True)]
-            pairs = zip(heads, encode_texts(tokenizer, answers), strict=True)
-            found += [(np.concatenate([head, ids, answer.end]), len(head)) for head, ids in pairs]
-        else:
-            found += [(head, len(head)) for head in heads]
-        progress(start + len(part))
+    for prompt in prompts:
+        try:
+            found.append(prompt_parts(tokenizer, prompt.messages))
+        except UserError as error:
+            problems.append(f"{prompt.name}: {error}")
     if problems:
         raise UserError(together(problems[:SHOWN], len(problems), len(prompts), "prompts can't be rendered"))
     return found
@@ -135,9 +100,6 @@ class _Answers:
         return answer_text(self.tokenizer, *self._ends[tail], prompt)
 
 
-# The key of a kept set.
-
-
 def identity(tokenizer: Any) -> list[Any]:
     """All that decides which ids a tokenizer makes of a chat, as JSON values."""
     import tokenizers
@@ -149,9 +111,7 @@ def identity(tokenizer: Any) -> list[Any]:
         messages = tuple({"role": role, "content": PROBE} for role in roles)
         try:
             probes.append(prompt_parts(tokenizer, messages))
-            ((ids, head),) = _tokenized(
-                tokenizer, [Prompt("", messages, "", demonstration=PROBE)], True, lambda done: None
-            )
+            ((ids, head),) = encode_demonstrations(tokenizer, [Prompt("", messages, "", demonstration=PROBE)])
             probes += [ids.tolist(), head]
         except Exception as error:  # templates refuse a system message in different ways
             probes.append(repr(error))
@@ -165,7 +125,3 @@ def identity(tokenizer: Any) -> list[Any]:
         bool(tokenizer.split_special_tokens),
         probes,
     ]
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()

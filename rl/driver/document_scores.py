@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from rl.data.token_cache import Ids
-from rl.data.tokens import encode_texts
+from rl.data.tokens import Ids, encode_texts
 from rl.records import parquet
 from rl.samples import supervised_batch
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from curricula.prompts import Prompt
-from curricula.records import is_file, read_prompts
+from curricula.records import is_file
 from curricula.sampler import Sampler
 from rl.actors.group import TrainerGroup
 from rl.config.derive import BatchNumbers, batch_numbers, reward_sum, task_weights
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage, RejectionStage
+from rl.data.prompt_files import prompts_of
 from rl.driver.fleet import Fleet
 from rl.driver.lineage import Lineage
 from rl.driver.policy_backend import PolicyBackend
@@ -101,7 +102,7 @@ class Runtime:
     def sampler(self, stage: RejectionStage | GRPOStage) -> Sampler:
         """The prompts of a stage, by number."""
         weights = task_weights(self.config, stage)
-        pools = {source: read_prompts(source) for source in weights if is_file(source)}
+        pools = {source: prompts_of(source) for source in weights if is_file(source)}
         difficulty = stage.difficulty if isinstance(stage, GRPOStage) else 0.0
         return Sampler(weights, pools, self.config.seed, stage.name, difficulty)
 

@@ -74,9 +74,12 @@ def template_of(tokenizer: Any) -> str:
     return str(tokenizer.get_chat_template()) if tokenizer.chat_template else ""
 
 
-def state_of(tokenizer: Any) -> tuple[str, Any, int]:
-    """The parts of a tokenizer that may change, as a key for caches."""
-    return template_of(tokenizer), tokenizer.eos_token_id, len(tokenizer)
+def state_of(tokenizer: Any) -> tuple[str, Any]:
+    """The parts of a tokenizer that may change while it is used, as a key for caches.
+
+    Its tokens don't. To count them would take a tenth of a second for each text where the vocabulary is large.
+    """
+    return template_of(tokenizer), tokenizer.eos_token_id
 
 
 def chat_text(tokenizer: Any, messages: Sequence[Mapping[str, str]], generation: bool) -> str:

@@ -14,6 +14,7 @@ prompt. Chosen here:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rl.config.derive import BatchNumbers, batch_numbers
@@ -29,6 +30,7 @@ from rl.data.kept_answers import (
     write_answers,
     write_demonstrations,
 )
+from rl.data.tokens import Example
 from rl.driver.runtime import Runtime
 from rl.driver.steps import Step, StepLoop
 from rl.driver.stream import GroupStream
@@ -74,10 +76,15 @@ def run(stage: RejectionStage, runtime: Runtime) -> None:
                     write_demonstrations(demonstrations_file(made, number), kept, number)
             else:
                 turn, seed = place - stage.sampling_steps, stable_seed(runtime.config.seed, stage.name, number)
-                metrics = train_on([answer.example for answer in kept], turn, seed, batch, step, runtime)
+                examples = partial(_examples, kept)
+                metrics = train_on(examples, len(kept), turn, seed, batch, step, runtime)
                 metrics["passes"] = (turn + 1) * batch.prompts_per_step / len(kept)
             step.finish({"round": float(number), **metrics}, score=None, trained=place >= stage.sampling_steps)
     remove(folder)
+
+
+def _examples(kept: Sequence[Answer], rows: Sequence[int]) -> list[Example]:
+    return [kept[row].example for row in rows]
 
 
 def kept_before(stage: RejectionStage, step: int, folder: Path) -> list[Answer]:

@@ -1,7 +1,10 @@
 """Supervised fine-tuning: the loss covers the tokens after the prompt."""
 
+from __future__ import annotations
+
 import random
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -11,8 +14,7 @@ from curricula.sampler import require_keys
 from rl.config.derive import BatchNumbers, batch_numbers
 from rl.config.stages import SFTStage
 from rl.data.demonstrations import demonstrations
-from rl.data.token_cache import Example
-from rl.data.tokens import encode_demonstrations
+from rl.data.tokens import Example, encode_demonstrations
 from rl.driver.runtime import Runtime
 from rl.driver.steps import Step, StepLoop
 from rl.models.template import for_stage
@@ -47,11 +49,14 @@ def run(stage: SFTStage, runtime: Runtime) -> None:
     batch, seed = batch_numbers(runtime.config, stage), runtime.config.seed
     given, aside = demonstrations(stage, seed)
     tokenizer = for_stage(runtime.tokenizer, runtime.config, stage)
-    examples = encode_demonstrations(tokenizer, [*given, *aside])
-    train, held_out = examples[: len(given)], examples[len(given) :]
+    held_out = encode_demonstrations(tokenizer, aside)
+
+    def encoded(rows: list[int]) -> list[Example]:
+        return encode_demonstrations(tokenizer, [given[row] for row in rows])
+
     best = Best()
     for step in StepLoop(stage, runtime, stage.optim, stage.steps, {"best": best}):
-        metrics = train_on(train, step.number, seed, batch, step, runtime)
+        metrics = train_on(encoded, len(given), step.number, seed, batch, step, runtime)
         if not held_out:
             step.finish(metrics, score=-metrics["loss"])
             continue
@@ -66,13 +71,21 @@ def run(stage: SFTStage, runtime: Runtime) -> None:
 
 
 def train_on(
-    examples: Sequence[Example], turn: int, seed: int, batch: BatchNumbers, step: Step, runtime: Runtime
+    encoded: Callable[[list[int]], list[Example]],
+    total: int,
+    turn: int,
+    seed: int,
+    batch: BatchNumbers,
+    step: Step,
+    runtime: Runtime,
 ) -> dict[str, float]:
-    """One update on the next ``prompts_per_step`` examples, in a new order each epoch; ``turn`` counts the updates on
-    these examples from 0. Returns its metrics."""
+    """One update on the next ``prompts_per_step`` of ``total`` examples, in a new order each epoch.
+
+    ``encoded`` gives the examples of rows; ``turn`` counts the updates on these examples from 0. Returns the metrics.
+    """
     with step.phase("data"):
-        picked = rows_at(turn * batch.prompts_per_step, batch.prompts_per_step, len(examples), seed)
-        sequences = supervised_batch([examples[i] for i in picked])
+        picked = rows_at(turn * batch.prompts_per_step, batch.prompts_per_step, total, seed)
+        sequences = supervised_batch(encoded(picked))
     with step.phase("train"):
         metrics = runtime.trainer.update(sequences, None, max_tokens_per_microbatch=batch.max_tokens_per_microbatch)
     metrics["tokens"] = sequences.num_targets
@@ -102,7 +115,7 @@ def rows_at(position: int, n: int, total: int, seed: int) -> list[int]:
 
 
 @lru_cache(maxsize=2)
-def _order(epoch: int, total: int, seed: int) -> list[int]:
-    order = list(range(total))
+def _order(epoch: int, total: int, seed: int) -> array[int]:
+    order = array("q", range(total))
     random.Random(f"{seed}/{epoch}").shuffle(order)
     return order

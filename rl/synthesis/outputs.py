@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, takewhile
 from pathlib import Path
 
-from curricula.sampler import PASS_RATE
+from curricula.meta import PASS_RATE
 from rl.inference.json_lines import write_lines
 from rl.synthesis.collection import Question
 from rl.synthesis.records import Fields, Record

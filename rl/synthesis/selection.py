@@ -9,7 +9,7 @@ from typing import Literal
 from curricula.cleaning import Duplicates
 from curricula.contamination import Contamination
 from curricula.contamination import Record as TrainingRecord
-from curricula.sampler import PASS_RATE
+from curricula.meta import PASS_RATE
 from rewards.total import score
 from rewards.verdict import Sample
 from rl.config.synthesis import ContaminationStep, CopiesStep, PassRateStep

@@ -12,6 +12,8 @@ from cluster.processes import remaining
 from tools.chaos.compare import metric_lines as metrics
 
 ROOT = Path(__file__).resolve().parents[2]
+SIZES = {"hidden_size": 64, "layers": 2, "heads": 2, "kv_heads": 1, "intermediate_size": 128}
+"""Of the model of a small run, a tenth of the nano model: what a run costs is then its start."""
 
 
 def command(run_dir: Path, *overrides: str) -> list[str]:
@@ -21,7 +23,8 @@ def command(run_dir: Path, *overrides: str) -> list[str]:
     quiet = ["cluster.dashboard=false", "trainer.checkpoint_every=2"]
     if not any(override.startswith("tracker.wandb=") for override in overrides):
         quiet.append("tracker.wandb=disabled")
-    return [sys.executable, "-m", "rl.main", *quiet, f"run_dir={run_dir}", *overrides]
+    sizes = [f"model.nano.{name}={size}" for name, size in SIZES.items()]
+    return [sys.executable, "-m", "rl.main", *quiet, *sizes, f"run_dir={run_dir}", *overrides]
 
 
 def start(run_dir: Path, *overrides: str, given: dict[str, str] | None = None) -> subprocess.Popen:

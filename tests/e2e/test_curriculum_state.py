@@ -178,6 +178,7 @@ def test_a_stage_that_may_not_begin_stops_the_run_with_a_sentence(unbroken, ray_
     assert stage_records(tmp_path)["look"]["done"] and "closed" not in stage_records(tmp_path)
 
 
+@pytest.mark.slow  # a whole start for a sentence that the tests of checkpoints know
 def test_a_corrupt_checkpoint_is_named(unbroken, ray_cluster, models, tmp_path):
     run_dir = tmp_path / "run"
     shutil.copytree(unbroken, run_dir)

@@ -70,6 +70,7 @@ def lines(out):
     return [json.loads(line) for some in found for line in some]
 
 
+@pytest.mark.slow  # two starts of engines and a comparison: a minute
 @pytest.mark.timeout(1800)
 def test_killed_it_goes_on_and_ends_as_if_it_had_not_been(nano, tmp_path, request):
     import psutil

@@ -246,7 +246,8 @@ def test_a_replay_without_a_rollout_engine_is_bit_identical(unbroken):
     assert "grad_norm" in answer.stdout
 
 
-@pytest.mark.parametrize("driver_too", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow  # a minute each; the stream's own tests lose engines at every place
+@pytest.mark.parametrize("driver_too", [False, True])
 def test_asynchronous_sampling_trains_on_every_group_once_across_kills(tmp_path, driver_too):
     """Its rollout engine is killed in the middle of a stage, and before that its driver: no uid twice, none lost."""
     asynchronous = ("rollout.overlap=async", "rollout.max_staleness=2")
@@ -293,6 +294,7 @@ def test_an_interrupted_run_leaves_no_process_and_says_a_sentence(tmp_path, sign
     assert "Traceback" not in (tmp_path / "run.log").read_text()
 
 
+@pytest.mark.slow  # two whole starts; a Slurm job that is stopped shows the same in a second
 def test_a_terminated_run_saves_its_step_first_and_goes_on_from_there(tmp_path):
     run_dir, words = tmp_path / "run", (TRAINS, "trainer.checkpoint_every=1000")
     process = start(run_dir, *words)

@@ -212,6 +212,7 @@ def test_a_run_that_only_trains_starts_no_rollout_engine(ray_cluster, models, tm
         run(config(tmp_path / "other", models, [sft, *rest]))
 
 
+@pytest.mark.slow  # two whole runs; the order of its groups is tested with the stream
 def test_overlap_changes_the_time_of_things_and_nothing_else(ray_cluster, models, tmp_path):
     """Without overlap and with it: the same groups, and the same gradient up to the order of its sum."""
     found = stages({"demonstrations": {"age": 40}}, {"tasks": {"age": 1.0}, "algorithm": {}})

@@ -62,17 +62,15 @@ _numbers = itertools.count()
 MOST_THREADS = 250
 """Of a rank that gets further calls. A mixture of experts leaves groups in megatron-core, each with three threads of
 gloo, which wake all the time; the tests after it would get little of the machine."""
+FEW_THREADS = 80
+"""Of a rank that may wait for the calls of another module."""
 _pools: dict[int, list[tuple[Any, Any]]] = {}
 
 
 def _ranks(world_size: int) -> list[Any]:
     """The pipes to ``world_size`` rank processes, which end with this one."""
+    end_ranks(MOST_THREADS)
     pool = _pools.get(world_size)
-    if pool and psutil.Process(pool[0][0].pid).num_threads() > MOST_THREADS:
-        for process, _ in pool:
-            process.kill()
-            process.join()
-        pool = None
     if pool is None:
         context, pool = multiprocessing.get_context("spawn"), []
         for rank in range(world_size):
@@ -82,6 +80,17 @@ def _ranks(world_size: int) -> list[Any]:
             pool.append((process, here))
         _pools[world_size] = pool
     return [pipe for _, pipe in pool]
+
+
+def end_ranks(most_threads: int) -> None:
+    """End the pools whose ranks have more threads, or of which one has died."""
+    for world_size, pool in list(_pools.items()):
+        alive = all(process.is_alive() for process, _ in pool)
+        if not alive or psutil.Process(pool[0][0].pid).num_threads() > most_threads:
+            for process, _ in pool:
+                process.kill()
+                process.join()
+            del _pools[world_size]
 
 
 def on_ranks(

@@ -160,6 +160,7 @@ def tried(tmp_path_factory):
     return out, answer
 
 
+@pytest.mark.slow  # a campaign is some runs: four minutes
 @pytest.mark.timeout(1300)
 def test_a_short_campaign_loses_nothing(tried):
     out, answer = tried
@@ -175,6 +176,8 @@ def test_a_short_campaign_loses_nothing(tried):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1300)
 def test_what_is_lost_is_found(tried, tmp_path):
     unbroken = tried[0] / "unbroken-periodic-2" / "run"
     assert differences(unbroken, unbroken, PLAIN) == []
@@ -206,6 +209,8 @@ def test_what_is_lost_is_found(tried, tmp_path):
     assert changed(lambda run_dir: (run_dir / weights).write_bytes(b"")) == ["exports/sft holds other weights"]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1300)
 def test_the_ledger_counts_every_group(tried, tmp_path):
     shutil.copytree(tried[0] / "unbroken-periodic-2" / "run", tmp_path / "run")
     assert ledger(tmp_path / "run") == []

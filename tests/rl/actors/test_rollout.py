@@ -22,7 +22,11 @@ PROMPTS = [[20 + i, 300 + 7 * i, 40, 50 + i] for i in range(6)]
 
 @pytest.mark.parametrize(
     ("embeddings", "lora_rank", "backend"),
-    [pytest.param("tied", 0, "shm", marks=pytest.mark.slow), ("untied", 4, "shm"), ("tied", 4, "adapter")],
+    [
+        pytest.param("tied", 0, "shm", marks=pytest.mark.slow),
+        ("untied", 4, "shm"),
+        pytest.param("tied", 4, "adapter", marks=pytest.mark.slow),
+    ],
 )
 def test_log_probs_agree_after_every_sync(ray_cluster, models, embeddings, lora_rank, backend, tmp_path):
     path = str(models[embeddings])

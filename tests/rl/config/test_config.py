@@ -1,4 +1,5 @@
 import re
+import shutil
 import subprocess
 import sys
 
@@ -6,8 +7,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from rl.config.compose import CONF, accept_overrides, groups, load, schema_keys
-from rl.config.derive import batch_numbers, check, derive, parameter_count
+from rl.config.derive import batch_numbers, check, derive
 from rl.config.fingerprint import config_fingerprint, data_files, difference
+from rl.config.parallel import model_shape, parameter_count
 from rl.errors import UserError
 from tests.conftest import ROOT
 
@@ -199,8 +201,20 @@ def test_the_parameter_count_is_that_of_the_model(models):
     )
     with safe_open(models["tied"] / "model.safetensors", "pt") as weights:
         counted = sum(weights.get_tensor(name).numel() for name in weights.keys())  # noqa: SIM118
-    found = config().model_copy(update={"model": ModelConfig(nano=shape)})
-    assert parameter_count(found) == counted
+    assert parameter_count(ModelConfig(nano=shape)) == counted
+
+
+def test_a_model_of_a_family_without_a_formula_is_counted_by_its_files(models, tmp_path):
+    from rl.config.schema import ModelConfig
+
+    shutil.copytree(models["tied"], tmp_path / "other")
+    config_file = tmp_path / "other" / "config.json"
+    config_file.write_text(config_file.read_text().replace('"qwen3"', '"another"'))
+    given = ModelConfig(path=str(tmp_path / "other"))
+    assert model_shape(given) is None
+    assert parameter_count(given) == parameter_count(ModelConfig(path=str(models["tied"])))
+    (tmp_path / "other" / "model.safetensors").write_bytes(b"no weights")
+    assert parameter_count(given) is None and parameter_count(ModelConfig(path="a/hub-name")) is None
 
 
 def test_the_fingerprint_knows_what_decides_results():

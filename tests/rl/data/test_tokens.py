@@ -1,8 +1,7 @@
-"""Token ids in batches equal those made one by one, and a kept set is found again, or made again."""
+"""Token ids in batches equal those made one by one."""
 
 import json
 import random
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from curricula.errors import DataError
 from curricula.prompts import Prompt
 from curricula.records import read_demonstrations
 from curricula.tasks import make_prompts
-from rl.data.token_cache import FILES, read, write
 from rl.data.tokens import encode_demonstrations, encode_prompts, encode_texts
 from rl.driver.document_scores import DocumentScore, score, windows
 from rl.errors import UserError
@@ -28,13 +26,11 @@ def tokenizer(models):
 
 
 @pytest.fixture
-def kept(tmp_path, monkeypatch):
-    """The folder of kept sets, and one large enough to be kept."""
-    monkeypatch.setattr(rl.data.tokens, "FOLDER", tmp_path / "tokens")
-    monkeypatch.setattr(rl.data.tokens, "KEPT_FROM", 8)
+def prompts(monkeypatch):
+    """More than fit into one call of the tokenizer."""
     monkeypatch.setattr(rl.data.tokens, "CHUNK", 7)
     monkeypatch.setattr(rl.data.tokens, "CHARACTERS", 250)
-    return tmp_path / "tokens", [*make_prompts("charge", "train", 20, seed=0), *odd()]
+    return [*make_prompts("charge", "train", 20, seed=0), *odd()]
 
 
 def odd():
@@ -53,81 +49,17 @@ def same(found, wanted):
 
 
 @pytest.mark.parametrize("opening", ["", "{{ '<think>\\n' }}"])
-def test_a_batch_has_the_ids_of_one_by_one(tokenizer, kept, opening):
+def test_a_batch_has_the_ids_of_one_by_one(tokenizer, prompts, opening):
     tokenizer.chat_template += opening
-    folder, prompts = kept
     wanted = [render_demonstration(tokenizer, prompt) for prompt in prompts]
     same(encode_demonstrations(tokenizer, prompts), wanted)
     same(encode_demonstrations(tokenizer, prompts[:5]), wanted[:5])
-    assert len(list(folder.iterdir())) == 1, "a small set is not kept"
     found = encode_prompts(tokenizer, prompts)
     assert [ids.tolist() for ids in found] == [render_prompt(tokenizer, prompt.messages) for prompt in prompts]
     texts = [prompt.demonstration for prompt in prompts if "<|im_end|>" not in prompt.demonstration] + [""]
     assert [ids.tolist() for ids in encode_texts(tokenizer, texts)] == [
         tokenizer.encode(text, add_special_tokens=False) for text in texts
     ]
-
-
-def test_a_kept_set_is_found_in_any_order_and_made_again_when_damaged(tokenizer, kept, monkeypatch):
-    folder, prompts = kept
-    wanted = [render_demonstration(tokenizer, prompt) for prompt in prompts]
-    same(encode_demonstrations(tokenizer, prompts), wanted)
-    (file,) = folder.iterdir()
-    made = []
-    real = rl.data.tokens._tokenized
-    monkeypatch.setattr(rl.data.tokens, "_tokenized", lambda *given: made.append(len(given[1])) or real(*given))
-    order = [*random.Random(0).sample(range(len(prompts)), len(prompts)), 0, 0]
-    same(encode_demonstrations(tokenizer, [prompts[i] for i in order]), [wanted[i] for i in order])
-    assert set(made) == {1}, "the probes alone"
-    content = file.read_bytes()
-    flipped = bytearray(content)
-    flipped[len(content) // 3] ^= 1
-    for damaged in (content[:-50], b"", b"x" * 100, bytes(flipped)):
-        made.clear()
-        file.write_bytes(damaged)
-        same(encode_demonstrations(tokenizer, prompts), wanted)
-        assert sum(n > 1 for n in made) == 1 and file.read_bytes() == content
-
-
-def test_a_kept_set_belongs_to_a_template_and_to_what_it_depends_on(tokenizer, kept, models):
-    folder, prompts = kept
-    encode_demonstrations(tokenizer, prompts)
-    encode_prompts(tokenizer, prompts)
-    tokenizer.chat_template = "{% if day is not defined %}{% endif %}" + tokenizer.chat_template
-    encode_demonstrations(tokenizer, prompts)
-    assert len(list(folder.iterdir())) == 3
-    other = load_tokenizer(str(models["tied"]))
-    other.add_special_tokens({"additional_special_tokens": ["<判决>"]})
-    encode_demonstrations(other, prompts)
-    encode_demonstrations(other, prompts[1:])
-    assert len(list(folder.iterdir())) == 5
-
-
-def test_the_folder_stays_small_and_a_disk_that_refuses_is_no_failure(tmp_path):
-    examples = [(np.arange(3, dtype=np.int32), 1), (np.arange(2, dtype=np.int32), 2)]
-    for number in range(FILES + 3):
-        write(tmp_path / "set" / f"{number}.npz", examples)
-    assert len(list((tmp_path / "set").iterdir())) == FILES
-    same(read(tmp_path / "set" / f"{FILES + 2}.npz", 2), [([0, 1, 2], 1), ([0, 1], 2)])
-    assert read(tmp_path / "set" / f"{FILES + 2}.npz", 3) is None
-    (tmp_path / "file").write_text("")
-    write(tmp_path / "file" / "x.npz", examples)
-    assert (tmp_path / "file").read_text() == ""
-
-
-def test_demonstrations_that_are_too_long_are_named_and_counted(tokenizer, tmp_path):
-    from rl.config.compose import load
-    from rl.preflight import require_prompts_fit
-
-    path = tmp_path / "d.jsonl"
-    lines = [{"prompt": "长" * (300 if n % 3 else 1) + str(n), "demonstration": "x"} for n in range(9)]
-    path.write_text("\n".join(json.dumps(line) for line in lines))
-    stage = {"name": "s", "kind": "sft", "steps": 1, "demonstrations": {}, "data": str(path), "held_out": 0}
-    config = load({"run_dir": "x", "curriculum": {"name": "c", "stages": [stage]}, "model": {"max_length": 256}})
-    with pytest.raises(
-        UserError, match=r"6 of 9 are too long, the first 3:\n  stage s: the demonstration of .*d.jsonl:\d"
-    ):
-        require_prompts_fit(config, tokenizer, Console(quiet=True))
 
 
 def test_a_bad_pass_rate_is_named_before_the_run_where_difficulty_reads_it(tokenizer, tmp_path):
@@ -147,8 +79,7 @@ def test_a_bad_pass_rate_is_named_before_the_run_where_difficulty_reads_it(token
         check(0.5)
 
 
-def test_prompts_that_can_not_be_rendered_are_named_and_counted(tokenizer, kept, monkeypatch):
-    _, prompts = kept
+def test_prompts_that_can_not_be_rendered_are_named_and_counted(tokenizer, prompts, monkeypatch):
     real = rl.data.tokens.prompt_parts
 
     def picky(tokenizer, messages):
@@ -210,15 +141,6 @@ def test_perplexity_goes_through_the_texts_part_by_part(tokenizer, monkeypatch):
         assert found[place].nll == pytest.approx(sum(predicted) / 1000, rel=1e-5)
     assert found[len(texts) - 2] == DocumentScore(0.0, 0)
     assert windows(np.arange(5, dtype=np.int32), 2)[1].tolist() == [2, 3] and len(windows(np.arange(5), 2)) == 2
-
-
-def test_meta_is_no_part_of_what_is_encoded_or_of_its_name(tokenizer, kept):
-    folder, prompts = kept
-    noted = [replace(prompt, meta={"source": f"{n}"}) for n, prompt in enumerate(prompts)]
-    same(encode_demonstrations(tokenizer, noted), [render_demonstration(tokenizer, prompt) for prompt in prompts])
-    files = list(folder.iterdir())
-    encode_demonstrations(tokenizer, prompts)
-    assert list(folder.iterdir()) == files and len(files) == 1
 
 
 def test_a_demonstration_of_a_file_is_encoded_as_it_stands(tokenizer, tmp_path):

@@ -45,7 +45,9 @@ def test_rounds_sample_and_train_in_turn(whole):
     assert list(files) == ["round-00.jsonl", "round-01.jsonl"] and len(rollouts) == 6
 
 
-@pytest.mark.parametrize("moments", [("sampling", "training"), ("logged", "saved")])
+@pytest.mark.parametrize(
+    "moments", [pytest.param(("sampling", "training"), marks=pytest.mark.slow), ("logged", "saved")]
+)
 def test_it_is_killed_at_every_step_and_ends_as_an_unbroken_one(whole, models, tmp_path, moments):
     killed = run(tmp_path / "run", models["tied"], *moments)
     deaths = (tmp_path / "run.deaths").read_text().splitlines()

@@ -7,11 +7,12 @@ import threading
 import time
 from collections import Counter
 
+import pytest
+
 from tests.rl.synthesis.runs import JUDGMENTS, child, config, files, options, run
 from tools.scripted_server import Server
 from tools.scripted_teacher import reply
 
-KILLS = 10
 LONG_S = 300
 
 
@@ -74,9 +75,10 @@ def run_until(cut, folder, exact):
     return teacher.answered.keys()
 
 
-def test_ten_kills_change_nothing(tmp_path):
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_kills_change_nothing(tmp_path, kills):
     folder = tmp_path / "killed"
-    cuts = sorted(random.Random(7).sample(range(1, 50), KILLS))
+    cuts = sorted(random.Random(7).sample(range(1, 50), kills))
     for number, cut in enumerate([*cuts, None]):
         on_disk = kept(folder)
         asked = run_until(cut, folder, exact=number % 2 == 1)

@@ -108,6 +108,7 @@ def test_an_adapter_of_fused_experts_is_not_handed_over_alone(mixture, models):
     require_portable_adapter(ModelConfig(lora_rank=4), AutoConfig.from_pretrained(models["tied"]))
 
 
+@pytest.mark.slow  # engines of a mixture
 def test_a_sync_brings_fused_experts_and_what_it_leaves_out_is_heard(ray_cluster, mixture, tmp_path):
     path, shared = str(mixture), str(tmp_path / "w.safetensors")
     model = ModelConfig(path=path, max_length=128, lora_rank=4)
