@@ -72,8 +72,9 @@ def test_runs_of_a_sweep_over_curricula_have_folders_of_their_own(here):
     once = accept_overrides(words)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         job = [word.replace("smoke,legal", "legal") for word in once if word != "-m"]
-        sweep = compose("config", overrides=job, return_hydra_config=True).hydra.sweep
-    assert sweep.dir == "runs/curriculum-sweep" and accept_overrides(once) == once
+        composed = compose("config", overrides=job, return_hydra_config=True)
+    assert composed.hydra.sweep.dir == "runs/curriculum-sweep" and accept_overrides(once) == once
+    assert composed.hydra.sweep.subdir == "legal,seed=1"
     kept = accept_overrides([*words, "hydra.sweep.dir=mine"])
     assert [word for word in kept if word.startswith("hydra.sweep.dir")] == ["hydra.sweep.dir=mine"]
     assert not any("sweep" in word for word in accept_overrides(["-m", "curriculum=smoke", "seed=1,2"]))
