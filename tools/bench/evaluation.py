@@ -1,6 +1,7 @@
-"""``python -m tools.bench.evaluation``: what follows the answers of a large evaluation, and the page of a long run.
+"""``python -m tools.bench.evaluation``: what follows the answers of a large evaluation.
 
-The answers and the metrics are made up; reading, scoring, intervals, files and pages are the real ones.
+The answers are made up; reading, scoring, intervals, files and pages are the real ones. The peak of memory is that of
+all that was done so far.
 """
 
 import argparse
@@ -18,7 +19,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from rl.config.schema import RunConfig
 from rl.evaluation import report_command
 from rl.evaluation.asking import TaskRun
 from rl.evaluation.benchmark import Benchmark
@@ -28,8 +28,6 @@ from rl.evaluation.score_command import score_task
 from rl.evaluation.statistics import compare
 from rl.inference.backend import Answer
 from rl.inference.json_lines import write_lines
-from rl.records.manifest import Manifest
-from rl.report.page import write_report
 
 TASKS = {"choice": "choice", "text": "rouge_l"}
 """Tasks and their metrics: one whose scores are 0 or 1, and one whose scores are all different."""
@@ -87,44 +85,18 @@ def evaluation(folder: Path, count: int) -> dict[str, Callable[[], Any]]:
     }
 
 
-def long_run(folder: Path, steps: int) -> dict[str, Callable[[], Any]]:
-    """The page of a run whose one stage logged ``steps`` steps."""
-    tasks = ("age", "charge")
-    stage = {"name": "grpo", "kind": "grpo", "steps": steps, "tasks": dict.fromkeys(tasks, 1)}
-    run = {"run_dir": str(folder / "run"), "curriculum": {"name": "long", "stages": [stage]}}
-    Manifest.open(folder / "run", RunConfig.model_validate(run)).record("grpo", done=True)
-    rng = random.Random(2)
-    names = [
-        "reward", "reward/accuracy", "reward/format", "entropy", "loss", "policy_loss", "grad_norm", "lr", "truncated",
-        "completion_length", "clip_fraction", "log_prob_difference", "mismatch_kl", "token_mult_prob_error",
-        "groups/sampled", "groups/trained", "groups/errored", "groups/zero_variance",
-        *(f"task/{task}/{kind}" for task in tasks for kind in ("accuracy", "reward", "share")),
-    ]  # fmt: skip
-    lines = (
-        {"stage": "grpo", "step": n, **{name: rng.random() for name in names}, "time": {"step": 1.0}}
-        for n in range(steps)
-    )
-    write_lines(folder / "run" / "metrics.jsonl", lines)
-    return {"page of the run": lambda: write_report(folder / "run")}
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the figures."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench.evaluation", description="Large evaluations and runs.")
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.evaluation", description="What follows the answers.")
     parser.add_argument(
         "--records", type=int, nargs="+", default=[10_000, 100_000], help="answers of each of two tasks"
     )
-    parser.add_argument("--steps", type=int, nargs="+", default=[1_000, 10_000], help="steps of a run")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args(argv)
-    table = Table("what", "of", "CPU s", "peak of the process, MB", box=box.SIMPLE_HEAD)
-    work: list[tuple[Callable[[Path, int], dict[str, Callable[[], Any]]], int]] = [
-        *((long_run, count) for count in chosen.steps),
-        *((evaluation, count) for count in chosen.records),
-    ]
-    for make, count in work:
+    table = Table("what", "of", "CPU s", "peak so far, MB", box=box.SIMPLE_HEAD)
+    for count in chosen.records:
         with tempfile.TemporaryDirectory() as folder:
-            for name, do in make(Path(folder), count).items():
+            for name, do in evaluation(Path(folder), count).items():
                 started = time.process_time()
                 do()
                 seconds = time.process_time() - started
