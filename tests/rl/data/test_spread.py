@@ -45,14 +45,16 @@ WAITS = """
 import os, time
 from rl.data.spread import spread
 os.sched_getaffinity = lambda pid: {0, 1}
-list(spread(lambda part: print(os.getpid(), flush=True) or time.sleep(600), [1, 2]))
+list(spread(lambda part: os.write(1, b"%d\\n" % os.getpid()) and time.sleep(600), [1, 2]))
 """
 
 
 def test_its_processes_end_with_the_one_that_started_them():
     with subprocess.Popen([sys.executable, "-c", WAITS], stdout=subprocess.PIPE, text=True) as parent:
-        pids = [int(parent.stdout.readline()) for _ in range(2)]
-        parent.kill()
+        try:
+            pids = [int(parent.stdout.readline()) for _ in range(2)]
+        finally:
+            parent.kill()
         until = time.monotonic() + 60
         while left := [pid for pid in pids if Path(f"/proc/{pid}").exists() and "Z" not in _state(pid)]:
             assert time.monotonic() < until, left
