@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -27,7 +28,9 @@ from rl.plan import batch_table, print_plan
 from rl.records.lock import FolderLock, Left
 from rl.records.losses import NOTHING, Losses
 from rl.records.manifest import Manifest, read_law, set_aside
+from rl.records.results import EvalResult, read, table
 from rl.records.status import read_status
+from rl.records.task_figures import stage_figures
 from rl.weights.shared import remove_earlier, shared_file
 
 if TYPE_CHECKING:
@@ -40,15 +43,36 @@ open_cluster = ExitStack()
 """Keeps the connection to Ray from the first to the last job of a process, so that a multirun stays on one Ray."""
 
 
-def run(config: RunConfig) -> None:
-    """Check, plan, connect, run the curriculum, show the results. The same folder resumes where it stopped."""
+@dataclass(frozen=True)
+class RunResult:
+    """What was planned, and what the run has left. :func:`rl.report.read.read_run` reads all else in its folder."""
+
+    run_dir: Path
+    """The run folder (docs/reference/run-folder.md)."""
+    plan: Plan
+    """Stages with their batch numbers, actors, memory."""
+    results: tuple[EvalResult, ...] = ()
+    """What its evaluation stages found on held-out questions, in order; nothing with ``plan=true``."""
+    benchmarks: tuple[dict[str, Any], ...] = ()
+    """What they found on benchmarks: the entries of benchmarks.json."""
+    exports: Mapping[str, Path] = field(default_factory=dict)
+    """The Hugging Face folder that each stage has left, by the stage's name."""
+
+
+def run(config: RunConfig) -> RunResult:
+    """Check, plan, connect, run the curriculum, show the results. The same folder resumes where it stopped.
+
+    Raises:
+        UserError, DataError, ClusterError: for what a user can fix.
+        Lost: if something is gone that the run can't replace.
+    """
     read_law(Path(config.run_dir), config)
     check(config)
     plan = derive(config)
     if config.plan:
         print_plan(config, plan, console)
         require_room(plan.gpus)
-        return
+        return RunResult(Path(config.run_dir), plan)
     require_room(plan.gpus, certain=True)
     if plan.gpus is not None and plan.gpus.problem:
         console.print(f"[yellow]{escape(plan.gpus.problem)}[/yellow]", soft_wrap=True, highlight=False)
@@ -58,7 +82,7 @@ def run(config: RunConfig) -> None:
         with folder_of(run_dir):
             set_aside(run_dir)
     with folder_of(run_dir):
-        _run(config, plan, run_dir)
+        return _run(config, plan, run_dir)
 
 
 @contextmanager
@@ -96,9 +120,8 @@ def _tell_left(run_dir: Path, left: Left) -> None:
     )
 
 
-def _run(config: RunConfig, plan: Plan, run_dir: Path) -> None:
+def _run(config: RunConfig, plan: Plan, run_dir: Path) -> RunResult:
     from rl.evaluation.stage import stage_table
-    from rl.records.results import read, table
 
     for partial in run_dir.glob("*.partial"):  # what a killed run was writing
         partial.unlink()
@@ -121,6 +144,9 @@ def _run(config: RunConfig, plan: Plan, run_dir: Path) -> None:
         console.print("no evaluation stage in this curriculum")
     there = [name for name in KEPT if (run_dir / name).exists()]
     console.print(f"run folder {escape(str(run_dir))} · {', '.join(there)}", soft_wrap=True, highlight=False)
+    records = manifest.content["stages"].items()
+    exports = {name: run_dir / record["export"] for name, record in records if "export" in record}
+    return RunResult(run_dir, plan, tuple(results), tuple(stage_figures(run_dir)), exports)
 
 
 def _report(run_dir: Path) -> None:
