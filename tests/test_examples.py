@@ -56,7 +56,7 @@ def test_lora_is_planned_on_a_folder_of_the_users(start, models):
 
 def test_a_judge_behind_an_api(start, tmp_path, monkeypatch):
     monkeypatch.setenv("JUDGE_API_KEY", "k")
-    answer = {"reason": "引用正确", "correctness": 10, "points": 10}
+    answer = {"reason": "引用正确", "points": 10}
     with Server(lambda body: json.dumps(answer, ensure_ascii=False)) as server:
         out, found = start("judge.py", server.url, "m")
     right, wrong = found["found"]
