@@ -170,7 +170,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(benchmark: str, out: str | Path, options: Options) -> Scores:
     """The command from Python (:func:`rl.evaluation.evaluate`)."""
     chosen = _options_of(Parser(prog=PROGRAM), [f"--benchmark={benchmark}", f"--out={out}", *words(options)])
-    return cast(Scores, _run(chosen))
+    _run(chosen)
+    return cast(Scores, read_scores(chosen.out))
 
 
 def _options_of(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
@@ -190,7 +191,7 @@ def _options_of(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> 
     return parser.parse_args(argv)
 
 
-def _run(chosen: argparse.Namespace) -> dict[str, Any]:
+def _run(chosen: argparse.Namespace) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=120)
     sampling = sampling_of(chosen)
     if bool(chosen.judge) != bool(chosen.judge_model):
@@ -219,7 +220,6 @@ def _run(chosen: argparse.Namespace) -> dict[str, Any]:
         scores = assess(benchmark, tasks, chosen.out, head, judging.service_of(chosen))
         console.print(table(scores))
         console.print(f"{chosen.out}/scores.json · answers/ · scored/", soft_wrap=True, highlight=False)
-        return scores
     finally:
         folder.close()
 

@@ -23,7 +23,7 @@ def finish(config, model):
     manifest = Manifest.open(run_dir, config)
     tracker = Tracker(run_dir, TrackerConfig(wandb="disabled"), Console(quiet=True))
     for step in range(3):
-        tracker.log("grpo", step, {"reward": 0.1 * step})
+        tracker.log("grpo", step, {"reward": 0.5 * step})
     tracker.close()
     shutil.copytree(model, run_dir / "exports" / "grpo")
     for stage in config.curriculum.stages:
@@ -47,7 +47,7 @@ def page(tmp_path_factory, models):
 
 def test_the_run_gives_its_results(page):
     assert page["result"].run_dir.name == "smoke-nano-seed1" and page["result"].results[0].average == 0.75
-    assert page["steps"] == [0, 1, 2] and page["rewards_of_steps"] == [0.0, 0.1, 0.2]
+    assert page["steps"] == [1, 2, 3] and page["rewards_of_steps"] == [0.0, 0.5, 1.0]
     assert len(page["plan"].stages) == 12
 
 

@@ -11,7 +11,7 @@ from rl.models.template import bind
 from rl.preflight import require_prompts_fit
 from tests.docs.tutorial import PAGE, write
 
-WORDS = ("curriculum=./first.yaml", "model=./model.yaml")
+WORDS = ("curriculum=./first.yaml", "model=./my-model.yaml")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ PAGE = ROOT / "docs" / "guides" / "tutorial.md"
 
 def write(folder: Path) -> None:
     """Write them, and the sizes of the model that the page takes as its example."""
-    for name, text in zip(("model.yaml", "first.yaml"), code_blocks(PAGE, "yaml"), strict=True):
+    for name, text in zip(("my-model.yaml", "first.yaml"), code_blocks(PAGE, "yaml"), strict=True):
         (folder / name).write_text(text, encoding="utf-8")
     lines = [line.strip() for _, line in code_lines(PAGE) if line.strip().startswith('{"prompt"')]
     (folder / "data").mkdir(exist_ok=True)

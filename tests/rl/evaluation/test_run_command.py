@@ -107,7 +107,7 @@ def test_every_option_of_the_command_has_a_type():
         ({"model": "m", "limit": 0}, "--limit: 0 is less than 1"),
         ({"model": "m", "backend": "vlm"}, "invalid choice: 'vlm'"),
         ({"model": "m", "tasks": "agee"}, "has no task agee"),
-        ({"model": "m", "tasks": [], "backend": "transformers"}, "is not a folder"),
+        ({"model": "./nowhere", "tasks": [], "backend": "transformers"}, "is not a folder"),
         ({"model": "m", "samples": 2}, "gives the same answer every time"),
         ({"server": "http://127.0.0.1:9/v1", "judge": None}, "--served-model"),
     ],
