@@ -156,6 +156,8 @@ def _pip(words: list[str]) -> None:
 
 def _docker(words: list[str]) -> None:
     """``docker build``: the file and its stage exist."""
+    if words[:3] == ["compose", "--file", "FILE"]:  # which a launcher has written
+        return
     option = dict(pairwise(words))
     text = (ROOT / option["--file"]).read_text(encoding="utf-8")
     if not re.search(rf"^FROM .* AS {re.escape(option['--target'])}$", text, re.MULTILINE):
