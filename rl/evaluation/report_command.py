@@ -17,6 +17,7 @@ from rl.errors import UserError
 from rl.evaluation.judging import text_of
 from rl.files import json_lines, lines_at
 from rl.inference.journal import Record
+from rl.language import Lang, Text, add_lang
 from rl.records.task_figures import notes, percent, read_scores
 
 SHOWN = 6
@@ -75,14 +76,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rl.evaluate report", description="Write the page of evaluations.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that rl.evaluate run wrote")
     parser.add_argument("--out", type=Path, help="file (default: evaluation.html in the first folder)")
+    add_lang(parser)
     chosen = parser.parse_args(argv)
-    path = write(chosen.runs, chosen.out or chosen.runs[0] / "evaluation.html")
+    path = write(chosen.runs, chosen.out or chosen.runs[0] / "evaluation.html", chosen.lang)
     print(path)
     return 0
 
 
-def write(folders: Sequence[Path], out: Path) -> Path:
-    """Write the page of runs; returns its path.
+def write(folders: Sequence[Path], out: Path, lang: Lang = "en") -> Path:
+    """Write the page of runs in a language; returns its path.
 
     Raises:
         UserError: if a folder holds no scores, or they are damaged.
@@ -92,7 +94,7 @@ def write(folders: Sequence[Path], out: Path) -> Path:
     runs = [read(folder) for folder in folders]
     benchmarks = list(dict.fromkeys(run.scores["benchmark"] for run in runs))
     text = (
-        environment()
+        environment(lang)
         .get_template("evaluation.html.j2")
         .render(
             runs=runs,
@@ -179,7 +181,9 @@ def _shown(run: Evaluated, task: str, row: dict[str, Any], record: dict[str, Any
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text) - LONGEST} more characters)"
+    if len(text) <= LONGEST:
+        return text
+    return Text("{text} … ({n} more characters)", text=text[:LONGEST], n=len(text) - LONGEST)
 
 
 if __name__ == "__main__":
