@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 from curricula.command import command
 from rl.errors import UserError
 from rl.evaluation.judging import text_of
+from rl.evaluation.reading import readable
 from rl.files import json_lines, lines_at
 from rl.inference.journal import Record
 from rl.language import Lang, Text, add_lang
@@ -161,6 +162,7 @@ def answers(run: Evaluated, task: str) -> list[dict[str, Any]]:
 
 def _shown(run: Evaluated, task: str, row: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
     answer = record["answers"][0]
+    reading = readable(answer)
     verdict = row.get("verdict") or {}
     return {
         "run": run.name,
@@ -169,8 +171,8 @@ def _shown(run: Evaluated, task: str, row: dict[str, Any], record: dict[str, Any
         "fixed": row["fixed"],
         "abstained": row["abstained"],
         "prompt": _cut(record["prompt"]),
-        "thinking": _cut(answer.get("thinking", "")),
-        "answer": _cut(answer["text"]),
+        "thinking": _cut(reading.thinking),
+        "answer": _cut(reading.text),
         "truncated": answer.get("truncated", False),
         "tokens": answer.get("completion_tokens", 0),
         "reference": _cut(text_of(row["reference"])),

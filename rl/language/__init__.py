@@ -50,14 +50,13 @@ def say(lang: Lang, text: str, /, **values: Any) -> str:
     A text that the catalogue does not have, such as the name of a task, stays as it is. HTML among the values
     (:class:`markupsafe.Markup`) stays HTML, and the rest is escaped.
     """
-    if isinstance(text, Text):
-        text, values = text.template, text.values
-    text = text if lang == "en" else chinese().get(text, text)
+    template, values = (text.template, text.values) if isinstance(text, Text) else (str(text), values)
+    template = template if lang == "en" else chinese().get(template, template)
     if not values:
-        return text
+        return template
     said = {name: say(lang, value) if isinstance(value, Text) else value for name, value in values.items()}
     html = any(isinstance(value, Markup) for value in said.values())
-    return (Markup.escape(text) if html else text).format(**said)
+    return (Markup.escape(template) if html else template).format(**said)
 
 
 def sayer(lang: Lang) -> Callable[..., str]:

@@ -38,11 +38,12 @@ def environment(lang: Lang = "en") -> Environment:
         loader=PackageLoader("rl.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    found.filters |= {
+    filters: dict[str, Any] = {
         "duration": lambda seconds: say(lang, duration(seconds)),
         "count": count,
         "percent": percent,
     }
+    found.filters |= filters
     found.globals |= {
         "t": sayer(lang),
         "code": code,
@@ -188,7 +189,7 @@ def describe(run: Run, stage: Stage) -> list[tuple[str, str]]:
     """What a training stage was asked to do, in a few pairs."""
     config: dict[str, Any] = stage.config
     optim = config.get("optim", {})
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     if config.get("tasks"):
         pairs.append((Text("tasks"), " · ".join(f"{name} {weight:g}" for name, weight in config["tasks"].items())))
     if config.get("demonstrations"):

@@ -216,7 +216,7 @@ def tab(settings: PageSettings, jobs: Jobs) -> list[gr.Dropdown]:
                     limit = gr.Number(0, label=t("Limit (0: all)"), min_width=90, elem_id="limit")
                     shots = gr.Number(0, label=t("Shots"), min_width=90)
                     seed = gr.Number(0, label=t("Seed"), min_width=90)
-                    samples = gr.Number(1, label=t("Samples"), min_width=90)
+                    samples = gr.Number(1, label=t("Samples a question"), min_width=90)
                 with gr.Row():
                     temperature = gr.Number(0, label=t("Temperature"), min_width=90)
                     top_p = gr.Number(1, label=t("Top p"), min_width=90)

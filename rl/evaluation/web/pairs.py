@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from rl.errors import UserError
-from rl.evaluation.web.reading import readable
+from rl.evaluation.reading import readable
 from rl.evaluation.web.run_folders import Answered, EvaluationRun, answered
 from rl.language import Text
 

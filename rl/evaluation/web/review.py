@@ -8,11 +8,11 @@ from typing import Any, get_args
 import gradio as gr
 
 from rl.errors import UserError
+from rl.evaluation.reading import readable
 from rl.evaluation.web.cited import citations
 from rl.evaluation.web.markup import errors_shown, notice, show
 from rl.evaluation.web.page_settings import PageSettings
 from rl.evaluation.web.pairs import Pair, pairs
-from rl.evaluation.web.reading import readable
 from rl.evaluation.web.run_folders import find_runs, read_run
 from rl.evaluation.web.votes import Choice, Vote, Votes, tallies
 from rl.language import Lang, Text
@@ -82,8 +82,9 @@ def tab(settings: PageSettings) -> list[gr.Dropdown]:
     votes = Votes(settings.votes)
     names, t, lang = [run.name for run in find_runs(settings.runs)], settings.t, settings.lang
     with gr.Row(equal_height=True):
-        a = gr.Dropdown(names, value=None, label=t("One run"), allow_custom_value=True, elem_id="review-a")
-        b = gr.Dropdown(names, value=None, label=t("Another run"), allow_custom_value=True, elem_id="review-b")
+        wide: dict[str, Any] = {"value": None, "allow_custom_value": True, "min_width": 240}  # on a phone one a line
+        a = gr.Dropdown(names, label=t("One run"), elem_id="review-a", **wide)
+        b = gr.Dropdown(names, label=t("Another run"), elem_id="review-b", **wide)
         reviewer = gr.Textbox(label=t("Reviewer"), max_lines=1, max_length=100, elem_id="reviewer")
         begin = gr.Button(t("Review"), variant="primary", elem_id="review-start")
     message = gr.HTML(elem_id="review-message")

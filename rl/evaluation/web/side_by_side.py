@@ -90,8 +90,8 @@ def tab(settings: PageSettings) -> list[gr.Dropdown]:
     )  # fmt: skip
     table = gr.HTML(elem_id="compare-table")
     with gr.Row(equal_height=True):
-        a = gr.Dropdown(names, value=None, label=t("Run A"), allow_custom_value=True, elem_id="paired-a")
-        b = gr.Dropdown(names, value=None, label=t("Run B"), allow_custom_value=True, elem_id="paired-b")
+        a = gr.Dropdown(names, value=None, label=t("Run A"), allow_custom_value=True, min_width=240, elem_id="paired-a")
+        b = gr.Dropdown(names, value=None, label=t("Run B"), allow_custom_value=True, min_width=240, elem_id="paired-b")
         ask = gr.Button(t("Paired test"), variant="primary", elem_id="paired-button")
     result = gr.HTML(elem_id="paired")
 

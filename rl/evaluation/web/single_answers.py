@@ -9,10 +9,10 @@ import gradio as gr
 
 from rl.errors import UserError
 from rl.evaluation.judging import text_of
+from rl.evaluation.reading import readable
 from rl.evaluation.web.cited import citations
 from rl.evaluation.web.markup import errors_shown, show
 from rl.evaluation.web.page_settings import PageSettings
-from rl.evaluation.web.reading import readable
 from rl.evaluation.web.run_folders import Answered, answered, find_runs, read_run
 from rl.language import Lang, Text
 

@@ -12,11 +12,11 @@ import pytest
 from rewards.judge.options import KEY_ENV as JUDGE_KEY_ENV
 from rl.errors import UserError
 from rl.evaluate import main
+from rl.evaluation.reading import Readable, readable
 from rl.evaluation.web import cited, evaluations, review, side_by_side, single_answers
 from rl.evaluation.web.jobs import Jobs, tail
 from rl.evaluation.web.page_settings import PageSettings
 from rl.evaluation.web.pairs import pairs
-from rl.evaluation.web.reading import Readable, readable
 from rl.evaluation.web.run_folders import answered, find_runs, read_run
 from rl.evaluation.web.votes import Vote, Votes
 from rl.inference.backend import KEY_ENV

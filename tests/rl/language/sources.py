@@ -14,6 +14,7 @@ from curricula.pas import BUCKETS, PHASES
 from rewards.registry import REWARDS
 from rl.config.metrics import METRICS
 from rl.report.curves import meaning as meaning_of_metric
+from rl.report.facts import LEVELS
 from rl.report.sampled import meaning as meaning_of_reward
 from tests.conftest import ROOT
 
@@ -57,6 +58,7 @@ def in_catalogues() -> Iterator[tuple[str, str]]:
             if text and not text.startswith("{"):
                 yield f"metric {metric.name}", text
     yield from ((f"reward {name}", meaning_of_reward(name)) for name in REWARDS)
+    yield from (("rl/report/facts.py", level) for level in LEVELS)
     yield from (("curricula/pas.py", name) for name in (*PHASES, *BUCKETS, "dropped"))
     yield from (("curricula/cleaning.py", reason.replace("_", " ")) for reason in get_args(Reason))
 

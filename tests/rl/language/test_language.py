@@ -142,7 +142,7 @@ def test_a_page_of_evaluations_in_chinese_has_no_english(evaluations, tmp_path):
     own = ("Held-out questions of Themis", "answer kind ")  # names of the benchmark
     page = report_command.write(folders, tmp_path / "page.html", "zh").read_text(encoding="utf-8")
     assert not [text for text in english(page) if not any(name in text for name in own)]
-    assert "修正指标的已知缺陷后" in page and "监督微调 第二版" in page
+    assert "answer&gt;" not in page and "修正指标的已知缺陷后" in page and "监督微调 第二版" in page
 
 
 def test_the_web_page_in_chinese_has_no_english(evaluations):
