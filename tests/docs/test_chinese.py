@@ -1,4 +1,4 @@
-"""The Chinese pages say what the English ones say: the same headings, blocks of code, tables and links."""
+"""The Chinese pages say what the English ones say: the same headings, blocks of code, tables, figures and links."""
 
 import re
 import unicodedata
@@ -34,6 +34,11 @@ def rows(page):
     return [len(re.findall(r"(?<!\\)\|", row)) for row in prose(page).splitlines() if row.startswith("|")]
 
 
+def figures(page):
+    """Numbers of two digits or more in the text."""
+    return set(re.findall(r"\d[\d,.]*\d", re.sub(r"`[^`]*`|\]\([^)]*\)", " ", prose(page))))
+
+
 def targets(page):
     """What the links lead to: (file as it is in Chinese, heading by its number); addresses of the web as they are."""
     found = []
@@ -55,6 +60,7 @@ def test_a_pair_of_pages_has_one_structure(pair):
     assert levels(chinese) == levels(english)
     assert code(chinese) == code(english)
     assert rows(chinese) == rows(english)
+    assert not figures(english) - figures(chinese), "the English page has other figures"
 
 
 @every_pair

@@ -77,13 +77,9 @@ class Jobs:
             folder.mkdir(exist_ok=True)
             with (folder / LOG).open("ab") as log:
                 process = subprocess.Popen(
-                    [*self.command, *options, f"--out={folder}"],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env={**environment, "PYTHONUNBUFFERED": "1", "COLUMNS": "120"},
-                    start_new_session=True,
-                )
+                    [*self.command, *options, f"--out={folder}"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    env={**environment, "PYTHONUNBUFFERED": "1", "COLUMNS": "120"}, start_new_session=True,
+                )  # fmt: skip
             self._jobs[name] = Job(name, process, total)
             return self._jobs[name]
 
