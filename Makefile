@@ -19,8 +19,9 @@ LOCKED := $(PIP) --no-deps --require-hashes
 run: setup
 	$(BIN)/python -m rl.main +curriculum=legal $(ARGS)
 
+# Two workers: one has the tests with Ray, the other the rest (tests/conftest.py).
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 # The tests of every architecture too (an hour or two).
 test-all: setup

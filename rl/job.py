@@ -24,6 +24,7 @@ from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, PromptedStage
 from rl.device import CPU, Device, here, named
 from rl.errors import UserError
+from rl.language import Lang
 from rl.plan import batch_table, print_plan
 from rl.records.lock import FolderLock, Left
 from rl.records.losses import NOTHING, Losses
@@ -132,9 +133,9 @@ def _run(config: RunConfig, plan: Plan, run_dir: Path) -> RunResult:
         try:
             _run_stages(config, manifest)
         except Exception:
-            _report(run_dir)  # the report matters most when a run fails
+            _report(run_dir, config.lang)  # the report matters most when a run fails
             raise
-        _report(run_dir)
+        _report(run_dir, config.lang)
     results, benchmarks = read(run_dir / "results.json"), stage_table(run_dir)
     if results:
         console.print(table(results))
@@ -149,7 +150,7 @@ def _run(config: RunConfig, plan: Plan, run_dir: Path) -> RunResult:
     return RunResult(run_dir, plan, tuple(results), tuple(stage_figures(run_dir)), exports)
 
 
-def _report(run_dir: Path) -> None:
+def _report(run_dir: Path, lang: Lang = "en") -> None:
     """Write the page of a run that has made a step, and that of its sweep. A failure is only reported."""
     if not (run_dir / "metrics.jsonl").is_file():
         return
@@ -157,9 +158,10 @@ def _report(run_dir: Path) -> None:
         from rl.report.comparison import write_comparison
         from rl.report.page import write_report
 
-        console.print(f"report {escape(str(write_report(run_dir)))}", soft_wrap=True)
+        console.print(f"report {escape(str(write_report(run_dir, lang=lang)))}", soft_wrap=True)
         if (run_dir.parent / "multirun.yaml").is_file():
-            console.print(f"comparison of the sweep {escape(str(write_comparison(run_dir.parent)))}", soft_wrap=True)
+            page = write_comparison(run_dir.parent, lang=lang)
+            console.print(f"comparison of the sweep {escape(str(page))}", soft_wrap=True)
     except Exception as error:
         console.print(f"[yellow]no report: {type(error).__name__}: {escape(str(error))}[/yellow]", soft_wrap=True)
 
@@ -224,10 +226,10 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     manifest.content["wandb_id"] = tracker.wandb_id
     progress = Progress(run_dir, tracker)
     starting = f"starting trainer{', rollout and reward' if samples else ''} actors"
-    with console.status(starting), _told(losses, progress):
+    with console.status(starting), _told(losses, progress, config.lang):
         fleet = Fleet(config, model_path, losses.tell, progress.look, samples)
     runtime = Runtime(config, tokenizer, manifest, checkpoints, tracker, fleet)
-    with _told(losses, progress):
+    with _told(losses, progress, config.lang):
         try:
             console.print(f"actors are ready after {time.monotonic() - started:.0f} s")
             run_curriculum(runtime)
@@ -239,13 +241,13 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
 
 
 @contextmanager
-def _told(losses: Losses, progress: Progress) -> Iterator[None]:
+def _told(losses: Losses, progress: Progress, lang: Lang) -> Iterator[None]:
     """Leave word in the run folder when the run ends within this block."""
     from cluster.health import as_lost
 
     def end_stuck() -> None:
         assert progress.lost is not None
-        _tell_end(losses, progress, progress.lost, progress.lost)
+        _tell_end(losses, progress, progress.lost, progress.lost, lang)
         print_error(progress.lost.sentence)
         os._exit(1)
 
@@ -258,18 +260,18 @@ def _told(losses: Losses, progress: Progress) -> Iterator[None]:
             progress.write("it was interrupted")
             raise
         progress.end_stuck = lambda: None
-        _tell_end(losses, progress, lost, error)
+        _tell_end(losses, progress, lost, error, lang)
         if lost is not None:
             raise lost from error
         raise
 
 
-def _tell_end(losses: Losses, progress: Progress, lost: Lost | None, error: BaseException) -> None:
+def _tell_end(losses: Losses, progress: Progress, lost: Lost | None, error: BaseException, lang: Lang) -> None:
     if lost is not None:
         losses.tell(lost.who, lost.why, "the run ended, and the same command goes on")
     why = _in_short(lost or error)
     progress.write(why)
-    _post_mortem(progress.run_dir, why)
+    _post_mortem(progress.run_dir, why, lang)
 
 
 def _in_short(error: BaseException) -> str:
@@ -278,12 +280,12 @@ def _in_short(error: BaseException) -> str:
     return (lines[-1] if "ray::" in lines[0] else lines[0])[:1000]
 
 
-def _post_mortem(run_dir: Path, why: str) -> None:
+def _post_mortem(run_dir: Path, why: str, lang: Lang) -> None:
     """Write how the run ended; a failure to do so is only reported."""
     try:
         from rl.report.post_mortem import write_post_mortem
 
-        console.print(f"post-mortem {escape(str(write_post_mortem(run_dir, why)))}", soft_wrap=True)
+        console.print(f"post-mortem {escape(str(write_post_mortem(run_dir, why, lang)))}", soft_wrap=True)
     except Exception as problem:
         console.print(f"[yellow]no post-mortem: {type(problem).__name__}: {escape(str(problem))}[/yellow]")
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -13,6 +14,23 @@ settings.load_profile("shared machine")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 ROOT = Path(__file__).resolve().parents[1]
+
+
+RAY = ("cluster/", "e2e/", "rl/actors/", "rl/driver/", "rl/weights/", "rl/synthesis/", "rl/records/test_gauges.py")
+"""Tests that share a Ray: two of them at the same time would want the machine's cores twice."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``-n 2`` one worker has all tests with Ray, and a file's tests go to one worker: they share fixtures."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0].removeprefix("tests/")
+            return "Ray" if file.startswith(RAY) else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ FLOORS = (
     ("cluster", "curricula"),
     ("rewards",),
     ("rl.errors",),
-    ("rl.files", "rl.seeds", "rl.device", "rl.samples"),
+    ("rl.files", "rl.seeds", "rl.device", "rl.samples", "rl.language"),
     ("rl.config",),
     ("rl.records", "rl.models", "rl.algorithms", "rl.retrieval"),
     ("rl.data", "rl.engines", "rl.weights"),

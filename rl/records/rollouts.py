@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from rl.errors import UserError
 from rl.records import parquet
@@ -14,8 +16,11 @@ from rl.samples import Group
 
 
 def rows(group: Group, part: int) -> list[dict[str, Any]]:
-    """A group as rows of a rollout file, one a completion; ``part`` of its step says with which it was trained on."""
-    scored = group.error is None
+    """A group as rows of a rollout file, one a completion; ``part`` of its step says with which it was trained on.
+
+    What is of tokens stays in arrays, which Arrow copies as they are.
+    """
+    scored, prompt_ids = group.error is None, np.array(group.prompt_ids, np.int64)
     return [
         {
             "uid": group.uid,
@@ -27,10 +32,10 @@ def rows(group: Group, part: int) -> list[dict[str, Any]]:
             "meta": group.prompt.meta,
             "reward": group.rewards[i] if scored else None,
             "parts": group.parts[i] if scored else {},
-            "prompt_ids": group.prompt_ids,
-            "token_ids": completion.token_ids.tolist(),
-            "log_probs": completion.log_probs.tolist(),
-            "trained": None if completion.trained is None else completion.trained.tolist(),
+            "prompt_ids": prompt_ids,
+            "token_ids": completion.token_ids,
+            "log_probs": completion.log_probs.astype(np.float64),
+            "trained": completion.trained,
             "weight_version": completion.weight_version,
             "finish_reason": completion.finish_reason,
             "error": group.error,
@@ -38,6 +43,14 @@ def rows(group: Group, part: int) -> list[dict[str, Any]]:
         }
         for i, completion in enumerate(group.completions)
     ]
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of :func:`rows` as a rollout file."""
+    import pyarrow as pa
+
+    texts = ({name: json.dumps(row[name]) for name in ("parts", "meta")} for row in rows)  # their fields differ
+    parquet.write(path, pa.Table.from_pylist([{**row, **text} for row, text in zip(rows, texts, strict=True)]))
 
 
 def step_of(path: Path) -> int:

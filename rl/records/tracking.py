@@ -31,9 +31,9 @@ from rl.config.metrics import SHOWN
 from rl.config.schema import TrackerConfig
 from rl.errors import UserError
 from rl.files import read_json, read_json_lines, write_bytes, write_json
-from rl.records import parquet
+from rl.records.beside import Beside
 from rl.records.gauges import Gauges
-from rl.records.rollouts import rollout_files, step_of
+from rl.records.rollouts import rollout_files, step_of, write_rows
 from rl.records.trace import DRIVER, Trace
 
 
@@ -78,6 +78,7 @@ class Tracker:
         """Lines of metrics.jsonl."""
         self.gauges = Gauges(run_dir.resolve().name)
         self._trace = Trace(run_dir, config.trace_steps)
+        self._files = Beside()
         self._times: dict[str, float] = {}
         self._stage = ""
         self._step = 0
@@ -97,6 +98,14 @@ class Tracker:
         self._step = start
         self.gauges.begin_stage(name, start)
         self._trace.begin(start)
+        try:
+            with self._shown_progress(name, total, start):
+                yield
+        finally:
+            self.wait()
+
+    @contextmanager
+    def _shown_progress(self, name: str, total: int, start: int) -> Iterator[None]:
         if not (self.config.progress and self.console.is_terminal):
             yield
             return
@@ -186,18 +195,27 @@ class Tracker:
             self.console.print(f"{stage} step {step + 1}: {figures}  {spent}", highlight=False)
 
     def dump_groups(self, stage: str, step: int, rows: list[dict[str, Any]]) -> None:
-        """Write a step's completions to rollouts/<stage>/step-000012.parquet, one row each."""
-        import pyarrow as pa
+        """Write a step's completions to rollouts/<stage>/step-000012.parquet, one row each.
 
+        The file is written while the run goes on: :meth:`wait` waits for it, and raises what went wrong.
+        """
         path = self.run_dir / "rollouts" / stage / f"step-{step:06d}.parquet"
-        texts = ({name: json.dumps(row[name]) for name in ("parts", "meta")} for row in rows)  # their fields differ
-        parquet.write(path, pa.Table.from_pylist([row | text for row, text in zip(rows, texts, strict=True)]))
+        self._files.start(lambda: write_rows(path, rows))
+
+    def wait(self) -> None:
+        """Wait until the rollout files are on the disk.
+
+        Raises:
+            OSError: if one could not be written.
+        """
+        self._files.wait()
 
     # --- resume ---------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Where metrics.jsonl ends, and the W&B run. What comes before is on the disk, so that it stays longer than
         the record of it."""
+        self.wait()
         position = 0
         if self.path.is_file():
             with self.path.open("rb") as file:
@@ -229,6 +247,7 @@ class Tracker:
     def drop(self, stage: str, done: int = 0) -> None:
         """Remove what a stage has left after its first ``done`` steps, because it runs them again: rollout files, and
         if it starts from scratch its lines, too. A half-written last line is removed with them."""
+        self.wait()
         for path in rollout_files(self.run_dir, stage, None):
             if step_of(path) >= done:
                 path.unlink()
@@ -270,6 +289,7 @@ class Tracker:
 
     def close(self) -> None:
         """Close what is open."""
+        self.wait()
         if self._wandb is not None:
             self._wandb.finish()
             self._wandb = None

@@ -71,6 +71,7 @@ def run(stage: EvaluateStage, runtime: Runtime) -> None:
     runtime.tracker.log(stage.name, 0, metrics)
     if groups and runtime.config.tracker.dump_rollouts:
         runtime.tracker.dump_groups(stage.name, 0, [row for group in groups for row in rows(group, 0)])
+        runtime.tracker.wait()
     remove(folder)
 
 

@@ -70,14 +70,14 @@ def test_other_errors_are_none():
     ("write", "mark"),
     [
         (lambda path: write_bytes(path, b"new"), ""),
-        (lambda path: write_page(path, "new"), f".{os.getpid()}"),
+        (lambda path: write_page(path, "new"), ".{pid}"),
         (lambda path: write_lines(path, [{"new": 1}]), ""),
         (lambda path: write_table(path, pa.table({"new": [1]})), ""),
     ],
 )
 def test_what_could_not_be_written_leaves_nothing(tmp_path, write, mark):
     (tmp_path / "page.html").write_bytes(b"old")
-    (tmp_path / f"page.html{mark}.partial").symlink_to("/dev/full")
+    (tmp_path / f"page.html{mark.format(pid=os.getpid())}.partial").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path / "page.html")
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]

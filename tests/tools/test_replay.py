@@ -25,6 +25,7 @@ def test_what_is_trained_comes_back_from_a_dump(tmp_path):
     tracker = Tracker(tmp_path, TrackerConfig(wandb="disabled", progress=False), Console())
     for step, dumped in enumerate((groups, groups[1:])):
         tracker.dump_groups("rl", step, [row for group in dumped for row in rows(group, 0)])
+        tracker.wait()
         (found,) = groups_of(read_rows(tmp_path, "rl", step))
         assert [one.uid for one in found] == [one.uid for one in dumped]
         left, right = policy_batch(found, 1.0), policy_batch(dumped, 1.0)

@@ -76,6 +76,7 @@ def dumped(run_dir):
     bad = Group("g-2", ask("parole", "假释？", "丙"), [1], [done], error="reward accuracy raised")
     tracker = Tracker(run_dir, TrackerConfig(progress=False), Console())
     tracker.dump_groups("first", 4, rows(good, 0) + rows(bad, 0))
+    tracker.wait()
 
 
 def test_rollouts_are_readable(tmp_path, capsys):

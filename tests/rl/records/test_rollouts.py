@@ -23,6 +23,7 @@ def dumped(run_dir, *metas):
     ]
     tracker = Tracker(run_dir, TrackerConfig(progress=False), Console())
     tracker.dump_groups("s", 0, [row for group in groups for row in rows(group, 0)])
+    tracker.wait()
     return read_rows(run_dir, "s", 0)
 
 

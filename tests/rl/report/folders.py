@@ -187,6 +187,7 @@ def _grpo(tracker: Tracker, stage: Any, rng: random.Random, skill: float, hostil
                     pass
             tracker.log(stage.name, step, found, sampler_busy_s=0.0)
             tracker.dump_groups(stage.name, step, [row for group in update.groups for row in rows(group, 0)])
+        tracker.wait()
 
 
 def _benchmark(right: int) -> tuple[Benchmark, list[TaskRun]]:
@@ -212,3 +213,4 @@ def _evaluate(tracker: Tracker, stage: Any, after: str, chance: float, rng: rand
         save(tracker.run_dir / "results.json", result)
         tracker.log(stage.name, 0, {"accuracy": result.average})
         tracker.dump_groups(stage.name, 0, [row for group in groups for row in rows(group, 0)])
+        tracker.wait()

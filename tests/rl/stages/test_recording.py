@@ -47,6 +47,7 @@ def work(stage, runtime):
     for step in range(2 if stage.kind == "sft" else 1):
         tracker.log(stage.name, step, {"accuracy": 0.5})
         tracker.dump_groups(stage.name, step, [{"uid": "u", "parts": {}, "meta": {}}])
+    tracker.wait()
     if stage.kind == "evaluate":
         save(run_dir / "results.json", EvalResult(stage.name, "base", "test", {}, {}))
     if (stage.name, moment) == (doomed, "logged"):
