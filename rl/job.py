@@ -73,6 +73,7 @@ def run(config: RunConfig) -> RunResult:
     if config.plan:
         print_plan(config, plan, console)
         require_room(plan.gpus)
+        _look_at_data(config, plan)
         return RunResult(Path(config.run_dir), plan)
     require_room(plan.gpus, certain=True)
     if plan.gpus is not None and plan.gpus.problem:
@@ -84,6 +85,34 @@ def run(config: RunConfig) -> RunResult:
             set_aside(run_dir)
     with folder_of(run_dir):
         return _run(config, plan, run_dir)
+
+
+def _look_at_data(config: RunConfig, plan: Plan) -> None:
+    """Read the data of a run as its start does, and print how long it takes on the CPUs of this machine."""
+    from rl.config.parallel import model_shape
+    from rl.estimate.table import print_times
+    from rl.estimate.times import stage_times
+    from rl.estimate.tokens import tokens_of
+    from rl.models.at_hand import tokenizer_at_hand
+    from rl.preflight import require_prompts_fit
+
+    tokenizer, shape = tokenizer_at_hand(config.model), model_shape(config.model)
+    require_prompts_fit(config, tokenizer, console)
+    if tokenizer is None:
+        console.print(
+            f"data: every file can be read; whether rows are too long is not known, as the tokenizer of "
+            f"{config.model.path} is not on this machine"
+        )
+    else:
+        console.print("data: every file can be read, and no row is too long")
+    if plan.gpus is not None:
+        return
+    if tokenizer is None or shape is None:
+        console.print("time on this machine's CPU: unknown, as the model's sizes or its tokenizer are not known here")
+        return
+    with console.status("measuring this machine"):
+        times = stage_times(config, plan, shape, tokens_of(config, tokenizer))
+    print_times(times, console)
 
 
 @contextmanager

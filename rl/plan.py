@@ -107,7 +107,7 @@ def _print_gpus(config: RunConfig, plan: GpuPlan, console: Console) -> None:
 
 
 def print_plan(config: RunConfig, plan: Plan, console: Console) -> None:
-    """Stages, actors, memory and an estimate of time."""
+    """Stages, actors and memory; for a run on GPUs the longest time of its steps, too."""
     console.print(batch_table(plan))
     actors = Table(title="Ray actors")
     actors.add_column("name")
@@ -129,7 +129,4 @@ def print_plan(config: RunConfig, plan: Plan, console: Console) -> None:
     else:
         _print_gpus(config, plan.gpus, console)
     size = "unknown until loaded" if plan.parameters is None else f"{plan.parameters / 1e6:.2f} M"
-    minutes = sum(stage.seconds for stage in plan.stages) / 60
     console.print(f"model {config.model.name}: {size} parameters · seed {config.seed} · run folder {config.run_dir}")
-    if plan.parameters is not None and plan.gpus is None:
-        console.print(f"time on this machine's CPU, a rough estimate without start-up: {minutes:.0f} min")

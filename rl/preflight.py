@@ -40,8 +40,10 @@ PROBED = 100
 """Number of generated questions of each task that are checked."""
 
 
-def require_prompts_fit(config: RunConfig, tokenizer: Any, console: Console | None = None) -> None:
+def require_prompts_fit(config: RunConfig, tokenizer: Any | None, console: Console | None = None) -> None:
     """Read every data file and measure prompts and demonstrations; the console shows the progress.
+
+    Without a tokenizer, which a plan may not have, files are read and nothing is measured.
 
     Raises:
         UserError: if a prompt or a demonstration is longer than its stage allows or can't be rendered, or a benchmark
@@ -53,17 +55,18 @@ def require_prompts_fit(config: RunConfig, tokenizer: Any, console: Console | No
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         for stage in config.curriculum.stages:
             bar = progress.add_task(f"reading the data of stage {stage.name}", total=None)
-            measure = _Measure(stage.name, for_stage(tokenizer, config, stage), partial(progress.update, bar))
+            bound = None if tokenizer is None else for_stage(tokenizer, config, stage)
+            measure = _Measure(stage.name, bound, partial(progress.update, bar))
             if isinstance(stage, MidTrainingStage | PerplexityStage):
                 load_corpus(stage.corpus, stage.clean)
             elif isinstance(stage, SFTStage):
                 limit = config.model.max_length
-                look = while_read(measure.tokenizer, limit, whole=True)
+                look = measure.look(limit, whole=True)
                 given, aside = demonstrations(stage, config.seed, look)
                 both = Chosen(given.parts, np.concatenate([given.places, aside.places]))
                 measure(both, limit, "model.max_length", demonstrations=True)
             elif isinstance(stage, PromptedStage):
-                look = while_read(measure.tokenizer, stage.max_prompt_tokens, whole=False)
+                look = measure.look(stage.max_prompt_tokens, whole=False)
                 if isinstance(stage, GRPOStage) and stage.difficulty:
                     for source in filter(is_file, task_weights(config, stage)):
                         require_pass_rates(prompts_of(source, look))
@@ -82,11 +85,17 @@ class _Measure:
     """Measures the prompts of a stage."""
 
     stage: str
-    tokenizer: Any
+    tokenizer: Any | None
     update: Callable[..., None]
     """Updates the progress bar of the stage."""
 
+    def look(self, limit: int, *, whole: bool) -> Look | None:
+        """Measures a file while it is read."""
+        return None if self.tokenizer is None else while_read(self.tokenizer, limit, whole=whole)
+
     def __call__(self, prompts: Sequence[Prompt], limit: int, key: str, *, demonstrations: bool = False) -> None:
+        if self.tokenizer is None:
+            return
         self.update(description=f"measuring the data of stage {self.stage}", total=len(prompts), completed=0)
         try:
             found = longer(self.tokenizer, prompts, limit, whole=demonstrations, progress=self._show)
@@ -105,7 +114,7 @@ class _Measure:
         self.update(advance=measured)
 
 
-def _questions(source: str, seed: int, look: Look) -> Sequence[Prompt]:
+def _questions(source: str, seed: int, look: Look | None) -> Sequence[Prompt]:
     return prompts_of(source, look) if is_file(source) else make_prompts(source, "train", PROBED, seed, fewer_ok=True)
 
 

@@ -33,7 +33,7 @@ FLOORS = (
     ("rl.evaluation",),
     ("rl.synthesis",),
     ("rl.stages",),
-    ("rl.curriculum", "rl.preflight", "rl.plan"),
+    ("rl.curriculum", "rl.preflight", "rl.plan", "rl.estimate"),
     ("rl.job",),
     ("rl.sweeps",),
     ("rl.main", "rl.evaluate", "rl.synthesize", "rl.inference.__main__", "rl", "hydra_plugins"),

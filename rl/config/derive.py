@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +35,6 @@ from rl.config.stages import (
 )
 from rl.errors import UserError
 
-TRAIN_FLOPS_PER_CORE = 5.0e10
-"""Measured here: about 1,460 tokens a CPU-second for 5.8 M parameters, at 6 operations a parameter and token."""
-SAMPLE_TOKENS_PER_SECOND = 1_800.0
-"""Measured here: tokens a CPU-second that vLLM samples from a nano model with many sequences in flight."""
-
 
 @dataclass(frozen=True)
 class BatchNumbers:
@@ -63,8 +57,6 @@ class StagePlan:
     sequences_per_update: int
     longest_row: int
     """Most tokens of one sequence."""
-    seconds: float
-    """Rough estimate on this machine's CPU."""
     work: StageWork
     """The most that a step computes."""
 
@@ -100,7 +92,7 @@ def chat_template_kwargs(config: RunConfig, stage: ChatOverrides) -> dict[str, A
 def derive(config: RunConfig) -> Plan:
     """The plan of a valid configuration."""
     parameters = parameter_count(config.model)
-    stages = tuple(_stage_plan(config, stage, parameters or 0) for stage in config.curriculum.stages)
+    stages = tuple(_stage_plan(config, stage) for stage in config.curriculum.stages)
     engine = {"fsdp": "verl FSDP2 engine", "megatron": "megatron-core engine"}[config.trainer.engine]
     actors = [(f"trainer/{rank}", engine) for rank in range(config.trainer.world_size)]
     actors += [(f"rollout/{i}", "vLLM engine") for i in range(config.rollout.replicas)]
@@ -177,40 +169,31 @@ def _parts(given: Mapping[str, RewardPart]) -> dict[str, float | Part]:
     return {name: Part(part.weight, part.range, part.clip, part.options) for name, part in given.items()}
 
 
-def _stage_plan(config: RunConfig, stage: Stage, parameters: int) -> StagePlan:
-    batch = batch_numbers(config, stage)
-    cores = min(os.cpu_count() or 1, config.trainer.threads * config.trainer.world_size)
-    train_rate = TRAIN_FLOPS_PER_CORE * cores / (6 * max(1, parameters))
-    longest, sampled, trained = config.model.max_length, 0.0, 0.0
+def _stage_plan(config: RunConfig, stage: Stage) -> StagePlan:
+    batch, steps, longest = batch_numbers(config, stage), 1, config.model.max_length
     most_trained = most_sampled = 0
     if isinstance(stage, MidTrainingStage):
         steps, sequences, longest = stage.steps, batch.prompts_per_step, stage.sequence_length
         most_trained = sequences * longest
-        trained = steps * most_trained
     elif isinstance(stage, SFTStage):
         steps, sequences = stage.steps, batch.prompts_per_step
         most_trained = sequences * longest
-        trained = steps * sequences * 80
     elif isinstance(stage, PromptedStage):
-        steps, trains = stage.steps, stage.steps
-        completions = batch.prompts_per_step * batch.samples_per_prompt
+        steps, completions = stage.steps, batch.prompts_per_step * batch.samples_per_prompt
         sequences = completions // batch.updates_per_step
         longest = stage.max_prompt_tokens + stage.sampling.max_tokens
         most_trained, most_sampled = completions * longest, completions * stage.sampling.max_tokens
         if isinstance(stage, RejectionStage):  # whose training steps take one answer for each prompt
-            sequences, trains = batch.prompts_per_step, stage.rounds * stage.training_steps
+            sequences = batch.prompts_per_step
             most_trained = sequences * longest
-        sampled, trained = stage.steps_that_sample * most_sampled * 0.7, trains * most_trained * 0.5
     elif isinstance(stage, PerplexityStage):
-        steps, sequences, longest = 1, 0, stage.window
+        sequences, longest = 0, stage.window
     else:
-        steps, sequences = 1, stage.questions * max(1, len(stage.tasks))
+        sequences = stage.questions * max(1, len(stage.tasks))
         most_sampled = sequences * stage.sampling.max_tokens
-        sampled = most_sampled * 0.7
-    seconds = trained / train_rate + sampled / SAMPLE_TOKENS_PER_SECOND
     tokens = 0 if isinstance(stage, EvaluateStage) else batch.max_tokens_per_microbatch
     work = StageWork(stage.name, tokens, most_trained, most_sampled)
-    return StagePlan(stage.name, stage.kind, steps, batch, sequences, longest, seconds, work)
+    return StagePlan(stage.name, stage.kind, steps, batch, sequences, longest, work)
 
 
 def check(config: RunConfig, elsewhere: bool = False) -> None:

@@ -33,7 +33,9 @@ def test_a_plan_is_that_of_the_command(tmp_path, monkeypatch):
     console = Console(width=120, record=True, file=io.StringIO())
     monkeypatch.setattr(job, "console", console)
     result = run(load_config(*WORDS, "plan=true"))
-    assert console.export_text() == done.stdout and str(tmp_path / "runs" / "实验 a") in done.stdout
+    (same, times), (printed, others) = (text.split("Time on this") for text in (console.export_text(), done.stdout))
+    assert same == printed and str(tmp_path / "runs" / "实验 a") in printed
+    assert all("time: about " in measured for measured in (times, others))
     assert [stage.name for stage in result.plan.stages] == ["scores", "mid", "sft", "look", "grpo", "eval"]
     assert result.run_dir == tmp_path / "runs" / "实验 a" and not list(tmp_path.iterdir()), "a plan writes nothing"
 
