@@ -22,7 +22,7 @@ SECONDS = 2.0
 OPERATIONS = 4e9
 """Most operations of one pass, of which a core makes some 5e10 to 1e11 a second."""
 SCALING = 0.7
-"""The speed grows with the number of threads to this power: 1.62 times with two, as two ranks in docs/measurements.md."""
+"""The speed grows with the threads to this power: 1.62 times with two, as with two ranks in docs/measurements.md."""
 COLUMNS = 16_384
 """Most tokens of the vocabulary that are measured; more take in proportion."""
 

@@ -14,8 +14,8 @@ from rl.estimate.machine import Speed, Work, faster, measure
 from rl.estimate.tokens import StageTokens
 
 STEP_S = 0.0024
-"""What vLLM needs for a step of decoding beside the model (seconds of one core): its scheduler and its calls. This and the
-next are of the machine of docs/measurements.md, from 1, 8 and 64 sequences of `python -m tools.bench.system`."""
+"""What vLLM needs for a step of decoding beside the model: its scheduler and its calls (CPU-seconds). This and the next
+are of the machine of docs/measurements.md, from 1, 8 and 64 sequences of `python -m tools.bench.system`."""
 SEQUENCE_S = 0.00011
 """The same for each sequence of the step: choosing the token, its log-prob, the text."""
 NOT_COUNTED = "starting actors, moving weights, rewards, held-out losses, benchmarks, checkpoints"
