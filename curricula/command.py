@@ -16,6 +16,10 @@ from typing import ParamSpec
 P = ParamSpec("P")
 
 
+_called: dict[str, str] = {}
+"""Modules that the command ``themis`` has started, with their names there."""
+
+
 class Interrupted(Exception):
     """The user stopped a command. The message says how to go on."""
 
@@ -39,6 +43,17 @@ def command(*errors: type[Exception]) -> Callable[[Callable[P, int]], Callable[P
         return run
 
     return decorate
+
+
+def called(module: str, name: str) -> None:
+    """Note that a module is started by another name than ``python -m``, for its help."""
+    _called[module] = name
+
+
+def program(words: str) -> str:
+    """How a module, with a word after it or not, is started: as the user has just done."""
+    module, _, word = words.partition(" ")
+    return f"{_called.get(module, f'python -m {module}')} {word}".rstrip()
 
 
 def print_error(error: BaseException | str) -> None:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 import yaml
 
-from curricula.command import command, tolerate_encoding
+from curricula.command import command, program, tolerate_encoding
 from curricula.errors import DataError
 from curricula.rows import decoded
 from curricula.statutes.options import add_law, use_options
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m rewards", description="Rewards without a run.")
+    parser = argparse.ArgumentParser(prog=program("rewards"), description="Rewards without a run.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="names of the rewards and what they measure")
     score = commands.add_parser("score", help="score lines {prompt, completion, reference}, one JSON verdict a line")

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from cluster.home import require_home
-from curricula.command import dispatch
+from curricula.command import dispatch, program
 
 COMMANDS = {
     "list": "rl.evaluation.list_command",
@@ -17,7 +17,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code of the command; 2 if none or an unknown one is given."""
-    return dispatch("python -m rl.evaluate", COMMANDS, argv, require_home)
+    return dispatch(program("rl.evaluate"), COMMANDS, argv, require_home)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from curricula.command import command
+from curricula.command import command, program
 from curricula.contamination import (
     NGRAM,
     SHARE,
@@ -38,7 +38,7 @@ __all__ = ["frame", "main", "plain"]
 @command(UserError, DataError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0 without hits, 1 with hits, 2 if something can't be read."""
-    parser = argparse.ArgumentParser("python -m tools.contamination", description="Test questions in training data.")
+    parser = argparse.ArgumentParser(program("tools.contamination"), description="Test questions in training data.")
     parser.add_argument("training", nargs="+", type=Path, help="JSON Lines, Parquet or text files, or folders of them")
     parser.add_argument("--benchmarks", nargs="+", required=True, help="names, or name:task, or YAML files")
     parser.add_argument("--root", type=Path, required=True, help="folder with a folder for each benchmark")

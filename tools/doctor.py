@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from curricula.command import command
+from curricula.command import command, program
 from rl.errors import USER_ERRORS
 from tools import run_doctor
 from tools.checkup import Check, show
@@ -221,7 +221,7 @@ def checks(with_ray: bool) -> list[Check]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the report; 1 if any line is an error."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.doctor", description="What is installed and usable here, or what a run is doing."
+        prog=program("tools.doctor"), description="What is installed and usable here, or what a run is doing."
     )
     parser.add_argument("run", nargs="?", type=Path, help="a run folder: what it is doing, or what is wrong with it")
     parser.add_argument("--no-ray", action="store_true", help="don't start a local Ray (saves about 5 s)")

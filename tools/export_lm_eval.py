@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from curricula.command import command
+from curricula.command import command, program
 from curricula.errors import DataError
 from curricula.splits import SPLITS, Split
 from curricula.tasks import TASKS, find_task, make_prompts
@@ -183,7 +183,7 @@ def _write(path: Path, config: dict[str, Any]) -> None:
 @command(DataError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 with a sentence when the tasks can't be exported."""
-    parser = argparse.ArgumentParser(prog="python -m tools.export_lm_eval", description="Tasks for lm_eval.")
+    parser = argparse.ArgumentParser(prog=program("tools.export_lm_eval"), description="Tasks for lm_eval.")
     parser.add_argument("--out", type=Path, required=True, help="folder of the tasks, such as themis_tasks")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), help="default: all")
     parser.add_argument("--questions", type=int, default=500, help="most questions of a task (%(default)s)")

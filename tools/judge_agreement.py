@@ -19,7 +19,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from curricula.command import command
+from curricula.command import command, program
 from curricula.errors import DataError
 from rewards.judge.options import add_judge, judge_settings
 from rewards.judge.service import JudgeService
@@ -122,7 +122,7 @@ def _plain(case: dict[str, Any]) -> dict[str, Any]:
 @command(DataError, OSError)
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the figures."""
-    parser = argparse.ArgumentParser(prog="python -m tools.judge_agreement", description="How good is a judge?")
+    parser = argparse.ArgumentParser(prog=program("tools.judge_agreement"), description="How good is a judge?")
     parser.add_argument("--cases", type=Path, default=CASES, help="JSONL file of labelled cases")
     add_judge(parser, "is measured; without it the statute judge is", model="default")
     parser.add_argument("--language", choices=("zh", "en"), default="zh")

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from cluster.launch import compose, docker, kuberay, ray_up, slurm, submit
 from cluster.launch.job import Job, Launch, local_disk
-from curricula.command import command, require_utf8
+from curricula.command import command, program, require_utf8
 from rl.config.compose import options_of
 from rl.config.composition import compose_run
 from rl.config.derive import check, derive
@@ -235,7 +235,7 @@ LAUNCHERS = {
 def _parser(name: str) -> argparse.ArgumentParser:
     launcher = LAUNCHERS[name]
     parser = argparse.ArgumentParser(
-        prog=f"python -m tools.launch {name}", description=f"Starts a run: {launcher.what}."
+        prog=program(f"tools.launch {name}"), description=f"Starts a run: {launcher.what}."
     )
     parser.add_argument("overrides", nargs="+", help="the run: +curriculum=NAME run_dir=FOLDER, then any key=value")
     parser.add_argument("--dry-run", action="store_true", help="print what would be submitted, and submit nothing")

@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from curricula.command import command, print_error
+from curricula.command import command, print_error, program
 from rl.errors import UserError
 from rl.files import write_bytes
 from rl.inference.structuring.judgment_text import read_text
@@ -30,7 +30,7 @@ REPORT = "report.jsonl"
 @command(UserError, OSError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0 when every file is masked, 1 when some can't be read, 2 when there is none."""
-    parser = argparse.ArgumentParser("python -m tools.mask", description="Personal data of judgments, masked.")
+    parser = argparse.ArgumentParser(program("tools.mask"), description="Personal data of judgments, masked.")
     parser.add_argument("paths", type=Path, nargs="+", help="text files (UTF-8 or GB18030), or folders with .txt files")
     parser.add_argument("--out", type=Path, required=True, help="folder for the masked texts and report.jsonl")
     parser.add_argument("--officials", action="store_true", help="mask judges, clerks and prosecutors too")

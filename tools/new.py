@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from curricula.command import command, require_utf8
+from curricula.command import command, program, require_utf8
 from rl.errors import USER_ERRORS, UserError
 
 TEMPLATE = Path(__file__).with_name("project")
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         require_utf8()
     parser = argparse.ArgumentParser(
-        prog="python -m tools.new", description="Writes a project folder: curriculum, task, reward, data, README."
+        prog=program("tools.new"), description="Writes a project folder: curriculum, task, reward, data, README."
     )
     parser.add_argument("folder", type=Path, help="new folder; its name becomes that of the curriculum and the runs")
     folder = parser.parse_args(argv).folder

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.errors import ClusterError
-from curricula.command import command
+from curricula.command import command, program
 from curricula.prompts import ask
 from rl.config.compose import load
 from rl.config.derive import batch_numbers
@@ -148,7 +148,7 @@ def compare(run_dir: Path, stage: str, step: int, again: dict[str, float]) -> tu
 @command(UserError, ClusterError)
 def main(argv: Sequence[str] | None = None) -> int:
     """Replay a step; 1 if a number differs."""
-    parser = argparse.ArgumentParser(prog="python -m tools.replay", description="Train on dumped rollouts again.")
+    parser = argparse.ArgumentParser(prog=program("tools.replay"), description="Train on dumped rollouts again.")
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--stage", help="stage (default: the last GRPO stage)")
     parser.add_argument("--step", type=int, required=True, help="step (0-based)")

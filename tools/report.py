@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from curricula.command import command
+from curricula.command import command, program
 from rl.errors import UserError
 from rl.language import add_lang
 
@@ -15,7 +15,7 @@ from rl.language import add_lang
 @command(UserError)
 def main(argv: Sequence[str] | None = None) -> int:
     """Write a page and print its path; 2 if the folder holds no run."""
-    parser = argparse.ArgumentParser(prog="python -m tools.report", description="Write the HTML page of a run.")
+    parser = argparse.ArgumentParser(prog=program("tools.report"), description="Write the HTML page of a run.")
     parser.add_argument("run", type=Path, help="run folder, or a folder of run folders")
     parser.add_argument("--out", type=Path, help="file (default: report.html or compare.html in the folder)")
     add_lang(parser)

@@ -18,7 +18,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from curricula.command import command
+from curricula.command import command, program
 from curricula.errors import DataError
 from curricula.statutes import Statutes, law_read, load_statutes
 from curricula.statutes.amendments import Change, named_articles, quoted, read_item
@@ -110,7 +110,7 @@ def _bare(text: str) -> str:
 @command(DataError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, 1 when an amendment is missing from the law in force, or 2 with a sentence."""
-    parser = argparse.ArgumentParser(prog="python -m tools.statutes", description="Which law is read.")
+    parser = argparse.ArgumentParser(prog=program("tools.statutes"), description="Which law is read.")
     commands = parser.add_subparsers(dest="command", required=True)
     checking = commands.add_parser("check", help="whether the law in force carries every amendment that is held")
     checking.add_argument("--json", action="store_true", help="print JSON alone, one line an item")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from curricula.command import print_error, require_utf8
+from curricula.command import called, print_error, require_utf8
 
 
 class Command(NamedTuple):
@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with suppress(FileNotFoundError):  # the folder was deleted
         if os.getcwd() not in sys.path:  # where the user's own rewards and tasks are; at the end they hide nothing
             sys.path.append(os.getcwd())
+    called(COMMANDS[name].module.removesuffix(".__main__"), f"themis {name}")
     return _start(COMMANDS[name].module, [*rest[:-1], *WORDS.get(name, [])])
 
 

@@ -78,5 +78,7 @@ class Benchmark:
     texts: Callable[[str, Any, str], dict[str, tuple[str, str]]] | None = None
     """(task, reference, prediction) -> the (given, wanted) texts that BERTScore compares, by the prefix of the names of
     their figures; empty for a task whose answers are not texts."""
+    unanswered: bool = False
+    """Whether the authors' own data leave some questions without a reference."""
     judged: frozenset[str] = frozenset()
     """Tasks whose published score comes from an LLM judge; ``score`` is then the metric without one."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from curricula.command import command
+from curricula.command import command, program
 from rl.errors import UserError
 from rl.evaluation import own
 from rl.evaluation.benchmark import Benchmark
@@ -22,7 +22,7 @@ from rl.evaluation.score_command import notes
 @command(UserError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 for an unknown benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m rl.evaluate list", description="Benchmarks and their data.")
+    parser = argparse.ArgumentParser(prog=program("rl.evaluate list"), description="Benchmarks and their data.")
     parser.add_argument("--root", type=Path, help="folder with a folder for each benchmark")
     parser.add_argument("--benchmark", action="append", help="only this one (several times for several)")
     parser.add_argument("--json", action="store_true", help="print JSON alone")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import AfterValidator, FiniteFloat
 from typing_extensions import TypedDict
 
-from curricula.command import command
+from curricula.command import command, program
 from rl.errors import UserError
 from rl.evaluation.judging import text_of
 from rl.evaluation.reading import readable
@@ -74,7 +74,7 @@ class Evaluated:
 @command(UserError)
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the page and print its path; 2 with a sentence if a folder holds no scores."""
-    parser = argparse.ArgumentParser(prog="python -m rl.evaluate report", description="Write the page of evaluations.")
+    parser = argparse.ArgumentParser(prog=program("rl.evaluate report"), description="Write the page of evaluations.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that rl.evaluate run wrote")
     parser.add_argument("--out", type=Path, help="file (default: evaluation.html in the first folder)")
     add_lang(parser)

@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from rich.console import Console
 
-from curricula.command import command, resumable
+from curricula.command import command, program, resumable
 from curricula.statutes import law_read
 from curricula.statutes.options import add_law
 from rewards.judge.options import add_judge
@@ -29,6 +29,7 @@ from rl.evaluation import judging, own
 from rl.evaluation.asking import TaskRun, answer
 from rl.evaluation.benchmark import Benchmark
 from rl.evaluation.options import Options, Parser, words
+from rl.evaluation.scoring import require_references
 from rl.evaluation.task_scores import as_json, predictions, save_answers, score, table, unscored
 from rl.files import write_json
 from rl.inference.journal import BATCH, Journal, OpenFolder
@@ -47,7 +48,6 @@ from rl.inference.model_options import (
 from rl.inference.progress import Metered
 from rl.records.task_figures import Scores, read_scores
 
-PROGRAM = "python -m rl.evaluate run"
 ROOT_ENV = "THEMIS_BENCHMARKS"
 """Environment variable that names the folder of the benchmarks' data, where --root is not given."""
 
@@ -80,7 +80,8 @@ def read_tasks(
     a notice.
 
     Raises:
-        UserError: for an unknown task, damaged data, or missing data (without names: if no task has data).
+        UserError: for an unknown task, damaged data, questions without a reference, or missing data (without names: if no
+            task has data).
     """
     unknown = [task for task in tasks if task not in benchmark.tasks]
     if unknown:
@@ -91,7 +92,9 @@ def read_tasks(
     missing: dict[str, UserError] = {}
     for task in tasks or every:
         try:
-            found.append(TaskRun(task, benchmark.read(folder, task, shots)[:limit]))
+            questions = benchmark.read(folder, task, shots)
+            require_references(benchmark, task, questions, folder)
+            found.append(TaskRun(task, questions[:limit]))
         except UserError as error:
             if tasks:
                 raise
@@ -161,7 +164,9 @@ def assess(
 @command(*USER_ERRORS)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 after a message when something is missing or does not fit."""
-    chosen = _options_of(argparse.ArgumentParser(prog=PROGRAM, description="Evaluate a model on a benchmark."), argv)
+    chosen = _options_of(
+        argparse.ArgumentParser(prog=program("rl.evaluate run"), description="Evaluate a model on a benchmark."), argv
+    )
     with resumable(chosen.out):
         _run(chosen)
     return 0
@@ -169,7 +174,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(benchmark: str, out: str | Path, options: Options) -> Scores:
     """The command from Python (:func:`rl.evaluation.evaluate`)."""
-    chosen = _options_of(Parser(prog=PROGRAM), [f"--benchmark={benchmark}", f"--out={out}", *words(options)])
+    chosen = _options_of(
+        Parser(prog=program("rl.evaluate run")), [f"--benchmark={benchmark}", f"--out={out}", *words(options)]
+    )
     _run(chosen)
     return cast(Scores, read_scores(chosen.out))
 

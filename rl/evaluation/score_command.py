@@ -18,21 +18,21 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from curricula.command import command
+from curricula.command import command, program
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, TaskScore
 from rl.evaluation.benchmark_files import MissingData
 from rl.evaluation.benchmarks import ALIASES, find, folder_of
 from rl.evaluation.metrics.bertscore import LAYER, BertScore, adding
 from rl.evaluation.predictions import Prediction, in_order, own_questions, read_predictions, tasks_in
-from rl.evaluation.scoring import Unscorable, mean
+from rl.evaluation.scoring import Unscorable, mean, require_references
 from rl.evaluation.task_scores import interval_of
 
 
 @command(UserError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 with a sentence when something can't be read or scored."""
-    parser = argparse.ArgumentParser(prog="python -m rl.evaluate score", description="Score predictions.")
+    parser = argparse.ArgumentParser(prog=program("rl.evaluate score"), description="Score predictions.")
     parser.add_argument("--benchmark", required=True, help="name (python -m rl.evaluate list), or a YAML file")
     parser.add_argument("--task", help="such as 3-6; left out: every task that the predictions hold")
     parser.add_argument("--predictions", type=Path, required=True, help="file or folder of predictions of one model")
@@ -118,6 +118,7 @@ def _scored(benchmark: Benchmark, task: str, files: Sequence[Path], data: Path |
         if any(one.reference is None for one in rows):
             raise
         questions, given = own_questions(rows, where, data), rows
+    require_references(benchmark, task, questions, where)
     questions = [replace(question, asked=one.asked) for question, one in zip(questions, given, strict=True)]
     return benchmark.score(task, questions, [one.text for one in given]), len(questions)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from rewards.parsing import LONGEST, final_answer
 from rl.errors import UserError
-from rl.evaluation.benchmark import Question, QuestionScore, TaskScore
+from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
 
 Scored = tuple[float, bool] | None
 """(score, whether the model abstained). A score of None leaves the question out."""
@@ -17,6 +18,21 @@ Metric = Callable[[str, Any], Scored]
 
 class Unscorable(UserError):
     """A task can't be scored with the present files and packages."""
+
+
+def require_references(benchmark: Benchmark, task: str, questions: Sequence[Question], where: Path | str) -> None:
+    """Check that there is something to compare answers with, so that none is 0 for the want of it.
+
+    Raises:
+        Unscorable: naming the first question without a reference and how many there are; where the authors themselves
+            leave some without one, if all are.
+    """
+    bare = [one.id for one in questions if one.reference is None or one.reference == ""]
+    if bare and (len(bare) == len(questions) or not benchmark.unanswered):
+        raise Unscorable(
+            f"{where}: {len(bare)} of {len(questions)} questions of {benchmark.title}, task {task}, have no reference "
+            f"(the first is {bare[0]}); give the file that holds the right answers with --data"
+        )
 
 
 T = TypeVar("T")

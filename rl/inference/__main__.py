@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from cluster.home import require_home
-from curricula.command import dispatch
+from curricula.command import dispatch, program
 
 COMMANDS = {
     "answer": "rl.inference.grounding.answer_command",
@@ -17,7 +17,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit code of the command; 2 if none or an unknown one is given."""
-    return dispatch("python -m rl.inference", COMMANDS, argv, require_home)
+    return dispatch(program("rl.inference"), COMMANDS, argv, require_home)
 
 
 if __name__ == "__main__":

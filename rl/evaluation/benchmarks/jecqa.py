@@ -82,4 +82,4 @@ def score(task: str, questions: Sequence[Question], predictions: Sequence[str]) 
     return score_each(questions, [answered(text) for text in predictions], letter_set, further=further)
 
 
-BENCHMARK = Benchmark("jecqa", "JEC-QA", SOURCE, TASKS, read, score)
+BENCHMARK = Benchmark("jecqa", "JEC-QA", SOURCE, TASKS, read, score, unanswered=True)

@@ -91,6 +91,7 @@ BENCHMARK = Benchmark(
     tasks=TASKS,
     read=read,
     score=score,
+    unanswered=True,
     texts=texts,
     contaminated={"1_1": "JEC-QA", "3_4": "JEC-QA"},
     # The authors publish ROUGE-L; LegalOne (2602.00642) publishes an LLM judge's marks of these tasks.

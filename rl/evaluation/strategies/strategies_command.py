@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
-from curricula.command import command, resumable
+from curricula.command import command, program, resumable
 from rewards.judge.options import add_judge
 from rl.errors import USER_ERRORS, UserError
 from rl.evaluation import judging, own
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     defaults = StrategySettings()
-    parser = argparse.ArgumentParser(prog="python -m rl.inference strategies", description="Inference strategies.")
+    parser = argparse.ArgumentParser(prog=program("rl.inference strategies"), description="Inference strategies.")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--benchmark", help="name of a benchmark, or a YAML file that describes one")
     source.add_argument("--task", nargs="+", help="our own tasks, by their held-out questions")

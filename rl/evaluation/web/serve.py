@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from curricula.command import command
+from curricula.command import command, program
 from rl.errors import UserError
 from rl.evaluation.run_command import ROOT_ENV
 from rl.evaluation.web.page_settings import PageSettings
@@ -23,7 +23,7 @@ from rl.language import add_lang
 @command(UserError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0 once it is interrupted, or 2 with a sentence if it can't be started."""
-    parser = argparse.ArgumentParser(prog="python -m rl.evaluate serve", description="A web page of evaluations.")
+    parser = argparse.ArgumentParser(prog=program("rl.evaluate serve"), description="A web page of evaluations.")
     parser.add_argument("--runs", type=Path, required=True, help="folder of the evaluations; votes are kept there, too")
     parser.add_argument("--models", type=Path, help="folder of the models that may be evaluated")
     parser.add_argument("--root", type=Path, help=f"folder of the benchmarks' data (default: {ROOT_ENV})")

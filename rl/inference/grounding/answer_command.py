@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from curricula.command import command, resumable
+from curricula.command import command, program, resumable
 from curricula.statutes import law_read
 from curricula.statutes.options import add_law
 from rl.errors import USER_ERRORS, UserError
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m rl.inference answer", description="Answers from statutes.")
+    parser = argparse.ArgumentParser(prog=program("rl.inference answer"), description="Answers from statutes.")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--question", help="one question")
     source.add_argument("--input", type=Path, help='JSONL file of lines {"question": …}')

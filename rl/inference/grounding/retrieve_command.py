@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from curricula.command import command
+from curricula.command import command, program
 from curricula.errors import DataError
 from curricula.statutes import law_read
 from curricula.statutes.options import add_law, use_options
@@ -35,7 +35,7 @@ BUDGET = 3_000
 @command(UserError, DataError, OSError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 with a sentence when something can't be read or found."""
-    parser = argparse.ArgumentParser(prog="python -m rl.inference retrieve", description="Statutes for questions.")
+    parser = argparse.ArgumentParser(prog=program("rl.inference retrieve"), description="Statutes for questions.")
     parser.add_argument("question", nargs="?", help="the question, unless --input holds them")
     parser.add_argument("--input", type=Path, help='JSONL file of lines {"question": …}')
     add_search(parser, "--model")

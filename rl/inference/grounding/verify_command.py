@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from curricula.command import command
+from curricula.command import command, program
 from curricula.errors import DataError
 from curricula.statutes import law_read
 from curricula.statutes.options import add_law, use_options
@@ -27,7 +27,7 @@ from rl.retrieval.passages import Passage
 @command(UserError, DataError)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 with a sentence when the file can't be read."""
-    parser = argparse.ArgumentParser(prog="python -m rl.inference verify", description="Citations of answers, checked.")
+    parser = argparse.ArgumentParser(prog=program("rl.inference verify"), description="Citations of answers, checked.")
     parser.add_argument("answers", type=Path, help='JSONL file of lines {"answer": …, "articles": […]}')
     add_law(parser)
     chosen = parser.parse_args(argv)

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cluster.errors import ClusterError
-from curricula.command import command, resumable
+from curricula.command import command, program, resumable
 from rl.errors import UserError
 from rl.files import digest
 from rl.inference.journal import BATCH
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m rl.inference structure", description="Judgments as JSON.")
+    parser = argparse.ArgumentParser(prog=program("rl.inference structure"), description="Judgments as JSON.")
     parser.add_argument("paths", type=Path, nargs="+", help="text files (UTF-8 or GB18030), or folders with .txt files")
     parser.add_argument("--out", type=Path, required=True, help="JSONL file; an existing one is continued")
     add_model(parser)

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from rl.errors import UserError
 from rl.evaluate import COMMANDS, main
 from rl.evaluation.benchmarks import find
+from rl.evaluation.run_command import read_tasks
 from rl.evaluation.score_command import confidence, score_all, score_task
 
 
@@ -64,6 +66,33 @@ def test_lexevals_own_output_brings_its_references(tmp_path, capsys):
     code, out, _ = run(capsys, "score", "--benchmark", "lexeval", "--task", "3_5", "--predictions", path, "--json")
     assert code == 0
     assert json.loads(out) == {"score": 0.5, "abstention_rate": 0.5, "fixed": 1.0, "n": 2}
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "task", "references", "said"),
+    [
+        (
+            "lawbench",
+            "3-6",
+            ["正确答案：A", ""],
+            "1 of 2 questions of LawBench, task 3-6, have no reference (the first",
+        ),
+        ("disc", "qa", ["甲", None], "1 of 2 questions of DISC"),
+        ("lexeval", "5_3", ["", None], "2 of 2 questions of LexEval"),
+    ],
+)
+def test_a_missing_reference_is_no_wrong_answer(tmp_path, capsys, benchmark, task, references, said):
+    rows = [{"id": n, "prediction": "甲", "reference": one} for n, one in enumerate(references)]
+    path = lines(tmp_path / "p.jsonl", rows)
+    code, out, error = run(capsys, "score", "--benchmark", benchmark, "--task", task, "--predictions", path)
+    assert code == 2 and not out and said in error and "--data" in error
+
+
+def test_questions_without_references_are_not_asked(tmp_path, data):
+    folder = tmp_path / "lexeval" / "data"
+    lines(folder / "1_2.json", [{"instruction": "选。", "input": "甲？", "answer": ""}])
+    with pytest.raises(UserError, match="1 of 1 questions of LexEval, task 1_2, have no reference"):
+        read_tasks(find("lexeval"), ["1_2"], tmp_path, 0, None)
 
 
 def test_a_folder_of_lexevals_outputs_is_scored_whole(tmp_path, capsys, data, monkeypatch):
