@@ -80,8 +80,8 @@ def read_tasks(
     a notice.
 
     Raises:
-        UserError: for an unknown task, damaged data, questions without a reference, or missing data (without names: if no
-            task has data).
+        UserError: for an unknown task, damaged data, questions without a reference, or missing data (without names: if
+            no task has data).
     """
     unknown = [task for task in tasks if task not in benchmark.tasks]
     if unknown:

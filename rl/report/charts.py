@@ -7,6 +7,7 @@ sheet sets them for all text in an SVG, Chinese included.
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -46,6 +47,8 @@ class Curve:
     colour: str | None = None
     about: str = ""
     """What it is, for a tooltip."""
+    bounds: tuple[float, float] | None = None
+    """What no value lies beyond: a band is cut there."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +249,9 @@ def _draw(axes: Any, curve: Curve, colour: str) -> None:
         middle, around = (
             smooth(part, places) if noisy else [part[place] for place in places] for part in (curve.y, curve.spread)
         )
-        low, high = ([a + sign * b for a, b in zip(middle, around, strict=True)] for sign in (-1, 1))
+        least, most = curve.bounds or (-math.inf, math.inf)
+        low = [max(least, a - b) for a, b in zip(middle, around, strict=True)]
+        high = [min(most, a + b) for a, b in zip(middle, around, strict=True)]
         axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(x, middle, color=colour, linewidth=1.8)
         return

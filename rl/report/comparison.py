@@ -18,8 +18,8 @@ from rl.report.page import environment, state, write_page
 from rl.report.read import Run, read_run, runs_in
 from rl.report.tables import majority_average, share_cell
 
-CURVES = ("reward", "reward/accuracy")
-"""Metrics of GRPO stages of which the runs' curves are drawn into one chart."""
+CURVES: dict[str, tuple[float, float] | None] = {"reward": None, "reward/accuracy": (0.0, 1.0)}
+"""Metrics of GRPO stages of which the runs' curves are drawn into one chart, with their bounds."""
 IN_LABEL = 3
 """Most settings that a label holds."""
 STAGES = "curriculum.stages"
@@ -36,9 +36,13 @@ class Variant:
 
     @property
     def label(self) -> str:
-        """The settings as a label; the name of the first run where there are none, or too many for one."""
+        """The settings as a label. Where there are none, or too many for one, the name of the run, or of the first of
+        several seeds, which one run's name alone would hide."""
         if not 0 < len(self.settings) <= IN_LABEL:
-            return self.runs[0].name
+            name, more = self.runs[0].name, len(self.runs) - 1
+            if more and not self.settings:
+                return Text("{n} seeds", n=more + 1)
+            return Text("{name} and {n} further seeds", name=name, n=more) if more else name
         return ", ".join(f"{key.rsplit('.', 1)[-1]} {value}" for key, value in self.settings.items())
 
 
@@ -160,8 +164,8 @@ def curve_charts(groups: Sequence[Variant], lang: Lang = "en") -> list[tuple[str
     found = []
     for name in names:
         charts = []
-        for metric in CURVES:
-            curves = [curve for variant in groups if (curve := _curve(variant, name, metric)) is not None]
+        for metric, bounds in CURVES.items():
+            curves = [curve for variant in groups if (curve := _curve(variant, name, metric, bounds)) is not None]
             if curves:
                 title = say(lang, label(metric, "grpo")).capitalize()
                 charts.append(line_chart(title, curves, Text("mean over a step's completions"), lang=lang))
@@ -169,7 +173,7 @@ def curve_charts(groups: Sequence[Variant], lang: Lang = "en") -> list[tuple[str
     return [(name, charts) for name, charts in found if charts]
 
 
-def _curve(variant: Variant, stage: str, metric: str) -> Curve | None:
+def _curve(variant: Variant, stage: str, metric: str, bounds: tuple[float, float] | None) -> Curve | None:
     series = [s.series(metric) for run in variant.runs if (s := run.stage(stage)) is not None]
     by_step: dict[int, list[float]] = {}
     for steps, values in series:
@@ -181,7 +185,7 @@ def _curve(variant: Variant, stage: str, metric: str) -> Curve | None:
         return None
     spread = [statistics.stdev(values) for values in whole.values()] if len(series) > 1 else []
     means = [statistics.fmean(values) for values in whole.values()]
-    return Curve(variant.label, list(whole), means, "noisy", spread, variant.colour)
+    return Curve(variant.label, list(whole), means, "noisy", spread, variant.colour, bounds=bounds)
 
 
 def task_charts(groups: Sequence[Variant]) -> list[Chart]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rl.config.schema import TrackerConfig
-from rl.records.rollouts import read_rows, rows
+from rl.records.rollouts import read_file, read_rows, rows, write_rows
 from rl.records.tracking import Tracker
 from tools import doctor, rollouts
 
@@ -95,6 +95,26 @@ def test_rollouts_are_readable(tmp_path, capsys):
     assert "reward accuracy raised" in capsys.readouterr().out
     assert rollouts.main([str(tmp_path), "--summary"]) == 0
     assert "0.750" in capsys.readouterr().out
+
+
+def test_a_summary_is_sorted_and_fits_80_columns(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    dumped(tmp_path)
+    (path,) = tmp_path.rglob("*.parquet")
+    named = [f"legal_validity_{n}" for n in range(6)]
+    found = [{**row, "parts": dict.fromkeys(named, 0.5)} for row in read_file(path)[:2]]
+    for stage, step in (("second", 10), ("first", 12), ("second", 9)):
+        write_rows(tmp_path / "rollouts" / stage / f"step-{step:06d}.parquet", found)
+    assert rollouts.main([str(tmp_path), "--summary"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80 and "…" not in out
+    titles = [line.strip() for line in out.splitlines() if "second" in line or "first" in line]
+    assert titles == ["first", "first, further rewards", "second", "second, further rewards"]
+    steps = [line.split()[:3] for line in out.splitlines() if line.split() and line.split()[0].isdigit()]
+    first, second = [["4", "3", "0.750"], ["12", "2", "0.750"]], [["9", "2", "0.750"], ["10", "2", "0.750"]]
+    assert steps == first * 2 + second * 2
+    assert rollouts.main([str(tmp_path), "--summary", "--stage", "second", "--task", "parole"]) == 2
+    assert "no rollouts of --stage second --task parole" in capsys.readouterr().err
 
 
 def test_rollouts_of_earlier_versions_have_no_meta(tmp_path):

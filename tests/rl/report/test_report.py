@@ -18,8 +18,8 @@ from rl.config.metrics import find
 from rl.errors import UserError
 from rl.evaluation.statistics import interval
 from rl.records.results import EvalResult, read, wilson
-from rl.report.charts import Curve, Estimate, Rule, evenly, extremes, interval_chart, line_chart, smooth
-from rl.report.comparison import flatten, variants, with_whole_parts, write_comparison
+from rl.report.charts import Curve, Estimate, Rule, _axes, _draw, evenly, extremes, interval_chart, line_chart, smooth
+from rl.report.comparison import CURVES, IN_LABEL, Variant, flatten, variants, with_whole_parts, write_comparison
 from rl.report.page import count, duration, headline, render, write_report
 from rl.report.read import read_run
 from rl.report.sampled import training_samples
@@ -225,6 +225,24 @@ def test_runs_are_compared_by_what_differs(sweep):
     assert 'aria-label="Accuracy"' in text and 'aria-label="charge"' in text
     groups = variants([read_run(path) for path in sorted(sweep.iterdir()) if path.is_dir()])
     assert [(one.label, len(one.runs)) for one in groups] == [("prompts_per_step 8", 1), ("prompts_per_step 16", 2)]
+
+
+def test_seeds_that_are_pooled_have_no_label_of_one_of_them(sweep):
+    first, second = (read_run(sweep / f"seed={seed}") for seed in (0, 1))
+    many = {f"key{n}": "1" for n in range(IN_LABEL + 1)}
+    assert Variant([first, second], {}, "k").label == "2 seeds"
+    assert Variant([first, second], many, "k").label == "seed=0 and 1 further seeds"
+    assert Variant([first], {}, "k").label == Variant([first], many, "k").label == "seed=0"
+
+
+def test_the_band_of_a_share_stays_between_0_and_1():
+    def band(bounds):
+        _, axes = _axes()
+        _draw(axes, Curve("a", [1, 2, 3], [0.05, 0.5, 0.95], "noisy", [0.2, 0.2, 0.2], bounds=bounds), "k")
+        heights = axes.collections[0].get_paths()[0].vertices[:, 1]
+        return round(min(heights), 9), round(max(heights), 9)
+
+    assert band(CURVES["reward"]) == (-0.15, 1.15) and band(CURVES["reward/accuracy"]) == (0, 1)
 
 
 def test_curricula_with_other_stages_differ_only_by_their_stages(sweep, tmp_path):
