@@ -115,3 +115,5 @@ def run_stage(stage: Stage, runtime: Runtime) -> None:
     runtime.trainer.call("export", str((runtime.run_dir / export).resolve()))
     runtime.lineage.end_training(stage.name)
     runtime.manifest.record(stage.name, done=True, export=str(export))
+    if runtime.config.trainer.keep == "needed":
+        runtime.lineage.drop_unneeded(stage.name)

@@ -160,7 +160,7 @@ def _run(config: RunConfig, plan: Plan, run_dir: Path) -> RunResult:
     console.print("law in force on {as_of} · newest text of the statute package {snapshot}".format(**law_read()))
     if any(not manifest.stage(stage.name).get("done") for stage in config.curriculum.stages):
         try:
-            _run_stages(config, manifest)
+            _run_stages(config, plan, manifest)
         except Exception:
             _report(run_dir, config.lang)  # the report matters most when a run fails
             raise
@@ -195,7 +195,7 @@ def _report(run_dir: Path, lang: Lang = "en") -> None:
         console.print(f"[yellow]no report: {type(error).__name__}: {escape(str(error))}[/yellow]", soft_wrap=True)
 
 
-def _run_stages(config: RunConfig, manifest: Manifest) -> None:
+def _run_stages(config: RunConfig, plan: Plan, manifest: Manifest) -> None:
     """Run the stages. Data and tokenizer are checked first, so that bad input is found before Ray starts."""
     from cluster.loopback import asks_for_token
     from cluster.ray_cluster import connect
@@ -218,6 +218,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     from rl.models.template import bind
     from rl.preflight import require_caches, require_judge, require_prompts_fit
     from rl.records.checkpoint import Checkpoints
+    from rl.records.eta import Ahead, Eta
     from rl.records.tracking import Tracker
 
     to_do = [stage for stage in config.curriculum.stages if not manifest.stage(stage.name).get("done")]
@@ -239,7 +240,12 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     with console.status("judge"):
         require_judge(config)
     run_dir = Path(config.run_dir)
-    tracker = Tracker(run_dir, config.tracker, console)
+    ahead = [
+        Ahead(one.name, one.kind, one.steps, one.work.trained + one.work.sampled)
+        for one in plan.stages
+        if not manifest.stage(one.name).get("done")
+    ]
+    tracker = Tracker(run_dir, config.tracker, console, Eta(ahead))
     losses = Losses(run_dir, console, lambda: tracker.place, tracker.gauges.lost)
     checkpoints = Checkpoints(run_dir, config.trainer.keep_last)
 

@@ -4,6 +4,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from rl.config.cpu_memory import Held
 from rl.config.derive import Plan
 from rl.config.gpu_plan import GpuPlan
 from rl.config.memory import FREE
@@ -106,8 +107,19 @@ def _print_gpus(config: RunConfig, plan: GpuPlan, console: Console) -> None:
     console.print(f"{plan.gpus} GPUs of {plan.gib:g} GiB")
 
 
+def _sizes(title: str, held: Held) -> Table:
+    table = Table(title=title)
+    table.add_column("what")
+    table.add_column("GiB", justify="right")
+    known = [gib for _, gib in held if gib is not None]
+    whole = sum(known) if len(known) == len(held) else None
+    for what, gib in (*held, ("sum", whole)):
+        table.add_row(what, "unknown" if gib is None else f"{gib:.2f}")
+    return table
+
+
 def print_plan(config: RunConfig, plan: Plan, console: Console) -> None:
-    """Stages, actors and memory; for a run on GPUs the longest time of its steps, too."""
+    """Stages, actors, memory and disk; for a run on GPUs the longest time of its steps, too."""
     console.print(batch_table(plan))
     actors = Table(title="Ray actors")
     actors.add_column("name")
@@ -118,15 +130,9 @@ def print_plan(config: RunConfig, plan: Plan, console: Console) -> None:
     if plan.ranks:
         console.print(rank_table(plan))
     if plan.gpus is None:
-        memory = Table(title="Memory (estimate)")
-        memory.add_column("what")
-        memory.add_column("GiB", justify="right")
-        known = [gib for _, gib in plan.memory if gib is not None]
-        whole = sum(known) if len(known) == len(plan.memory) else None
-        for what, gib in (*plan.memory, ("sum", whole)):
-            memory.add_row(what, "unknown" if gib is None else f"{gib:.2f}")
-        console.print(memory)
+        console.print(_sizes("Memory (estimate)", plan.memory))
     else:
         _print_gpus(config, plan.gpus, console)
+    console.print(_sizes("Disk: the run folder, at most (estimate)", plan.disk))
     size = "unknown until loaded" if plan.parameters is None else f"{plan.parameters / 1e6:.2f} M"
     console.print(f"model {config.model.name}: {size} parameters · seed {config.seed} · run folder {config.run_dir}")

@@ -14,6 +14,7 @@ from rewards.registry import Part
 from rewards.total import expand, split
 from rl.config.cpu_memory import cpu_memory
 from rl.config.data_problems import data_problems, pas_problems
+from rl.config.disk import disk_use
 from rl.config.gate_conditions import gate_problems
 from rl.config.gpu_plan import GpuPlan, StageWork, gpu_plan, on_gpus
 from rl.config.metric import LoggingSetting
@@ -72,6 +73,8 @@ class Plan:
     """(name, what it is)."""
     memory: tuple[tuple[str, float | None], ...]
     """(what, GiB), estimates."""
+    disk: tuple[tuple[str, float | None], ...] = ()
+    """(what, GiB) of the run folder, at most."""
     ranks: tuple[RankPlan, ...] = ()
     """What each trainer rank holds, where the model is cut by tensors or layers and its shape is known."""
     gpus: GpuPlan | None = None
@@ -105,7 +108,7 @@ def derive(config: RunConfig) -> Plan:
     ranks = rank_plans(config, max((stage.tokens for stage in work), default=0), on_gpu)
     memory = () if on_gpu else cpu_memory(config, parameters, [role for role, _ in actors])
     gpus = gpu_plan(config, work, wants_reference(config)) if on_gpu else None
-    return Plan(stages, parameters, tuple(actors), memory, ranks, gpus)
+    return Plan(stages, parameters, tuple(actors), memory, disk_use(config, parameters, work), ranks, gpus)
 
 
 def wants_reference(config: RunConfig) -> bool:

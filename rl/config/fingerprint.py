@@ -12,7 +12,7 @@ from rl.config.stages import MidTrainingStage, PerplexityStage, PromptedStage
 
 _NO_INFLUENCE = ("run_dir", "resume", "plan", "lang", "data_from", "cluster", "tracker")
 _NO_INFLUENCE_INSIDE = {
-    "trainer": ("checkpoint_every", "stop_within_s", "keep_last", "timeout_s"),
+    "trainer": ("checkpoint_every", "stop_within_s", "keep_last", "keep", "timeout_s"),
     "rollout": ("timeout_s", "max_restarts", "verify_sync"),
     "reward": ("timeout_s", "max_restarts", "workers", "processes", "verdict_timeout_s", "memory_mb"),
     "statutes": ("folder",),  # what it holds is part of the data

@@ -110,6 +110,9 @@ class TrainerConfig(Strict):
     ends the run at once."""
     keep_last: int = Field(2, ge=1)
     """Number of most recent checkpoints kept for each stage."""
+    keep: Literal["all", "needed"] = "all"
+    """What stays of stages that are done: their last checkpoints and the best, or (``needed``) only the one with the
+    weights that the next stage starts from, so that steps of a stage that is done can't be replayed. Exports stay."""
     max_bad_updates: int = Field(3, ge=1)
     """Updates with a non-finite gradient in a row (each skipped) after which the run stops."""
     timeout_s: float = Field(1800, gt=0)
@@ -291,6 +294,8 @@ class TrackerConfig(Strict):
     """W&B project."""
     dump_rollouts: bool = True
     """Write every group with its verdicts to rollouts/*.parquet."""
+    keep_rollouts: int | None = Field(None, ge=1)
+    """Number of last steps of each stage whose rollout files stay; empty keeps all."""
     progress: bool = True
     """Show progress bars on a terminal."""
     trace_steps: tuple[Annotated[int, Field(ge=0)], ...] = ()

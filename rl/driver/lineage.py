@@ -51,6 +51,14 @@ class Lineage:
         """Note that a training stage is over and the trainer holds what it leaves."""
         self.weights_from = self.trained_up_to(name)
 
+    def drop_unneeded(self, name: str) -> None:
+        """Remove the checkpoints that no stage starts from after the training stage ``name``, which is recorded as
+        done."""
+        source, stages = self.trained_up_to(name), [stage.name for stage in self.config.curriculum.stages]
+        needed = None if source is None else self._final_checkpoint(source, name)
+        for stage in stages[: stages.index(name) + 1]:
+            self.checkpoints.keep_only(stage, needed)
+
     def restart_trainer(self) -> None:
         """Replace the trainer group. The new one holds the base model."""
         self.fleet.restart_trainer()

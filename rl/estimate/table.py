@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rl.estimate.times import NOT_COUNTED, StageTime
+from rl.records.eta import about
 
 
 def print_times(times: Sequence[StageTime], console: Console) -> None:
@@ -17,21 +18,12 @@ def print_times(times: Sequence[StageTime], console: Console) -> None:
     for column in ("stage", "training, reading", "sampling"):
         table.add_column(column, justify="left" if column == "stage" else "right")
     for time in times:
-        sampling = f"{'≤ ' if time.longest else ''}{duration(time.sampling)}" if time.sampling else ""
-        table.add_row(time.name, duration(time.training), sampling)
+        sampling = f"{'≤ ' if time.longest else ''}{about(time.sampling)}" if time.sampling else ""
+        table.add_row(time.name, about(time.training), sampling)
     console.print(table)
     most = "at most " if any(time.longest for time in times) else "about "
-    console.print(f"time: {most}{duration(sum(time.seconds for time in times))} on this machine when nothing else runs")
+    console.print(f"time: {most}{about(sum(time.seconds for time in times))} on this machine when nothing else runs")
     why = ["measured just now on a layer of the model's sizes", f"not counted: {NOT_COUNTED}"]
     if most == "at most ":
         why.insert(1, "completions count with sampling.max_tokens where no demonstrations say how long they are")
     console.print("; ".join(why), style="dim")
-
-
-def duration(seconds: float) -> str:
-    """A time in words, exact enough for an estimate."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.{int(seconds < 600)}f} min"
-    return f"{seconds / 3600:.1f} h"

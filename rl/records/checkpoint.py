@@ -112,6 +112,12 @@ class Checkpoints:
         self._prune(stage)
         return Checkpoint(final, stage, step)
 
+    def keep_only(self, stage: str, needed: Checkpoint | None) -> None:
+        """Remove the checkpoints of a stage that is done, except one."""
+        for checkpoint in self._complete(stage):
+            if checkpoint != needed:
+                shutil.rmtree(checkpoint.path)
+
     def latest(self, stage: str, at_most: int | None = None) -> Checkpoint | None:
         """The newest complete checkpoint of a stage, or the newest after no more than ``at_most`` steps."""
         found = [c for c in self._complete(stage) if at_most is None or c.step <= at_most]

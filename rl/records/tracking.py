@@ -32,6 +32,7 @@ from rl.config.schema import TrackerConfig
 from rl.errors import UserError
 from rl.files import read_json, read_json_lines, write_bytes, write_json
 from rl.records.beside import Beside
+from rl.records.eta import Eta, about
 from rl.records.gauges import Gauges
 from rl.records.rollouts import rollout_files, step_of, write_rows
 from rl.records.trace import DRIVER, Trace
@@ -66,8 +67,9 @@ _Line = Annotated[dict[str, Any], AfterValidator(_check_line)]
 class Tracker:
     """Sends every number to all its destinations."""
 
-    def __init__(self, run_dir: Path, config: TrackerConfig, console: Console) -> None:
+    def __init__(self, run_dir: Path, config: TrackerConfig, console: Console, eta: Eta | None = None) -> None:
         self.run_dir, self.config, self.console = run_dir, config, console
+        self._eta = eta or Eta(())
         self.path = run_dir / "metrics.jsonl"
         self.wandb_id = uuid.uuid4().hex[:12]
         self._wandb: Any = None
@@ -174,6 +176,7 @@ class Tracker:
         self._send(stage, step, metrics, times)
         self._logged += 1
         self._step = step + 1
+        self._eta.note(stage, times["step"])
         self._show(stage, step, metrics, times)
 
     def _send(self, stage: str, step: int, metrics: dict[str, float], times: dict[str, float]) -> None:
@@ -187,12 +190,14 @@ class Tracker:
     def _show(self, stage: str, step: int, metrics: dict[str, float], times: dict[str, float]) -> None:
         figures = "  ".join(f"{name} {metrics[name]:.3g}" for name in SHOWN if name in metrics)
         spent = " ".join(f"{name} {seconds:.1f}s" for name, seconds in times.items() if seconds >= 0.05)
+        left = self._eta.left(stage, step + 1)
+        run = "" if left is None else f"run: about {about(left)} left"
         if self._progress is not None:
             progress, bar = self._progress
-            progress.update(bar, completed=step + 1, figures=f"{figures}  [dim]{spent}[/dim]")
+            progress.update(bar, completed=step + 1, figures=f"{run}  {figures}  [dim]{spent}[/dim]")
         elif self.config.progress and time.monotonic() - self._shown > 10:
             self._shown = time.monotonic()
-            self.console.print(f"{stage} step {step + 1}: {figures}  {spent}", highlight=False)
+            self.console.print(f"{stage} step {step + 1}: {figures}  {spent}  {run}".rstrip(), highlight=False)
 
     def dump_groups(self, stage: str, step: int, rows: list[dict[str, Any]]) -> None:
         """Write a step's completions to rollouts/<stage>/step-000012.parquet, one row each.
@@ -200,6 +205,10 @@ class Tracker:
         The file is written while the run goes on: :meth:`wait` waits for it, and raises what went wrong.
         """
         path = self.run_dir / "rollouts" / stage / f"step-{step:06d}.parquet"
+        if self.config.keep_rollouts is not None:
+            for old in rollout_files(self.run_dir, stage, None):
+                if step_of(old) <= step - self.config.keep_rollouts:
+                    old.unlink()
         self._files.start(lambda: write_rows(path, rows))
 
     def wait(self) -> None:

@@ -94,6 +94,26 @@ def test_a_stage_that_was_skipped_or_fell_back_leaves_nothing(run):
     assert lineage.weights_from == "second"
 
 
+@pytest.mark.parametrize(
+    ("record", "left"),
+    [
+        ({"done": True}, ["second/step-000021"]),
+        ({"done": True, "ended": {"weights_after": 20}}, ["second/step-000020"]),
+        ({"done": True, "ended": {"weights_after": 0}}, ["first/step-000011"]),
+    ],
+)
+def test_only_what_the_next_stage_starts_from_is_needed(run, record, left):
+    lineage, actors = run
+    root = lineage.checkpoints.root
+    (root / "first" / "step-mine").mkdir()
+    lineage.manifest.record("second", **record)
+    lineage.drop_unneeded("second")
+    found = sorted(f"{path.parent.name}/{path.name}" for path in root.glob("*/step-0*"))
+    assert found == left and (root / "first" / "step-mine").is_dir()
+    lineage.load_before("third")
+    assert actors.seen == [left[0].partition("/")[2], "changed"]
+
+
 def test_the_reference_follows_and_missing_checkpoints_are_a_sentence(run):
     lineage, actors = run
     lineage.load_reference_before("first")

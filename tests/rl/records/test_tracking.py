@@ -2,12 +2,15 @@
 
 import io
 import json
+import re
 
 import pytest
 import wandb
 from rich.console import Console
 
 from rl.config.schema import TrackerConfig
+from rl.records.eta import Ahead, Eta, about
+from rl.records.rollouts import rollout_files, step_of
 from rl.records.tracking import Tracker
 from rl.report.read import is_number
 from tests.rl.records.wandb_files import history, step_metrics
@@ -97,3 +100,36 @@ def test_the_tracker_goes_back_to_a_state(tmp_path):
     assert [{**line, "time": sorted(line["time"])} for line in lines] == [
         {"stage": "a", "step": 0, "loss": 1.0, "time": ["step"]}
     ]
+
+
+def test_only_the_last_rollouts_stay_where_that_is_asked(tmp_path):
+    row = {"parts": {}, "meta": {}, "reward": 1.0}
+    for kept, left in ((None, 5), (2, 2)):
+        tracker = Tracker(tmp_path / str(kept), TrackerConfig(progress=False, keep_rollouts=kept), Console())
+        for stage in ("first", "second"):
+            for step in range(5):
+                tracker.dump_groups(stage, step, [row])
+        tracker.wait()
+        steps = [step_of(path) for path in rollout_files(tracker.run_dir, "second", None)]
+        assert sorted(steps) == list(range(5))[-left:]
+        assert len(rollout_files(tracker.run_dir, None, None)) == 2 * left
+
+
+def test_the_time_that_is_left_is_that_of_all_stages():
+    eta = Eta([Ahead("sft", "sft", 10, 100), Ahead("rl", "grpo", 4, 1000), Ahead("more", "grpo", 2, 500)])
+    assert eta.left("sft", 0) is None and eta.left("elsewhere", 0) is None
+    eta.note("sft", 1.0)
+    assert eta.left("sft", 1) == pytest.approx(9 + 40 + 10), "kinds that have not run take as long a token"
+    eta.note("rl", 5.0)
+    assert eta.left("rl", 1) == pytest.approx(15 + 5), "and then as long as their own"
+    assert eta.left("more", 2) == 0
+    assert [about(one) for one in (59.6, 130, 700, 9000)] == ["60 s", "2.2 min", "12 min", "2.5 h"]
+
+
+def test_a_line_of_progress_says_what_is_left_of_the_run(tmp_path):
+    said = io.StringIO()
+    eta = Eta([Ahead("a", "sft", 2, 10), Ahead("b", "sft", 100_000_000, 10)])
+    tracker = Tracker(tmp_path, TrackerConfig(wandb="disabled"), Console(file=said, width=200), eta)
+    with tracker.stage("a", 2, 0):
+        tracker.log("a", 0, {"loss": 1.0})
+    assert re.search(r"a step 1: .*run: about [\d.]+ (s|min|h) left", said.getvalue())
