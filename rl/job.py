@@ -158,7 +158,13 @@ def _run(config: RunConfig, plan: Plan, run_dir: Path) -> RunResult:
     manifest = Manifest.open(run_dir, config)
     console.print(batch_table(plan))
     console.print("law in force on {as_of} · newest text of the statute package {snapshot}".format(**law_read()))
-    if any(not manifest.stage(stage.name).get("done") for stage in config.curriculum.stages):
+    to_do = [stage.name for stage in config.curriculum.stages if not manifest.stage(stage.name).get("done")]
+    done = len(config.curriculum.stages) - len(to_do)
+    if not to_do:
+        console.print("every stage of this run is done; resume=restart, or another run_dir, runs it again")
+    elif done:
+        console.print(f"the run goes on with stage {to_do[0]}: {done} of {done + len(to_do)} stages are done")
+    if to_do:
         try:
             _run_stages(config, plan, manifest)
         except Exception:

@@ -196,8 +196,16 @@ def validated(composed: Any, model: type[Config]) -> Config:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [_problem(problem, model) for problem in error.errors()]
+        found = error.errors()
+        lines = [_problem(problem, model) for problem in found if not _follows(problem, found)]
         raise UserError("the configuration is not valid:\n  " + "\n  ".join(lines)) from None
+
+
+def _follows(problem: Any, found: Sequence[Any]) -> bool:
+    """Whether a list seems too short only because an element of it has a problem of its own."""
+    place = problem["loc"]
+    inside = any(len(one["loc"]) > len(place) and one["loc"][: len(place)] == place for one in found)
+    return problem["type"] == "too_short" and inside
 
 
 def _problem(problem: Any, model: type[BaseModel]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from curricula.prompts import Prompt
 from curricula.records import is_file
@@ -70,10 +70,10 @@ def _tokens(config: RunConfig, stage: Stage, tokenizer: Any, learnt: tuple[float
         assert learnt is not None
         return StageTokens(stage.name, stage.steps, stage.steps * batch.prompts_per_step * sum(learnt))
     if isinstance(stage, EvaluateStage):
-        sources = [_questions(task, stage.split, stage.questions) for task in stage.tasks]
+        sources: list[Sequence[Prompt]] = [_questions(task, stage.split, stage.questions) for task in stage.tasks]
         sources += [prompts_of(stage.data)] if stage.data else []
         number = sum(map(len, sources))
-        shares = [(source, len(source) / number) for source in sources]
+        shares: list[tuple[Sequence[Prompt], float]] = [(source, len(source) / number) for source in sources]
         prompt, answer = _mean(tokenizer, shares, learnt, stage.sampling.max_tokens)
         return StageTokens(
             stage.name, 0, 0, number * prompt, min(1, number), number, answer, bool(number) and learnt is None
@@ -96,7 +96,7 @@ def _tokens(config: RunConfig, stage: Stage, tokenizer: Any, learnt: tuple[float
 
 
 @cache
-def _questions(task: str, split: str = "train", number: int = LOOKED_AT) -> list[Prompt]:
+def _questions(task: str, split: Literal["train", "dev", "test"] = "train", number: int = LOOKED_AT) -> list[Prompt]:
     return make_prompts(task, split, number, 0, fewer_ok=True)
 
 

@@ -137,8 +137,9 @@ STAGE = {"name": "a", "kind": "grpo", "steps": 1, "tasks": {"age": 1.0}}
 )
 def test_a_bad_stage_is_named(change, message):
     values = {"run_dir": "r", "curriculum": {"name": "x", "stages": [STAGE | change]}}
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as caught:
         load(values)
+    assert len(str(caught.value).splitlines()) == 2, "one problem is one line below the first"
 
 
 def test_a_run_needs_a_curriculum():
