@@ -80,9 +80,18 @@ def finished(tmp_path):
 
 def test_a_finished_run_gives_its_results_again(finished, capsys):
     result = run(finished)
-    assert "Held-out accuracy" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Held-out accuracy" in printed and "every stage of this run is done" in printed
     assert [(one.stage, one.average) for one in result.results] == [("eval", 0.75)] and result.benchmarks == ()
     assert result.exports == {"grpo": Path(finished.run_dir, "exports/grpo")}
+
+
+def test_a_run_that_goes_on_says_from_where(finished, capsys, monkeypatch):
+    manifest = Manifest.open(Path(finished.run_dir), finished)
+    manifest.record("eval", done=False)
+    monkeypatch.setattr(job, "_run_stages", lambda *given: None)
+    run(finished)
+    assert "the run goes on with stage eval: 5 of 6 stages are done" in capsys.readouterr().out
 
 
 def test_another_configuration_is_refused_as_by_the_command(finished):

@@ -238,14 +238,6 @@ def test_the_schema_is_light():
     assert float(answer.stdout) < 2.0
 
 
-def test_the_plan_starts_nothing(tmp_path):
-    command = [sys.executable, "-m", "rl.main", "+curriculum=legal", "plan=true", f"run_dir={tmp_path / 'run'}"]
-    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-    for part in ("Stages and batch numbers", "reasoning", "trainer/0", "rollout/0", "GiB", "estimate"):
-        assert part in answer.stdout
-    assert not (tmp_path / "run" / "manifest.json").exists()
-
-
 SCHEMA = ("schema.py", "stages.py", "algorithm.py", "corpora.py", "base.py")
 
 
