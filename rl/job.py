@@ -21,7 +21,7 @@ from rl.config.derive import Plan, check, derive
 from rl.config.gpu_plan import require_room
 from rl.config.parallel import require_possible
 from rl.config.schema import RunConfig
-from rl.config.stages import EvaluateStage, PromptedStage
+from rl.config.stages import EvaluateStage, MidTrainingStage, PerplexityStage, PromptedStage
 from rl.device import CPU, Device, here, named
 from rl.errors import UserError
 from rl.language import Lang
@@ -97,14 +97,17 @@ def _look_at_data(config: RunConfig, plan: Plan) -> None:
     from rl.preflight import require_prompts_fit
 
     tokenizer, shape = tokenizer_at_hand(config.model), model_shape(config.model)
-    require_prompts_fit(config, tokenizer, console)
+    require_prompts_fit(config, tokenizer, console, streams=False)
+    lengths = "and no row is too long"
     if tokenizer is None:
-        console.print(
-            f"data: every file can be read; whether rows are too long is not known, as the tokenizer of "
-            f"{config.model.path} is not on this machine"
+        lengths = (
+            f"but not known is whether rows are too long: the tokenizer of {config.model.path} is not on this machine"
         )
-    else:
-        console.print("data: every file can be read, and no row is too long")
+    console.print(f"data: every file can be read, {lengths}", soft_wrap=True)
+    corpora = (MidTrainingStage, PerplexityStage)
+    stages = [stage for stage in config.curriculum.stages if isinstance(stage, corpora)]
+    if streamed := [stage.name for stage in stages if any(source.on_hub for source in stage.corpus)]:
+        console.print(f"neither read nor counted: the corpora on the hub of {', '.join(streamed)}", soft_wrap=True)
     if plan.gpus is not None:
         return
     if tokenizer is None or shape is None:

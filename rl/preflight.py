@@ -40,10 +40,13 @@ PROBED = 100
 """Number of generated questions of each task that are checked."""
 
 
-def require_prompts_fit(config: RunConfig, tokenizer: Any | None, console: Console | None = None) -> None:
+def require_prompts_fit(
+    config: RunConfig, tokenizer: Any | None, console: Console | None = None, *, streams: bool = True
+) -> None:
     """Read every data file and measure prompts and demonstrations; the console shows the progress.
 
-    Without a tokenizer, which a plan may not have, files are read and nothing is measured.
+    Without a tokenizer, which a plan may not have, files are read and nothing is measured; without ``streams`` corpora
+    with a source on the hub are left alone.
 
     Raises:
         UserError: if a prompt or a demonstration is longer than its stage allows or can't be rendered, or a benchmark
@@ -58,7 +61,8 @@ def require_prompts_fit(config: RunConfig, tokenizer: Any | None, console: Conso
             bound = None if tokenizer is None else for_stage(tokenizer, config, stage)
             measure = _Measure(stage.name, bound, partial(progress.update, bar))
             if isinstance(stage, MidTrainingStage | PerplexityStage):
-                load_corpus(stage.corpus, stage.clean)
+                if streams or not any(source.on_hub for source in stage.corpus):
+                    load_corpus(stage.corpus, stage.clean)
             elif isinstance(stage, SFTStage):
                 limit = config.model.max_length
                 look = measure.look(limit, whole=True)

@@ -33,9 +33,14 @@ class CorpusSource(Strict):
     """Most documents taken from the source; a hub dataset needs it."""
 
     @property
+    def on_hub(self) -> bool:
+        """Whether it is streamed from the hub."""
+        return self.path.startswith("hf:")
+
+    @property
     def local(self) -> bool:
         """Whether it is read from files or folders of this machine."""
-        return self.path != "statutes" and not self.path.startswith("hf:")
+        return self.path != "statutes" and not self.on_hub
 
     def read(self) -> list[Document]:
         """Its documents, before cleaning.
@@ -51,7 +56,7 @@ class CorpusSource(Strict):
     def _possible(self) -> "CorpusSource":
         if self.laws and self.path != "statutes":
             raise ValueError(f"{self.path}: laws can be chosen from path=statutes only")
-        if self.path.startswith("hf:") and self.limit is None:
+        if self.on_hub and self.limit is None:
             raise ValueError(f"{self.path}: a streamed dataset has no end; set limit, the number of documents to take")
         return self
 

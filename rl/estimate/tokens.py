@@ -122,6 +122,8 @@ def _lengths(tokenizer: Any, prompts: Sequence[Prompt]) -> tuple[float, float]:
 
 
 def _corpus_tokens(tokenizer: Any, stage: PerplexityStage) -> float:
+    if any(source.on_hub for source in stage.corpus):  # which a plan does not read; it says so
+        return 0.0
     texts = [document.text for part in load_corpus(stage.corpus, stage.clean).kept for document in part]
     some = texts[:: -(-len(texts) // LOOKED_AT) or 1]
     tokens = sum(len(ids) for ids in encode_texts(tokenizer, some))

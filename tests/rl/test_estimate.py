@@ -109,7 +109,7 @@ def test_a_plan_says_its_time_or_why_not(plan_of, monkeypatch, tmp_path):
     assert "no row is too long" in text and "time: about " in text and "not counted: starting actors" in text
     assert "time: at most " in printed(plan_of(RL), monkeypatch)
     text = printed(plan_of(SFT, path="nobody/no-such-model"), monkeypatch)
-    assert "the tokenizer of nobody/no-such-model is not on this machine" in text
+    assert "too long: the tokenizer of nobody/no-such-model is not on this machine" in text
     assert "CPU: unknown" in text and "time: about" not in text
     assert not (tmp_path / "runs").exists() and not (tmp_path / ".cache").exists()
 

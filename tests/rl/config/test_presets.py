@@ -105,6 +105,8 @@ def test_a_preset_plans_without_network(preset, tmp_path):
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, env=offline)
     assert answer.returncode == 0, answer.stderr
     assert f"model {OWN_MODEL[preset]}" in answer.stdout
+    assert ("the corpora on the hub of" in answer.stdout) == (preset == "legalone")
+    assert "not known is whether rows are too long" in answer.stdout, "there is no tokenizer"
 
 
 def test_generated_questions_fit_the_nano_model():
