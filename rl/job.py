@@ -154,6 +154,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
         require_sampled_on_cpu,
         require_supported,
         require_vocabulary,
+        require_weights,
     )
     from rl.models.adapters import require_portable_adapter
     from rl.models.chat import load_tokenizer
@@ -173,6 +174,7 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
         require_supported(architecture, config.model.max_length, config.model.trust_remote_code)
         if samples and _on_cpu(config):
             require_sampled_on_cpu(architecture)
+        require_weights(model_path, architecture)
         require_vocabulary(architecture, tokenizer)
         require_exportable(model_path, config.model.trust_remote_code)
         if config.rollout.weight_transfer == "adapter":
