@@ -82,4 +82,4 @@ def misfit(held: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, 
 
 
 def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "of a number"
+    return " x ".join(map(str, shape)) or "that of a number"
