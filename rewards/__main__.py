@@ -11,8 +11,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,17 +23,16 @@ from curricula.rows import decoded
 from curricula.statutes.options import add_law, use_options
 from curricula.strict_json import parse
 from rewards.judge.options import add_judge, judge_settings
-from rewards.judge.service import JudgeService
-from rewards.pool import WorkerPool
 from rewards.published import PUBLISHED
 from rewards.registry import JUDGED, REWARDS, Part, Weights
-from rewards.total import expand, find, score_apart
+from rewards.scoring import scorer
+from rewards.total import find
 from rewards.verdict import Sample, Verdict
 
 BATCH = 512
 """Lines that are scored together."""
-Score = Callable[[Sequence[Sample], Weights], Sequence[Verdict]]
-"""(samples, weights) -> one verdict a sample, in order."""
+Score = Callable[[Sequence[Sample]], Sequence[Verdict]]
+"""Gives one verdict a sample, in order."""
 
 
 @command(ValueError, OSError)
@@ -48,20 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _list()
     use_options(chosen)
     weights = _weights(chosen)
-    expand(weights)
-    if chosen.processes < 1:
-        raise ValueError(f"--processes={chosen.processes} must be at least 1")
+    how = chosen.processes, chosen.timeout, chosen.memory_mb, chosen.network
+    judge = judge_settings(chosen), chosen.judge_cache
     with ExitStack() as stack:
         lines = sys.stdin.buffer if chosen.input == "-" else stack.enter_context(Path(chosen.input).open("rb"))
-        pool = stack.enter_context(
-            closing(WorkerPool(chosen.processes, chosen.timeout, chosen.memory_mb, chosen.network))
-        )
-        score: Score = pool.score
-        settings = judge_settings(chosen)
-        if settings:
-            judge = stack.enter_context(closing(JudgeService(settings, chosen.judge_cache)))
-            score = partial(score_apart, rules=pool.score, judge=judge.score)
-        _score(lines, weights, score, chosen.input)
+        _score(lines, weights, stack.enter_context(scorer(weights, *how, *judge)), chosen.input)
     return 0
 
 
@@ -117,7 +106,7 @@ def _score(lines: BinaryIO, weights: Weights, score: Score, where: str) -> None:
     alone = next(iter(weights)) if len(weights) == 1 else None
     for batch in _batches(lines, where):
         samples = [entry for entry in batch if isinstance(entry, Sample)]
-        verdicts = iter(score(samples, weights))
+        verdicts = iter(score(samples))
         for entry in batch:
             record = (next(verdicts) if isinstance(entry, Sample) else entry).to_json()
             if list(record.get("parts", {})) == [alone]:

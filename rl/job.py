@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,11 +24,14 @@ from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, PromptedStage
 from rl.device import CPU, Device, here, named
 from rl.errors import UserError
+from rl.language import Lang
 from rl.plan import batch_table, print_plan
 from rl.records.lock import FolderLock, Left
 from rl.records.losses import NOTHING, Losses
 from rl.records.manifest import Manifest, read_law, set_aside
+from rl.records.results import EvalResult, read, table
 from rl.records.status import read_status
+from rl.records.task_figures import stage_figures
 from rl.weights.shared import remove_earlier, shared_file
 
 if TYPE_CHECKING:
@@ -40,15 +44,36 @@ open_cluster = ExitStack()
 """Keeps the connection to Ray from the first to the last job of a process, so that a multirun stays on one Ray."""
 
 
-def run(config: RunConfig) -> None:
-    """Check, plan, connect, run the curriculum, show the results. The same folder resumes where it stopped."""
+@dataclass(frozen=True)
+class RunResult:
+    """What was planned, and what the run has left. :func:`rl.report.read.read_run` reads all else in its folder."""
+
+    run_dir: Path
+    """The run folder (docs/reference/run-folder.md)."""
+    plan: Plan
+    """Stages with their batch numbers, actors, memory."""
+    results: tuple[EvalResult, ...] = ()
+    """What its evaluation stages found on held-out questions, in order; nothing with ``plan=true``."""
+    benchmarks: tuple[dict[str, Any], ...] = ()
+    """What they found on benchmarks: the entries of benchmarks.json."""
+    exports: Mapping[str, Path] = field(default_factory=dict)
+    """The Hugging Face folder that each stage has left, by the stage's name."""
+
+
+def run(config: RunConfig) -> RunResult:
+    """Check, plan, connect, run the curriculum, show the results. The same folder resumes where it stopped.
+
+    Raises:
+        UserError, DataError, ClusterError: for what a user can fix.
+        Lost: if something is gone that the run can't replace.
+    """
     read_law(Path(config.run_dir), config)
     check(config)
     plan = derive(config)
     if config.plan:
         print_plan(config, plan, console)
         require_room(plan.gpus)
-        return
+        return RunResult(Path(config.run_dir), plan)
     require_room(plan.gpus, certain=True)
     if plan.gpus is not None and plan.gpus.problem:
         console.print(f"[yellow]{escape(plan.gpus.problem)}[/yellow]", soft_wrap=True, highlight=False)
@@ -58,7 +83,7 @@ def run(config: RunConfig) -> None:
         with folder_of(run_dir):
             set_aside(run_dir)
     with folder_of(run_dir):
-        _run(config, plan, run_dir)
+        return _run(config, plan, run_dir)
 
 
 @contextmanager
@@ -96,9 +121,8 @@ def _tell_left(run_dir: Path, left: Left) -> None:
     )
 
 
-def _run(config: RunConfig, plan: Plan, run_dir: Path) -> None:
+def _run(config: RunConfig, plan: Plan, run_dir: Path) -> RunResult:
     from rl.evaluation.stage import stage_table
-    from rl.records.results import read, table
 
     for partial in run_dir.glob("*.partial"):  # what a killed run was writing
         partial.unlink()
@@ -109,9 +133,9 @@ def _run(config: RunConfig, plan: Plan, run_dir: Path) -> None:
         try:
             _run_stages(config, manifest)
         except Exception:
-            _report(run_dir)  # the report matters most when a run fails
+            _report(run_dir, config.lang)  # the report matters most when a run fails
             raise
-        _report(run_dir)
+        _report(run_dir, config.lang)
     results, benchmarks = read(run_dir / "results.json"), stage_table(run_dir)
     if results:
         console.print(table(results))
@@ -121,9 +145,12 @@ def _run(config: RunConfig, plan: Plan, run_dir: Path) -> None:
         console.print("no evaluation stage in this curriculum")
     there = [name for name in KEPT if (run_dir / name).exists()]
     console.print(f"run folder {escape(str(run_dir))} · {', '.join(there)}", soft_wrap=True, highlight=False)
+    records = manifest.content["stages"].items()
+    exports = {name: run_dir / record["export"] for name, record in records if "export" in record}
+    return RunResult(run_dir, plan, tuple(results), tuple(stage_figures(run_dir)), exports)
 
 
-def _report(run_dir: Path) -> None:
+def _report(run_dir: Path, lang: Lang = "en") -> None:
     """Write the page of a run that has made a step, and that of its sweep. A failure is only reported."""
     if not (run_dir / "metrics.jsonl").is_file():
         return
@@ -131,9 +158,10 @@ def _report(run_dir: Path) -> None:
         from rl.report.comparison import write_comparison
         from rl.report.page import write_report
 
-        console.print(f"report {escape(str(write_report(run_dir)))}", soft_wrap=True)
+        console.print(f"report {escape(str(write_report(run_dir, lang=lang)))}", soft_wrap=True)
         if (run_dir.parent / "multirun.yaml").is_file():
-            console.print(f"comparison of the sweep {escape(str(write_comparison(run_dir.parent)))}", soft_wrap=True)
+            page = write_comparison(run_dir.parent, lang=lang)
+            console.print(f"comparison of the sweep {escape(str(page))}", soft_wrap=True)
     except Exception as error:
         console.print(f"[yellow]no report: {type(error).__name__}: {escape(str(error))}[/yellow]", soft_wrap=True)
 
@@ -200,10 +228,10 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
     manifest.content["wandb_id"] = tracker.wandb_id
     progress = Progress(run_dir, tracker)
     starting = f"starting trainer{', rollout and reward' if samples else ''} actors"
-    with console.status(starting), _told(losses, progress):
+    with console.status(starting), _told(losses, progress, config.lang):
         fleet = Fleet(config, model_path, losses.tell, progress.look, samples)
     runtime = Runtime(config, tokenizer, manifest, checkpoints, tracker, fleet)
-    with _told(losses, progress):
+    with _told(losses, progress, config.lang):
         try:
             console.print(f"actors are ready after {time.monotonic() - started:.0f} s")
             run_curriculum(runtime)
@@ -215,13 +243,13 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
 
 
 @contextmanager
-def _told(losses: Losses, progress: Progress) -> Iterator[None]:
+def _told(losses: Losses, progress: Progress, lang: Lang) -> Iterator[None]:
     """Leave word in the run folder when the run ends within this block."""
     from cluster.health import as_lost
 
     def end_stuck() -> None:
         assert progress.lost is not None
-        _tell_end(losses, progress, progress.lost, progress.lost)
+        _tell_end(losses, progress, progress.lost, progress.lost, lang)
         print_error(progress.lost.sentence)
         os._exit(1)
 
@@ -234,18 +262,18 @@ def _told(losses: Losses, progress: Progress) -> Iterator[None]:
             progress.write("it was interrupted")
             raise
         progress.end_stuck = lambda: None
-        _tell_end(losses, progress, lost, error)
+        _tell_end(losses, progress, lost, error, lang)
         if lost is not None:
             raise lost from error
         raise
 
 
-def _tell_end(losses: Losses, progress: Progress, lost: Lost | None, error: BaseException) -> None:
+def _tell_end(losses: Losses, progress: Progress, lost: Lost | None, error: BaseException, lang: Lang) -> None:
     if lost is not None:
         losses.tell(lost.who, lost.why, "the run ended, and the same command goes on")
     why = _in_short(lost or error)
     progress.write(why)
-    _post_mortem(progress.run_dir, why)
+    _post_mortem(progress.run_dir, why, lang)
 
 
 def _in_short(error: BaseException) -> str:
@@ -254,12 +282,12 @@ def _in_short(error: BaseException) -> str:
     return (lines[-1] if "ray::" in lines[0] else lines[0])[:1000]
 
 
-def _post_mortem(run_dir: Path, why: str) -> None:
+def _post_mortem(run_dir: Path, why: str, lang: Lang) -> None:
     """Write how the run ended; a failure to do so is only reported."""
     try:
         from rl.report.post_mortem import write_post_mortem
 
-        console.print(f"post-mortem {escape(str(write_post_mortem(run_dir, why)))}", soft_wrap=True)
+        console.print(f"post-mortem {escape(str(write_post_mortem(run_dir, why, lang)))}", soft_wrap=True)
     except Exception as problem:
         console.print(f"[yellow]no post-mortem: {type(problem).__name__}: {escape(str(problem))}[/yellow]")
 

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 import hydra
@@ -10,6 +11,7 @@ from omegaconf import DictConfig
 from cluster.errors import Lost
 from rl.config.command import give_up, run_composed
 from rl.config.compose import CONF, load
+from rl.config.composition import compose_run, is_one_run
 from rl.config.schema import RunConfig
 from rl.driver.stopping import stop
 from rl.errors import USER_ERRORS
@@ -22,8 +24,24 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def _job(composed: DictConfig) -> None:
+    _run(lambda: load(composed))
+
+
+def _start() -> None:
+    """Start the job. Hydra makes the run folder first, so what needs none comes before: a configuration that is
+    refused, and a plan."""
+    words = sys.argv[1:]
+    if is_one_run(words):
+        config = compose_run(words)
+        if config.plan:
+            _run(lambda: config)
+            return
+    _job()
+
+
+def _run(config: Callable[[], RunConfig]) -> None:
     try:
-        run(load(composed))
+        run(config())
     except USER_ERRORS as error:
         give_up(error)
     except Lost as error:
@@ -73,7 +91,7 @@ def main() -> None:
             signal.signal(number, _end_after_step if number == signal.SIGTERM else _end)
     try:
         with open_cluster:
-            run_composed(_job, RunConfig, "curriculum")
+            run_composed(_start, RunConfig, "curriculum")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
 

@@ -15,14 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-
-from cluster.launch import docker, kuberay, ray_up, slurm, submit
+from cluster.launch import compose, docker, kuberay, ray_up, slurm, submit
 from cluster.launch.job import Job, Launch, local_disk
 from curricula.command import command, require_utf8
-from rl.config.compose import CONF, accept_overrides, load, options_of
+from rl.config.compose import options_of
+from rl.config.composition import compose_run
 from rl.config.derive import check, derive
 from rl.config.fingerprint import data_files
 from rl.config.gpu_plan import require_room
@@ -64,17 +61,7 @@ def read_run(overrides: Sequence[str], elsewhere: bool) -> RunConfig:
     """
     if any(word.startswith("-") for word in overrides):
         raise UserError("a sweep or another option of Hydra can't be launched; launch each run by itself")
-    accepted = accept_overrides(overrides)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        try:
-            composed = compose("config", overrides=accepted, return_hydra_config=True)
-            run_dir = str(composed.hydra.run.dir) if "curriculum" in composed else "unset"
-        except HydraException as error:
-            raise UserError(f"{error}: {error.__cause__}" if error.__cause__ else str(error)) from None
-    OmegaConf.set_struct(composed, False)
-    del composed["hydra"]
-    composed["run_dir"] = run_dir
-    config = load(composed)
+    config = compose_run(overrides, absolute=False)
     if config.cluster.address is not None:
         raise UserError("cluster.address is set by the launcher; leave it out")
     if config.resume == "restart":
@@ -213,6 +200,11 @@ def _image_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", help="image of Themis (default: themis:gpu or themis:cpu)")
 
 
+def _compose_options(parser: argparse.ArgumentParser) -> None:
+    _image_option(parser)
+    parser.add_argument("--port", help="port of Grafana on 127.0.0.1 (default: 3000)")
+
+
 def _job_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", help="dashboard of the running Ray (default: http://127.0.0.1:8265)")
     _place_options(parser)
@@ -232,6 +224,9 @@ LAUNCHERS = {
     ),
     "ray-up": Launcher("machines reached by ssh, as a cluster of ray up", _ray_up_options, ray_up.launch),
     "docker": Launcher("a container on this machine", _image_option, docker.launch, elsewhere=False),
+    "compose": Launcher(
+        "a container on this machine, with Prometheus and Grafana", _compose_options, compose.launch, elsewhere=False
+    ),
     "job": Launcher("a job of a running Ray", _job_options, submit.launch),
 }
 """The launcher of each name."""

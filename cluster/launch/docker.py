@@ -31,16 +31,20 @@ def launch(job: Job, *, image: str | None = None) -> Launch:
     command += ["--gpus", str(job.gpus)] if job.gpus else []
     for name in SECRETS:
         command += ["--env", name]
-    command += _mount(job.run_dir, writable=True)
-    for path in job.folders:
-        command += _mount(path)
+    for mount in mounts(job):
+        command += ["--mount", _option(*mount)]
     command += [image or job.image, "python", *job.words, "cluster.address=local"]
     return Launch(tuple(command), then=f"docker stop {job.name}   (the same command resumes)")
 
 
-def _mount(path: str, writable: bool = False) -> list[str]:
-    """The option of a path of this machine, which the container sees at the same place; a relative one in the image's
-    checkout."""
-    fields = ["type=bind", f"source={Path(path).absolute()}", f"target={Path(IMAGE_FOLDER, path)}"]
+def mounts(job: Job) -> list[tuple[Path, Path, bool]]:
+    """(path of this machine, where the container sees it, whether it may write there): the run's folder, and what the
+    run reads. The place is the same; that of a relative path is in the image's checkout."""
+    paths = [(job.run_dir, True), *((path, False) for path in job.folders)]
+    return [(Path(path).absolute(), Path(IMAGE_FOLDER, path), writable) for path, writable in paths]
+
+
+def _option(source: Path, target: Path, writable: bool) -> str:
+    fields = ["type=bind", f"source={source}", f"target={target}"]
     quoted = (f'"{field}"' if "," in field else field for field in fields)  # the option is a line of CSV
-    return ["--mount", ",".join([*quoted, *([] if writable else ["readonly"])])]
+    return ",".join([*quoted, *([] if writable else ["readonly"])])

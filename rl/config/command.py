@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from cluster.home import require_home
 from curricula.command import print_error, require_utf8
-from rl.config.compose import accept_overrides, none_selected
+from rl.config.compose import accept_overrides
+from rl.config.composition import in_words
 from rl.errors import USER_ERRORS
 from rl.files import UNUSABLE, disk_problem
 
@@ -23,7 +24,7 @@ def run_composed(job: Callable[[], None], model: type[BaseModel], group: str) ->
     """Run a job with this process's command line. What a user can fix is printed as a sentence, with exit code 2.
 
     Args:
-        job: a function that ``hydra.main`` decorates.
+        job: what starts a function that ``hydra.main`` decorates.
         model: schema of the command.
         group: the group without which there is no job; its name is in the run folder.
     """
@@ -35,10 +36,8 @@ def run_composed(job: Callable[[], None], model: type[BaseModel], group: str) ->
         job()
     except USER_ERRORS as error:
         give_up(error)
-    except OmegaConfBaseException as error:
-        give_up(none_selected(group, sys.argv) if f"{group}.name" in str(error) else error)
-    except HydraException as error:
-        give_up(f"{error}: {error.__cause__}" if error.__cause__ else error)
+    except (HydraException, OmegaConfBaseException) as error:
+        give_up(in_words(error, group, sys.argv))
     except OSError as error:
         problem = disk_problem(error, (*UNUSABLE, errno.ENOENT))  # ENOENT: a folder that can't be made
         if not problem:

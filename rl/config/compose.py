@@ -186,6 +186,9 @@ def validated(composed: Any, model: type[Config]) -> Config:
         values = OmegaConf.to_container(composed, resolve=True) if isinstance(composed, DictConfig) else dict(composed)
     except OmegaConfBaseException as error:
         raise UserError(f"the configuration can't be resolved: {error.full_key}: {error.msg}") from None
+    if isinstance(composed, DictConfig) and (missing := sorted(OmegaConf.missing_keys(composed))):
+        keys = " and ".join(f"{key}=…" for key in missing)
+        raise UserError(f"{', '.join(missing)}: a file of this configuration leaves this open (???); add {keys}")
     if model is RunConfig and "curriculum" not in values:
         raise none_selected("curriculum")
     if model is SynthesisConfig and "recipe" not in values:

@@ -10,7 +10,7 @@ from rl.config.parallel import MEGATRON_KEYS
 from rl.config.schema import RunConfig
 from rl.config.stages import MidTrainingStage, PerplexityStage, PromptedStage
 
-_NO_INFLUENCE = ("run_dir", "resume", "plan", "data_from", "cluster", "tracker")
+_NO_INFLUENCE = ("run_dir", "resume", "plan", "lang", "data_from", "cluster", "tracker")
 _NO_INFLUENCE_INSIDE = {
     "trainer": ("checkpoint_every", "stop_within_s", "keep_last", "timeout_s"),
     "rollout": ("timeout_s", "max_restarts", "verify_sync"),

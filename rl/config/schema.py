@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from rl.config.base import Strict
 from rl.config.stages import CurriculumConfig, RewardPart
+from rl.language import Lang
 
 
 class NanoConfig(Strict):
@@ -308,6 +309,8 @@ class RunConfig(Strict):
     """``auto`` resumes and refuses a changed config; ``force`` resumes anyway; ``restart`` starts from scratch."""
     plan: bool = False
     """Print the plan and start nothing."""
+    lang: Lang = "en"
+    """Language of the pages that the run writes: ``en``, or ``zh`` for Chinese."""
     data_from: str | None = None
     """Folder that a synthesis has written (its ``run_dir``), whose files a curriculum such as ``lead`` reads."""
     prompts_per_step: int = Field(16, ge=1)

@@ -15,8 +15,10 @@ from typing_extensions import TypedDict
 from curricula.command import command
 from rl.errors import UserError
 from rl.evaluation.judging import text_of
+from rl.evaluation.reading import readable
 from rl.files import json_lines, lines_at
 from rl.inference.journal import Record
+from rl.language import Lang, Text, add_lang
 from rl.records.task_figures import notes, percent, read_scores
 
 SHOWN = 6
@@ -75,14 +77,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rl.evaluate report", description="Write the page of evaluations.")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that rl.evaluate run wrote")
     parser.add_argument("--out", type=Path, help="file (default: evaluation.html in the first folder)")
+    add_lang(parser)
     chosen = parser.parse_args(argv)
-    path = write(chosen.runs, chosen.out or chosen.runs[0] / "evaluation.html")
+    path = write(chosen.runs, chosen.out or chosen.runs[0] / "evaluation.html", chosen.lang)
     print(path)
     return 0
 
 
-def write(folders: Sequence[Path], out: Path) -> Path:
-    """Write the page of runs; returns its path.
+def write(folders: Sequence[Path], out: Path, lang: Lang = "en") -> Path:
+    """Write the page of runs in a language; returns its path.
 
     Raises:
         UserError: if a folder holds no scores, or they are damaged.
@@ -92,7 +95,7 @@ def write(folders: Sequence[Path], out: Path) -> Path:
     runs = [read(folder) for folder in folders]
     benchmarks = list(dict.fromkeys(run.scores["benchmark"] for run in runs))
     text = (
-        environment()
+        environment(lang)
         .get_template("evaluation.html.j2")
         .render(
             runs=runs,
@@ -159,6 +162,7 @@ def answers(run: Evaluated, task: str) -> list[dict[str, Any]]:
 
 def _shown(run: Evaluated, task: str, row: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
     answer = record["answers"][0]
+    reading = readable(answer)
     verdict = row.get("verdict") or {}
     return {
         "run": run.name,
@@ -167,8 +171,8 @@ def _shown(run: Evaluated, task: str, row: dict[str, Any], record: dict[str, Any
         "fixed": row["fixed"],
         "abstained": row["abstained"],
         "prompt": _cut(record["prompt"]),
-        "thinking": _cut(answer.get("thinking", "")),
-        "answer": _cut(answer["text"]),
+        "thinking": _cut(reading.thinking),
+        "answer": _cut(reading.text),
         "truncated": answer.get("truncated", False),
         "tokens": answer.get("completion_tokens", 0),
         "reference": _cut(text_of(row["reference"])),
@@ -179,7 +183,9 @@ def _shown(run: Evaluated, task: str, row: dict[str, Any], record: dict[str, Any
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text) - LONGEST} more characters)"
+    if len(text) <= LONGEST:
+        return text
+    return Text("{text} … ({n} more characters)", text=text[:LONGEST], n=len(text) - LONGEST)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 
@@ -28,6 +28,7 @@ from rl.errors import USER_ERRORS, UserError
 from rl.evaluation import judging, own
 from rl.evaluation.asking import TaskRun, answer
 from rl.evaluation.benchmark import Benchmark
+from rl.evaluation.options import Options, Parser, words
 from rl.evaluation.task_scores import as_json, predictions, save_answers, score, table, unscored
 from rl.files import write_json
 from rl.inference.journal import BATCH, Journal, OpenFolder
@@ -44,8 +45,9 @@ from rl.inference.model_options import (
     use_law_of,
 )
 from rl.inference.progress import Metered
-from rl.records.task_figures import read_scores
+from rl.records.task_figures import Scores, read_scores
 
+PROGRAM = "python -m rl.evaluate run"
 ROOT_ENV = "THEMIS_BENCHMARKS"
 """Environment variable that names the folder of the benchmarks' data, where --root is not given."""
 
@@ -159,15 +161,20 @@ def assess(
 @command(*USER_ERRORS)
 def main(argv: Sequence[str] | None = None) -> int:
     """0, or 2 after a message when something is missing or does not fit."""
-    chosen = _parser().parse_args(argv)
-    console = Console() if sys.stdout.isatty() else Console(width=120)
+    chosen = _options_of(argparse.ArgumentParser(prog=PROGRAM, description="Evaluate a model on a benchmark."), argv)
     with resumable(chosen.out):
-        _run(chosen, console)
+        _run(chosen)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m rl.evaluate run", description="Evaluate a model on a benchmark.")
+def run(benchmark: str, out: str | Path, options: Options) -> Scores:
+    """The command from Python (:func:`rl.evaluation.evaluate`)."""
+    chosen = _options_of(Parser(prog=PROGRAM), [f"--benchmark={benchmark}", f"--out={out}", *words(options)])
+    _run(chosen)
+    return cast(Scores, read_scores(chosen.out))
+
+
+def _options_of(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--benchmark", required=True, help=f"name, a YAML file, or {own.NAME} for our own questions")
     parser.add_argument("--tasks", nargs="+", default=[], help="default: all of the benchmark")
     parser.add_argument("--root", type=Path, help=f"folder of the benchmarks' data (default: {ROOT_ENV})")
@@ -181,10 +188,11 @@ def _parser() -> argparse.ArgumentParser:
     add_model(parser)
     add_sampling(parser)
     add_judge(parser.add_argument_group("judge"), "marks texts")
-    return parser
+    return parser.parse_args(argv)
 
 
-def _run(chosen: argparse.Namespace, console: Console) -> None:
+def _run(chosen: argparse.Namespace) -> None:
+    console = Console() if sys.stdout.isatty() else Console(width=120)
     sampling = sampling_of(chosen)
     if bool(chosen.judge) != bool(chosen.judge_model):
         raise UserError("a judge needs both --judge URL and --judge-model NAME")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -172,6 +173,8 @@ def _versions() -> dict[str, str]:
 def _git_commit() -> str | None:
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():  # an installed package, which may lie within a repository of somebody else
+        return None
+    if shutil.which("git") is None:
         return None
     answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
     return answer.stdout.strip() or None

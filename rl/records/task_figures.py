@@ -10,6 +10,7 @@ from pydantic import AfterValidator, FiniteFloat, NonNegativeInt
 from typing_extensions import TypedDict
 
 from rl.files import read_json
+from rl.language import Text
 
 
 class _Judge(TypedDict):
@@ -102,13 +103,15 @@ def between(interval: Sequence[float] | None) -> str:
 
 def notes(task: Mapping[str, Any]) -> list[str]:
     """What a reader of a task's score must know. ``task`` is its record in scores.json or benchmarks.json."""
-    found = [task["problem"]] if "problem" in task else []
-    found += [f"contains {task['contaminated']}"] if task["contaminated"] else []
+    found: list[str] = [task["problem"]] if "problem" in task else []
+    found += [Text("contains {what}", what=task["contaminated"])] if task["contaminated"] else []
     if task["too_long"]:
-        found.append(f"{task['too_long']} too long to be asked")
+        found.append(Text("{n} too long to be asked", n=task["too_long"]))
     if task["shots_left_out"]:
-        found.append(f"{task['shots_left_out']} asked with fewer examples")
-    if task["truncated"]:
-        found.append(f"{task['truncated']} answer{'s' if task['truncated'] > 1 else ''} cut off")
+        found.append(Text("{n} asked with fewer examples", n=task["shots_left_out"]))
+    if task["truncated"] == 1:
+        found.append(Text("1 answer cut off"))
+    elif task["truncated"]:
+        found.append(Text("{n} answers cut off", n=task["truncated"]))
     errored = task.get("judge", {}).get("errored", 0)
-    return found + ([f"{errored} verdicts errored"] if errored else [])
+    return found + ([Text("{n} verdicts errored", n=errored)] if errored else [])

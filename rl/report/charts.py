@@ -20,6 +20,8 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from rl.language import Lang, Text, say
+
 P = ParamSpec("P")
 
 COLOURS = ("#2f5f9e", "#c8502d", "#1f8a70", "#b8860b", "#7a4a94", "#4a7f9c", "#a23b5c", "#6b7a2e", "#555f6b", "#d17c3f")
@@ -114,8 +116,9 @@ def line_chart(
     share: bool = False,
     from_zero: bool = False,
     last: int = 1,
+    lang: Lang = "en",
 ) -> Chart:
-    """Curves over steps, each with its moving mean once it is long enough to need one.
+    """Curves over steps, each with its moving mean once it is long enough to need one, with texts in a language.
 
     ``share`` spans 0 to 1, ``from_zero`` begins at 0, and the steps go up to ``last`` at least.
     """
@@ -125,14 +128,15 @@ def line_chart(
         colour = curve.colour or COLOURS[number % len(COLOURS)]
         _draw(axes, curve, colour)
         if len(curves) > 1 or curve.style == "points":
-            keys.append(Key(curve.label, colour, "point" if curve.style == "points" else "line", curve.about))
+            mark: Literal["line", "point"] = "point" if curve.style == "points" else "line"
+            keys.append(Key(say(lang, curve.label), colour, mark, say(lang, curve.about)))
     for rule in rules:
         if rule.y is not None:
             axes.axhline(rule.y, color=rule.colour, linewidth=1, linestyle=(0, (4, 3)))
         if rule.x is not None:
             axes.axvline(rule.x, color=rule.colour, linewidth=1.2, linestyle=(0, (4, 3)))
         if rule.label:
-            keys.append(Key(rule.label, rule.colour, "dashed"))
+            keys.append(Key(say(lang, rule.label), rule.colour, "dashed"))
     if log:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -140,9 +144,10 @@ def line_chart(
         axes.set_ylim(-0.03, 1.03)
     elif from_zero and not log:
         axes.set_ylim(bottom=0, top=1.08 * max([rule.y or 0 for rule in rules] + [max(curve.y) for curve in curves]))
-    axes.set_xlabel("steps done", color=FAINT)
+    axes.set_xlabel(say(lang, Text("steps done")), color=FAINT)
     _whole_steps(axes, curves, last)
-    return Chart(title, _svg(figure, title), note, keys, curves[0].about if len(curves) == 1 else "")
+    about = say(lang, curves[0].about) if len(curves) == 1 else ""
+    return Chart(say(lang, title), _svg(figure, say(lang, title)), say(lang, note), keys, about)
 
 
 @dataclass(frozen=True)
@@ -182,7 +187,7 @@ def interval_chart(title: str, estimates: Sequence[Estimate], baseline: float | 
 
 @_styled
 def histogram(
-    title: str, edges: Sequence[float], counts: Sequence[float], borders: Sequence[float], note: str = ""
+    title: str, edges: Sequence[float], counts: Sequence[float], borders: Sequence[float], lang: Lang = "en"
 ) -> Chart:
     """Counts between edges, over a logarithmic axis where the edges grow by factors, with borders drawn in."""
     figure, axes = _axes()
@@ -193,10 +198,10 @@ def histogram(
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter("")
-    axes.set_xlabel("perplexity", color=FAINT)
+    axes.set_xlabel(say(lang, Text("perplexity")), color=FAINT)
     axes.set_ylim(bottom=0)
-    keys = [Key("borders of the buckets", "#9a3b3b", "dashed")] if borders else []
-    return Chart(title, _svg(figure, title), note, keys)
+    keys = [Key(say(lang, Text("borders of the buckets")), "#9a3b3b", "dashed")] if borders else []
+    return Chart(say(lang, title), _svg(figure, say(lang, title)), "", keys)
 
 
 def smooth(values: Sequence[float], places: Sequence[int] | None = None) -> list[float]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rl.config.metrics import label
 from rl.errors import UserError
+from rl.language import Lang, Text, say
 from rl.records.results import EvalResult, wilson
 from rl.report.charts import COLOURS, Chart, Curve, Estimate, interval_chart, line_chart
 from rl.report.page import environment, state, write_page
@@ -41,7 +42,7 @@ class Variant:
         return ", ".join(f"{key.rsplit('.', 1)[-1]} {value}" for key, value in self.settings.items())
 
 
-def write_comparison(folder: Path, out: Path | None = None) -> Path:
+def write_comparison(folder: Path, out: Path | None = None, lang: Lang = "en") -> Path:
     """Write the page that compares the runs in a folder, by default to ``compare.html`` there; returns its path.
 
     Raises:
@@ -54,21 +55,21 @@ def write_comparison(folder: Path, out: Path | None = None) -> Path:
     linked = [path.name for path in found if (path / "report.html").is_file()]
     if page.resolve().parent != folder.resolve():
         linked = []
-    return write_page(page, render([read_run(path) for path in found], folder.resolve().name, linked))
+    return write_page(page, render([read_run(path) for path in found], folder.resolve().name, linked, lang))
 
 
-def render(runs: Sequence[Run], name: str, linked: Sequence[str] = ()) -> str:
+def render(runs: Sequence[Run], name: str, linked: Sequence[str] = (), lang: Lang = "en") -> str:
     """The page as HTML; ``linked`` are the runs whose own page lies at ``<run>/report.html`` from it."""
     groups = variants(runs)
     return (
-        environment()
+        environment(lang)
         .get_template("compare.html.j2")
         .render(
             name=name,
             runs=runs,
             linked=linked,
             rows=[row(variant) for variant in groups],
-            curves=curve_charts(groups),
+            curves=curve_charts(groups, lang),
             tasks=task_charts(groups),
             several_seeds=any(len(variant.runs) > 1 for variant in groups),
         )
@@ -153,7 +154,7 @@ def row(variant: Variant) -> dict[str, Any]:
     }
 
 
-def curve_charts(groups: Sequence[Variant]) -> list[tuple[str, list[Chart]]]:
+def curve_charts(groups: Sequence[Variant], lang: Lang = "en") -> list[tuple[str, list[Chart]]]:
     """For each stage its reward and accuracy, one curve a variant: the mean over its seeds, with their deviation."""
     names = dict.fromkeys(s.name for variant in groups for run in variant.runs for s in run.of_kind("grpo"))
     found = []
@@ -162,8 +163,8 @@ def curve_charts(groups: Sequence[Variant]) -> list[tuple[str, list[Chart]]]:
         for metric in CURVES:
             curves = [curve for variant in groups if (curve := _curve(variant, name, metric)) is not None]
             if curves:
-                title = label(metric, "grpo").capitalize()
-                charts.append(line_chart(title, curves, "mean over a step's completions"))
+                title = say(lang, label(metric, "grpo")).capitalize()
+                charts.append(line_chart(title, curves, Text("mean over a step's completions"), lang=lang))
         found.append((name, charts))
     return [(name, charts) for name, charts in found if charts]
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from rewards.registry import Part
+from rl.language import Text
 from rl.records.results import EvalResult
 from rl.report.facts import LEVELS, Facts, Finding
 from rl.report.read import Run, Stage
@@ -39,17 +40,33 @@ def held_out_accuracy(results: Sequence[EvalResult], stage: str) -> list[Finding
             continue
         before = earlier[-1]
         low, high = difference(before, after)
-        change = f"{100 * (after.average - before.average):+.1f} points"
-        figures = (
-            f"from {100 * before.average:.1f} % after {before.after} to {100 * after.average:.1f} % ({after.split}; "
-            f"{change}, 95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
+        figures = Text(
+            "from {first:.1f} % after {after} to {last:.1f} % ({split}; {change:+.1f} points, 95 % interval "
+            "{low:+.1f} to {high:+.1f})",
+            first=100 * before.average,
+            after=before.after,
+            last=100 * after.average,
+            split=after.split,
+            change=100 * (after.average - before.average),
+            low=100 * low,
+            high=100 * high,
         )
         if low > 0:
-            return [Finding("accuracy_rose", "good", f"Held-out accuracy rose {figures}.")]
+            return [Finding("accuracy_rose", "good", Text("Held-out accuracy rose {figures}.", figures=figures))]
         if high < 0:
-            fix = "Lower optim.lr or steps; in a GRPO stage hold the policy with algorithm.kl_coef, or set replay."
-            return [Finding("accuracy_fell", "problem", f"Held-out accuracy fell {figures}.", fix)]
-        return [Finding("accuracy_same", "note", f"Held-out accuracy went {figures}: no more than chance explains.")]
+            fix = Text(
+                "Lower optim.lr or steps; in a GRPO stage hold the policy with algorithm.kl_coef, or set replay."
+            )
+            return [
+                Finding("accuracy_fell", "problem", Text("Held-out accuracy fell {figures}.", figures=figures), fix)
+            ]
+        return [
+            Finding(
+                "accuracy_same",
+                "note",
+                Text("Held-out accuracy went {figures}: no more than chance explains.", figures=figures),
+            )
+        ]
     return []
 
 
@@ -71,7 +88,7 @@ def diagnose(stage: Stage, parts: Mapping[str, Part]) -> list[Finding]:
     """
     facts = Facts(stage, parts, trend(stage.values("reward")))
     if not stage.lines:
-        return [Finding("nothing", "note", "The stage has logged no step yet.")]
+        return [Finding("nothing", "note", Text("The stage has logged no step yet."))]
     found = [finding for rule in RULES for finding in rule(facts)]
     found += unexplained(facts, found)
     return by_urgency(found)
@@ -86,8 +103,8 @@ def unexplained(facts: Facts, found: list[Finding]) -> list[Finding]:
     """What to do about a flat reward that no rule explains."""
     if not facts.reward.flat or any(finding.level in ("problem", "warning") for finding in found[1:]):
         return []
-    text = (
-        "None of the known causes shows: groups differ in reward, gradients are finite and applied, and sampler and "
-        "trainer agree. What is left is noise, or a rise too slow for this number of steps."
+    text = Text(
+        "None of the known causes shows: groups differ in reward, gradients are finite and applied, and "
+        "sampler and trainer agree. What is left is noise, or a rise too slow for this number of steps."
     )
-    return [Finding("noise", "note", text, "Raise prompts_per_step (less noise) or steps; then optim.lr.")]
+    return [Finding("noise", "note", text, Text("Raise prompts_per_step (less noise) or steps; then optim.lr."))]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rewards.registry import Part
+from rl.language import Text
 from rl.report.read import Stage
 from rl.report.trend import Trend, trend
 
@@ -21,9 +22,9 @@ class Finding:
     code: str
     """Short name of the rule that found it."""
     level: Level
-    text: str
+    text: Text
     """What was found, with the figures that show it."""
-    fix: str = ""
+    fix: Text | Literal[""] = ""
     """What to do, with the name of the key; empty where there is nothing to do."""
 
 
@@ -58,9 +59,11 @@ class Facts:
         return next((f"reward/{name}" for name in names if f"reward/{name}" in self.stage.metrics), None)
 
     @property
-    def span(self) -> str:
+    def span(self) -> Text:
         """The steps that :meth:`late` is about, in words."""
-        return f"the last {self.reward.window} steps" if self.reward.long_enough else f"its {self.reward.steps} steps"
+        if self.reward.long_enough:
+            return Text("the last {n} steps", n=self.reward.window)
+        return Text("its {n} steps", n=self.reward.steps)
 
 
 def percent(share: float) -> str:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rl.config.metric import TRAINING
 from rl.files import in_one_move
+from rl.language import HTML_LANG, Lang, Text, code, listed, say, sayer
 from rl.records.results import EvalResult
 from rl.records.task_figures import percent
 from rl.report.curves import gate_text, stage_charts
@@ -20,35 +21,47 @@ from rl.report.sampled import evaluation_samples, training_samples
 from rl.report.tables import benchmark_table, corpus_card, majority_average, result_charts, results_table, time_bars
 
 KINDS = {
-    "mid_training": "mid-training",
-    "perplexity": "perplexity",
-    "sft": "supervised fine-tuning",
-    "rejection": "rejection sampling",
-    "grpo": "reinforcement learning",
-    "evaluate": "evaluation",
+    "mid_training": Text("mid-training"),
+    "perplexity": Text("perplexity"),
+    "sft": Text("supervised fine-tuning"),
+    "rejection": Text("rejection sampling"),
+    "grpo": Text("reinforcement learning"),
+    "evaluate": Text("evaluation"),
 }
 BUCKETS = {"low": "#2f5f9e", "mid": "#7aa6d8", "high": "#d9a441", "dropped": "#c3cad2"}
 """Perplexity buckets and their colours."""
 
 
-def environment() -> Environment:
-    """Templates that escape whatever they print: completions are text of untrusted origin."""
+def environment(lang: Lang = "en") -> Environment:
+    """Templates in a language that escape whatever they print: completions are text of untrusted origin."""
     found = Environment(
         loader=PackageLoader("rl.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    found.filters |= {"duration": duration, "count": count, "signed": lambda value: f"{value:+.1f}", "percent": percent}
-    found.globals |= {"kinds": KINDS, "training_kinds": TRAINING, "bucket_colours": BUCKETS}
+    filters: dict[str, Any] = {
+        "duration": lambda seconds: say(lang, duration(seconds)),
+        "count": count,
+        "percent": percent,
+    }
+    found.filters |= filters
+    found.globals |= {
+        "t": sayer(lang),
+        "code": code,
+        "html_lang": HTML_LANG[lang],
+        "kinds": KINDS,
+        "training_kinds": TRAINING,
+        "bucket_colours": BUCKETS,
+    }
     return found
 
 
-def write_report(run_dir: Path, out: Path | None = None) -> Path:
-    """Write the page of a run, by default to ``report.html`` in its folder; returns its path.
+def write_report(run_dir: Path, out: Path | None = None, lang: Lang = "en") -> Path:
+    """Write the page of a run in a language, by default to ``report.html`` in its folder; returns its path.
 
     Raises:
         UserError: if the folder is no run folder, or a file in it is damaged.
     """
-    return write_page(out or run_dir / "report.html", render(read_run(run_dir)))
+    return write_page(out or run_dir / "report.html", render(read_run(run_dir), lang))
 
 
 def write_page(path: Path, text: str) -> Path:
@@ -58,18 +71,18 @@ def write_page(path: Path, text: str) -> Path:
     return path
 
 
-def render(run: Run) -> str:
+def render(run: Run, lang: Lang = "en") -> str:
     """The page of a run as HTML."""
     training = run.of_kind(*TRAINING)
     diagnoses = {stage.name: findings(run, stage) for stage in training}
-    cards = [corpus_card(run.stage(name), card) for name, card in run.corpora.items()]
+    cards = [corpus_card(run.stage(name), card, lang) for name, card in run.corpora.items()]
     evaluated = run.of_kind("evaluate")[-1:]
-    return environment().get_template("report.html.j2").render(
+    return environment(lang).get_template("report.html.j2").render(
         run=run,
         state=state(run),
         headline=headline(run),
         training=[(stage, describe(run, stage)) for stage in training],
-        charts={stage.name: stage_charts(stage) for stage in training},
+        charts={stage.name: stage_charts(stage, lang) for stage in training},
         diagnoses=diagnoses,
         results=results_table(run.results),
         result_charts=result_charts(run.results),
@@ -85,13 +98,15 @@ def render(run: Run) -> str:
     )  # fmt: skip
 
 
-def state(run: Run) -> str:
+def state(run: Run) -> Text:
     """How far a run has come, in words."""
     for stage in run.stages:
         if not (stage.record.get("done") or stage.record.get("skipped")):
-            where = f", step {len(stage.lines)} of {stage.steps}" if stage.steps else ""
-            return f"unfinished: stage {stage.name}{where}"
-    return "complete"
+            values = {"stage": stage.name, "step": len(stage.lines), "steps": stage.steps}
+            if stage.steps:
+                return Text("unfinished: stage {stage}, step {step} of {steps}", **values)
+            return Text("unfinished: stage {stage}", **values)
+    return Text("complete")
 
 
 def fallen(first: EvalResult, last: EvalResult) -> str:
@@ -111,19 +126,25 @@ def headline(run: Run) -> list[dict[str, str]]:
         low, high = last.interval
         found.append(
             {
-                "label": f"held-out accuracy ({last.split})",
+                "label": Text("held-out accuracy ({split})", split=last.split),
                 "value": f"{100 * last.average:.1f} %",
-                "note": f"95 % interval {100 * low:.0f}–{100 * high:.0f} · majority answer "
-                f"{100 * majority_average(last):.1f} %",
+                "note": Text(
+                    "95 % interval {low:.0f}–{high:.0f} · majority answer {majority:.1f} %",
+                    low=100 * low,
+                    high=100 * high,
+                    majority=100 * majority_average(last),
+                ),
             }
         )
         if len(like) > 1:
             first = like[0]
             found.append(
                 {
-                    "label": f"since the first evaluation on {first.split} (after {first.after})",
-                    "value": f"{100 * (last.average - first.average):+.1f} points",
-                    "note": f"from {100 * first.average:.1f} %{fallen(first, last)}",
+                    "label": Text(
+                        "since the first evaluation on {split} (after {after})", split=first.split, after=first.after
+                    ),
+                    "value": Text("{change:+.1f} points", change=100 * (last.average - first.average)),
+                    "note": Text("from {first:.1f} %{fallen}", first=100 * first.average, fallen=fallen(first, last)),
                 }
             )
     lines = [line for stage in run.stages for line in stage.lines]
@@ -131,29 +152,29 @@ def headline(run: Run) -> list[dict[str, str]]:
     read = sum(line.get("tokens", 0) for stage in run.of_kind(*TRAINING) for line in stage.lines)
     found.append(
         {
-            "label": "time in stages",
+            "label": Text("time in stages"),
             "value": duration(run.seconds),
-            "note": f"{len(lines)} steps, without starting actors",
+            "note": Text("{n} steps, without starting actors", n=len(lines)),
         }
     )
     found.append(
         {
-            "label": "tokens sampled and trained on",
+            "label": Text("tokens sampled and trained on"),
             "value": count(sampled + read),
-            "note": f"{count(sampled)} in completions",
+            "note": Text("{n} in completions", n=count(sampled)),
         }
     )
     return found
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float) -> Text:
     """A duration in the two units that matter."""
     if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+        return Text("{s:.1f} s", s=seconds) if seconds < 10 else Text("{s:.0f} s", s=seconds)
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+        return Text("{min} min {s} s", min=minutes, s=rest)
+    return Text("{h} h {min} min", h=minutes // 60, min=minutes % 60)
 
 
 def count(number: float) -> str:
@@ -168,43 +189,49 @@ def describe(run: Run, stage: Stage) -> list[tuple[str, str]]:
     """What a training stage was asked to do, in a few pairs."""
     config: dict[str, Any] = stage.config
     optim = config.get("optim", {})
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     if config.get("tasks"):
-        pairs.append(("tasks", " · ".join(f"{name} {weight:g}" for name, weight in config["tasks"].items())))
+        pairs.append((Text("tasks"), " · ".join(f"{name} {weight:g}" for name, weight in config["tasks"].items())))
     if config.get("demonstrations"):
-        pairs.append(("demonstrations", " · ".join(f"{name} {n}" for name, n in config["demonstrations"].items())))
+        pairs.append(
+            (Text("demonstrations"), " · ".join(f"{name} {n}" for name, n in config["demonstrations"].items()))
+        )
     if stage.kind in ("rejection", "grpo"):
         weights = {name: part["weight"] for name, part in run.reward_config(stage).items()}
-        pairs.append(("reward", " · ".join(f"{name} {weight:g}" for name, weight in weights.items())))
+        pairs.append((Text("reward"), " · ".join(f"{name} {weight:g}" for name, weight in weights.items())))
     if stage.kind == "grpo":
-        pairs.append(("algorithm", _algorithm(config["algorithm"])))
+        pairs.append((Text("algorithm"), _algorithm(config["algorithm"])))
     if stage.kind == "rejection":
-        pairs.append(("rounds", f"{config['rounds']} of {config['sampling_steps']} + {config['training_steps']} steps"))
-        pairs.append(("keeps", _keeps(config["keep"])))
+        pairs.append((Text("rounds"), Text("{rounds} of {sampling_steps} + {training_steps} steps", **config)))
+        pairs.append((Text("keeps"), _keeps(config["keep"])))
     if config.get("data"):
-        pairs.append(("data", str(config["data"])))
+        pairs.append((Text("data"), str(config["data"])))
     if config.get("corpus"):
-        pairs.append(("corpus", " · ".join(_source(source) for source in config["corpus"])))
+        pairs.append((Text("corpus"), listed([_source(source) for source in config["corpus"]], " · ")))
     if optim:
-        pairs.append(("rate", f"{optim['lr']:g}, {optim['schedule']}"))
+        pairs.append((Text("rate"), f"{optim['lr']:g}, {optim['schedule']}"))
     gates = config.get("gates") or {}
-    for name in ("enter", "leave", "fall_back"):
+    for name, said in (("enter", Text("enter")), ("leave", Text("leave")), ("fall_back", Text("fall back"))):
         if gates.get(name):
-            pairs.append((name.replace("_", " "), ", ".join(gate_text(gate) for gate in gates[name])))
+            pairs.append((said, listed([gate_text(gate) for gate in gates[name]])))
     return pairs
 
 
 def _algorithm(config: dict[str, Any]) -> str:
-    name = config.get("preset") or f"{config['advantage']} advantages, {config['loss']} loss"
-    return f"{name}, KL {config['kl_coef']:g}" if config.get("kl_coef") else name
+    name = config.get("preset") or Text("{advantage} advantages, {loss} loss", **config)
+    return Text("{name}, KL {kl:g}", name=name, kl=config["kl_coef"]) if config.get("kl_coef") else name
 
 
 def _keeps(config: dict[str, Any]) -> str:
-    order = "shortest" if config["shortest"] else "best"
-    return f"{order} {config['per_prompt']} a prompt, {config['reward'] or 'reward'} ≥ {config['at_least']:g}"
+    values = {"n": config["per_prompt"], "reward": config["reward"] or Text("reward"), "least": config["at_least"]}
+    if config["shortest"]:
+        return Text("shortest {n} a prompt, {reward} ≥ {least:g}", **values)
+    return Text("best {n} a prompt, {reward} ≥ {least:g}", **values)
 
 
 def _source(source: dict[str, Any]) -> str:
-    laws = source.get("laws") or ()
-    what = "、".join(laws[:3]) + (f" and {len(laws) - 3} more laws" if len(laws) > 3 else "") or source["path"]
-    return f"{what} {source['weight']:g}"
+    laws, weight = source.get("laws") or (), source["weight"]
+    what = "、".join(laws[:3]) or source["path"]
+    if len(laws) <= 3:
+        return f"{what} {weight:g}"
+    return Text("{laws} and {n} more laws {weight:g}", laws=what, n=len(laws) - 3, weight=weight)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rl.errors import UserError
+from rl.language import Lang, say
 from rl.records.losses import read_losses
 from rl.records.status import read_status
 from rl.report.page import environment, write_page
@@ -32,8 +33,8 @@ _SECRETS = (
 )
 
 
-def write_post_mortem(run_dir: Path, ended: str) -> Path:
-    """Write the page; returns its path.
+def write_post_mortem(run_dir: Path, ended: str, lang: Lang = "en") -> Path:
+    """Write the page in a language; returns its path.
 
     Args:
         run_dir: the run folder.
@@ -50,7 +51,7 @@ def write_post_mortem(run_dir: Path, ended: str) -> Path:
     status: dict[str, Any] = found.get("status") or {}
     losses: list[dict[str, Any]] = found.get("losses") or []
     since = [loss for loss in losses if loss["at"] >= status.get("began", "")]
-    text = environment().get_template("post_mortem.html.j2").render(
+    text = environment(lang).get_template("post_mortem.html.j2").render(
         name=run_dir.resolve().name,
         ended=redacted(ended)[:4000],
         status=status,
@@ -59,7 +60,7 @@ def write_post_mortem(run_dir: Path, ended: str) -> Path:
         problems=problems,
         first=since[0] if since else None,
         losses=losses[-200:],
-        goes_on=found["standing"].sentence if "standing" in found else "",
+        goes_on=say(lang, found["standing"].sentence) if "standing" in found else "",
         command=redacted(command_of(run_dir)),
         logs=last_lines(status.get("logs"), status.get("actors", {})),
     )  # fmt: skip

@@ -17,6 +17,7 @@ from rewards.registry import Part
 from rl.config.metrics import METRICS
 from rl.errors import UserError
 from rl.files import read_json
+from rl.language import Text
 from rl.records.losses import read_losses
 from rl.records.manifest import read_content
 from rl.records.results import EvalResult, read
@@ -89,16 +90,16 @@ class Stage:
         return str(self.config["kind"])
 
     @property
-    def status(self) -> str:
+    def status(self) -> Text:
         """``done``, ``left early``, ``fell back``, ``skipped``, ``unfinished`` or ``not started``."""
         if self.record.get("skipped"):
-            return "skipped"
+            return Text("skipped")
         kind = self.ended["kind"] if self.ended else None
         if kind in ("leave", "fall_back"):
-            return "left early" if kind == "leave" else "fell back"
+            return Text("left early") if kind == "leave" else Text("fell back")
         if self.record.get("done"):
-            return "done"
-        return "unfinished" if self.lines else "not started"
+            return Text("done")
+        return Text("unfinished") if self.lines else Text("not started")
 
     @property
     def remark(self) -> str:
@@ -106,12 +107,18 @@ class Stage:
         if self.record.get("skipped"):
             return str(self.record["skipped"])
         if self.kind == "perplexity" and (found := self.values("perplexity/median")):
-            return f"median perplexity {found[-1]:.1f} over {self.values('documents')[-1]:.0f} documents"
+            return Text(
+                "median perplexity {median:.1f} over {n:.0f} documents",
+                median=found[-1],
+                n=self.values("documents")[-1],
+            )
         if not self.ended:
             return ""
         early = self.ended["kind"] != "best"
-        why = f"after step {self.ended['step']}: {self.ended['why']}" if early else str(self.ended["why"])
-        return f"{why}; {self.kept}" if self.kept else why
+        why: str = str(self.ended["why"])
+        if early:
+            why = Text("after step {step}: {why}", step=self.ended["step"], why=why)
+        return Text("{why}; {kept}", why=why, kept=self.kept) if self.kept else why
 
     @property
     def kept(self) -> str:
@@ -119,7 +126,9 @@ class Stage:
         after = self.ended.get("weights_after") if self.ended else None
         if after is None:
             return ""
-        return f"the weights of step {after} are kept" if after else "the weights from before the stage are kept"
+        if after:
+            return Text("the weights of step {step} are kept", step=after)
+        return Text("the weights from before the stage are kept")
 
     @property
     def ended(self) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rl.language import Text
 from rl.report.facts import Facts, Finding, Level, percent
 from rl.report.trend import LEAST_STEPS, trend
 
@@ -34,18 +35,31 @@ def course(facts: Facts) -> list[Finding]:
     """Whether it rises, falls, is flat, or is too short to say."""
     found = facts.reward
     if not found.long_enough:
-        text = f"Only {found.steps} steps: with fewer than {LEAST_STEPS} a trend can't be distinguished from noise."
-        return [Finding("short", "note", text, "Raise the stage's steps.")]
-    figures = (
-        f"{found.first:.3f} in the first {found.window} steps, {found.last:.3f} in the last {found.window} "
-        f"({found.last - found.first:+.3f}; the slope is {abs(found.sigmas):.1f} standard errors from 0)"
+        text = Text(
+            "Only {steps} steps: with fewer than {least} a trend can't be distinguished from noise.",
+            steps=found.steps,
+            least=LEAST_STEPS,
+        )
+        return [Finding("short", "note", text, Text("Raise the stage's steps."))]
+    figures = Text(
+        "{first:.3f} in the first {window} steps, {last:.3f} in the last {window} ({change:+.3f}; "
+        "the slope is {sigmas:.1f} standard errors from 0)",
+        first=found.first,
+        window=found.window,
+        last=found.last,
+        change=found.last - found.first,
+        sigmas=abs(found.sigmas),
     )
     if found.rises:
-        return [Finding("rises", "good", f"The reward rises: {figures}.")]
+        return [Finding("rises", "good", Text("The reward rises: {figures}.", figures=figures))]
     if found.falls:
-        fix = "Lower optim.lr, or hold the policy near its start with algorithm.kl_coef."
-        return [Finding("falls", "problem", f"The reward falls: {figures}.", fix)]
-    text = f"The reward is flat: {figures}. A change of {found.visible:.3f} or more would have shown."
+        fix = Text("Lower optim.lr, or hold the policy near its start with algorithm.kl_coef.")
+        return [Finding("falls", "problem", Text("The reward falls: {figures}.", figures=figures), fix)]
+    text = Text(
+        "The reward is flat: {figures}. A change of {visible:.3f} or more would have shown.",
+        figures=figures,
+        visible=found.visible,
+    )
     return [Finding("flat", "warning", text)]
 
 
@@ -54,19 +68,35 @@ def zero_variance(facts: Facts) -> list[Finding]:
     share = facts.late("groups/zero_variance")
     if share is None or share < IDLE_GROUPS or facts.key("algorithm.advantage") == "reinforce_plus_plus":
         return []  # REINFORCE++ compares over the batch
-    what = f"In {facts.span} {percent(share)} of the groups had one reward for all completions and so no advantage"
+    what = Text(
+        "In {span} {share} of the groups had one reward for all completions and so no advantage",
+        span=facts.span,
+        share=percent(share),
+    )
     level: Level = "problem" if share >= 0.8 and not facts.reward.rises else "warning"
     right = facts.late(facts.accuracy) if facts.accuracy else None
     if right is not None and right / share < 0.5:  # even if every right completion were in such a group
-        text = f"{what}; with {facts.accuracy} at {right:.2f}, most are wrong throughout."
-        fix = "Make tasks easier or put a longer SFT stage before; raise samples_per_prompt; or set difficulty: 1."
+        text = Text(
+            "{what}; with {accuracy} at {right:.2f}, most are wrong throughout.",
+            what=what,
+            accuracy=facts.accuracy,
+            right=right,
+        )
+        fix = Text(
+            "Make tasks easier or put a longer SFT stage before; raise samples_per_prompt; or set difficulty: 1."
+        )
         return [Finding("all_wrong", level, text, fix)]
     if right is not None and (right - (1 - share)) / share > 0.5:  # even if all the others were right too
-        text = f"{what}; with {facts.accuracy} at {right:.2f}, most are right throughout: little is left to learn."
-        fix = "End the stage earlier with gates.leave, give it harder tasks, or set difficulty: 1."
+        text = Text(
+            "{what}; with {accuracy} at {right:.2f}, most are right throughout: little is left to learn.",
+            what=what,
+            accuracy=facts.accuracy,
+            right=right,
+        )
+        fix = Text("End the stage earlier with gates.leave, give it harder tasks, or set difficulty: 1.")
         return [Finding("all_right", "note", text, fix)]
-    fix = "Set algorithm.refills to replace them, raise samples_per_prompt, or set difficulty: 1."
-    return [Finding("zero_variance", level, f"{what}.", fix)]
+    fix = Text("Set algorithm.refills to replace them, raise samples_per_prompt, or set difficulty: 1.")
+    return [Finding("zero_variance", level, Text("{what}.", what=what), fix)]
 
 
 def malformed(facts: Facts) -> list[Finding]:
@@ -74,11 +104,13 @@ def malformed(facts: Facts) -> list[Finding]:
     form = facts.late("reward/format")
     if form is None or 1 - form < MALFORMED:
         return []
-    text = (
-        f"In {facts.span} {percent(1 - form)} of the completions were malformed (not <think>…</think><answer>…</answer>"
-        f" alone); where no answer block is found, accuracy is 0 whatever was meant."
+    text = Text(
+        "In {span} {share} of the completions were malformed (not <think>…</think><answer>…</answer> "
+        "alone); where no answer block is found, accuracy is 0 whatever was meant.",
+        span=facts.span,
+        share=percent(1 - form),
     )
-    fix = "Teach the form with an SFT stage before this one, or raise the weight of format in the stage's reward."
+    fix = Text("Teach the form with an SFT stage before this one, or raise the weight of format in the stage's reward.")
     return [Finding("malformed", "problem" if 1 - form >= 0.5 else "warning", text, fix)]
 
 
@@ -87,11 +119,14 @@ def truncated(facts: Facts) -> list[Finding]:
     share = facts.late("truncated")
     if share is None or share < TRUNCATED:
         return []
-    text = (
-        f"In {facts.span} {percent(share)} of the completions were cut off at sampling.max_tokens="
-        f"{facts.key('sampling.max_tokens')} before they came to an answer."
+    text = Text(
+        "In {span} {share} of the completions were cut off at sampling.max_tokens={most} "
+        "before they came to an answer.",
+        span=facts.span,
+        share=percent(share),
+        most=facts.key("sampling.max_tokens"),
     )
-    fix = "Raise sampling.max_tokens, or punish length softly with algorithm.overlong_buffer."
+    fix = Text("Raise sampling.max_tokens, or punish length softly with algorithm.overlong_buffer.")
     return [Finding("truncated", "problem" if share >= 0.5 else "warning", text, fix)]
 
 
@@ -100,8 +135,13 @@ def errored(facts: Facts) -> list[Finding]:
     failed, sampled = sum(facts.stage.values("groups/errored")), sum(facts.stage.values("groups/sampled"))
     if not sampled or failed / sampled < ERRORED:
         return []
-    text = f"{failed:.0f} of {sampled:.0f} groups ({percent(failed / sampled)}) were dropped because a verdict errored."
-    fix = (
+    text = Text(
+        "{failed:.0f} of {sampled:.0f} groups ({share}) were dropped because a verdict errored.",
+        failed=failed,
+        sampled=sampled,
+        share=percent(failed / sampled),
+    )
+    fix = Text(
         "Read the errors with python -m tools.rollouts RUN --order errors; slow rewards need a longer "
         "reward.verdict_timeout_s, a judge more judge.timeout_s or judge.fallback=statute."
     )
@@ -114,15 +154,18 @@ def entropy(facts: Facts) -> list[Finding]:
     found = trend(values)
     if not found.long_enough:
         return []
-    figures = f"from {found.first:.3f} to {found.last:.3f} nats a token"
+    figures = Text("from {first:.3f} to {last:.3f} nats a token", first=found.first, last=found.last)
     if found.last < max(COLLAPSED * found.first, DETERMINISTIC) and found.last < found.first:
         learns = trend(facts.stage.values("reward")[len(values) // 2 :]).rises
-        fix = "Raise algorithm.clip_high or algorithm.entropy_coef, or lower optim.lr."
-        text = f"The entropy has collapsed {figures}: the samples of a group hardly differ, so nothing new is found."
+        fix = Text("Raise algorithm.clip_high or algorithm.entropy_coef, or lower optim.lr.")
+        text = Text(
+            "The entropy has collapsed {figures}: the samples of a group hardly differ, so nothing new is found.",
+            figures=figures,
+        )
         return [Finding("entropy_collapsed", "note" if learns else "warning", text, fix)]
     if found.rises and found.last > 2 * found.first and found.last > 1:
-        text = f"The entropy grows {figures}: the policy is dissolving into noise."
-        fix = "Lower optim.lr or algorithm.entropy_coef, or hold the policy with algorithm.kl_coef."
+        text = Text("The entropy grows {figures}: the policy is dissolving into noise.", figures=figures)
+        fix = Text("Lower optim.lr or algorithm.entropy_coef, or hold the policy with algorithm.kl_coef.")
         return [Finding("entropy_grows", "warning", text, fix)]
     return []
 
@@ -133,12 +176,19 @@ def unmoved(facts: Facts) -> list[Finding]:
     idle = sum(n == 0 for n in trained)
     found = []
     if trained and idle / len(trained) >= 0.3:
-        text = f"In {idle} of {len(trained)} steps no group carried a gradient, so the weights stayed as they were."
-        fix = "Set algorithm.refills to sample again, or raise prompts_per_step or samples_per_prompt."
+        text = Text(
+            "In {idle} of {steps} steps no group carried a gradient, so the weights stayed as they were.",
+            idle=idle,
+            steps=len(trained),
+        )
+        fix = Text("Set algorithm.refills to sample again, or raise prompts_per_step or samples_per_prompt.")
         found.append(Finding("no_update", "problem" if idle / len(trained) >= 0.8 else "warning", text, fix))
     if norms and max(norms) < 1e-8:
-        text = f"The gradient norm is 0 in all {len(norms)} updates, though groups were trained on: nothing is learnt."
-        fix = "Look at algorithm.loss, algorithm.clip_low and clip_high (a clipped ratio has no gradient)."
+        text = Text(
+            "The gradient norm is 0 in all {n} updates, though groups were trained on: nothing is learnt.",
+            n=len(norms),
+        )
+        fix = Text("Look at algorithm.loss, algorithm.clip_low and clip_high (a clipped ratio has no gradient).")
         found.append(Finding("no_gradient", "problem", text, fix))
     return found
 
@@ -150,19 +200,42 @@ def rate(facts: Facts) -> list[Finding]:
         return []
     warmup = int(facts.key("optim.warmup_steps", 0))
     if max(rates) < 0.5 * peak and warmup >= len(rates):
-        text = f"The learning rate reached {max(rates):.1e} of optim.lr={peak:.1e}: {len(rates)} updates, all warm-up."
-        return [Finding("warmup", "warning", text, f"Lower optim.warmup_steps (now {warmup}) or raise steps.")]
+        text = Text(
+            "The learning rate reached {most:.1e} of optim.lr={peak:.1e}: {n} updates, all warm-up.",
+            most=max(rates),
+            peak=peak,
+            n=len(rates),
+        )
+        return [
+            Finding(
+                "warmup",
+                "warning",
+                text,
+                Text("Lower optim.warmup_steps (now {warmup}) or raise steps.", warmup=warmup),
+            )
+        ]
     if max(rates) < TINY_RATE:
-        text = f"The learning rate is at most {max(rates):.1e}, which moves nothing in {len(rates)} updates."
-        return [Finding("tiny_rate", "warning", text, f"Raise optim.lr (now {peak:.1e}).")]
+        text = Text(
+            "The learning rate is at most {most:.1e}, which moves nothing in {n} updates.",
+            most=max(rates),
+            n=len(rates),
+        )
+        return [Finding("tiny_rate", "warning", text, Text("Raise optim.lr (now {peak:.1e}).", peak=peak))]
     spread = trend(facts.stage.values("entropy"))
     still = facts.reward.flat and spread.flat and abs(spread.last - spread.first) <= 0.05 * abs(spread.first)
     if still and max(facts.stage.values("grad_norm"), default=0.0) > 0:
-        text = (
-            f"The policy hardly moves: at optim.lr={peak:.1e} neither reward nor entropy "
-            f"({spread.first:.3f} → {spread.last:.3f} nats a token) has changed, though there are gradients."
+        text = Text(
+            "The policy hardly moves: at optim.lr={peak:.1e} neither reward nor entropy ({first:.3f} → "
+            "{last:.3f} nats a token) has changed, though there are gradients.",
+            peak=peak,
+            first=spread.first,
+            last=spread.last,
         )
-        return [Finding("still", "warning", text, f"Raise optim.lr (now {peak:.1e}) by a factor of 3 to 10.")]
+        return [
+            Finding(
+                "still", "warning", text, Text("Raise optim.lr (now {peak:.1e}) by a factor of 3 to 10.", peak=peak)
+            )
+        ]
     return []
 
 
@@ -172,8 +245,12 @@ def clipping(facts: Facts) -> list[Finding]:
     # The sequence ratio of GSPO leaves its narrow range as a rule, and that is meant.
     if share is None or share < CLIPPED or facts.key("algorithm.loss") == "gspo":
         return []
-    text = f"In {facts.span} the ratio of {percent(share)} of the tokens was clipped: they carry no gradient."
-    fix = "Lower optim.lr or updates_per_step, lower rollout.max_staleness, or raise algorithm.clip_high."
+    text = Text(
+        "In {span} the ratio of {share} of the tokens was clipped: they carry no gradient.",
+        span=facts.span,
+        share=percent(share),
+    )
+    fix = Text("Lower optim.lr or updates_per_step, lower rollout.max_staleness, or raise algorithm.clip_high.")
     return [Finding("clipped", "warning", text, fix)]
 
 
@@ -185,11 +262,16 @@ def kl(facts: Facts) -> list[Finding]:
     term, policy = coefficient * divergence, abs(facts.late("policy_loss") or 0.0)
     if term < max(KL_IN_LOSS, policy):
         return []
-    text = (
-        f"The KL term weighs {term:.3f} in the loss (algorithm.kl_coef={coefficient:g} times a divergence of "
-        f"{divergence:.2f}), the policy term {policy:.3f}: the policy is held back more than it is pushed."
+    text = Text(
+        "The KL term weighs {term:.3f} in the loss (algorithm.kl_coef={coefficient:g} times a divergence "
+        "of {divergence:.2f}), the policy term {policy:.3f}: the policy is held back more than it is "
+        "pushed.",
+        term=term,
+        coefficient=coefficient,
+        divergence=divergence,
+        policy=policy,
     )
-    return [Finding("kl", "warning", text, "Lower algorithm.kl_coef; 0 removes the reference.")]
+    return [Finding("kl", "warning", text, Text("Lower algorithm.kl_coef; 0 removes the reference."))]
 
 
 def mismatch(facts: Facts) -> list[Finding]:
@@ -198,13 +280,22 @@ def mismatch(facts: Facts) -> list[Finding]:
     if divergence < MISMATCH_KL and factor < MULT_PROB_ERROR:
         return []
     stale = max(facts.stage.values("staleness_max"), default=0.0)
-    why = f"; completions are up to {stale:.0f} updates old" if stale else ""
-    text = (
-        f"Sampler and trainer disagree about the sampled tokens: mismatch_kl {divergence:.1e}, token_mult_prob_error "
-        f"{factor:.3f} (1 is equal){why}. The update is then made for another policy than the one that sampled."
+    why = Text("; completions are up to {stale:.0f} updates old", stale=stale) if stale else ""
+    text = Text(
+        "Sampler and trainer disagree about the sampled tokens: mismatch_kl {divergence:.1e}, "
+        "token_mult_prob_error {factor:.3f} (1 is equal){why}. The update is then made for another "
+        "policy than the one that sampled.",
+        divergence=divergence,
+        factor=factor,
+        why=why,
     )
-    fix = "Set algorithm.old_log_probs: recompute with algorithm.mismatch; " + (
-        "lower rollout.max_staleness." if stale else "check the sync with rollout.verify_sync=true."
+    fix = (
+        Text("Set algorithm.old_log_probs: recompute with algorithm.mismatch; lower rollout.max_staleness.")
+        if stale
+        else Text(
+            "Set algorithm.old_log_probs: recompute with algorithm.mismatch; check the sync with "
+            "rollout.verify_sync=true."
+        )
     )
     return [Finding("mismatch", "problem" if divergence >= 10 * MISMATCH_KL else "warning", text, fix)]
 
@@ -214,8 +305,12 @@ def not_finite(facts: Facts) -> list[Finding]:
     bad = sum(value > 0 for value in facts.stage.values("bad_updates"))
     if not bad:
         return []
-    text = f"In {bad} of {len(facts.stage.lines)} steps loss or gradient was not finite: no update was made."
-    fix = "Lower optim.lr; train on such a step again with python -m tools.replay RUN --step N."
+    text = Text(
+        "In {bad} of {steps} steps loss or gradient was not finite: no update was made.",
+        bad=bad,
+        steps=len(facts.stage.lines),
+    )
+    fix = Text("Lower optim.lr; train on such a step again with python -m tools.replay RUN --step N.")
     return [Finding("not_finite", "problem", text, fix)]
 
 
@@ -226,11 +321,14 @@ def beside_the_point(facts: Facts) -> list[Finding]:
         return []
     parts = facts.stage.family("reward/{reward}")
     names = [part.removeprefix("reward/") for part in parts if trend(facts.stage.values(part)).rises]
-    text = (
-        f"The reward rises, but {facts.accuracy} does not ({right.first:.2f} → {right.last:.2f}): it is earned by "
-        f"{', '.join(names) or 'other parts'}."
+    text = Text(
+        "The reward rises, but {accuracy} does not ({first:.2f} → {last:.2f}): it is earned by {parts}.",
+        accuracy=facts.accuracy,
+        first=right.first,
+        last=right.last,
+        parts=", ".join(names) or Text("other parts"),
     )
-    return [Finding("other_parts", "warning", text, "Lower the weight of those parts in the stage's reward.")]
+    return [Finding("other_parts", "warning", text, Text("Lower the weight of those parts in the stage's reward."))]
 
 
 def forgetting(facts: Facts) -> list[Finding]:
@@ -240,8 +338,20 @@ def forgetting(facts: Facts) -> list[Finding]:
         one = trend(facts.stage.values(metric)) if metric.startswith("task/") else trend([])
         if metric.endswith("/accuracy") and one.falls and one.first - one.last >= FORGOTTEN:
             task = metric.removeprefix("task/").removesuffix("/accuracy")
-            text = f"The task {task} is being forgotten: its accuracy fell from {one.first:.2f} to {one.last:.2f}."
-            found.append(Finding("forgetting", "warning", text, f"Raise the weight of {task} in tasks, or set replay."))
+            text = Text(
+                "The task {task} is being forgotten: its accuracy fell from {first:.2f} to {last:.2f}.",
+                task=task,
+                first=one.first,
+                last=one.last,
+            )
+            found.append(
+                Finding(
+                    "forgetting",
+                    "warning",
+                    text,
+                    Text("Raise the weight of {task} in tasks, or set replay.", task=task),
+                )
+            )
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import rewards.library  # noqa: F401  (registers the rewards)
 from rewards.registry import REWARDS, Part
 from rl.config.metrics import OVERLONG
+from rl.language import Text
 from rl.records.rollouts import read_file, rollout_files
 from rl.report.read import Run, Stage
 
@@ -71,10 +72,10 @@ def training_samples(run: Run, stage: Stage) -> list[Shown]:
     for path in dict.fromkeys((files[0], files[-1]) if files else ()):
         rows = read_file(path, COLUMNS)
         scored = sorted((row for row in rows if row["error"] is None), key=lambda row: row["reward"])
-        picked = [("best", row) for row in scored[-1:]] + [("worst", row) for row in scored[:1]]
+        picked = [(Text("best"), row) for row in scored[-1:]] + [(Text("worst"), row) for row in scored[:1]]
         if path == files[-1]:
-            picked += [("cut off", row) for row in scored if row["finish_reason"] == "length"][:1]
-            picked += [("errored", row) for row in rows if row["error"] is not None][:1]
+            picked += [(Text("cut off"), row) for row in scored if row["finish_reason"] == "length"][:1]
+            picked += [(Text("errored"), row) for row in rows if row["error"] is not None][:1]
         taken: list[int] = []
         for why, row in picked:
             if id(row) not in taken:
@@ -88,7 +89,8 @@ def evaluation_samples(run: Run, stage: Stage) -> list[Shown]:
     found: dict[tuple[str, str], Shown] = {}
     for path in rollout_files(run.path, stage.name, 0):
         for row in read_file(path, COLUMNS):
-            why = "errored" if row["error"] else "right" if row["parts"].get("accuracy") else "wrong"
+            right = Text("right") if row["parts"].get("accuracy") else Text("wrong")
+            why = Text("errored") if row["error"] else right
             if (row["task"], why) not in found:
                 found[row["task"], why] = _shown(why, row, {"accuracy": Part(1.0), "format": Part(0.0)})
     return list(found.values())[:PER_EVALUATION]
@@ -111,7 +113,7 @@ def _shown(why: str, row: dict[str, Any], weights: Mapping[str, Part]) -> Shown:
 def meaning(name: str) -> str:
     """What a part of a reward measures: the first paragraph of a reward's documentation."""
     if name == OVERLONG:
-        return "algorithm.overlong_buffer: what a completion loses as it comes near sampling.max_tokens"
+        return Text("algorithm.overlong_buffer: what a completion loses as it comes near sampling.max_tokens")
     if name not in REWARDS:
-        return "a reward of your own"
+        return Text("a reward of your own")
     return " ".join((REWARDS[name].__doc__ or "").split("\n\n")[0].split()).replace("``", "")

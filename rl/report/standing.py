@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from rl.language import Text
 from rl.records.checkpoint import Checkpoint, Checkpoints
 from rl.report.read import read_run
 
@@ -24,16 +25,18 @@ class Standing:
     """Its newest checkpoint."""
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> Text:
         """From where the same command goes on."""
         if self.stage is None:
-            return "every stage is done"
+            return Text("every stage is done")
         if self.checkpoint is None:
-            return f"the same command goes on from the start of stage {self.stage}"
-        of = f" of {self.steps}" if self.steps else ""
-        return (
-            f"the same command goes on from the checkpoint of stage {self.stage} after step {self.checkpoint.step}{of}"
-        )
+            return Text("the same command goes on from the start of stage {stage}", stage=self.stage)
+        values = {"stage": self.stage, "step": self.checkpoint.step, "steps": self.steps}
+        if self.steps:
+            return Text(
+                "the same command goes on from the checkpoint of stage {stage} after step {step} of {steps}", **values
+            )
+        return Text("the same command goes on from the checkpoint of stage {stage} after step {step}", **values)
 
 
 def standing(run_dir: Path) -> Standing:

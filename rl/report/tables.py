@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from rl.config.metrics import PHASES, SUMMARIES
+from rl.language import Lang, Text
 from rl.records.results import EvalResult, wilson
 from rl.records.task_figures import notes
 from rl.report.charts import COLOURS, Chart, Estimate, histogram, interval_chart
 from rl.report.read import Run, Stage
 
 DRIVER = "driver"
-MEANINGS = {metric.name: metric.meaning for metric in PHASES} | {f"time/{DRIVER}": "what is left: the driver itself"}
+MEANINGS = {metric.name: metric.meaning for metric in PHASES} | {
+    f"time/{DRIVER}": Text("what is left: the driver itself")
+}
 NO_PHASES = {metric.name for metric in SUMMARIES}
 
 
@@ -152,14 +155,14 @@ def time_bars(run: Run) -> dict[str, Any]:
     return {"rows": rows, "legend": legend, "longest": max((row.stage.seconds for row in rows), default=1.0)}
 
 
-def corpus_card(stage: Stage | None, card: dict[str, Any]) -> dict[str, Any]:
+def corpus_card(stage: Stage | None, card: dict[str, Any], lang: Lang = "en") -> dict[str, Any]:
     """A corpus card with its histogram and the held-out perplexities of its stage."""
     perplexity = card.get("perplexity")
     chart = None
     if perplexity and sum(perplexity["counts"]):
         pas = (stage.config.get("pas") if stage else None) or {}
         borders = pas.get("borders", ()) if pas.get("scale") == "perplexity" else ()
-        chart = histogram("Documents by perplexity", perplexity["edges"], perplexity["counts"], borders)
+        chart = histogram(Text("Documents by perplexity"), perplexity["edges"], perplexity["counts"], borders, lang)
     held_out = {}
     for metric in stage.metrics if stage else ():
         values = stage.values(metric) if stage and metric.startswith("perplexity/") else []

@@ -20,6 +20,7 @@ from rl.config.schema import RunConfig
 from rl.config.sources import ADDITIONAL, search_path
 from rl.errors import UserError
 from rl.job import console, open_cluster
+from rl.language import Lang
 from rl.sweeps.halving import Goal, Halving
 from rl.sweeps.processes import Job, command, run_all
 
@@ -64,8 +65,8 @@ def launch(
     codes = _run(jobs, at_once, halving)
     bad = {job: code for job, code in codes.items() if code and not (halving and job.folder in halving.stopped)}
     if halving is not None:
-        _tell(halving, [job.folder for job in codes if job not in bad])
-    _compare(folders[0].parent)
+        _tell(halving, [job.folder for job in codes if job not in bad], jobs[0][1].lang)
+    _compare(folders[0].parent, jobs[0][1].lang)
     failed = [f"{job.name} (exit code {code}, {job.log})" for job, code in bad.items()]
     if failed:
         print_error(
@@ -119,24 +120,24 @@ def _environment() -> dict[str, str]:
     return {"RAY_ADDRESS": context.gcs_address, "RAY_JOB_CONFIG_JSON_ENV_VAR": json.dumps(job)}
 
 
-def _tell(halving: Halving, folders: Sequence[Path]) -> None:
+def _tell(halving: Halving, folders: Sequence[Path], lang: Lang) -> None:
     """Say which runs were stopped early, write their pages, and say which of those that did not fail is the best."""
     from rl.report.page import write_report
 
     metric, stage = halving.goal.metric, halving.goal.stage
     for folder, why in halving.stopped.items():
-        write_report(folder)
+        write_report(folder, lang=lang)
         _say(f"{folder.name} was stopped after step {why['step']} of stage {stage}: {metric} {why['value']:.3g}")
     best = halving.best([folder for folder in folders if folder not in halving.stopped])
     if best is not None:
         _say(f"best by {metric} at the end of stage {stage}: {best} ({halving.value(best):.3g})")
 
 
-def _compare(folder: Path) -> None:
+def _compare(folder: Path, lang: Lang) -> None:
     from rl.report.comparison import write_comparison
 
     with suppress(UserError):  # no run has begun
-        _say(f"comparison of the sweep {write_comparison(folder)}")
+        _say(f"comparison of the sweep {write_comparison(folder, lang=lang)}")
 
 
 def _say(text: str) -> None:

@@ -1,8 +1,12 @@
 """What launchers write: names, quoting, KubeRay's and Ray's own schemas. Slurm has tests of its own."""
 
+import csv
+import re
 import shlex
+import subprocess
 import tomllib
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import jsonschema
@@ -11,14 +15,21 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from cluster.errors import ClusterError
-from cluster.launch import docker, kuberay, ray_up, slurm, submit
+from cluster.launch import compose, docker, kuberay, ray_up, slurm, submit
 from cluster.launch.job import Job, local_disk
 from tests.conftest import ROOT
+from tests.prometheus import needs_prometheus
 
 SCHEMA = yaml.safe_load(Path(__file__).with_name("kuberay_schema.yaml").read_text(encoding="utf-8"))
 ODD = 'model.name=it\'s $(id) `id` ${HOME} "x" {a: 1}; 李明'
 """A word that a shell, YAML, Jinja and Docker would each take apart."""
 JOB = Job(("-m", "rl.main", ODD), "/shared/实验 (1), 50%", nodes=4, gpus=8, cpus=64, memory_gb=512)
+DOCKERFILE = ROOT / "cluster" / "launch" / "Dockerfile"
+KEYS = {
+    "cap_drop", "command", "cpus", "depends_on", "deploy", "environment", "image", "init", "mem_limit", "network_mode",
+    "ports", "security_opt", "shm_size", "stop_grace_period", "user", "volumes",
+}  # fmt: skip
+"""Keys of a service in the Compose specification that the file uses."""
 MOUNTS = "/dev/sda / ext4 rw 0 0\nnfs:/a /shared nfs4 rw 0 0\ntmpfs /shared/my\\040disk tmpfs rw 0 0\n"
 
 
@@ -130,9 +141,82 @@ def test_a_container_sees_what_the_run_reads_and_no_value_of_a_secret(monkeypatc
     assert words[-6:-4] == ["themis:gpu", "python"]
 
 
-def test_a_container_is_one_machine():
-    with pytest.raises(ClusterError, match="docker starts one machine, and this run needs 4 nodes"):
-        docker.launch(JOB)
+@pytest.mark.parametrize("launcher", [docker, compose])
+def test_a_container_is_one_machine(launcher):
+    with pytest.raises(ClusterError, match="starts one machine, and this run needs 4 nodes"):
+        launcher.launch(JOB)
+
+
+def composed(job):
+    return yaml.safe_load(compose.launch(job).text)["services"]
+
+
+def test_compose_gives_the_run_what_docker_gives_it(monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "s3cret")
+    job = replace(JOB, nodes=1, folders=("/models/m", "models/n"))
+    text, words = compose.launch(job).text, list(docker.launch(job).command)
+    run = composed(job)["run"]
+    assert [word.replace("$$", "$") for word in run["command"]] == words[words.index("themis:gpu") + 1 :]
+    assert "s3cret" not in text and "WANDB_API_KEY" in run["environment"]
+    mounts = [next(csv.reader([words[n + 1]])) for n, word in enumerate(words) if word == "--mount"]
+    assert [_mount(one) for one in run["volumes"] if isinstance(one, dict)] == mounts
+    option = dict(pairwise(words))
+    for name, key in {"--user": "user", "--memory": "mem_limit", "--shm-size": "shm_size"}.items():
+        assert run[key] == option[name], key
+    assert str(run["cpus"]) == option["--cpus"] and run["stop_grace_period"] == f"{option['--stop-timeout']}s"
+    assert run["deploy"]["resources"]["reservations"]["devices"][0]["count"] == 8
+    assert "deploy" not in composed(replace(job, gpus=0))["run"]
+
+
+def _mount(one):
+    fields = ["type=bind", f"source={one['source']}", f"target={one['target']}"]
+    return fields + ["readonly"] * one.get("read_only", False)
+
+
+def test_what_watches_a_run_is_on_loopback_and_finds_its_files():
+    """Compose itself is not here, nor its schema: keys are held to those of the specification that are meant."""
+    content = yaml.safe_load(compose.launch(replace(JOB, nodes=1), port="3001").text)
+    assert content.keys() == {"name", "services", "volumes"} and re.fullmatch("[a-z0-9][a-z0-9_-]*", content["name"])
+    services = content["services"]
+    for service in services.values():
+        assert service.keys() <= KEYS and {"image", "cap_drop", "security_opt"} <= service.keys(), service.keys() - KEYS
+        for one in service["volumes"]:
+            if isinstance(one, str):
+                assert one.split(":")[0] in content["volumes"], one
+            elif one["source"].startswith(str(ROOT)):
+                assert Path(one["source"]).is_file() and one["read_only"], one
+    assert services["grafana"]["ports"] == ["127.0.0.1:3001:3000"]
+    for name in ("run", "prometheus"):
+        assert services[name]["network_mode"] == "service:grafana" and "ports" not in services[name]
+    assert "--web.listen-address=127.0.0.1:9090" in services["prometheus"]["command"]
+    assert services["grafana"]["environment"][compose.PASSWORD].startswith(f"${{{compose.PASSWORD}:?")
+    assert {"ray:/tmp/ray"} <= set(services["run"]["volumes"][1:]) and "1777 /tmp/ray" in DOCKERFILE.read_text()
+
+
+def test_the_files_of_prometheus_and_grafana_name_each_other():
+    """Paths as the containers see them."""
+    services = composed(replace(JOB, nodes=1))
+    seen = {
+        name: {one["target"]: Path(one["source"]) for one in service["volumes"] if isinstance(one, dict)}
+        for name, service in services.items()
+    }
+    rules = yaml.safe_load((compose.FILES / "prometheus.yaml").read_text())
+    assert set(rules["rule_files"]) <= seen["prometheus"].keys()
+    assert f"--config.file={next(iter(seen['prometheus']))}" in services["prometheus"]["command"]
+    (boards,) = yaml.safe_load((compose.FILES / "boards.yaml").read_text())["providers"]
+    board = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert board in seen["grafana"] and str(Path(board).parent) == boards["options"]["path"]
+    (source,) = yaml.safe_load((compose.FILES / "datasource.yaml").read_text())["datasources"]
+    assert source["isDefault"] and source["url"] == "http://127.0.0.1:9090"
+
+
+@needs_prometheus
+def test_prometheus_takes_its_configuration(tmp_path):
+    text = (compose.FILES / "prometheus.yaml").read_text()
+    file = tmp_path / "prometheus.yaml"
+    file.write_text(text.replace("/etc/prometheus/", f"{compose.FILES}/"))
+    done = subprocess.run(["promtool", "check", "config", str(file)], capture_output=True, text=True)
+    assert done.returncode == 0 and "1 rule files found" in done.stdout, done.stdout + done.stderr
 
 
 def test_a_job_that_is_stopped_gets_time_to_end():

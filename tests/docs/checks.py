@@ -14,10 +14,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 
-from rl.config.compose import CONF, accept_overrides, load, load_synthesis
+from rl.config.compose import accept_overrides, load_synthesis
+from rl.config.composition import compose_run
 from rl.config.derive import check, derive
 from rl.config.gpu_plan import require_room
-from rl.config.sources import ADDITIONAL, folders_added, search_path
+from rl.config.quoting import is_multirun
+from rl.config.sources import CONF, apart
 from rl.config.synthesis import SynthesisConfig
 from rl.plan import print_plan
 from rl.synthesis.recipe import require_order
@@ -46,6 +48,9 @@ def problem(command: Command) -> str:
             _synthesis(rest[2:])
         elif program == "python" and rest[:1] == ["-m"]:
             _module(rest[1:])
+        elif program == "python" and rest and rest[0].endswith(".py"):
+            if not (ROOT / rest[0]).is_file():
+                raise LookupError(f"no file {rest[0]}")
         elif program not in ELSEWHERE:
             return "no check knows this program"
     except Exception as error:  # whatever the parser says is the finding
@@ -59,15 +64,11 @@ ELSEWHERE = {"lm_eval"}
 
 def plan(overrides: list[str]) -> None:
     """What ``plan=true`` does: compose, validate, derive, and print. Of a sweep the first and the last choices."""
-    several = any(one in ("-m", "--multirun") for one in overrides)
-    accepted = accept_overrides(overrides)
-    folders = [*map(str, folders_added(overrides))]  # Hydra's composition takes none of the command's own options
+    several = is_multirun(overrides)
+    folders, others = apart(accept_overrides(overrides))
     for choose in (0, -1) if several else (0,):
-        chosen = [_choice(one, choose) for one in accepted if not one.startswith(("-", ADDITIONAL))]
-        chosen.append(f"{ADDITIONAL}={search_path(folders)}")
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            composed = compose("config", overrides=[*chosen, "run_dir=runs/unset"])
-        config = load(composed)
+        chosen = [_choice(one, choose) for one in others if not one.startswith("-")]
+        config = compose_run([*folders, *chosen])
         check(config)
         found = derive(config)
         print_plan(config, found, Console(quiet=True))
@@ -155,6 +156,8 @@ def _pip(words: list[str]) -> None:
 
 def _docker(words: list[str]) -> None:
     """``docker build``: the file and its stage exist."""
+    if words[:3] == ["compose", "--file", "FILE"]:  # which a launcher has written
+        return
     option = dict(pairwise(words))
     text = (ROOT / option["--file"]).read_text(encoding="utf-8")
     if not re.search(rf"^FROM .* AS {re.escape(option['--target'])}$", text, re.MULTILINE):

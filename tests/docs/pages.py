@@ -42,8 +42,8 @@ class Command:
 
 
 def pages() -> list[Path]:
-    """README, CONTRIBUTING and everything below docs/."""
-    return [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """README in both languages, CONTRIBUTING and everything below docs/."""
+    return [ROOT / "README.md", ROOT / "README.zh.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def code_lines(page: Path) -> Iterator[tuple[int, str]]:
@@ -68,6 +68,11 @@ def code_blocks(page: Path, language: str) -> list[str]:
 def prose(page: Path) -> str:
     """The page without its blocks of code, line by line."""
     return _blocks(page)[1]
+
+
+def blocks(page: Path) -> list[tuple[int, list[str]]]:
+    """(line, lines of code) of every block, without indentation."""
+    return _blocks(page)[0]
 
 
 def _blocks(page: Path) -> tuple[list[tuple[int, list[str]]], str]:
@@ -135,12 +140,17 @@ def links(page: Path) -> Iterator[tuple[int, str]]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Names that a link can point to after ``#``, as GitHub makes them of headings."""
-    found: set[str] = set()
+    """Names that a link can point to after ``#``."""
+    return set(anchors_in_order(page))
+
+
+def anchors_in_order(page: Path) -> list[str]:
+    """Those names heading by heading, as GitHub makes them."""
+    found: list[str] = []
     for line in prose(page).splitlines():
         if heading := re.match(r"#+ (.*)", line):
             name = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading[1]).lower()).replace(
                 " ", "-"
             )
-            found.add(name if name not in found else f"{name}-1")
+            found.append(name if name not in found else f"{name}-1")
     return found

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rl.config.sources import CONF
+from tests.docs import tutorial
 from tests.docs.checks import problem
 from tests.docs.pages import ROOT, Command, Place, code_blocks, commands, pages
 from tests.rl.report.folders import run_folder
@@ -55,6 +56,7 @@ ELSEWHERE = {
     "tools.static_model": "tests/rl/retrieval/test_retrieval.py",
     "tests.rewards.reading": "tests/rewards/test_reading.py",
     "tests.rl.engines.architectures": "tests/rl/engines/test_architectures.py",
+    "examples": "tests/test_examples.py",
     "pytest": "is a test",
     "make": "CI makes the environment, lints and tests with it",
     "pip": "needs a network; the Makefile's set-up and CI install the same files",
@@ -82,7 +84,7 @@ def name_of(command):
     program = program.removeprefix(".venv/bin/")
     if not program.endswith("python") or rest[:2] == ["-m", "pytest"]:
         return "pytest" if rest[:2] == ["-m", "pytest"] else program
-    module = rest[1]
+    module = "examples" if rest[0].startswith("examples/") else rest[1]
     if module in ("rl.evaluate", "rl.inference", "tools.launch"):
         return " ".join([module, *rest[2:3]])
     return "tools.bench" if module.startswith("tools.bench") else module
@@ -105,6 +107,7 @@ def sandbox(tmp_path_factory):
     """A folder with small files of the names that the pages use."""
     folder = tmp_path_factory.mktemp("pages")
     run = run_folder(folder / "runs" / "legal-nano-seed0")
+    shutil.copytree(run, folder / "runs" / "first-mine-seed0")
     (run / "rollouts" / "grpo").rename(run / "rollouts" / "reasoning")
     run_folder(folder / "runs" / "legal-sweep" / "seed=1", seed=1)
     run_folder(folder / "runs" / "legal-sweep" / "seed=2", seed=2)
@@ -121,6 +124,7 @@ def sandbox(tmp_path_factory):
     (folder / "my_rewards.py").write_text(example, encoding="utf-8")
     new.write(folder / "my-lab")
     shutil.copytree(folder / "my-lab", folder, dirs_exist_ok=True)  # a page goes into the folder at its beginning
+    tutorial.write(folder)
     for group, name in (("curriculum", "smoke"), ("model", "nano")):
         (folder / "my-lab" / group).mkdir()
         shutil.copy2(CONF / group / f"{name}.yaml", folder / "my-lab" / group / f"my_{name}.yaml")
@@ -184,6 +188,7 @@ def test_a_command_that_is_not_run_here_has_a_test():
         ("python -m tools.locks now", "takes no arguments"),
         ("python -m tests.rewards.readings", "no module"),
         ("make runs", "no runs"),
+        ("python examples/own_dat.py", "no file"),
         ("docker build --file cluster/launch/Dockerfile --target tpu .", "no stage tpu"),
         ("python -m tools.launch slurm +curriculum=legal --tme 3", "--tme"),
         ("pip install -r requirements/tpu.txt", "no file"),

@@ -68,6 +68,7 @@ def test_nodes_follow_from_the_run(overrides, options, what):
         (("kuberay", "+curriculum=smoke", "run_dir=/data/x"), "/data/x is not below /shared"),
         (("kuberay", "+curriculum=smoke", "run_dir=/shared/x", "model.path=./models/m"), "models/m: no such folder"),
         (("docker", "+curriculum=smoke", "run_dir=/tmp/x", "trainer.world_size=9"), "docker starts one machine"),
+        (("compose", "+curriculum=smoke", "run_dir=/tmp/x", "--port", "0x1"), "--port 0x1 is no port"),
     ],
 )
 def test_what_can_not_be_launched_is_a_sentence(words, why, capsys):
@@ -106,7 +107,8 @@ def test_a_dry_run_prints_the_file_alone_and_writes_nothing(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("launcher", "program"), [("slurm", "sbatch"), ("kuberay", "kubectl"), ("ray-up", "ray"), ("docker", "docker")]
+    ("launcher", "program"),
+    [("slurm", "sbatch"), ("kuberay", "kubectl"), ("ray-up", "ray"), ("docker", "docker"), ("compose", "docker")],
 )
 def test_the_program_gets_the_file(launcher, program, capsys, tmp_path, monkeypatch):
     """A program of that name, which only writes down what it is given."""
@@ -122,7 +124,10 @@ def test_the_program_gets_the_file(launcher, program, capsys, tmp_path, monkeypa
     code, out, err = said(capsys, launcher, "+curriculum=smoke", f"run_dir={tmp_path}/run", *more)
     assert code == 0 and "then: " in out, err
     given = (tmp_path / "given").read_text().split("\n")
-    if launcher == "docker":
+    if launcher == "compose":
+        file = tmp_path / "run" / "launch" / "compose.yaml"
+        assert given[:5] == ["compose", "--file", str(file), "up", "--detach"] and f"--file {file} logs" in out
+    elif launcher == "docker":
         assert given[:2] == ["run", "--rm"] and "+curriculum=smoke" in given and (tmp_path / "run").is_dir()
     else:
         assert (tmp_path / "file").read_text() == (tmp_path / given[-2]).read_text() and "FILE" not in out

@@ -18,8 +18,9 @@ from rl.evaluation.web.guard import Guarded
 from rl.evaluation.web.jobs import Jobs
 from rl.evaluation.web.page_settings import PageSettings
 from rl.evaluation.web.run_folders import find_runs
+from rl.language import Text
 
-TITLE = "Themis: evaluations"
+TITLE = Text("Themis: evaluations")
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 FONTS = ["system-ui", "Segoe UI", "Noto Sans", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "sans-serif"]
 MONO = ["ui-monospace", "DejaVu Sans Mono", "Noto Sans Mono CJK SC", "monospace"]
@@ -27,16 +28,17 @@ MONO = ["ui-monospace", "DejaVu Sans Mono", "Noto Sans Mono CJK SC", "monospace"
 
 def blocks(settings: PageSettings, jobs: Jobs) -> gr.Blocks:
     """The tabs. Lists of runs are read again when the page or a tab is opened."""
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
-        gr.Markdown("# Evaluations")
+    t = settings.t
+    with gr.Blocks(title=t(TITLE), analytics_enabled=False) as page:
+        gr.Markdown(f"# {t('Evaluations')}")
         fresh: list[tuple[Any, Callable[[], list[str]], list[Any]]] = []
-        with gr.Tab("Evaluations") as first:
+        with gr.Tab(t("Evaluations")) as first:
             fresh.append((first, lambda: evaluations.names(settings, jobs), evaluations.tab(settings, jobs)))
-        with gr.Tab("Compare") as second:
+        with gr.Tab(t("Compare")) as second:
             fresh.append((second, lambda: side_by_side.scored_runs(settings), side_by_side.tab(settings)))
-        with gr.Tab("Answers") as third:
+        with gr.Tab(t("Answers")) as third:
             fresh.append((third, lambda: [run.name for run in find_runs(settings.runs)], single_answers.tab(settings)))
-        with gr.Tab("Review") as fourth:
+        with gr.Tab(t("Review")) as fourth:
             fresh.append((fourth, lambda: [run.name for run in find_runs(settings.runs)], review.tab(settings)))
         for tab, names, fields in fresh:
             _refresh([page.load, tab.select], names, fields)

@@ -20,6 +20,7 @@ from rl.evaluation.web.markup import errors_shown, notice, show
 from rl.evaluation.web.page_settings import PageSettings
 from rl.evaluation.web.run_folders import find_runs, inside
 from rl.inference.backend import KEY_ENV
+from rl.language import Text
 
 BACKENDS = ("vllm", "transformers", "server")
 EVERY_S = 3.0
@@ -29,6 +30,11 @@ NUMBERS = {
     "samples": (1, 1000), "seed": (0, 2**31),
 }  # fmt: skip
 """Least and greatest value of each field; a limit of 0 is none."""
+FIELDS = {
+    "shots": Text("shots"), "limit": Text("limit"), "temperature": Text("temperature"), "top_p": Text("top p"),
+    "max_tokens": Text("max tokens"), "samples": Text("samples"), "seed": Text("seed"),
+}  # fmt: skip
+"""The names of the fields in a sentence."""
 
 
 def models_in(settings: PageSettings) -> list[str]:
@@ -49,19 +55,21 @@ def options_of(
         UserError: for a value that is unknown, outside its folder, or senseless.
     """
     if benchmark not in (own.NAME, *BENCHMARKS):
-        raise UserError(f"no benchmark {benchmark or '(none)'}; choose one of the list")
+        raise UserError(Text("no benchmark {name}; choose one of the list", name=benchmark or Text("(none)")))
     if backend not in BACKENDS:
-        raise UserError(f"no backend {backend or '(none)'}; there are {', '.join(BACKENDS)}")
+        raise UserError(
+            Text("no backend {name}; there are {all}", name=backend or Text("(none)"), all=", ".join(BACKENDS))
+        )
     options = [f"--benchmark={benchmark}", f"--backend={backend}", "--batch=4"]
     if backend == "server":
-        options += [f"--server={_address(server)}", f"--served-model={_name(served, 'Served model')}"]
+        options += [f"--server={_address(server)}", f"--served-model={_name(served, Text('Served model'))}"]
     elif settings.models is None:
-        raise UserError("the page was started without --models, so that only a server can be evaluated")
+        raise UserError(Text("the page was started without --models, so that only a server can be evaluated"))
     else:
-        options.append(f"--model={inside(settings.models, model, 'the model')}")
+        options.append(f"--model={inside(settings.models, model, Text('the model'))}")
     values = {name: _number(name, value) for name, value in numbers.items()}
     if values["temperature"] == 0 and values["samples"] > 1:
-        raise UserError("several samples at temperature 0 are the same answer every time; raise the temperature")
+        raise UserError(Text("several samples at temperature 0 are the same answer every time; raise the temperature"))
     limit = int(values["limit"]) or None
     options += [f"--{name.replace('_', '-')}={value:g}" for name, value in values.items() if name != "limit"]
     options += [f"--limit={limit}"] if limit else []
@@ -74,13 +82,20 @@ def options_of(
 def _address(text: str) -> str:
     parts = urlsplit((text or "").strip())
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise UserError(f"{text or '(none)'} is not the address of a server; write it like http://127.0.0.1:8000/v1")
+        raise UserError(
+            Text(
+                "{text} is not the address of a server; write it like http://127.0.0.1:8000/v1",
+                text=text or Text("(none)"),
+            )
+        )
     return parts.geturl()
 
 
-def _name(text: str, field: str) -> str:
+def _name(text: str, field: Text) -> str:
     if not (text or "").strip():
-        raise UserError(f"a server needs the name of the model that it serves; write it into the field {field}")
+        raise UserError(
+            Text("a server needs the name of the model that it serves; write it into the field {field}", field=field)
+        )
     return text.strip()
 
 
@@ -89,18 +104,26 @@ def _judge(benchmark: str, tasks: Sequence[str], address: str, model: str) -> li
         return []
     known = find_benchmark(benchmark)
     if not known.judged & set(tasks or known.tasks):
-        raise UserError("none of these tasks is marked by a judge; leave the fields of the judge empty")
-    return [f"--judge={_address(address)}", f"--judge-model={_name(model, 'Judge model')}"]
+        raise UserError(Text("none of these tasks is marked by a judge; leave the fields of the judge empty"))
+    return [f"--judge={_address(address)}", f"--judge-model={_name(model, Text('Judge model'))}"]
 
 
 def _number(name: str, value: Any) -> float:
-    low, high = NUMBERS[name]
+    (low, high), field = NUMBERS[name], FIELDS[name]
     if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-        raise UserError(f"{name.replace('_', ' ')} must be a number from {low} to {high:,}, not {value}")
+        raise UserError(
+            Text(
+                "{field} must be a number from {low} to {high:,}, not {value}",
+                field=field,
+                low=low,
+                high=high,
+                value=value,
+            )
+        )
     if name == "top_p" and value == 0:
-        raise UserError("top p must be greater than 0")
+        raise UserError(Text("top p must be greater than 0"))
     if name not in ("temperature", "top_p") and value != int(value):
-        raise UserError(f"{name.replace('_', ' ')} must be a whole number, not {value}")
+        raise UserError(Text("{field} must be a whole number, not {value}", field=field, value=value))
     return value
 
 
@@ -122,24 +145,28 @@ def overview(settings: PageSettings, jobs: Jobs) -> str:
                 "name": run.name,
                 "benchmark": run.head["benchmark"],
                 "model": run.head["model"],
-                "state": job.state if job else "finished" if run.scores else "unfinished",
+                "state": job.state if job else Text("finished") if run.scores else Text("unfinished"),
                 "kept": answers_kept(run.path),
                 "total": job.total if job else None,
                 "average": run.scores.get("average") if run.scores else None,
             }
         )
-    return show("overview", rows=rows, folder=str(settings.runs))
+    return show("overview", settings.lang, rows=rows, folder=str(settings.runs))
 
 
 def watched(settings: PageSettings, jobs: Jobs, name: str) -> str:
     """Progress and log of one run; empty where none is chosen."""
     if not name:
         return ""
-    path = inside(settings.runs, name, "the run")
+    path = inside(settings.runs, name, Text("the run"))
     job, kept = jobs.find(name), answers_kept(path)
-    state = job.state if job else "finished" if (path / "scores.json").is_file() else "unfinished"
+    scored = (path / "scores.json").is_file()
+    state = job.state if job else Text("finished") if scored else Text("unfinished")
     total = job.total if job else None
-    return show("watched", name=name, state=state, kept=kept, total=total, log=tail(path / LOG), here=job is not None)
+    return show(
+        "watched", settings.lang, name=name, state=state, kept=kept, total=total, log=tail(path / LOG),
+        here=job is not None,
+    )  # fmt: skip
 
 
 def names(settings: PageSettings, jobs: Jobs) -> list[str]:
@@ -150,53 +177,57 @@ def names(settings: PageSettings, jobs: Jobs) -> list[str]:
 
 def tab(settings: PageSettings, jobs: Jobs) -> list[gr.Dropdown]:
     """The tab's fields and their actions; returns the fields that list runs."""
+    t, lang = settings.t, settings.lang
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
-            name = gr.Textbox(label="Name of the run", placeholder="sft-lawbench", max_lines=1, elem_id="run-name")
-            benchmark = gr.Dropdown([own.NAME, *BENCHMARKS], value=own.NAME, label="Benchmark", elem_id="benchmark")
+            name = gr.Textbox(label=t("Name of the run"), placeholder="sft-lawbench", max_lines=1, elem_id="run-name")
+            benchmark = gr.Dropdown([own.NAME, *BENCHMARKS], value=own.NAME, label=t("Benchmark"), elem_id="benchmark")
             tasks = gr.Dropdown(
                 list(own.BENCHMARK.tasks),
                 multiselect=True,
-                label="Tasks (none: all)",
+                label=t("Tasks (none: all)"),
                 allow_custom_value=True,
                 elem_id="tasks",
             )
             backend = gr.Radio(
-                list(BACKENDS), value=BACKENDS[0] if settings.models else "server", label="Backend", elem_id="backend"
+                list(BACKENDS),
+                value=BACKENDS[0] if settings.models else "server",
+                label=t("Backend"),
+                elem_id="backend",
             )
             folder = bool(settings.models)
             model = gr.Dropdown(
-                models_in(settings), label="Model folder", value=None, allow_custom_value=True, visible=folder
+                models_in(settings), label=t("Model folder"), value=None, allow_custom_value=True, visible=folder
             )
             with gr.Row(visible=not folder) as address:
                 server = gr.Textbox(
-                    label="Server", placeholder="http://127.0.0.1:8000/v1", max_lines=1, elem_id="server"
+                    label=t("Server"), placeholder="http://127.0.0.1:8000/v1", max_lines=1, elem_id="server"
                 )
-                served = gr.Textbox(label="Served model", max_lines=1, elem_id="served")
-            with gr.Accordion("Judge", open=False, visible=False, elem_id="judging") as judging_fold:
-                gr.HTML(show("judge", key=JUDGE_KEY_ENV))
+                served = gr.Textbox(label=t("Served model"), max_lines=1, elem_id="served")
+            with gr.Accordion(t("Judge"), open=False, visible=False, elem_id="judging") as judging_fold:
+                gr.HTML(show("judge", settings.lang, key=JUDGE_KEY_ENV))
                 with gr.Row():
                     judge = gr.Textbox(
-                        label="Judge's server", placeholder="http://127.0.0.1:8001/v1", max_lines=1, elem_id="judge"
+                        label=t("Judge's server"), placeholder="http://127.0.0.1:8001/v1", max_lines=1, elem_id="judge"
                     )
-                    judge_model = gr.Textbox(label="Judge model", max_lines=1, elem_id="judge-model")
-            with gr.Accordion("Questions and sampling", open=False, elem_id="sampling"):
+                    judge_model = gr.Textbox(label=t("Judge model"), max_lines=1, elem_id="judge-model")
+            with gr.Accordion(t("Questions and sampling"), open=False, elem_id="sampling"):
                 with gr.Row():
-                    limit = gr.Number(0, label="Limit (0: all)", min_width=90, elem_id="limit")
-                    shots = gr.Number(0, label="Shots", min_width=90)
-                    seed = gr.Number(0, label="Seed", min_width=90)
-                    samples = gr.Number(1, label="Samples", min_width=90)
+                    limit = gr.Number(0, label=t("Limit (0: all)"), min_width=90, elem_id="limit")
+                    shots = gr.Number(0, label=t("Shots"), min_width=90)
+                    seed = gr.Number(0, label=t("Seed"), min_width=90)
+                    samples = gr.Number(1, label=t("Samples a question"), min_width=90)
                 with gr.Row():
-                    temperature = gr.Number(0, label="Temperature", min_width=90)
-                    top_p = gr.Number(1, label="Top p", min_width=90)
-                    max_tokens = gr.Number(1024, label="Max tokens", min_width=90)
+                    temperature = gr.Number(0, label=t("Temperature"), min_width=90)
+                    top_p = gr.Number(1, label=t("Top p"), min_width=90)
+                    max_tokens = gr.Number(1024, label=t("Max tokens"), min_width=90)
             with gr.Row():
-                begin = gr.Button("Start", variant="primary", elem_id="start")
-                stop = gr.Button("Stop", variant="stop", elem_id="stop")
+                begin = gr.Button(t("Start"), variant="primary", elem_id="start")
+                stop = gr.Button(t("Stop"), variant="stop", elem_id="stop")
             message = gr.HTML(elem_id="evaluations-message")
         with gr.Column(scale=3, min_width=420):
             table = gr.HTML(overview(settings, jobs), elem_id="overview")
-            chosen = gr.Dropdown(names(settings, jobs), value=None, label="Watch", allow_custom_value=True)
+            chosen = gr.Dropdown(names(settings, jobs), value=None, label=t("Watch"), allow_custom_value=True)
             progress = gr.HTML(elem_id="watched")
 
     def titles(benchmark: str) -> tuple[Any, ...]:
@@ -204,14 +235,14 @@ def tab(settings: PageSettings, jobs: Jobs) -> list[gr.Dropdown]:
         titles = known.tasks if known else {}
         choices = [(task if title in ("", task) else f"{task} {title}", task) for task, title in titles.items()]
         judged = [task for task in titles if known and task in known.judged]
-        fold = gr.Accordion(f"Judge of {', '.join(judged)}", visible=bool(judged))
+        fold = gr.Accordion(t("Judge of {tasks}", tasks=", ".join(judged)), visible=bool(judged))
         kept = [gr.skip() if judged else "" for _ in (judge, judge_model)]
         return gr.Dropdown(choices, value=[]), fold, *kept
 
     def fields_of(backend: str) -> tuple[Any, Any]:
         return gr.Dropdown(models_in(settings), visible=backend != "server"), gr.Row(visible=backend == "server")
 
-    @errors_shown(lambda sentence: (sentence, gr.skip()))
+    @errors_shown(lambda sentence: (sentence, gr.skip()), lang)
     def start(
         name: str, benchmark: str, tasks: list[str] | None, backend: str, model: str, server: str, served: str,
         judge: str, judge_model: str, *given: float | None,
@@ -222,14 +253,18 @@ def tab(settings: PageSettings, jobs: Jobs) -> list[gr.Dropdown]:
         )
         name = (name or "").strip()
         jobs.start(name, options, total, environment_for(settings, server, judge))
-        return notice(f"{name} is started: {total} questions", "good"), gr.Dropdown(names(settings, jobs), value=name)
+        return notice(Text("{name} is started: {total} questions", name=name, total=total), "good", lang), gr.Dropdown(
+            names(settings, jobs), value=name
+        )
 
-    @errors_shown(lambda sentence: sentence)
+    @errors_shown(lambda sentence: sentence, lang)
     def end(name: str) -> str:
         jobs.stop(name or "")
-        return notice(f"{name} is being stopped; start it again with the same settings to resume it", "good")
+        return notice(
+            Text("{name} is being stopped; start it again with the same settings to resume it", name=name), "good", lang
+        )
 
-    @errors_shown(lambda sentence: (gr.skip(), sentence))
+    @errors_shown(lambda sentence: (gr.skip(), sentence), lang)
     def look(name: str) -> tuple[str, str]:
         return overview(settings, jobs), watched(settings, jobs, name or "")
 

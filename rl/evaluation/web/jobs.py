@@ -13,8 +13,11 @@ from pathlib import Path
 
 from rl.errors import UserError
 from rl.evaluation.web.run_folders import NAME
+from rl.language import Text
 
 LOG = "log.txt"
+LONGEST = 200
+"""Most bytes of a name, of which a Chinese character has three: file systems allow 255."""
 PATIENCE_S = 30.0
 """Seconds that a process has to stop after an interrupt."""
 TAIL = 16_384
@@ -37,8 +40,8 @@ class Job:
         """``running``, ``finished``, ``stopped`` or ``failed``."""
         code = self.process.poll()
         if code is None:
-            return "running"
-        return "finished" if code == 0 else "stopped" if self.interrupted else "failed"
+            return Text("running")
+        return Text("finished") if code == 0 else Text("stopped") if self.interrupted else Text("failed")
 
 
 class Jobs:
@@ -57,16 +60,20 @@ class Jobs:
         Raises:
             UserError: if the name is not valid, or its evaluation is running.
         """
-        if not NAME.fullmatch(name):
+        if not NAME.fullmatch(name) or len(name.encode()) > LONGEST:
             raise UserError(
-                f"{name or '(none)'} is not a name for a run; use letters, digits, -, _, = and dots, 100 at most"
+                Text(
+                    "{name} is not a name for a run; use letters or Chinese characters, digits, spaces, -, _, = and "
+                    "dots, 100 letters or 60 characters at most",
+                    name=name or Text("(none)"),
+                )
             )
         with self._lock:
             if name in self._jobs and self._jobs[name].state == "running":
-                raise UserError(f"{name} is running; stop it first or give another name")
+                raise UserError(Text("{name} is running; stop it first or give another name", name=name))
             folder = self.runs / name
             if folder.is_symlink():
-                raise UserError(f"{name} is a link to another folder; give another name")
+                raise UserError(Text("{name} is a link to another folder; give another name", name=name))
             folder.mkdir(exist_ok=True)
             with (folder / LOG).open("ab") as log:
                 process = subprocess.Popen(
@@ -88,7 +95,7 @@ class Jobs:
         """
         job = self._jobs.get(name)
         if job is None or job.state != "running":
-            raise UserError(f"{name or 'the run'} is not running here; choose one that is")
+            raise UserError(Text("{name} is not running here; choose one that is", name=name or Text("(none)")))
         job.interrupted = True
         job.process.send_signal(signal.SIGINT)
         threading.Thread(target=_ended, args=(job.process,), daemon=True).start()

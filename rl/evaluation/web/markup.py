@@ -11,29 +11,38 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from curricula.errors import DataError
 from rl.errors import UserError
+from rl.language import Lang, Text, code, say, sayer
 
 log = logging.getLogger(__name__)
-_ENVIRONMENT = Environment(
-    loader=PackageLoader("rl.evaluation.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-    lstrip_blocks=True,
-)  # fmt: skip
-_ENVIRONMENT.filters |= {
-    "percent": lambda value: "" if value is None else f"{100 * value:.1f}",
-    "figure": lambda value: "none" if value is None else f"{value:.3g}",
-}
 
 
-def show(template: str, **values: Any) -> str:
-    """A template of ``templates/`` with its values escaped."""
-    return _ENVIRONMENT.get_template(f"{template}.html.j2").render(**values)
+@functools.cache
+def _environment(lang: Lang) -> Environment:
+    found = Environment(
+        loader=PackageLoader("rl.evaluation.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    found.filters |= {
+        "percent": lambda value: "" if value is None else f"{100 * value:.1f}",
+        "figure": lambda value: say(lang, "none") if value is None else f"{value:.3g}",
+    }
+    found.globals |= {"t": sayer(lang), "code": code}
+    return found
 
 
-def notice(text: str, level: str = "problem") -> str:
+def show(template: str, lang: Lang, **values: Any) -> str:
+    """A template of ``templates/`` in a language, with its values escaped."""
+    return _environment(lang).get_template(f"{template}.html.j2").render(**values)
+
+
+def notice(text: str, level: str = "problem", lang: Lang = "en") -> str:
     """A sentence to the user, as ``problem`` or ``good``; empty for an empty sentence."""
-    return show("notice", text=text, level=level) if text else ""
+    return show("notice", lang, text=say(lang, text), level=level) if text else ""
 
 
-def errors_shown(otherwise: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def errors_shown(
+    otherwise: Callable[..., Any], lang: Lang = "en"
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A handler whose errors become ``otherwise(sentence as HTML)`` instead of a traceback."""
 
     def wrap(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,11 +51,11 @@ def errors_shown(otherwise: Callable[..., Any]) -> Callable[[Callable[..., Any]]
             try:
                 return handler(*arguments)
             except (UserError, DataError) as error:
-                return otherwise(notice(str(error)))
+                return otherwise(notice(error.args[0] if error.args else str(error), lang=lang))
             except Exception as error:
                 log.exception("the web page's %s failed", handler.__name__)
-                sentence = f"This failed: {type(error).__name__}; the server's terminal says more"
-                return otherwise(notice(sentence))
+                sentence = Text("This failed: {error}; the server's terminal says more", error=type(error).__name__)
+                return otherwise(notice(sentence, lang=lang))
 
         return call
 

@@ -1,9 +1,12 @@
-"""Folders and servers that the page may use, from the command line."""
+"""Folders and servers that the page may use, and its language, from the command line."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from rl.language import Lang, sayer
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,15 @@ class PageSettings:
     """Folder of the benchmarks' data."""
     servers: tuple[str, ...] = ()
     """Addresses of servers that get the key from the environment."""
+    lang: Lang = "en"
+    """Language of the page."""
 
     @property
     def votes(self) -> Path:
         """File of the votes."""
         return self.runs / "votes.sqlite"
+
+    @property
+    def t(self) -> Callable[..., str]:
+        """Says a text in the page's language, see :func:`rl.language.say`."""
+        return sayer(self.lang)

@@ -6,7 +6,9 @@ import hashlib
 from dataclasses import dataclass
 
 from rl.errors import UserError
+from rl.evaluation.reading import readable
 from rl.evaluation.web.run_folders import Answered, EvaluationRun, answered
+from rl.language import Text
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Pair:
     place: int
     """Number of the pair, from 1."""
     total: int
+    identical: int
+    """Questions that are no pair, because both answers read the same."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -43,26 +47,33 @@ class Pair:
 
 
 def pairs(a: EvaluationRun, b: EvaluationRun, reviewer: str) -> list[Pair]:
-    """Every question that both runs answered from the same prompt.
+    """Every question that both runs answered from the same prompt, and not in the same words.
 
     Raises:
-        UserError: if both runs are the same, they share no question, or a file is damaged.
+        UserError: if both runs are the same, they share no question, all their answers read the same, or a file is
+            damaged.
     """
     if a.name == b.name:
-        raise UserError("a review needs two different runs; choose another one")
+        raise UserError(Text("a review needs two different runs; choose another one"))
     one, two = sorted((a, b), key=lambda run: run.name)
+    names = {"first": one.name, "second": two.name}
     if one.head["benchmark"] != two.head["benchmark"]:
-        raise UserError(f"{one.name} and {two.name} are runs of different benchmarks; choose two of the same")
-    both = []
+        raise UserError(Text("{first} and {second} are runs of different benchmarks; choose two of the same", **names))
+    shared = []
     for task in (task for task in one.tasks if task in two.tasks):
         others = {other.id: other for other in answered(two, task)}
         for question in answered(one, task):
             other = others.get(question.id)
             if other and question.answers and other.answers and question.prompt == other.prompt:
-                both.append((question, other))
-    if not both:
-        raise UserError(f"{one.name} and {two.name} share no answered question; choose two runs of the same tasks")
+                shared.append((question, other))
+    if not shared:
+        raise UserError(
+            Text("{first} and {second} share no answered question; choose two runs of the same tasks", **names)
+        )
+    differ = [both for both in shared if len({readable(side.answers[0]).text for side in both}) > 1]
+    if not differ:
+        raise UserError(Text("all answers of {first} and {second} read the same: there is nothing to review", **names))
     return [
-        Pair(one.name, two.name, reviewer, question, other, place, len(both))
-        for place, (question, other) in enumerate(both, 1)
+        Pair(one.name, two.name, reviewer, question, other, place, len(differ), len(shared) - len(differ))
+        for place, (question, other) in enumerate(differ, 1)
     ]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, get_args
 
 import gradio as gr
 
 from rl.errors import UserError
+from rl.evaluation.reading import readable
+from rl.evaluation.web.cited import citations
 from rl.evaluation.web.markup import errors_shown, notice, show
 from rl.evaluation.web.page_settings import PageSettings
 from rl.evaluation.web.pairs import Pair, pairs
 from rl.evaluation.web.run_folders import find_runs, read_run
 from rl.evaluation.web.votes import Choice, Vote, Votes, tallies
+from rl.language import Lang, Text
 from rl.records.results import wilson
 
-BALLOT = ("A is better", "B is better", "tie", "both bad")
+BALLOT = (Text("A is better"), Text("B is better"), Text("tie"), Text("both bad"))
 
 
 def choice_of(ballot: str | None, swapped: bool) -> Choice:
@@ -24,72 +28,95 @@ def choice_of(ballot: str | None, swapped: bool) -> Choice:
         UserError: if nothing was chosen.
     """
     if ballot not in BALLOT:
-        raise UserError("no vote is chosen; choose one of the four")
+        raise UserError(Text("no vote is chosen; choose one of the four"))
     if ballot in BALLOT[:2]:
         return "first" if (ballot == BALLOT[0]) != swapped else "second"
     return "tie" if ballot == BALLOT[2] else "bad"
 
 
-def next_pair(settings: PageSettings, votes: Votes, a: str, b: str, reviewer: str) -> Pair | None:
-    """The first pair that a reviewer has not voted on; None after the last.
+def next_pair(settings: PageSettings, votes: Votes, a: str, b: str, reviewer: str) -> tuple[Pair | None, int]:
+    """The first pair that a reviewer has not voted on, None after the last; and on how many they have.
 
     Raises:
         UserError: if the reviewer has no name, or the runs have no pairs.
     """
     if not reviewer:
-        raise UserError("a review needs the reviewer's name; write it into the field Reviewer")
+        raise UserError(Text("a review needs the reviewer's name; write it into the field Reviewer"))
     found = pairs(read_run(settings.runs, a), read_run(settings.runs, b), reviewer)
     done = votes.done(found[0].first, found[0].second, reviewer)
-    return next((pair for pair in found if pair.key not in done), None)
+    left = [pair for pair in found if pair.key not in done]
+    return (left[0] if left else None), len(found) - len(left)
 
 
-def shown(pair: Pair | None) -> str:
-    """A pair without names; thanks after the last one."""
+def shown(pair: Pair | None, done: int = 0, lang: Lang = "en") -> str:
+    """A pair without the names of the runs, below the reviewer's progress; thanks after the last one."""
     if pair is None:
-        return notice("Every pair of these runs has your vote; thank you", "good")
-    return show("pair", pair=pair, sides=[("A", pair.sides[0]), ("B", pair.sides[1])])
-
-
-def win_table(votes: Votes) -> str:
-    """Win rates with 95 % Wilson intervals by pair of runs and task, and how far reviewers agree."""
-    rows = [
-        {"tally": one, "interval": wilson(one.rate() * one.votes, one.votes), "choices": get_args(Choice)}
-        for one in tallies(votes.all())
+        return notice(Text("Every pair of these runs has your vote; thank you"), "good", lang)
+    sides = [
+        {"name": name, **vars(readable(side.answers[0])), "citations": citations(side)}
+        for name, side in zip("AB", pair.sides, strict=True)
     ]
-    return show("wins", rows=rows)
+    return show("pair", lang, pair=pair, sides=sides, done=done)
+
+
+def win_table(votes: Votes, lang: Lang = "en") -> str:
+    """Win rates with 95 % Wilson intervals by pair of runs and task, how far reviewers agree, and how many votes each
+    has given."""
+    every = votes.all()
+    rows = [
+        {
+            "tally": one,
+            "interval": wilson(one.rate() * one.votes, one.votes),
+            "choices": get_args(Choice),
+            "reviewers": Counter(
+                vote.reviewer for vote in every if (vote.first, vote.second) == (one.first, one.second)
+            ),
+        }
+        for one in tallies(every)
+    ]
+    return show("wins", lang, rows=rows)
 
 
 def tab(settings: PageSettings) -> list[gr.Dropdown]:
     """The tab's fields and their actions; returns the fields that list runs."""
     votes = Votes(settings.votes)
-    names = [run.name for run in find_runs(settings.runs)]
+    names, t, lang = [run.name for run in find_runs(settings.runs)], settings.t, settings.lang
     with gr.Row(equal_height=True):
-        a = gr.Dropdown(names, value=None, label="One run", allow_custom_value=True, elem_id="review-a")
-        b = gr.Dropdown(names, value=None, label="Another run", allow_custom_value=True, elem_id="review-b")
-        reviewer = gr.Textbox(label="Reviewer", max_lines=1, max_length=100, elem_id="reviewer")
-        begin = gr.Button("Review", variant="primary", elem_id="review-start")
+        wide: dict[str, Any] = {"value": None, "allow_custom_value": True, "min_width": 240}  # on a phone one a line
+        a = gr.Dropdown(names, label=t("One run"), elem_id="review-a", **wide)
+        b = gr.Dropdown(names, label=t("Another run"), elem_id="review-b", **wide)
+        reviewer = gr.Textbox(label=t("Reviewer"), max_lines=1, max_length=100, elem_id="reviewer")
+        begin = gr.Button(t("Review"), variant="primary", elem_id="review-start")
     message = gr.HTML(elem_id="review-message")
     current = gr.State(None)
     pair = gr.HTML(elem_id="pair")
     with gr.Column(visible=False) as form:
-        ballot = gr.Radio(list(BALLOT), label="Your vote", elem_id="ballot")
-        comment = gr.Textbox(label="Comment", lines=2, max_length=10_000, elem_id="comment")
-        save = gr.Button("Save the vote and go on", variant="primary", elem_id="vote")
-    with gr.Accordion("Win rates (names the runs: open it after your review)", open=False, elem_id="wins-fold"):
-        refresh = gr.Button("Count the votes", size="sm", elem_id="count")
+        ballot = gr.Radio([(t(one), str(one)) for one in BALLOT], label=t("Your vote"), elem_id="ballot")
+        comment = gr.Textbox(label=t("Comment"), lines=2, max_length=10_000, elem_id="comment")
+        save = gr.Button(t("Save the vote and go on"), variant="primary", elem_id="vote")
+    title = t("Win rates (names the runs: open it after your review)")
+    with gr.Accordion(title, open=False, elem_id="wins-fold"):
+        refresh = gr.Button(t("Count the votes"), size="sm", elem_id="count")
         wins = gr.HTML(elem_id="wins")
 
-    def facing(found: Pair | None, text: str) -> tuple[Any, ...]:
-        return notice(text, "good"), found, shown(found), gr.Column(visible=found is not None), None, ""
+    def facing(found: Pair | None, done: int, text: str) -> tuple[Any, ...]:
+        return (
+            notice(text, "good", lang),
+            found,
+            shown(found, done, lang),
+            gr.Column(visible=found is not None),
+            None,
+            "",
+        )
 
-    @errors_shown(lambda sentence: (sentence, None, "", gr.Column(visible=False), None, ""))
+    @errors_shown(lambda sentence: (sentence, None, "", gr.Column(visible=False), None, ""), lang)
     def start(a: str, b: str, reviewer: str) -> tuple[Any, ...]:
-        return facing(next_pair(settings, votes, a or "", b or "", (reviewer or "").strip()), "")
+        return facing(*next_pair(settings, votes, a or "", b or "", " ".join((reviewer or "").split())), "")
 
-    @errors_shown(lambda sentence: (sentence, *(gr.skip() for _ in range(5))))
+    @errors_shown(lambda sentence: (sentence, *(gr.skip() for _ in range(5))), lang)
     def vote(current: Pair | None, ballot: str | None, comment: str) -> tuple[Any, ...]:
         if current is None:
-            raise UserError("no pair is shown; choose two runs and begin the review")
+            raise UserError(Text("no pair is shown; choose two runs and begin the review"))
         task, question = current.key
         choice = choice_of(ballot, current.swapped)
         votes.add(
@@ -98,10 +125,11 @@ def tab(settings: PageSettings) -> list[gr.Dropdown]:
             )
         )
         following = next_pair(settings, votes, current.first, current.second, current.reviewer)
-        return facing(following, f"Saved: {task}/{question}")
+        return facing(*following, Text("Saved: {task}/{question}", task=task, question=question))
 
     outputs = [message, current, pair, form, ballot, comment]
     begin.click(start, [a, b, reviewer], outputs, api_name="review")
     save.click(vote, [current, ballot, comment], outputs, api_name="vote")
-    refresh.click(errors_shown(lambda sentence: sentence)(lambda: win_table(votes)), None, wins, api_name="wins")
+    counted = errors_shown(lambda sentence: sentence, lang)(lambda: win_table(votes, lang))
+    refresh.click(counted, None, wins, api_name="wins")
     return [a, b]

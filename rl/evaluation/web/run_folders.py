@@ -11,12 +11,13 @@ from typing import Any
 
 from rl.errors import UserError
 from rl.files import read_json
+from rl.language import Text
 from rl.records.task_figures import read_scores
 
 DEPTH = 3
 """Runs are searched down to this depth below the folder of runs."""
-NAME = re.compile(r"[\w\-+=][\w\-+=.]{0,99}")
-"""Names of folders that the page makes: no path separators, no leading dot."""
+NAME = re.compile(r"[\w\-+=](?:[\w\-+=. ]{0,98}[\w\-+=.])?")
+"""Names of folders that the page makes, in any script: no path separators, no leading dot, no space at the ends."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,22 @@ def _folders(folder: Path, depth: int) -> list[Path]:
     return sorted({*below, *deeper})
 
 
-def inside(root: Path, name: str, what: str) -> Path:
-    """The folder of a name below ``root``.
+def inside(root: Path, name: str, what: Text) -> Path:
+    """The folder of a name below ``root``; ``what`` says in an error what it should be.
 
     Raises:
         UserError: if there is none, or the name leads outside ``root``.
     """
     path = (root / name).resolve()
     if not name or not path.is_relative_to(root.resolve()) or not path.is_dir():
-        raise UserError(f"{what} {name or '(none)'} is not below {root}; choose one of the list")
+        raise UserError(
+            Text(
+                "{what} {name} is not below {root}; choose one of the list",
+                what=what,
+                name=name or Text("(none)"),
+                root=root,
+            )
+        )
     return path
 
 
@@ -75,10 +83,12 @@ def read_run(root: Path, name: str) -> EvaluationRun:
     Raises:
         UserError: if the folder is not an evaluation, is outside ``root``, or is damaged.
     """
-    path = inside(root, name, "the run")
+    path = inside(root, name, Text("the run"))
     head = read_json(path / "manifest.json")
     if not isinstance(head, dict) or not {"benchmark", "model"} <= set(head):
-        raise UserError(f"{path} is not the folder of an evaluation; python -m rl.evaluate run makes such folders")
+        raise UserError(
+            Text("{path} is not the folder of an evaluation; python -m rl.evaluate run makes such folders", path=path)
+        )
     scores = read_scores(path) if (path / "scores.json").is_file() else None
     return EvaluationRun(name, path, head, scores)
 
@@ -99,7 +109,11 @@ def lines(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             record = None
         if not isinstance(record, dict):
-            raise UserError(f"{path}, line {number} is not a JSON object; restore the file from a copy")
+            raise UserError(
+                Text(
+                    "{path}, line {number} is not a JSON object; restore the file from a copy", path=path, number=number
+                )
+            )
         found.append(record)
     return found
 
@@ -135,7 +149,12 @@ def answered(run: EvaluationRun, task: str) -> list[Answered]:
     """
     if task not in run.tasks:
         raise UserError(
-            f"{run.name} has no task {task or '(none)'}; its tasks are {', '.join(run.tasks) or 'none yet'}"
+            Text(
+                "{run} has no task {task}; its tasks are: {tasks}",
+                run=run.name,
+                task=task or Text("(none)"),
+                tasks=", ".join(run.tasks) or "–",
+            )
         )
     scored = {row.get("id"): row for row in lines(run.path / "scored" / f"{task}.jsonl")}
     found = []

@@ -1,6 +1,6 @@
 """``python -m rl.evaluate serve``: a web page to run, compare, read and review evaluations.
 
-python -m rl.evaluate serve --runs FOLDER [--models FOLDER] [--root FOLDER] [--host 127.0.0.1 --port 7860]
+python -m rl.evaluate serve --runs FOLDER [--models FOLDER] [--root FOLDER] [--host 127.0.0.1 --port 7860] [--lang zh]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from curricula.command import command
 from rl.errors import UserError
 from rl.evaluation.run_command import ROOT_ENV
 from rl.evaluation.web.page_settings import PageSettings
+from rl.language import add_lang
 
 
 @command(UserError)
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s: this machine alone)")
     parser.add_argument("--port", type=int, default=7860, help="(%(default)s)")
+    add_lang(parser)
     chosen = parser.parse_args(argv)
     _serve(settings_of(chosen), chosen.host, chosen.port)
     return 0
@@ -51,7 +53,7 @@ def settings_of(chosen: argparse.Namespace) -> PageSettings:
     except OSError as error:
         raise UserError(f"--runs {chosen.runs} can't be made ({error.strerror}); give another folder") from None
     models, root = (folder.resolve() if folder else None for folder in (chosen.models, root))
-    return PageSettings(chosen.runs.resolve(), models, root, tuple(chosen.servers))
+    return PageSettings(chosen.runs.resolve(), models, root, tuple(chosen.servers), chosen.lang)
 
 
 def _serve(settings: PageSettings, host: str, port: int) -> None:

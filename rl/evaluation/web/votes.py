@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from rl.errors import UserError
+from rl.language import Text
 
 Choice = Literal["first", "second", "tie", "bad"]
 """Which of the two answers is better; ``bad`` where both are bad."""
@@ -88,7 +89,11 @@ class Votes:
         except sqlite3.IntegrityError:
             raise
         except sqlite3.Error as error:
-            raise UserError(f"{self.path}: the vote file can't be used ({error}); fix it and vote again") from None
+            raise UserError(
+                Text(
+                    "{path}: the vote file can't be used ({error}); fix it and vote again", path=self.path, error=error
+                )
+            ) from None
 
     def add(self, vote: Vote) -> None:
         """Keep a vote.
@@ -98,12 +103,21 @@ class Votes:
                 an unknown choice, or the file can't be written.
         """
         if not vote.reviewer.strip():
-            raise UserError("a vote needs the reviewer's name; write it into the field Reviewer")
+            raise UserError(Text("a vote needs the reviewer's name; write it into the field Reviewer"))
         for field, most in LONGEST.items():
             if len(getattr(vote, field)) > most:
-                raise UserError(f"the field {field} holds more than {most} characters; shorten it")
+                raise UserError(
+                    Text("the field {field} holds more than {most} characters; shorten it", field=field, most=most)
+                )
         if vote.choice not in get_args(Choice) or vote.first >= vote.second:
-            raise UserError(f"{vote.choice!r} on {vote.first} and {vote.second} is no vote; choose one of the four")
+            raise UserError(
+                Text(
+                    "{choice!r} on {first} and {second} is no vote; choose one of the four",
+                    choice=vote.choice,
+                    first=vote.first,
+                    second=vote.second,
+                )
+            )
         row = (
             vote.first, vote.second, vote.task, vote.question, vote.reviewer.strip(), vote.choice, int(vote.swapped),
             vote.comment, time.time(),
@@ -113,7 +127,7 @@ class Votes:
                 connection.execute("INSERT INTO votes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.IntegrityError:
             raise UserError(
-                f"{row[4]} has voted on this question before; the first vote stays, and Review goes on"
+                Text("{name} has voted on this question before; the first vote stays, and Review goes on", name=row[4])
             ) from None
 
     def all(self) -> list[Vote]:

@@ -150,6 +150,10 @@ def _show(record: dict[str, Any], console: Console) -> None:
     given = "、".join(record["articles"]) or "none fits into the prompt"
     thought = f" · thinking, {len(record['thinking'])} characters" if record["thinking"] else ""
     console.print(f"[dim]given: {escape(given)}{thought}[/dim]", highlight=False)
+    if record["left_out"]:
+        console.print(
+            f"[yellow]too long for --budget: {escape('、'.join(record['left_out']))}[/yellow]", highlight=False
+        )
     cut = " [yellow](cut off)[/yellow]" if record["truncated"] else ""
     console.print(f"{escape(record['answer']) or '(no answer)'}{cut}", highlight=False)
     if not record["citations"]:

@@ -29,8 +29,8 @@ class Grounded:
 
     messages: Messages
     articles: tuple[Passage, ...]
-    left_out: int
-    """Articles that did not fit into the budget."""
+    left_out: tuple[Passage, ...]
+    """Articles that did not fit into the budget, best first."""
 
 
 def ground(
@@ -44,6 +44,7 @@ def ground(
         UserError: if the question alone is over the budget.
     """
     kept: list[Passage] = []
+    left_out: list[Passage] = []
     messages = _prompt(question, kept, system)
     alone = count(messages)
     if alone > budget:
@@ -56,7 +57,9 @@ def ground(
         if count(longer) <= budget:
             messages = longer
             kept.append(passage)
-    return Grounded(messages, tuple(kept), len(passages) - len(kept))
+        else:
+            left_out.append(passage)
+    return Grounded(messages, tuple(kept), tuple(left_out))
 
 
 def _prompt(question: str, passages: Sequence[Passage], system: str) -> Messages:
@@ -127,7 +130,7 @@ def record(question: str, grounded: Grounded, answer: Answer) -> dict[str, Any]:
         "question": question,
         **law_read(),
         "articles": [passage.place for passage in grounded.articles],
-        "left_out": grounded.left_out,
+        "left_out": [passage.place for passage in grounded.left_out],
         "thinking": answer.thinking,
         "answer": answer.text,
         "truncated": answer.truncated,

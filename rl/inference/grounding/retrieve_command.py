@@ -104,8 +104,9 @@ def _write_prompts(chosen: argparse.Namespace, asked: list[dict[str, str]], hits
         for record, own in zip(asked, hits, strict=True):
             grounded = ground(record["question"], [hit.passage for hit in own], chosen.budget, count)
             messages = [{"role": role, "content": content} for role, content in grounded.messages]
-            articles = [passage.place for passage in grounded.articles]
-            line = record | law_read() | {"messages": messages, "articles": articles, "left_out": grounded.left_out}
+            both = {"articles": grounded.articles, "left_out": grounded.left_out}
+            named = {name: [passage.place for passage in passages] for name, passages in both.items()}
+            line = record | law_read() | {"messages": messages, **named}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 

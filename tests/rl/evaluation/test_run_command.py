@@ -4,9 +4,14 @@ import json
 
 import pytest
 
+from rl import evaluation
+from rl.errors import UserError
 from rl.evaluate import main as evaluate
 from rl.evaluation.asking import TooLong, fitted
 from rl.evaluation.benchmark import Question
+from rl.evaluation.options import Options
+from tests.rl.server import Server
+from tools.commands import parser_of
 
 
 def test_as_many_examples_as_fit():
@@ -72,3 +77,41 @@ def test_a_slip_is_a_sentence(tmp_path, monkeypatch, capsys, arguments, message)
     monkeypatch.delenv("THEMIS_BENCHMARKS", raising=False)
     assert evaluate(["run", *arguments, "--out", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_from_python_it_is_the_command(tmp_path):
+    with Server(lambda body: "<think>无</think><answer>十六</answer>", length=4096) as server:
+        arguments = ["--server", server.url, "--served-model", "m", "--tasks", "age", "charge", "--limit", "6"]
+        assert evaluate(["run", "--benchmark", "held_out", "--out", str(tmp_path / "command"), *arguments]) == 0
+        asked = len(server.asked)
+        options = {"server": server.url, "served_model": "m", "tasks": ["age", "charge"], "limit": 6}
+        found = evaluation.evaluate("held_out", tmp_path / "python", **options)
+        assert asked == 12 and len(server.asked) == 24
+        assert evaluation.evaluate("held_out", tmp_path / "python", **options) == found and len(server.asked) == 24
+    for name in ("scores.json", "answers/age.jsonl", "scored/charge.jsonl"):
+        assert (tmp_path / "python" / name).read_bytes() == (tmp_path / "command" / name).read_bytes(), name
+    assert found == json.loads((tmp_path / "python" / "scores.json").read_text())
+    assert found["tasks"]["age"]["n"] == 6
+
+
+def test_every_option_of_the_command_has_a_type():
+    parser = parser_of("rl.evaluate run")
+    known = {action.dest for action in parser._actions} - {"help", "benchmark", "out"}
+    assert Options.__annotations__.keys() == known
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temprature": 1}, "no option temprature; did you mean temperature"),
+        ({"model": "m", "limit": 0}, "--limit: 0 is less than 1"),
+        ({"model": "m", "backend": "vlm"}, "invalid choice: 'vlm'"),
+        ({"model": "m", "tasks": "agee"}, "has no task agee"),
+        ({"model": "./nowhere", "tasks": [], "backend": "transformers"}, "is not a folder"),
+        ({"model": "m", "samples": 2}, "gives the same answer every time"),
+        ({"server": "http://127.0.0.1:9/v1", "judge": None}, "--served-model"),
+    ],
+)
+def test_a_slip_from_python_is_a_user_error(tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        evaluation.evaluate("held_out", tmp_path, **options)

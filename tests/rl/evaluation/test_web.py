@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 import sys
 import threading
 import time
@@ -11,7 +12,8 @@ import pytest
 from rewards.judge.options import KEY_ENV as JUDGE_KEY_ENV
 from rl.errors import UserError
 from rl.evaluate import main
-from rl.evaluation.web import evaluations, review, side_by_side, single_answers
+from rl.evaluation.reading import Readable, readable
+from rl.evaluation.web import cited, evaluations, review, side_by_side, single_answers
 from rl.evaluation.web.jobs import Jobs, tail
 from rl.evaluation.web.page_settings import PageSettings
 from rl.evaluation.web.pairs import pairs
@@ -32,7 +34,8 @@ SERVED = {
 def test_a_review_is_blind_and_goes_on_where_it_was_left(settings, tmp_path):
     both = [read_run(settings.runs, name) for name in ("sft", "grpo")]
     found = pairs(*both, "王")
-    assert len(found) == 12 and (found[0].first, found[0].second) == ("grpo", "sft")
+    assert (len(found), found[0].identical) == (6, 6), "both are right, or both say 不明"
+    assert (found[0].first, found[0].second) == ("grpo", "sft")
     assert found == pairs(*reversed(both), "王"), "the order of the runs changes nothing"
     swapped = [pair.swapped for pair in found]
     assert {True, False} == set(swapped) and swapped != [pair.swapped for pair in pairs(*both, "李")]
@@ -42,13 +45,33 @@ def test_a_review_is_blind_and_goes_on_where_it_was_left(settings, tmp_path):
     votes = Votes(tmp_path / "v.sqlite")
     for pair in found[:2]:
         votes.add(Vote(pair.first, pair.second, *pair.key, "王", "tie"))
-    assert review.next_pair(settings, votes, "sft", "grpo", "王").place == 3
-    assert review.next_pair(settings, votes, "sft", "grpo", "李").place == 1
+    following, done = review.next_pair(settings, votes, "sft", "grpo", "王")
+    assert (following.place, done) == (3, 2)
+    assert review.next_pair(settings, votes, "sft", "grpo", "李")[0].place == 1
     for pair in found[2:]:
         votes.add(Vote(pair.first, pair.second, *pair.key, "王", "bad"))
-    assert review.next_pair(settings, votes, "sft", "grpo", "王") is None and "thank you" in review.shown(None)
+    assert review.next_pair(settings, votes, "sft", "grpo", "王") == (None, 6) and "thank you" in review.shown(None)
     with pytest.raises(UserError, match="two different runs"):
         review.next_pair(settings, votes, "sft", "sft", "王")
+
+
+def test_lawyers_read_answers_without_tags_and_beside_the_statutes(settings):
+    pair = next(one for one in pairs(*(read_run(settings.runs, name) for name in ("sft", "grpo")), "王")
+                if one.question.answers[0]["thinking"])  # fmt: skip
+    page = review.shown(pair, 2)
+    assert "answer&gt;" not in page and "think&gt;" not in page and "&lt;script&gt;" in page
+    assert "盗窃公私财物" in page and "this article does not exist" in page and "this law does not exist" in page
+    assert "Pair" in page and "you have voted on 2" in page and "6 questions are left out" in page
+    raw = {"text": "<think>甲</think>\n因此<answer>乙</answer><|im_end|>", "thinking": ""}
+    assert readable(raw) == Readable("甲", "因此\n乙") and readable({}) == Readable("", "")
+    assert readable({"text": "丙", "thinking": "丁</think>"}) == Readable("丁", "丙")
+
+
+def test_runs_whose_answers_read_the_same_have_nothing_to_review(settings, tmp_path):
+    for name in ("甲", "乙 二"):
+        shutil.copytree(settings.runs / "sft", tmp_path / name)
+    with pytest.raises(UserError, match="乙 二 and 甲 read the same: there is nothing to review"):
+        pairs(*(read_run(tmp_path, name) for name in ("甲", "乙 二")), "王")
 
 
 def test_a_ballot_means_the_run_that_was_shown():
@@ -92,13 +115,13 @@ def test_answers_are_filtered_escaped_and_their_citations_checked(settings):
     assert [single_answers.fits(one, "right", "") for one in found] == [True, False] * 3
     assert [single_answers.fits(one, "cut off", "") for one in found] == [False, False, False, True, False, False]
     assert [single_answers.fits(one, "all", "第二百六十四条") for one in found] == [True, False] * 3
-    cited = single_answers.citations(found[0])
-    assert [one["fault"] for one in cited] == [
+    statutes = cited.citations(found[0])
+    assert [one["fault"] for one in statutes] == [
         "",
-        single_answers.FAULTS["unknown article"],
-        single_answers.FAULTS["unknown law"],
+        cited.FAULTS["unknown article"],
+        cited.FAULTS["unknown law"],
     ]
-    assert cited[0]["name"] == "中华人民共和国刑法 第二百六十四条" and cited[0]["text"].startswith("盗窃公私财物")
+    assert statutes[0]["name"] == "中华人民共和国刑法 第二百六十四条" and statutes[0]["text"].startswith("盗窃公私财物")
     page = single_answers.page(found, 1)
     assert HOSTILE not in page and "<script" not in page and "<img" not in page and "&lt;script&gt;" in page
     with pytest.raises(UserError, match="no page 2"):
@@ -176,10 +199,14 @@ def test_an_evaluation_is_started_watched_and_stopped(tmp_path):
     jobs.stop("long")
     job.process.wait(60)
     assert job.state == "stopped"
-    for name, options, state in (("good", [], "finished"), ("poor", ["--fail"], "failed")):
+    for name, options, state in (
+        ("good", [], "finished"),
+        ("poor", ["--fail"], "failed"),
+        ("第二版 sft", [], "finished"),
+    ):
         jobs.start(name, options, 5, {}).process.wait(60)
         assert jobs.find(name).state == state
-    for name in ("../x", "", ".lock", "a/b", "a b", "x" * 101):
+    for name in ("../x", "", ".lock", "a/b", " a", "a ", "x" * 101, "评" * 80):
         with pytest.raises(UserError, match="not a name for a run"):
             jobs.start(name, [], 5, {})
     with pytest.raises(UserError, match="is not running here"):
@@ -247,16 +274,16 @@ def test_a_browser_starts_watches_and_stops_an_evaluation_with_a_judge(tab, sett
     tab.click("#start")
     tab.says("#evaluations-message", "write it into the field Judge model")
     tab.type("#judge-model input, #judge-model textarea", "m")
-    tab.type("#run-name input, #run-name textarea", "by hand")
+    tab.type("#run-name input, #run-name textarea", "by/hand")
     tab.click("#start")
-    tab.says("#evaluations-message", "by hand is not a name for a run")
-    tab.type("#run-name input, #run-name textarea", "by-hand")
+    tab.says("#evaluations-message", "by/hand is not a name for a run")
+    tab.type("#run-name input, #run-name textarea", "by hand")
     tab.click("#sampling button")
     tab.type("#limit input", "6")
     tab.click("#start")
-    tab.says("#evaluations-message", "by-hand is started: 6 questions")
+    tab.says("#evaluations-message", "by hand is started: 6 questions")
     tab.says("#watched", "4 of 6 questions answered")
-    assert "running" in tab.text("#watched") and "by-hand" in tab.text("#overview")
+    assert "running" in tab.text("#watched") and "by hand" in tab.text("#overview")
     tab.click("#stop")
     tab.says("#watched", "stopped")
     assert "the same command goes on" in tab.text("#watched") and "Traceback" not in tab.text("#watched")
@@ -264,7 +291,7 @@ def test_a_browser_starts_watches_and_stops_an_evaluation_with_a_judge(tab, sett
     tab.click("#start")
     tab.says("#watched", "finished")
     assert "6 of 6 questions answered" in tab.text("#watched")
-    scores = json.loads((settings.runs / "by-hand" / "scores.json").read_text())
+    scores = json.loads((settings.runs / "by hand" / "scores.json").read_text())
     task = scores["tasks"]["5_1"]
     assert (scores["model"], task["n"], task["answered"]) == ("m", 6, 6)
     marks = task["judge"]
@@ -313,14 +340,14 @@ def test_a_browser_reviews_blindly(tab, settings):
     tab.says("#review-message", "needs the reviewer's name")
     tab.type("#reviewer input, #reviewer textarea", "王律师")
     tab.click("#review-start")
-    tab.says("#pair", "Pair 1 of 12")
+    tab.says("#pair", "Pair 1 of 6")
     tab.click("#vote")
     tab.says("#review-message", "no vote is chosen")
     assert "sft" not in tab.text("#pair") and "grpo" not in tab.text("#pair")
     tab.click("#ballot label input")
     tab.type("#comment textarea", "理由充分")
     tab.click("#vote")
-    tab.says("#pair", "Pair 2 of 12")
+    tab.says("#pair", "Pair 2 of 6")
     (kept,) = Votes(settings.votes).all()
     first = pairs(read_run(settings.runs, "sft"), read_run(settings.runs, "grpo"), "王律师")[0]
     assert (kept.reviewer, kept.comment.strip(), kept.choice) == (

@@ -39,6 +39,7 @@ def later(monkeypatch, days):
 def test_a_run_keeps_the_day_on_which_it_started(tmp_path, monkeypatch):
     first = Manifest.open(tmp_path, config(tmp_path)).content
     assert first["date"] == first["law"]["as_of"] == date.today().isoformat()
+    assert Manifest.open(tmp_path, config(tmp_path)).content == first
     later(monkeypatch, 400)  # laws have taken effect meanwhile
     again = Manifest.open(tmp_path, config(tmp_path)).content
     assert again == first and load_statutes().as_of == date.today()

@@ -1,8 +1,10 @@
 """What a run sends to W&B and metrics.jsonl, and that a resume sends nothing twice. With wandb itself, offline."""
 
+import io
 import json
 
 import pytest
+import wandb
 from rich.console import Console
 
 from rl.config.schema import TrackerConfig
@@ -13,8 +15,10 @@ from tests.rl.records.wandb_files import history, step_metrics
 
 def life(run_dir, steps, offset, state=None, wandb_id=None):
     """A process that logs some steps of a stage; returns the state after its first step, and the W&B run's id."""
-    tracker = Tracker(run_dir, TrackerConfig(wandb="offline", progress=False), Console(quiet=True))
+    said = io.StringIO()
+    tracker = Tracker(run_dir, TrackerConfig(wandb="offline", progress=False), Console(file=said))
     tracker.start_wandb({"seed": 0}, wandb_id)
+    assert said.getvalue() == ""
     if state is not None:
         tracker.load_state_dict(state)
     after_first = None
@@ -23,6 +27,7 @@ def life(run_dir, steps, offset, state=None, wandb_id=None):
         tracker.log(stage, step, {"loss": loss, "reward": step + offset})
         after_first = after_first or json.loads(json.dumps(tracker.state_dict()))
     tracker.close()
+    wandb.teardown()  # ends W&B's own process, which may write its file for a moment longer
     return after_first, tracker.wandb_id
 
 

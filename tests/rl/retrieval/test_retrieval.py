@@ -186,13 +186,14 @@ def characters(messages):
 def test_whole_articles_within_the_budget():
     alone = characters(ground("问", [], 10_000, characters).messages)
     both = ground("问", [LONG, SHORT], 10_000, characters)
-    assert both.articles == (LONG, SHORT) and both.left_out == 0
+    assert both.articles == (LONG, SHORT) and both.left_out == ()
     exact = characters(both.messages)
     assert ground("问", [LONG, SHORT], exact, characters).articles == (LONG, SHORT)
     less = ground("问", [LONG, SHORT], exact - 1, characters)
-    assert less.articles == (LONG,) and less.left_out == 1
+    assert less.articles == (LONG,) and less.left_out == (SHORT,)
     one = ground("问", [LONG, SHORT], alone + 20, characters)
     assert one.articles == (SHORT,) and SHORT.text in one.messages[-1][1] and "长" not in one.messages[-1][1]
+    assert one.left_out == (LONG,), "the best article is the one that does not fit, and is named"
     assert one.messages[-1][1].endswith("问题：问") and one.messages[0][0] == "system"
     with pytest.raises(UserError, match="over --budget"):
         ground("问", [], alone - 1, characters)
