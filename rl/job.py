@@ -202,8 +202,8 @@ def _run_stages(config: RunConfig, manifest: Manifest) -> None:
         require_supported(architecture, config.model.max_length, config.model.trust_remote_code)
         if samples and _on_cpu(config):
             require_sampled_on_cpu(architecture)
-        require_weights(model_path, architecture)
         require_vocabulary(architecture, tokenizer)
+        require_weights(model_path, architecture)
         require_exportable(model_path, config.model.trust_remote_code)
         if config.rollout.weight_transfer == "adapter":
             require_portable_adapter(config.model, architecture)
