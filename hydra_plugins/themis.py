@@ -30,9 +30,10 @@ class Parallel(BasicLauncher):
         configs = [
             read(compose(self.config, list(words)), initial_job_idx + i) for i, words in enumerate(job_overrides)
         ]
+        goal = self.goal(configs)
         if any(config.plan for config in configs):
             return list(super().launch(job_overrides, initial_job_idx))
-        return launch(list(zip(job_overrides, configs, strict=True)), self.at_once, self.goal(configs))
+        return launch(list(zip(job_overrides, configs, strict=True)), self.at_once, goal)
 
     def goal(self, configs: list[Any]) -> Any:
         """By what runs are stopped early; None stops none."""

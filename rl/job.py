@@ -220,6 +220,7 @@ def _run_stages(config: RunConfig, plan: Plan, manifest: Manifest) -> None:
         require_sampled_on_cpu,
         require_supported,
         require_vocabulary,
+        require_weights,
     )
     from rl.models.adapters import require_portable_adapter
     from rl.models.chat import load_tokenizer
@@ -241,6 +242,7 @@ def _run_stages(config: RunConfig, plan: Plan, manifest: Manifest) -> None:
         if samples and _on_cpu(config):
             require_sampled_on_cpu(architecture)
         require_vocabulary(architecture, tokenizer)
+        require_weights(model_path, architecture)
         require_exportable(model_path, config.model.trust_remote_code)
         if config.rollout.weight_transfer == "adapter":
             require_portable_adapter(config.model, architecture)

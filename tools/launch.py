@@ -101,20 +101,42 @@ def job_of(config: RunConfig, overrides: Sequence[str], given: argparse.Namespac
         )
     if nodes > asked:
         raise UserError(f"this run uses {asked} place(s) ({_asked(config)}), fewer than --nodes {nodes}; lower --nodes")
-    gpus = math.ceil(asked / nodes) * device.gpus
-    threads = max(config.trainer.threads * math.ceil(config.trainer.world_size / nodes), config.rollout.threads)
-    planned = sum(gib or 0.0 for _, gib in derive(config).memory)
-    memory = GPU_MEMORY_GB * gpus or math.ceil(planned / nodes) + PROCESSES_GB
+    here = math.ceil(asked / nodes)
+    gpus = here * device.gpus
+    threads = max(config.trainer.threads * math.ceil(config.trainer.world_size / nodes), config.rollout.threads, here)
+    cpus = given.cpus_per_node or GPU_CPUS * gpus or threads
+    if cpus < here:
+        raise UserError(
+            f"a node gets {here} of this run's {asked} places ({_asked(config)}), each of which takes a CPU, and "
+            f"--cpus-per-node is {cpus}; give at least {here}"
+        )
     return Job(
         ("-m", "rl.main", *(_fixed(word, config.run_dir, options) for word in overrides)),
         config.run_dir,
         nodes,
         gpus,
-        given.cpus_per_node or GPU_CPUS * gpus or threads,
-        given.memory_gb or memory,
+        cpus,
+        given.memory_gb or GPU_MEMORY_GB * gpus or _memory_gb(config, nodes),
         tuple(folders),
         math.ceil(config.trainer.stop_within_s) + ENDS_S,
     )
+
+
+def _memory_gb(config: RunConfig, nodes: int) -> int:
+    """Memory of each node of a run on CPUs (GiB).
+
+    Raises:
+        UserError: if the plan can't say it.
+    """
+    config = config.model_copy(update={"trainer": config.trainer.model_copy(update={"device": "cpu"})})
+    planned = [gib for _, gib in derive(config).memory]
+    known = [gib for gib in planned if gib is not None]
+    if len(known) < len(planned):
+        raise UserError(
+            f"the sizes of {config.model.name} are not known here, so what a node needs of memory is not either; give "
+            f"--memory-gb, or model.path a folder of this machine"
+        )
+    return math.ceil(sum(known) / nodes) + PROCESSES_GB
 
 
 def _fixed(word: str, run_dir: str, options: Options) -> str:
@@ -184,7 +206,7 @@ def _kuberay_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _hosts(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, text.split(",")))
+    return tuple(filter(None, map(str.strip, text.split(","))))
 
 
 def _ray_up_options(parser: argparse.ArgumentParser) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from pathlib import Path
 
@@ -46,5 +48,6 @@ def mounts(job: Job) -> list[tuple[Path, Path, bool]]:
 
 def _option(source: Path, target: Path, writable: bool) -> str:
     fields = ["type=bind", f"source={source}", f"target={target}"]
-    quoted = (f'"{field}"' if "," in field else field for field in fields)  # the option is a line of CSV
-    return ",".join([*quoted, *([] if writable else ["readonly"])])
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow([*fields, *([] if writable else ["readonly"])])  # as Docker reads it
+    return line.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,9 +46,11 @@ class Job:
 
     @property
     def name(self) -> str:
-        """A name that Slurm, Kubernetes and Docker take: lower-case letters, digits and hyphens, at most 40."""
+        """A name that Slurm, Kubernetes and Docker take: lower-case letters, digits and hyphens, at most 40. It ends
+        with a checksum of the folder, since Kubernetes and compose would take a run of the same name for this one."""
         words = re.sub(r"[^a-z0-9]+", "-", Path(self.run_dir).name.lower()).strip("-")
-        return f"themis-{words or 'run'}"[:40].rstrip("-")
+        start = f"themis-{words or 'run'}"[:31].rstrip("-")
+        return f"{start}-{zlib.crc32(bytes(Path(self.run_dir))):08x}"
 
     @property
     def image(self) -> str:

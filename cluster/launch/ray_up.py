@@ -36,9 +36,10 @@ def launch(
     Raises:
         ClusterError: if there are fewer machines than the run needs.
     """
-    if len(set(hosts)) < job.nodes:
+    hosts = tuple(dict.fromkeys(hosts))
+    if len(hosts) < job.nodes:
         raise ClusterError(
-            f"this run needs {job.nodes} nodes, and --hosts names {len(set(hosts))}; name more, raise --gpus-per-node, "
+            f"this run needs {job.nodes} nodes, and --hosts names {len(hosts)}; name more, raise --gpus-per-node, "
             f"or lower trainer.world_size and rollout.replicas"
         )
     hosts = hosts[: job.nodes]

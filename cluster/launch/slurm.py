@@ -57,7 +57,7 @@ def launch(
         memory_gb=job.memory_gb,
         options={name: value for name, value in options.items() if value is not None},
         folder=folder,
-        log=f"{own}/slurm-%j.log".replace("%", "%%").replace("%%j.log", "%j.log"),
+        log=f"{own}/".replace("%", "%%") + "slurm-%j.log",
         warning_s=job.stop_s,
         python=python,
         tokens=str(own),

@@ -65,6 +65,7 @@ def accept_overrides(argv: Sequence[str], model: type[BaseModel] = RunConfig) ->
 
     Raises:
         UserError: for an unknown key, group or option; it names the nearest. For a file or folder that can't be used.
+            For a sweep with one run folder.
     """
     known, texts = schema_keys(model), text_keys(model)
     options = options_of(argv, model)
@@ -72,6 +73,11 @@ def accept_overrides(argv: Sequence[str], model: type[BaseModel] = RunConfig) ->
     folders, others = apart(argv)
     accepted = [_accept(argument, known, options, texts, sweep) for argument in others]
     if sweep:
+        if _named("hydra.run.dir", accepted):
+            raise UserError(
+                "run_dir is the folder of one run, and those of a sweep (-m) each have one of their own below "
+                "hydra.sweep.dir; give hydra.sweep.dir=FOLDER instead"
+            )
         accepted += _folders_of_choices(accepted)
     if any(word.lower() == "++plan=true" for word in accepted) and not _named("hydra.output_subdir", accepted):
         accepted.append("hydra.output_subdir=null")  # a plan writes nothing

@@ -12,6 +12,16 @@ from typing import Any
 from rl.config.schema import TrainerConfig
 
 
+def states_experts(values: Mapping[str, Any]) -> bool:
+    """Whether config.json holds all sizes of the mixtures, as it need not; True of a model that can't have experts."""
+    if values["model_type"] != "qwen3_moe":
+        return True
+    experts = values.get("num_experts", values.get("num_local_experts"))
+    sizes = [values.get("num_experts_per_tok"), values.get("moe_intermediate_size")] if experts else []
+    sizes.append(values.get("decoder_sparse_step", 1))
+    return isinstance(experts, int) and all(isinstance(size, int) and size > 0 for size in sizes)
+
+
 def experts_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """Sizes of the mixtures in what config.json holds, for a model's shape; nothing for a model without experts."""
     experts = values.get("num_experts") or values.get("num_local_experts")

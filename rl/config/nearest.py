@@ -41,9 +41,10 @@ def gpus(config: RunConfig, samples: bool) -> int:
 
 def _layouts(config: RunConfig, work: Work, number: int) -> Iterator[RunConfig]:
     """The configuration on so many GPUs, in every layout that is tried, the least changed first."""
-    share = config.rollout.gpu_memory_utilization
+    share, transfer = config.rollout.gpu_memory_utilization, config.rollout.weight_transfer
     placements = sorted(("colocate", "split"), key=lambda name: name != config.cluster.placement)
     for placement in placements if work.samples else placements[:1]:
+        moves = placement != config.cluster.placement and transfer in ("ipc", "nccl")  # each serves one placement
         dealt = [(number, min(config.rollout.replicas, number) if work.samples else config.rollout.replicas)]
         shares: tuple[float, ...] = (share, 0.4, 0.6) if work.samples else (share,)
         if placement == "split" and work.samples:
@@ -52,7 +53,12 @@ def _layouts(config: RunConfig, work: Work, number: int) -> Iterator[RunConfig]:
         for ranks, rollouts in dealt:
             for trainer in _trainers(config.trainer, ranks, bool(config.model.lora_rank)):
                 for one in shares:
-                    rollout = config.rollout.model_copy(update={"gpu_memory_utilization": one, "replicas": rollouts})
+                    changed = {
+                        "gpu_memory_utilization": one,
+                        "replicas": rollouts,
+                        "weight_transfer": "auto" if moves else transfer,
+                    }
+                    rollout = config.rollout.model_copy(update=changed)
                     cluster = config.cluster.model_copy(update={"placement": placement})
                     yield config.model_copy(update={"trainer": trainer, "rollout": rollout, "cluster": cluster})
 
@@ -93,7 +99,7 @@ def _changes(old: RunConfig, new: RunConfig) -> list[str]:
         (f"{section}.{key}", getattr(getattr(old, section), key), getattr(getattr(new, section), key))
         for section, keys in (
             ("trainer", ("world_size", *MEGATRON_KEYS, "gradient_checkpointing", "offload_optimizer")),
-            ("rollout", ("replicas", "gpu_memory_utilization")),
+            ("rollout", ("replicas", "gpu_memory_utilization", "weight_transfer")),
             ("cluster", ("placement",)),
         )
         for key in keys

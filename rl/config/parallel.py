@@ -10,13 +10,25 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from rl.config.experts import expert_problems, experts_of
+from rl.config.experts import expert_problems, experts_of, states_experts
 from rl.config.published import ARCHITECTURES
 from rl.config.schema import ModelConfig, NanoConfig, RunConfig, TrainerConfig
 from rl.errors import UserError
 
 FAMILIES = ("qwen3", "qwen3_moe", "qwen2", "llama")
 """Model types whose weights and layers are known to the megatron engine."""
+
+_SIZES = (
+    "num_hidden_layers",
+    "hidden_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "intermediate_size",
+    "vocab_size",
+)
+_DERIVED = {"llama": ("num_key_value_heads", "head_dim"), "qwen2": ("head_dim",)}
+"""Sizes that follow from the others where config.json has none. For all others transformers has a fixed number."""
 
 MEGATRON_KEYS = (
     "tensor_parallel",
@@ -96,8 +108,13 @@ def nano_shape(nano: NanoConfig) -> ModelShape:
     )
 
 
-def shape_of(values: Mapping[str, Any]) -> ModelShape:
-    """The shape of a model from what its config.json holds; it must be of a family in :data:`FAMILIES`."""
+def shape_of(values: Mapping[str, Any]) -> ModelShape | None:
+    """The shape of a model from what its config.json holds.
+
+    None if it is of no family in :data:`FAMILIES`, or leaves sizes to transformers, which knows them when it is loaded.
+    """
+    if not _states_sizes(values):
+        return None
     heads = values["num_attention_heads"]
     kv_heads = values.get("num_key_value_heads") or heads
     head_dim = values.get("head_dim") or values["hidden_size"] // heads
@@ -118,12 +135,23 @@ def shape_of(values: Mapping[str, Any]) -> ModelShape:
     )
 
 
+def _states_sizes(values: Mapping[str, Any]) -> bool:
+    kind = values.get("model_type")
+    if kind not in FAMILIES:
+        return False
+    derived = _DERIVED.get(kind, ())
+    sizes = {key: values.get(key) for key in _SIZES}
+    return states_experts(values) and all(
+        key in derived if size is None else isinstance(size, int) and size > 0 for key, size in sizes.items()
+    )
+
+
 def model_shape(model: ModelConfig) -> ModelShape | None:
-    """The shape of a run's model; None if its config.json is not at hand or of another family."""
+    """The shape of a run's model; None if its config.json is not at hand, or see :func:`shape_of`."""
     if model.path is None:
         return nano_shape(model.nano)
     values = architecture(model)
-    return shape_of(values) if values is not None and values.get("model_type") in FAMILIES else None
+    return None if values is None else shape_of(values)
 
 
 def parameter_count(model: ModelConfig) -> int | None:
@@ -194,8 +222,7 @@ def problems(config: RunConfig) -> list[str]:
     values = architecture(config.model)
     if values is not None and (reason := _unsupported(values)):
         return [*found, reason]
-    shape = nano_shape(config.model.nano) if config.model.path is None else shape_of(values) if values else None
-    return found + _layout_problems(trainer, shape)
+    return found + _layout_problems(trainer, model_shape(config.model))
 
 
 def require_possible(trainer: TrainerConfig, values: Mapping[str, Any]) -> None:
@@ -223,9 +250,13 @@ def _only_megatron(trainer: TrainerConfig) -> list[str]:
 
 def _unsupported(values: Mapping[str, Any]) -> str:
     kind = values.get("model_type")
+    if kind is None:  # reported where the model is loaded
+        return ""
     if kind not in FAMILIES:
         return f"trainer.engine=megatron trains {', '.join(FAMILIES)} models, and this is {kind}; use trainer=fsdp"
     rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    if not isinstance(rope, Mapping):  # reported where the model is loaded
+        rope = {}
     rope_type = rope.get("rope_type") or rope.get("type") or "default"
     reasons = {
         "a bias in its attention": bool(values.get("attention_bias")),

@@ -41,9 +41,13 @@ def judged(*values: Any, _root_: DictConfig) -> Any:
 
 
 def one_copy(*, _root_: DictConfig) -> int:
-    """Ranks that hold one copy of the model: 1 where the trainer does not cut it."""
+    """Ranks that hold one copy of the model: 1 where the trainer does not cut it.
+
+    What is no number of ranks doesn't count here: the schema refuses it, by its own key.
+    """
     trainer = _section(_root_, "trainer", "one_copy")
-    return math.prod(trainer.get(f"{way}_parallel", 1) for way in ("tensor", "pipeline", "context"))
+    cuts = (trainer.get(f"{way}_parallel", 1) for way in ("tensor", "pipeline", "context"))
+    return math.prod(cut for cut in cuts if isinstance(cut, int) and cut > 0)
 
 
 def folder_of(*overrides: str) -> str:

@@ -227,7 +227,11 @@ class FSDPEngine:
         state.save(self._state(), folder)
 
     def load(self, folder: Path, *, weights_only: bool) -> None:
-        """Read what :meth:`save` wrote, also with another number of ranks."""
+        """Read what :meth:`save` wrote, also with another number of ranks.
+
+        Raises:
+            UserError: if it is of another model or another optimizer.
+        """
         state.load(self._state(), folder, weights_only=weights_only)
 
     def export(self, folder: Path) -> None:

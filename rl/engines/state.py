@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from torch import Tensor
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 
 from rl.engines.muon import Muon
-from rl.models.checkpoint_format import CheckpointFormat
+from rl.errors import UserError
+from rl.models.checkpoint_format import CheckpointFormat, Shapes
 from rl.models.source import copy_beside_weights
+from rl.models.stored import misfit, stored_shapes
 
 EXPORT_BYTES = 4 * 2**30
 """Most bytes of one file of an export: so much of a model is in memory at once."""
@@ -78,16 +80,68 @@ def load_progress(folder: Path) -> int:
     return int(saved["updates"])
 
 
+def require_same_weights(folder: Path, wanted: Shapes) -> Shapes:
+    """Check that a checkpoint holds exactly these weights, by the headers of its files.
+
+    Args:
+        folder: of the engine's part.
+        wanted: names and whole shapes, transformers' in memory.
+
+    Returns:
+        Names and shapes of everything in it.
+
+    Raises:
+        UserError: if it is of another model.
+    """
+    held = stored_shapes(sorted(folder.glob("*.safetensors")))
+    weights = {name.removeprefix("model."): shape for name, shape in held.items() if name.startswith("model.")}
+    others = sorted(weights.keys() - wanted.keys())
+    problem = misfit(weights, wanted) or (f"{others[0]} is not in this model" if others else "")
+    if problem:
+        raise UserError(
+            f"the checkpoint {folder} is of another model ({problem}); use the model and adapter that it was written "
+            f"with, or another run_dir"
+        )
+    return held
+
+
+def has_moments(held: Iterable[str]) -> bool:
+    """Whether a checkpoint with these names holds the state of an optimizer: not before the first update."""
+    return any(name.startswith("optimizer.") for name in held)
+
+
+def require_moments(folder: Path, held: Container[str], wanted: Iterable[str]) -> None:
+    """Check that a checkpoint holds the state of this optimizer.
+
+    Raises:
+        UserError: if it is of another optimizer.
+    """
+    missing = next((name for name in wanted if name not in held), "")
+    if missing:
+        raise UserError(
+            f"the checkpoint {folder} is of another optimizer ({missing} is missing); use the one that it was written "
+            f"with, or another run_dir"
+        )
+
+
 def load(state: TrainingState, folder: Path, *, weights_only: bool) -> None:
     """Read into ``state`` what :func:`save` wrote.
 
     With ``weights_only`` the optimizer and its schedule stay as they are, as at the start of a new stage.
+
+    Raises:
+        UserError: if it is of another model or another optimizer.
     """
     if weights_only:
         state = TrainingState(state.model, None, None)
     elif state.optimizer is not None:
         _make_moments(state.model, state.optimizer)
-    dcp.load(_tensors(state), storage_reader=HuggingFaceStorageReader(str(folder)))
+    tensors = _tensors(state)
+    held = require_same_weights(folder, {name: tuple(p.shape) for name, p in state.model.named_parameters()})
+    if not has_moments(held):  # nothing was updated before it was written
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("optimizer.")}
+    require_moments(folder, held, tensors)
+    dcp.load(tensors, storage_reader=HuggingFaceStorageReader(str(folder)))
     if weights_only:
         return
     assert state.optimizer is not None and state.schedule is not None, "begin_stage comes before load"

@@ -6,8 +6,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from rl.config.parallel import FAMILIES
 from rl.errors import UserError
+from rl.models.checkpoint_format import CheckpointFormat
 from rl.models.source import copy_beside_weights, require_plain
+from rl.models.stored import misfit, stored_shapes, weight_files
 
 CHANGES_LOGITS = (
     "final_logit_softcapping",
@@ -138,6 +141,29 @@ def require_vocabulary(config: Any, tokenizer: Any) -> None:
         raise UserError(
             f"the tokenizer has {len(beyond)} tokens beyond the {config.vocab_size} rows of the model's embedding (up "
             f"to {beyond[last]!r}, number {last}); take the model's own tokenizer, or resize the embedding"
+        )
+
+
+def require_weights(path: str, config: Any) -> None:
+    """Check by the headers of a folder's files that they hold the weights of its model; hub names pass.
+
+    Names are compared where the files have those of this version of transformers, and the model is of a family that has
+    no others. Weights that are missing would be random, and the run would not know.
+
+    Raises:
+        UserError: if a file is missing or damaged, or a weight is missing or of another shape.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        return
+    held = stored_shapes(weight_files(folder))
+    if config.model_type not in FAMILIES:
+        return
+    wanted = CheckpointFormat(config).checkpoint_shapes
+    problem = misfit(held, wanted)
+    if problem and held.keys() & wanted.keys():
+        raise UserError(
+            f"the weights in {folder} are not those of the model in its config.json: {problem}; give both of one model"
         )
 
 

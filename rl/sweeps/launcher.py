@@ -51,12 +51,15 @@ def launch(
         goal: by what runs are stopped early; None stops none.
 
     Raises:
-        UserError: if two runs would have one folder, or runs are compared and ``resume=restart`` is given.
+        UserError: if two runs would have one folder, none may go on, or runs are compared and ``resume=restart`` is
+            given.
         ClusterError: if Ray can't be reached or started.
     """
     folders = [Path(config.run_dir) for _, config in jobs]
     if twice := next((folder for folder in folders if folders.count(folder) > 1), None):
         raise UserError(f"two runs of the sweep would have the folder {twice}; give hydra.sweep.subdir another form")
+    if at_once is not None and at_once < 1:
+        raise UserError(f"hydra.launcher.at_once={at_once} lets no run go on; give at least 1, or leave it out")
     if goal is not None and any(config.resume == "restart" for _, config in jobs):
         raise UserError(
             "resume=restart would compare new runs with what the old ones did; give another hydra.sweep.dir"

@@ -14,6 +14,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from rl.config.synthesis import SynthesisConfig
 from rl.files import write_bytes
 from rl.inference.backends.served import estimate
+from rl.language import HTML_LANG
 from rl.synthesis.askers import cost
 from rl.synthesis.outputs import written as written_parts
 from rl.synthesis.records import Fields, Record
@@ -173,5 +174,6 @@ def _environment(html: bool) -> Environment:
         loader=ChoiceLoader([PackageLoader("rl.synthesis"), PackageLoader("rl.report")]), autoescape=html,
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
+    made.globals |= {"html_lang": HTML_LANG["en"]}
     made.filters |= {"indented": _indented, "cell": lambda text: " ".join(str(text).split()).replace("|", "\\|")}
     return made

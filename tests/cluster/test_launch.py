@@ -39,12 +39,20 @@ MOUNTS = "/dev/sda / ext4 rw 0 0\nnfs:/a /shared nfs4 rw 0 0\ntmpfs /shared/my\\
         ("/shared/legal-nano-seed0", "themis-legal-nano-seed0"),
         ("/shared/Runs/A_b c", "themis-a-b-c"),
         ("/shared/实验", "themis-run"),
-        ("/shared/" + "x" * 80, "themis-" + "x" * 33),
-        ("/shared/" + "x" * 32 + "-y", "themis-" + "x" * 32),
+        ("/shared/" + "x" * 80, "themis-" + "x" * 24),
+        ("/shared/" + "x" * 23 + "-y", "themis-" + "x" * 23),
     ],
 )
 def test_a_name_is_taken_by_every_launcher(run_dir, name):
-    assert replace(JOB, run_dir=run_dir).name == name
+    found = replace(JOB, run_dir=run_dir).name
+    assert re.fullmatch(f"{name}-[0-9a-f]{{8}}", found) and len(found) <= 40
+
+
+def test_each_folder_has_a_name_of_its_own_at_each_start():
+    """Kubernetes and compose change what runs under a name that is launched again."""
+    folders = ["/a/run", "/b/run", "/a/实验一", "/a/实验二", "/a/" + "x" * 80, "/a/" + "x" * 81, "/a/Run"]
+    names = [replace(JOB, run_dir=folder).name for folder in folders]
+    assert len(set(names)) == len(folders) and replace(JOB, run_dir="/a/run/").name == names[0]
 
 
 @pytest.mark.parametrize("changed", [{"run_dir": "/a\nb"}, {"words": ("a\n#SBATCH --uid=0",)}])
@@ -126,15 +134,21 @@ def test_too_few_machines_for_ray_up():
         ray_up.launch(JOB, hosts=("a", "b", "a"), user="me", folder="/t", python="python")
 
 
+def test_a_machine_that_is_named_twice_is_one():
+    found = yaml.safe_load(ray_up.launch(replace(JOB, nodes=2), hosts=("a", "a", "b"), user="me").text)
+    assert found["provider"] == {"type": "local", "head_ip": "a", "worker_ips": ["b"]}
+
+
 def test_a_container_sees_what_the_run_reads_and_no_value_of_a_secret(monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "s3cret")
-    job = replace(JOB, nodes=1, folders=("/models/m", "models/n"))
+    job = replace(JOB, nodes=1, folders=("/models/m", "models/n", '/data/a"b'))
     words = list(docker.launch(job).command)
     mounts = [words[number + 1] for number, word in enumerate(words) if word == "--mount"]
     assert mounts == [
         'type=bind,"source=/shared/实验 (1), 50%","target=/shared/实验 (1), 50%"',
         "type=bind,source=/models/m,target=/models/m,readonly",
         f"type=bind,source={Path.cwd()}/models/n,target=/opt/themis/models/n,readonly",
+        'type=bind,"source=/data/a""b","target=/data/a""b",readonly',
     ]
     assert words[words.index("--gpus") + 1] == "8" and "s3cret" not in str(words) and "WANDB_API_KEY" in words
     assert words[-4:] == ["-m", "rl.main", ODD, "cluster.address=local"]
@@ -256,3 +270,4 @@ def test_the_image_holds_what_a_run_needs_and_is_not_roots():
     for target in ("cpu", "gpu"):
         stage = lines[lines.index(f"FROM themis AS {target}") :]
         assert next(line for line in stage if line.startswith("USER ")) == f"USER {kuberay.USER}"
+    assert any(line.endswith("--mode 1777 /tmp/ray /opt/themis/.cache") for line in lines)  # docker.py names any user

@@ -41,6 +41,7 @@ def asked(*overrides, gpus_per_node=8, nodes=None, cpus_per_node=None, memory_gb
         (("trainer.world_size=16",), {"gpus_per_node": 4, "cpus_per_node": 48}, (4, 4, 48)),
         (("trainer.device=cpu", "trainer.threads=3"), {}, (1, 0, 3)),
         (("trainer.world_size=4",), {"gpus_per_node": 0, "nodes": 2}, (2, 0, 4)),
+        (("rollout.replicas=3", "cluster.placement=split"), {"gpus_per_node": 0}, (1, 0, 4)),
     ],
 )
 def test_nodes_follow_from_the_run(overrides, options, what):
@@ -53,6 +54,8 @@ def test_nodes_follow_from_the_run(overrides, options, what):
         ((*SLURM, "trainer.world_size=16", "--nodes", "1"), "asks for 16 GPUs (trainer.world_size=16, … --nodes 2"),
         ((*SLURM, "--nodes", "2"), "uses 1 place(s) … fewer than --nodes 2"),
         ((*SLURM, "trainer.device=cuda", "--gpus-per-node", "0"), "--gpus-per-node is 0"),
+        ((*SLURM, "trainer.world_size=8", "--cpus-per-node", "4"), "8 of this run's 8 places … at least 8"),
+        ((*SLURM, "trainer.device=cpu", "model.path=lab/unknown"), "sizes of nano are not known … --memory-gb"),
         (("slurm", "+curriculum=smoke"), "run_dir=runs/smoke-nano-seed0 is not absolute"),
         ((*SLURM, "model.path=/no/such"), "model.path=/no/such: no such folder"),
         ((*SLURM, "model.path=~"), "~: another machine … whole path"),
@@ -89,6 +92,12 @@ def test_a_folder_named_by_the_time_stays_the_same_at_each_start(capsys):
     words = ("+curriculum=smoke", "run_dir=/shared/${now:%Y}-${model.name}", "--dry-run")
     code, out, _ = said(capsys, "job", *words)
     assert code == 0 and f"run_dir=/shared/{time.strftime('%Y')}-nano " in json.loads(out)["entrypoint"]
+
+
+def test_blanks_between_machines_are_none_of_their_names(capsys):
+    words = ("+curriculum=smoke", "run_dir=/shared/x", "trainer.world_size=16", "--user", "u", "--dry-run")
+    code, out, err = said(capsys, "ray-up", *words, "--hosts", "10.0.0.1, 10.0.0.2,")
+    assert code == 0 and yaml.safe_load(out)["provider"]["worker_ips"] == ["10.0.0.2"], err
 
 
 def test_ray_up_needs_a_token(capsys, tmp_path, monkeypatch):

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from rl.engines.megatron.optimizer import Optimizer
 from rl.engines.megatron.weights import CutWeights, Part, Tensors
-from rl.engines.state import in_files
+from rl.engines.state import has_moments, in_files, require_moments, require_same_weights
+from rl.models.checkpoint_format import Shapes
 
 FILE_BYTES = 2**30
 
@@ -84,9 +85,22 @@ def _experts(weights: CutWeights, optimizer: Optimizer) -> Iterator[tuple[str, T
 
 
 @torch.no_grad()
-def load(weights: CutWeights, optimizer: Optimizer | None, folder: Path, *, weights_only: bool) -> None:
-    """Read what :func:`save` or the other engine wrote; with ``weights_only`` the moments stay as they are."""
+def load(weights: CutWeights, optimizer: Optimizer | None, folder: Path, shapes: Shapes, *, weights_only: bool) -> None:
+    """Read what :func:`save` or the other engine wrote; with ``weights_only`` the moments stay as they are.
+
+    Args:
+        weights: of this rank.
+        optimizer: if there is one, it goes on from these weights.
+        folder: of the engine's part.
+        shapes: names and whole shapes of all weights, transformers' in memory.
+        weights_only: whether moments are left alone.
+
+    Raises:
+        UserError: if it is of another model or another optimizer.
+    """
+    held = require_same_weights(folder, shapes)
     read = Tensors(sorted(folder.glob("*.safetensors")))
+    with_moments = not weights_only and has_moments(held)
 
     def own(part: Part, kind: str) -> Tensor:
         if part.layout.expert is not None:
@@ -99,9 +113,9 @@ def load(weights: CutWeights, optimizer: Optimizer | None, folder: Path, *, weig
         if optimizer is None:
             continue
         moments, steps, name = {}, 0, part.layout.fused or part.layout.names[0]
-        for moment in () if weights_only else optimizer.method.moments(part):
-            if f"optimizer.{moment}.{name}" in read:
-                moments[moment] = own(part, f"optimizer.{moment}")
+        for moment in optimizer.method.moments(part) if with_moments else ():
+            require_moments(folder, held, [f"optimizer.{moment}.{name}"])
+            moments[moment] = own(part, f"optimizer.{moment}")
         if "exp_avg" in moments:
             steps = optimizer.steps = int(read(f"optimizer.step.{name}"))
         optimizer.write(part, weight.float(), moments, steps)

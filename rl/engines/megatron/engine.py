@@ -212,9 +212,13 @@ class MegatronEngine:
         state.save_progress(folder, self._updates)
 
     def load(self, folder: Path, *, weights_only: bool) -> None:
-        """Read what :meth:`save` or the other engine wrote, also with other ranks."""
+        """Read what :meth:`save` or the other engine wrote, also with other ranks.
+
+        Raises:
+            UserError: if it is of another model or another optimizer.
+        """
         assert self._optimizer is not None or weights_only, "begin_stage comes before load"
-        checkpoint.load(self._weights, self._optimizer, folder, weights_only=weights_only)
+        checkpoint.load(self._weights, self._optimizer, folder, self.format.shapes, weights_only=weights_only)
         if not weights_only:
             self._continue_at(state.load_progress(folder))
 

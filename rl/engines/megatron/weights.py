@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,28 +11,28 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
-from safetensors import safe_open
 from torch import Tensor
 
 from rl.engines.megatron.model import RowModel
 from rl.engines.megatron.names import Heads, Layout, layout_of
 from rl.errors import UserError
+from rl.models.stored import opened, places, weight_files
 
 
 class Tensors:
     """Tensors by name from safetensors files. A tensor may be in parts, as in torch's distributed checkpoints."""
 
     def __init__(self, files: list[Path]) -> None:
-        """From files, of which only the headers are read."""
-        self._files = {file: safe_open(file, framework="pt") for file in files}
+        """From files, of which only the headers are read.
+
+        Raises:
+            UserError: if one is damaged.
+        """
+        self._files = {file: opened(file) for file in files}
         self._parts: dict[str, list[tuple[Path, list[int]]]] = defaultdict(list)
         for path, file in self._files.items():
-            sharding = json.loads((file.metadata() or {}).get("DCP_SHARDING_INFO", "{}"))
-            for name in file.keys():  # noqa: SIM118 (no mapping)
-                self._parts[name].append((path, sharding.get(name, {}).get("saved_offsets", [])))
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._parts
+            for name, offsets in places(file).items():
+                self._parts[name].append((path, offsets))
 
     def __call__(self, name: str) -> Tensor:
         """The whole tensor.
@@ -72,22 +71,14 @@ def of_model(path: str) -> Tensors:
     """The weights of a Hugging Face folder or hub name.
 
     Raises:
-        UserError: if it has none in safetensors.
+        UserError: if it has none in safetensors, or they are damaged.
     """
     folder = Path(path).expanduser()
     if not folder.is_dir():
         from huggingface_hub import snapshot_download
 
         folder = Path(snapshot_download(path, allow_patterns=["*.safetensors", "*.json"]))
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    else:
-        names = ["model.safetensors"]
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise UserError(f"{folder} has no {missing[0]}; trainer.engine=megatron reads weights in safetensors alone")
-    return Tensors([folder / name for name in names])
+    return Tensors(weight_files(folder))
 
 
 @dataclass(frozen=True, eq=False)

@@ -142,6 +142,13 @@ def test_a_bad_stage_is_named(change, message):
     assert len(str(caught.value).splitlines()) == 2, "one problem is one line below the first"
 
 
+def test_one_folder_for_the_runs_of_a_sweep_is_refused():
+    """Hydra would not look at it: each run has its own below hydra.sweep.dir."""
+    for word in ("run_dir=/a", "hydra.run.dir=/a"):
+        with pytest.raises(UserError, match=r"give hydra\.sweep\.dir=FOLDER"):
+            accept_overrides(["-m", "+curriculum=smoke", "seed=1,2", word])
+
+
 def test_a_run_needs_a_curriculum():
     with pytest.raises(UserError, match=r"\+curriculum=NAME with NAME one of .*legal"):
         load({"run_dir": "r"})

@@ -191,6 +191,17 @@ def test_phases_hold_what_they_need():
         (("model=r1_distill_32b",), "more than rollout.gpu_memory_utilization=0.5 of 80 GiB; set it to 0.85"),
         (("model=r1_distill_32b", "cluster.gpu_gb=141"), "95% of the 141 GiB of a GPU"),
         (("+layout=14b_1x8", "model=qwen3_32b", "rollout.gpu_memory_utilization=0.9"), r"16 GPUs, 2 × 8"),
+        (
+            (
+                "model=qwen3_14b",
+                "model.lora_rank=16",
+                "trainer.world_size=16",
+                "rollout.replicas=4",
+                "rollout.weight_transfer=ipc",
+                "cluster.gpu_gb=40",
+            ),
+            "rollout.weight_transfer=auto cluster.placement=split",
+        ),
     ],
 )
 def test_a_run_that_does_not_fit_names_a_layout_that_does(overrides, message):

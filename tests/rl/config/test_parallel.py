@@ -128,6 +128,38 @@ def test_a_model_that_megatron_does_not_have_is_refused(tmp_path, change, traine
     require_possible(TrainerConfig(**trainer), values)
 
 
+@pytest.mark.parametrize("engine", ["fsdp", "megatron"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"vocab_size": None},
+        {"num_key_value_heads": None},  # 32 in transformers, however many heads there are
+        {"head_dim": None},
+        {"num_attention_heads": "40"},
+        {"num_hidden_layers": 0},
+        {"rope_scaling": "yarn"},
+        {"model_type": None},
+        QWEN3_30B_A3B | {"num_experts": None},
+        QWEN3_30B_A3B | {"moe_intermediate_size": None},
+        QWEN3_30B_A3B | {"decoder_sparse_step": 0},
+    ],
+)
+def test_sizes_that_a_configuration_leaves_out_are_known_when_the_model_is_loaded(tmp_path, engine, change):
+    values = {key: value for key, value in (QWEN3_14B | change).items() if value is not None}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    trainer = {"engine": engine, **({"tensor_parallel": 2, "world_size": 2} if engine == "megatron" else {})}
+    found = run(trainer, model={"path": str(tmp_path)})
+    check(found)
+    if "rope_scaling" not in change:
+        assert shape_of(values) is None and derive(found).ranks == () and derive(found).parameters is None
+
+
+def test_sizes_that_follow_from_others_need_not_be_given():
+    llama = {key: value for key, value in QWEN3_14B.items() if key not in ("num_key_value_heads", "head_dim")}
+    shape = shape_of(llama | {"model_type": "llama"})
+    assert (shape.kv_heads, shape.head_dim) == (40, 128)
+
+
 def test_a_model_on_a_hub_is_checked_when_it_is_here():
     found = run({"world_size": 2, "tensor_parallel": 2}, model={"path": "no-such-owner/no-such-model"})
     assert architecture(found.model) is None

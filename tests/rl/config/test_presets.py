@@ -136,6 +136,13 @@ def resolved(**values):
         ({"x": "${judged:1,${scaled:2,3}}"}, 3),
         ({"x": "${one_copy:}", "trainer": {}}, 1),
         ({"x": "${one_copy:}", "trainer": {"tensor_parallel": 2, "pipeline_parallel": 3}}, 6),
+        (
+            {
+                "x": "${one_copy:}",
+                "trainer": {"tensor_parallel": None, "pipeline_parallel": "a", "context_parallel": 0},
+            },
+            1,
+        ),
     ],
 )
 def test_resolvers_pick_a_side(values, expected):

@@ -144,7 +144,7 @@ def test_a_plan_in_a_folder_with_a_chinese_name(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not folder.exists(), "a plan writes nothing"
-    sweep = [*command[:3], "-m", *command[3:], f"hydra.sweep.dir={tmp_path / '扫描'}", "model.name=李明,王 芳"]
+    sweep = [*command[:3], "-m", *command[3:5], f"hydra.sweep.dir={tmp_path / '扫描'}", "model.name=李明,王 芳"]
     done = subprocess.run(sweep, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert {one.name for one in (tmp_path / "扫描").iterdir() if one.is_dir()} == {

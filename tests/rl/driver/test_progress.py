@@ -108,7 +108,7 @@ def look():
     while True:
         progress.look(watch, 5.0)
 
-with _told(Losses(run_dir, console, lambda: (None, None)), progress):
+with _told(Losses(run_dir, console, lambda: (None, None)), progress, "en"):
     threading.Thread(target=look).start()
     lock, libc = ctypes.create_string_buffer(256), ctypes.CDLL(None)
     libc.pthread_mutex_lock(lock)

@@ -86,7 +86,7 @@ def test_a_tensor_in_parts_is_put_together(tmp_path):
         file = tmp_path / f"{number}.safetensors"
         save_file({"w": whole[start:end].clone()}, file, {"DCP_SHARDING_INFO": json.dumps(sharding)})
     read = Tensors(sorted(tmp_path.glob("*.safetensors")))
-    assert torch.equal(read("w"), whole) and "w" in read and "v" not in read
+    assert torch.equal(read("w"), whole)
     assert all(torch.equal(read.row("w", row), whole[row]) for row in range(5))
     with pytest.raises(UserError, match="has no row 5 of w"):
         read.row("w", 5)
@@ -96,5 +96,5 @@ def test_a_tensor_in_parts_is_put_together(tmp_path):
 
 def test_a_folder_without_weights_in_safetensors_is_refused(tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
-    with pytest.raises(UserError, match="in safetensors alone"):
+    with pytest.raises(UserError, match=r"has no model\.safetensors"):
         of_model(str(tmp_path))

@@ -1,9 +1,11 @@
 """Which models are refused before anything starts, and which files of a model's folder an export keeps."""
 
 import json
+import shutil
 
 import pytest
 import yaml
+from safetensors.torch import load_file, save_file
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from rl.engines import twin
@@ -13,6 +15,7 @@ from rl.engines.support import (
     require_sampled_on_cpu,
     require_supported,
     require_vocabulary,
+    require_weights,
 )
 from rl.engines.twin import require_exact
 from rl.errors import UserError
@@ -231,6 +234,30 @@ def test_an_export_keeps_the_files_beside_the_weights(models, tmp_path):
     assert json.loads((into / "config.json").read_text()) == {**known, "torch_dtype": "float32"}
     copy_beside_weights(str(source), into, "float32", with_code=True)
     assert (into / "modeling_x.py").read_text() == "x"
+
+
+def test_weights_that_are_not_those_of_the_configuration_are_refused(models, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(models["tied"], folder)
+
+    def check(**changed):
+        config = load_architecture(str(folder), False)
+        config.update({**changed, "layer_types": ["full_attention"] * changed.get("num_hidden_layers", 2)})
+        require_weights(str(folder), config)
+
+    check()
+    check(num_hidden_layers=1)  # what is too much does not matter
+    with pytest.raises(UserError, match=r"of the model in its config.json: model\.layers\.2\..* is missing; give both"):
+        check(num_hidden_layers=3)
+    with pytest.raises(UserError, match=r"gate_proj\.weight has the shape 128 x 64 and not 96 x 64"):
+        check(intermediate_size=96)
+    require_weights("owner/name", load_architecture(str(folder), False))  # a hub's weights are not here yet
+    weights = load_file(folder / "model.safetensors")
+    save_file({f"other.{name}": tensor for name, tensor in weights.items()}, folder / "model.safetensors")
+    check()  # names of which transformers may know more
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"has no model\.safetensors"):
+        check()
 
 
 def test_models_that_can_not_be_exported_are_refused(models, tmp_path):

@@ -155,19 +155,21 @@ def test_what_makes_no_sense_is_a_sentence_before_anything_starts(settings, chan
 
 
 def test_options_are_those_of_the_command(settings, monkeypatch):
-    from rl.evaluation.run_command import _parser
+    from tools.commands import parser_of
+
+    parser = parser_of("rl.evaluate run")
 
     assert evaluations.models_in(settings) == ["deep/large", "small"]
     options, total = evaluations.options_of(settings, **SERVED)
-    chosen = _parser().parse_args([*options, "--out=x"])
+    chosen = parser.parse_args([*options, "--out=x"])
     assert (chosen.server, chosen.served_model, chosen.limit, chosen.tasks, total) == (
         SERVED["server"], "m", 2, ["age"], 2,
     )  # fmt: skip
     options, _ = evaluations.options_of(settings, **(SERVED | {"backend": "transformers", "model": "small"}))
-    assert _parser().parse_args([*options, "--out=x"]).model == str(settings.models / "small")
+    assert parser.parse_args([*options, "--out=x"]).model == str(settings.models / "small")
     judged = {"benchmark": "lexeval", "tasks": [], "judge": "http://127.0.0.1:9/v1 ", "judge_model": "j"}
     options, _ = evaluations.options_of(settings, **(SERVED | judged))
-    chosen = _parser().parse_args([*options, "--out=x"])
+    chosen = parser.parse_args([*options, "--out=x"])
     assert (chosen.judge, chosen.judge_model, chosen.root) == ("http://127.0.0.1:9/v1", "j", settings.root)
     monkeypatch.setenv(KEY_ENV, "secret")
     monkeypatch.setenv(JUDGE_KEY_ENV, "judge's")

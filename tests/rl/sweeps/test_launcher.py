@@ -36,7 +36,8 @@ def test_plans_of_parallel_runs_are_printed(tmp_path):
     [
         (("hydra/launcher=parallel", "hydra.sweep.subdir=x"), "two runs of the sweep would have the folder {}/x"),
         (("hydra/launcher=parallel", "model.nano.layers=0"), "model.nano.layers"),
-        (("hydra/launcher=asha", "hydra.launcher.metric=rewrd"), "did you mean reward?"),
+        (("hydra/launcher=parallel", "hydra.launcher.at_once=-1"), "at_once=-1 lets no run go on"),
+        (("hydra/launcher=asha", "hydra.launcher.metric=rewrd", "plan=true"), "did you mean reward?"),
         (("hydra/launcher=asha", "hydra.launcher.grace=2", "resume=restart"), "give another hydra.sweep.dir"),
     ],
 )
