@@ -70,7 +70,7 @@ def test_a_sweep_is_planned_with_its_three_rates(start, tmp_path):
     rates = ("0.0001", "0.0003", "0.001")
     configs = [load_config(f"curriculum=runs/rates/{rate}.yaml") for rate in rates]
     assert [_rate(config) for config in configs] == [float(rate) for rate in rates]
-    assert all(f"runfolder{tmp_path}/runs/rates/{rate}timeon" in unwrapped(out) for rate in rates)
+    assert all(f"runfolder{tmp_path}/runs/rates/{rate}data:" in unwrapped(out) for rate in rates)
     assert not any((tmp_path / "runs" / "rates" / rate).exists() for rate in rates), "a plan writes nothing"
 
 
