@@ -162,7 +162,7 @@ def test_tables_are_read_in_or_above_the_folder_of_the_data(tmp_path, missing):
 def test_a_folder_is_scored_without_the_task_whose_tables_are_missing(tmp_path, capsys):
     for task, prediction in (
         ("1-2", {"prediction": "A", "refr": "正确答案：A。"}),
-        ("2-1", {"prediction": "", "refr": ""}),
+        ("2-1", {"prediction": "", "refr": "他在家。"}),
     ):
         (tmp_path / f"{task}.json").write_text(json.dumps({"0": prediction}))
     assert main(["score", "--benchmark", "lawbench", "--predictions", str(tmp_path), "--json"]) == 0
