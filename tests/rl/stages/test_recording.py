@@ -63,7 +63,7 @@ def write(manifest=manifest, write=manifest.write):
 manifest.write = write
 curriculum.STAGES = dict.fromkeys(kinds, work)
 runtime = SimpleNamespace(
-    config=SimpleNamespace(curriculum=SimpleNamespace(stages=stages)),
+    config=SimpleNamespace(curriculum=SimpleNamespace(stages=stages), trainer=SimpleNamespace(keep="all")),
     run_dir=run_dir, manifest=manifest, tracker=tracker, checkpoints=Checkpoints(run_dir, 2),
     lineage=SimpleNamespace(load_before=lambda name: None, end_training=lambda name: None),
     trainer=SimpleNamespace(call=lambda *arguments: None),
