@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cluster.errors import ClusterError
@@ -133,36 +133,52 @@ def _has(free: Resources, bundles: Sequence[Resources]) -> bool:
     return all(_sum(bundles, name) <= free.get(name, 0) for name in NAMES)
 
 
-def in_order(group: Any, together: int = 1) -> list[int]:
+def in_order(group: Any, ranks: int = 0, widths: Sequence[int] = ()) -> list[int]:
     """The bundles of a placement group that is ready, in the order of :func:`by_node`."""
     from ray.util import placement_group_table
 
     nodes = placement_group_table(group)["bundles_to_node_id"]
-    return by_node([nodes[number] for number in range(len(nodes))], together)
+    return by_node([nodes[number] for number in range(len(nodes))], ranks, widths)
 
 
-def by_node(nodes: Sequence[str], together: int = 1) -> list[int]:
-    """Numbers of bundles in an order in which those of one node are neighbours. Ray's own order does not follow nodes,
-    so that neighbouring ranks, such as those of a tensor-parallel group, would talk over the network.
+def by_node(nodes: Sequence[str], ranks: int = 0, widths: Sequence[int] = ()) -> list[int]:
+    """Numbers of bundles in an order in which those of one node are neighbours, and groups of neighbouring ranks that
+    work closely together are on one node each, where it has room for the whole group. Ray's own order does not follow
+    nodes, so that such a group would talk over the network.
 
     Nodes with most bundles come first; of equal ones that with the first bundle.
 
     Args:
         nodes: the node of each bundle.
-        together: ranks that must share a node: each run of so many in the result does.
-
-    Raises:
-        ClusterError: if that is impossible.
+        ranks: how many bundles, the first of the result, are those of ranks in groups.
+        widths: ranks of such a group, largest first; each is a multiple of the next one. Groups of the first width
+            that have no node for them are made of whole groups of the next.
     """
-    count, first = Counter(nodes), {node: nodes.index(node) for node in set(nodes)}
-    order = sorted(range(len(nodes)), key=lambda number: (-count[nodes[number]], first[nodes[number]], number))
-    if together > 1 and any(number % together for number in count.values()):
-        held = ", ".join(str(number) for number in sorted(count.values(), reverse=True))
-        raise ClusterError(
-            f"groups of {together} ranks must each be on one node, and Ray has put {held} of the {len(nodes)} ranks on "
-            f"the nodes; free whole nodes for this run, or choose a group that divides what each has free"
-        )
-    return order
+    found: list[int] = []
+    left = _of_nodes(nodes, range(len(nodes)))
+    for width in widths:
+        for some in left:
+            found += some[: min(len(some), ranks - len(found)) // width * width]
+        left = _of_nodes(nodes, set(range(len(nodes))).difference(found))
+    return found + [number for some in left for number in some]
+
+
+def _of_nodes(nodes: Sequence[str], numbers: Iterable[int]) -> list[list[int]]:
+    """Some of the bundles, those of one node together, in the order of nodes of :func:`by_node`."""
+    by: dict[str, list[int]] = defaultdict(list)
+    for number in sorted(numbers):
+        by[nodes[number]].append(number)
+    return sorted(by.values(), key=lambda some: (-len(some), some[0]))
+
+
+def apart(nodes: Sequence[str], width: int) -> list[int]:
+    """The first rank of each group of so many neighbours that is on more than one node.
+
+    Args:
+        nodes: the node of each rank.
+        width: ranks of a group.
+    """
+    return [first for first in range(0, len(nodes), width) if len(set(nodes[first : first + width])) > 1]
 
 
 def _sum(resources: Sequence[Resources], name: str) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.placement import by_node
 from rl.config.derive import wants_judge
 from rl.config.parallel import problems
-from rl.config.schema import RunConfig
+from rl.config.schema import RunConfig, TrainerConfig
 from rl.errors import UserError
 
 
@@ -30,6 +31,13 @@ def serves_judge(config: RunConfig) -> bool:
     return config.judge.kind == "llm" and config.judge.base_url is None and wants_judge(config)
 
 
+def close_ranks(trainer: TrainerConfig) -> tuple[int, ...]:
+    """How many neighbouring ranks should share a node, as :func:`cluster.placement.by_node` takes them: those that
+    share rows, and those that share the matrices of a layer. Both exchange something in every layer."""
+    tensor = trainer.tensor_parallel
+    return tuple(sorted({tensor * trainer.context_parallel, tensor} - {1}, reverse=True))
+
+
 @dataclass(frozen=True)
 class Layout:
     """Who is where on the places that are left of a run's placement group."""
@@ -45,22 +53,24 @@ def with_ranks(config: RunConfig, ranks: int) -> RunConfig:
     return config.model_copy(update={"trainer": config.trainer.model_copy(update={"world_size": ranks})})
 
 
-def layout_left(config: RunConfig, held: Sequence[bool], gpu: bool, sampling: bool = True) -> Layout:
+def layout_left(config: RunConfig, nodes: Sequence[str], gpu: bool, sampling: bool = True) -> Layout:
     """As many trainer ranks as the places that are left allow, and at least one rollout engine.
 
     Ranks and engines keep their places where they can. With ``split`` an engine gets the place of a rank only if no
     place of an engine is left, and a rank that of an engine only if too few are left for any layout of the trainer.
+    Ranks that work closely together (:func:`close_ranks`) share a node where they can.
 
     Args:
         config: of the run.
-        held: whether each place is left: those of the ranks, then with ``split`` those of the engines.
+        nodes: the node of each place, empty if it is lost: those of the ranks, then with ``split`` those of the
+            engines.
         gpu: as in :func:`places`.
         sampling: as in :func:`places`.
 
     Raises:
         UserError: if no layout of the trainer fits on what is left.
     """
-    now, swaps = list(held), []
+    now, swaps = list(nodes), []
     split = config.cluster.placement == "split" and sampling
     size = config.trainer.world_size
     ends = range(size, len(now)) if split else range(min(config.rollout.replicas, len(now)) * (gpu and sampling))
@@ -82,8 +92,26 @@ def layout_left(config: RunConfig, held: Sequence[bool], gpu: bool, sampling: bo
     while split and not ranks() and len(left(ends)) > 1:
         swap(next(place for place in range(size) if not now[place]), left(ends)[-1])
     if not ranks() or (ends and not left(ends)):
-        raise UserError(_too_few(config, sum(held), len(held)))
-    return Layout(tuple(left(range(size if split else len(now)))[: ranks()]), tuple(swaps))
+        raise UserError(_too_few(config, sum(map(bool, nodes)), len(nodes)))
+    number, widths, some = ranks(), close_ranks(config.trainer), left(range(size if split else len(now)))
+    chosen = whole_groups(some, now, number, widths)
+    if ends and not split and not set(ends) & set(chosen):  # an engine on a shared GPU needs a rank beside it
+        chosen = whole_groups(some[:number], now, number, widths)
+    return Layout(chosen, tuple(swaps))
+
+
+def whole_groups(some: Sequence[int], nodes: Sequence[str], number: int, widths: Sequence[int]) -> tuple[int, ...]:
+    """So many of some places, in the order of ranks: as they are, or by node if ranks work closely together.
+
+    Args:
+        some: places.
+        nodes: the node of each place of the run.
+        number: of ranks.
+        widths: see :func:`close_ranks`.
+    """
+    if widths:
+        some = [some[one] for one in by_node([nodes[place] for place in some], number, widths)]
+    return tuple(some[:number])
 
 
 def _too_few(config: RunConfig, left: int, of: int) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 
 from cluster.errors import ClusterError
 from cluster.nodes import names, of_bundles, own, settle
-from cluster.placement import in_order, require, reserve
+from cluster.placement import apart, in_order, require, reserve
 from rl.config.derive import derive
 from rl.config.gpu_plan import require_room
-from rl.config.places import layout_left, places, serves_judge, with_ranks
+from rl.config.places import close_ranks, layout_left, places, serves_judge, whole_groups, with_ranks
 from rl.config.schema import RunConfig
 from rl.device import Device
 from rl.driver.nodes import folders_read, remove_elsewhere, require_shared
@@ -55,9 +55,10 @@ class Placement:
         self.ranks = tuple(range(config.trainer.world_size))
         """The place of each trainer rank."""
         self.group = reserve(self._asked, config.cluster.placement_timeout_s, name)
-        self.bundles = in_order(self.group)
+        self.bundles = in_order(self.group, config.trainer.world_size, close_ranks(config.trainer))
         """The bundle of each place."""
         self.require()
+        self._say_apart()
 
     @property
     def shrunk(self) -> bool:
@@ -70,8 +71,12 @@ class Placement:
         """Whether each place is left; with ``settled`` Ray knows by now which nodes are gone."""
         if settled:
             settle(set(of_bundles(self.group)) - {"", own()})
+        return [bool(node) for node in self._nodes()]
+
+    def _nodes(self) -> list[str]:
+        """The node of each place, empty if it is lost."""
         nodes = of_bundles(self.group)
-        return [bool(nodes[bundle]) for bundle in self.bundles]
+        return [nodes[bundle] for bundle in self.bundles]
 
     def require(self) -> None:
         """Wait until the run has all its places, and look at their nodes: when a node is lost, its places come back on
@@ -106,15 +111,29 @@ class Placement:
         self.left(settled=True)
         try:
             self.require()
-            self.ranks = tuple(range(self.config.trainer.world_size))
+            size, widths = self.config.trainer.world_size, close_ranks(self.config.trainer)
+            self.ranks = whole_groups(range(size), self._nodes(), size, widths)
         except ClusterError:
             if self.config.cluster.on_loss == "wait":
                 raise
-            layout = layout_left(self.config, self.left()[: self._size], self.device.gpus > 0, self.sampling)
+            layout = layout_left(self.config, self._nodes()[: self._size], self.device.gpus > 0, self.sampling)
             require_room(derive(with_ranks(self.config, len(layout.ranks))).gpus, certain=True)
             for one, other in layout.swaps:
                 self.bundles[one], self.bundles[other] = self.bundles[other], self.bundles[one]
             self.ranks = layout.ranks
+        self._say_apart()
+
+    def _say_apart(self) -> None:
+        """Say which tensor-parallel groups are on several nodes: their numbers are right, but every layer is slow."""
+        tensor, nodes = self.config.trainer.tensor_parallel, self._nodes()
+        if found := apart([nodes[place] for place in self.ranks], tensor):
+            groups = ", ".join(f"{first} to {first + tensor - 1}" for first in found)
+            print(
+                f"warning: trainer ranks {groups} share the matrices of every layer (trainer.tensor_parallel={tensor}) "
+                "and are on several nodes, so that every layer waits for the network; free whole nodes for this run, "
+                "or lower trainer.tensor_parallel",
+                flush=True,
+            )
 
     # --- who is where -----------------------------------------------------------------------------------------------
 
@@ -156,9 +175,9 @@ class Placement:
 
     def of_weights(self, engines: int) -> tuple[str, list[str]]:
         """The node of the first trainer rank, and that of each of so many engines; empty for one that is lost."""
-        nodes = of_bundles(self.group)
+        nodes = self._nodes()
         places = [self.ranks[0], *(self._engines_at[number] for number in range(engines))]
-        sender, *receivers = (nodes[self.bundles[place]] for place in places)
+        sender, *receivers = (nodes[place] for place in places)
         return sender, receivers
 
     def _engine_place(self, number: int) -> int | None:

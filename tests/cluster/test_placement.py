@@ -5,40 +5,53 @@ import random
 import pytest
 
 from cluster.errors import ClusterError
-from cluster.placement import by_node, fit, require_here, shortage
+from cluster.placement import apart, by_node, fit, require_here, shortage
 
 SEEN = ["n3", *["n0"] * 8, *["n3"] * 7, "n1", "n2", "n2", "n1", "n1", *["n2", "n1"] * 5, "n2"]
 """Nodes of 32 bundles of one GPU on 4 nodes of 8, much as Ray's PACK deals them."""
 
 
-def placed(nodes, together=1):
-    return [nodes[number] for number in by_node(nodes, together)]
+def placed(nodes, ranks=None, widths=()):
+    return [nodes[number] for number in by_node(nodes, len(nodes) if ranks is None else ranks, widths)]
 
 
 def test_ranks_of_a_node_are_neighbours():
-    assert placed(SEEN, together=8) == ["n3"] * 8 + ["n0"] * 8 + ["n1"] * 8 + ["n2"] * 8
+    assert placed(SEEN) == placed(SEEN, widths=[8]) == ["n3"] * 8 + ["n0"] * 8 + ["n1"] * 8 + ["n2"] * 8
     assert by_node(SEEN)[:4] == [0, 9, 10, 11]
 
 
 def test_sixteen_nodes_of_eight_each_hold_whole_groups():
     nodes = [f"n{number}" for number in range(16) for _ in range(8)]
     random.Random(0).shuffle(nodes)
-    order = by_node(nodes, together=8)
+    order = by_node(nodes, 128, [8])
     assert sorted(order) == list(range(128))
-    assert all(len({nodes[number] for number in order[start : start + 8]}) == 1 for start in range(0, 128, 8))
+    assert apart([nodes[number] for number in order], 8) == []
 
 
 def test_full_nodes_come_first():
-    assert placed(["b", "a", "a", "b", "a", "a"], together=2) == ["a"] * 4 + ["b"] * 2
+    assert placed(["b", "a", "a", "b", "a", "a"], widths=[2]) == ["a"] * 4 + ["b"] * 2
 
 
 def test_one_node_keeps_its_order():
     assert by_node(["a"] * 5) == [0, 1, 2, 3, 4] and by_node([]) == []
 
 
-def test_a_group_over_two_nodes_is_refused():
-    with pytest.raises(ClusterError, match=r"groups of 8 ranks .* put 9, 7 of the 16 ranks"):
-        by_node(["a"] * 9 + ["b"] * 7, together=8)
+def test_groups_have_whole_nodes_and_others_what_is_left():
+    """Twelve ranks in groups of four, and four engines, on nodes that have six, six and four of the places."""
+    nodes = ["a"] * 6 + ["b"] * 6 + ["c"] * 4
+    assert apart(placed(nodes)[:12], 4) == [4], "in the order of nodes alone one group is on two of them"
+    assert placed(nodes, 12, [4]) == ["a"] * 4 + ["b"] * 4 + ["c"] * 4 + ["a"] * 2 + ["b"] * 2
+
+
+def test_a_group_that_no_node_holds_is_made_of_whole_smaller_ones():
+    """Rows shared by two ranks of which each is cut in four: no node has eight places."""
+    found = placed(["a"] * 7 + ["b"] * 5 + ["c"] * 4, 16, [8, 4])
+    assert found == ["a"] * 4 + ["b"] * 4 + ["c"] * 4 + ["a"] * 3 + ["b"]
+    assert apart(found, 4) == [12]
+
+
+def test_groups_over_several_nodes_are_found():
+    assert apart(["a"] * 9 + ["b"] * 7, 8) == [8] and apart(["a", "b"] * 2, 2) == [0, 2] and apart(["a", "b"], 1) == []
 
 
 def test_what_is_missing_is_said_by_shape():

@@ -48,7 +48,7 @@ MEGATRON = {"engine": "megatron", "tensor_parallel": 2, "pipeline_parallel": 2}
     ],
 )
 def test_as_many_ranks_go_on_as_the_places_that_are_left_allow(config, gpu, held, ranks, swaps):
-    left = [place == "1" for place in held]
+    left = ["node" * (place == "1") for place in held]
     if ranks is None:
         with pytest.raises(UserError, match=rf"{held.count('1')} of the run's {len(held)} places are left.*Add nodes"):
             layout_left(config, left, gpu)
@@ -62,11 +62,27 @@ def test_as_many_ranks_go_on_as_the_places_that_are_left_allow(config, gpu, held
 
 def test_what_megatron_keeps_is_named():
     with pytest.raises(UserError, match="must keep tensor_parallel=2, pipeline_parallel=2"):
-        layout_left(run(**MEGATRON, world_size=4), [True] * 3 + [False], True)
+        layout_left(run(**MEGATRON, world_size=4), ["node"] * 3 + [""], True)
 
 
 def test_without_sampling_every_place_is_for_ranks():
-    assert layout_left(run("split", 2, world_size=3), [False, True, True], False, sampling=False).ranks == (1, 2)
+    assert layout_left(run("split", 2, world_size=3), ["", "node", "node"], False, sampling=False).ranks == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("config", "gpu", "nodes", "ranks"),
+    [
+        (run(**MEGATRON, world_size=8), False, "AABAB  B", (0, 1, 2, 4)),  # three of each: a pair of either
+        (run(**MEGATRON, world_size=8), False, "CABBAB  ", (2, 3, 1, 4)),  # of B a pair, then of A
+        (run(**MEGATRON, world_size=8, context_parallel=2), False, "AABBABAB", (0, 1, 4, 6, 2, 3, 5, 7)),
+        (run(**MEGATRON, world_size=4, replicas=1), True, "ABAB", (0, 2, 1, 3)),
+        (run(**MEGATRON, world_size=8, replicas=1), True, "ABBBB   ", (1, 2, 0, 3)),  # the engine is at place 0
+        (run(world_size=4), False, "ABAB", (0, 1, 2, 3)),  # no ranks that work closely together
+    ],
+)
+def test_ranks_that_share_layers_go_on_on_one_node(config, gpu, nodes, ranks):
+    found = layout_left(config, [node.strip() for node in nodes], gpu)
+    assert (found.ranks, found.swaps) == (ranks, ())
 
 
 def test_another_word_is_refused():

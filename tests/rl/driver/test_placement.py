@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import ClusterError
+from cluster.placement import by_node
 from rl.config.compose import load
 from rl.device import CPU, CUDA
 from rl.driver import placement
@@ -43,13 +44,13 @@ def test_a_judge_that_the_run_serves_has_a_gpu_in_its_group(device, sampling, nu
 
 
 class Cluster:
-    """In place of Ray's placement group: one node for each bundle; nodes go and come."""
+    """In place of Ray's placement group: one node for each bundle, or those of ``dealt``; nodes go and come."""
 
     def __init__(self, monkeypatch):
-        self.nodes, self.looked = [], []
+        self.nodes, self.looked, self.dealt = [], [], None
         for name, instead in {
-            "reserve": lambda bundles, timeout_s, name: self.nodes.extend(f"n{i}" for i in range(len(bundles))) or self,
-            "in_order": lambda group: list(range(len(self.nodes))),
+            "reserve": self.reserve,
+            "in_order": lambda group, ranks, widths: by_node(self.nodes, ranks, widths),
             "of_bundles": lambda group: list(self.nodes),
             "require": self.require,
             "settle": lambda nodes: None,
@@ -58,6 +59,10 @@ class Cluster:
             "require_shared": lambda nodes, *others: self.looked.append(sorted(nodes)),
         }.items():
             monkeypatch.setattr(placement, name, instead)
+
+    def reserve(self, bundles, timeout_s, name):
+        self.nodes = list(self.dealt or [f"n{i}" for i in range(len(bundles))])
+        return self
 
     def require(self, group, bundles, timeout_s):
         if not all(self.nodes):
@@ -130,6 +135,31 @@ def test_on_a_shared_gpu_an_engine_needs_a_rank_beside_it(cluster):
         False,
         False,
     ]
+
+
+CUT = {"engine": "megatron", "tensor_parallel": 2, "world_size": 4}
+
+
+def test_ranks_that_share_layers_are_on_one_node_and_engines_where_there_is_room(cluster, capsys):
+    cluster.dealt = ["a", "b", "a", "b", "a", "b"]
+    found = places_of(CPU, trainer=CUT, rollout={"replicas": 2})
+    assert [cluster.nodes[bundle] for bundle in found.bundles] == ["a", "a", "b", "b", "a", "b"]
+    assert capsys.readouterr().out == ""
+    cluster.nodes = ["a", "c", "a", "d", "a", "c"]  # b is lost; of its places two come back on c, one on d
+    found.renew()
+    assert [cluster.nodes[found.bundles[place]] for place in found.ranks] == ["a", "a", "c", "d"]
+    assert "warning: trainer ranks 2 to 3 share the matrices of every layer" in capsys.readouterr().out
+    cluster.nodes = ["e", "c", "a", "c", "a", "c"]
+    found.renew()
+    assert found.ranks == (2, 3, 0, 1), "the two at c go first, so that they are a group"
+
+
+def test_a_group_over_two_nodes_is_said(cluster, capsys):
+    cluster.dealt = ["a", "a", "a", "b"]
+    places_of(CPU, placement="colocate", trainer=CUT)
+    said = capsys.readouterr().out
+    assert "trainer ranks 2 to 3 share the matrices of every layer (trainer.tensor_parallel=2)" in said
+    assert "free whole nodes for this run, or lower trainer.tensor_parallel" in said
 
 
 def test_a_served_judge_is_at_its_own_gpu_until_that_is_lost(cluster):
