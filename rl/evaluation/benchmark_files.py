@@ -11,6 +11,7 @@ from typing import Any
 
 from curricula.strict_json import parse
 from rl.errors import UserError
+from rl.language import Text
 
 
 class MissingData(UserError):
@@ -45,8 +46,16 @@ def find_file(title: str, source: str, folder: Path, *names: str) -> Path:
     for name in names:
         if (folder / name).is_file():
             return folder / name
-    others = f" (or {', '.join(names[1:])} in that folder)" if names[1:] else ""
-    raise MissingData(f"{title}: {folder / names[0]} is missing{others}; put the authors' file there, from {source}")
+    others = Text(" (or {names} in that folder)", names=", ".join(names[1:])) if names[1:] else ""
+    raise MissingData(
+        Text(
+            "{title}: {path} is missing{others}; put the authors' file there, from {source}",
+            title=title,
+            path=folder / names[0],
+            others=others,
+            source=source,
+        )
+    )
 
 
 def entries(path: Path) -> list[Entry]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, TypedDict
 
 from rl.errors import UserError
+from rl.language import Lang
 
 
 class Options(TypedDict, total=False):
@@ -18,6 +19,7 @@ class Options(TypedDict, total=False):
     tasks: Sequence[str]
     root: str | Path
     shots: int
+    lang: Lang
     limit: int
     batch: int
     as_of: str

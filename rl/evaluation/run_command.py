@@ -46,6 +46,7 @@ from rl.inference.model_options import (
     use_law_of,
 )
 from rl.inference.progress import Metered
+from rl.language import Lang, Text, add_lang, say, sayer
 from rl.records.task_figures import Scores, read_scores
 
 ROOT_ENV = "THEMIS_BENCHMARKS"
@@ -107,7 +108,13 @@ def read_tasks(
         raise next(iter(missing.values()))
     if missing:
         first = next(iter(missing.values()))
-        notice(f"left out because their data are missing: tasks {', '.join(missing)}; {first}")
+        notice(
+            Text(
+                "left out because their data are missing: tasks {tasks}; {first}",
+                tasks=", ".join(missing),
+                first=first.args[0],
+            )
+        )
     return found
 
 
@@ -139,7 +146,7 @@ def assess(
         try:
             scored = score(benchmark, task.name, task.questions, task.answers)
         except UserError as error:  # the answers stay on the disk, and the other tasks are scored
-            found[task.name] = unscored(benchmark, task.name, task.answers, str(error)) | counts
+            found[task.name] = unscored(benchmark, task.name, task.answers, error.args[0]) | counts
             continue
         marks = None
         if judge is not None and task.name in benchmark.judged:
@@ -187,6 +194,7 @@ def _options_of(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> 
     parser.add_argument("--root", type=Path, help=f"folder of the benchmarks' data (default: {ROOT_ENV})")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results; an earlier one is continued")
     parser.add_argument("--shots", type=int, default=0, help="worked examples, fewer if they don't fit (%(default)s)")
+    add_lang(parser, "what is printed, except errors")
     parser.add_argument("--limit", type=positive, help="only the first questions of each task")
     parser.add_argument(
         "--batch", type=positive, default=BATCH, help="answers written to the disk at once (%(default)s)"
@@ -205,7 +213,8 @@ def _run(chosen: argparse.Namespace) -> None:
         raise UserError("a judge needs both --judge URL and --judge-model NAME")
     use_law_of(chosen)
     benchmark = find_benchmark(chosen.benchmark, chosen.tasks)
-    notice = _notice(console)
+    t = sayer(chosen.lang)
+    notice = _notice(console, chosen.lang)
     tasks = read_tasks(benchmark, chosen.tasks, chosen.root, chosen.shots, chosen.limit, notice)
     head = {
         "benchmark": benchmark.name,
@@ -223,9 +232,10 @@ def _run(chosen: argparse.Namespace) -> None:
             meter = _answer_all(tasks, backend, chosen, sampling, console, notice)
         if meter.answered:
             speed = meter.tokens / max(1e-9, meter.seconds)
-            console.print(f"{meter.answered} answers, {meter.tokens:,} tokens, {speed:,.0f} tokens/s")
+            done = {"n": meter.answered, "tokens": meter.tokens, "speed": speed}
+            console.print(t("{n} answers, {tokens:,} tokens, {speed:,.0f} tokens/s", **done))
         scores = assess(benchmark, tasks, chosen.out, head, judging.service_of(chosen))
-        console.print(table(scores))
+        console.print(table(scores, chosen.lang))
         console.print(f"{chosen.out}/scores.json · answers/ · scored/", soft_wrap=True, highlight=False)
     finally:
         folder.close()
@@ -239,15 +249,15 @@ def _answer_all(
     console: Console,
     notice: Callable[[str], None],
 ) -> Metered:
-    meter = Metered(backend, console)
+    meter = Metered(backend, console, chosen.lang)
     meter.title = chosen.benchmark
     journal = Journal(meter, chosen.out / "answers", chosen.batch, notice)
     answer({task.name: task for task in tasks}, journal, backend.max_length, sampling)
     return meter
 
 
-def _notice(console: Console) -> Callable[[str], None]:
-    return lambda text: console.print(f"[yellow]{text}[/yellow]", soft_wrap=True, highlight=False)
+def _notice(console: Console, lang: Lang) -> Callable[[str], None]:
+    return lambda text: console.print(f"[yellow]{say(lang, text)}[/yellow]", soft_wrap=True, highlight=False)
 
 
 if __name__ == "__main__":

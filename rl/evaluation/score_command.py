@@ -27,6 +27,7 @@ from rl.evaluation.metrics.bertscore import LAYER, BertScore, adding
 from rl.evaluation.predictions import Prediction, in_order, own_questions, read_predictions, tasks_in
 from rl.evaluation.scoring import Unscorable, mean, require_references
 from rl.evaluation.task_scores import interval_of
+from rl.language import Lang, Text, add_lang, listed, sayer
 
 
 @command(UserError)
@@ -41,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--bertscore", type=Path, metavar="FOLDER", help="compare texts with this model, too")
     parser.add_argument("--bertscore-layer", type=int, default=LAYER, metavar="N", help="its layer (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
+    add_lang(parser, "what is printed, except errors")
     chosen = parser.parse_args(argv)
     benchmark = find(chosen.benchmark)
     if chosen.bertscore:
@@ -49,11 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"{chosen.data} does not exist; --data names the benchmark's own file or folder")
     data = chosen.data or (folder_of(chosen.root, benchmark) if chosen.root else None)
     if chosen.task is None:
-        scores = score_all(benchmark, chosen.predictions, data, lambda text: print(text, file=sys.stderr))
-        _print_all(benchmark, scores, chosen.json)
+        told = sayer(chosen.lang)
+        scores = score_all(benchmark, chosen.predictions, data, lambda text: print(told(text), file=sys.stderr))
+        _print_all(benchmark, scores, chosen.json, chosen.lang)
     else:
         score, questions = score_task(benchmark, chosen.task, chosen.predictions, data)
-        _print_one(benchmark, chosen.task, score, questions, chosen.json)
+        _print_one(benchmark, chosen.task, score, questions, chosen.json, chosen.lang)
     return 0
 
 
@@ -95,7 +98,7 @@ def score_all(
         except Unscorable as error:
             if len(files) == 1:
                 raise
-            notice(f"left out: task {task}; {error}")
+            notice(Text("left out: task {task}; {error}", task=task, error=error.args[0]))
     return scores
 
 
@@ -168,25 +171,26 @@ def confidence(score: TaskScore) -> tuple[float, float] | None:
     return interval_of([one.score for one in score.per_question], score.score)
 
 
-def notes(benchmark: Benchmark, task: str) -> str:
+def notes(benchmark: Benchmark, task: str) -> Text:
     """Notes that a reader of the score needs."""
-    found = [f"contains {benchmark.contaminated[task]}"] if task in benchmark.contaminated else []
-    return "; ".join(found + (["LLM judge published"] if task in benchmark.judged else []))
+    found = [Text("contains {what}", what=benchmark.contaminated[task])] if task in benchmark.contaminated else []
+    return listed(found + ([Text("LLM judge published")] if task in benchmark.judged else []), "; ")
 
 
-def _print_one(benchmark: Benchmark, task: str, score: TaskScore, questions: int, as_json: bool) -> None:
+def _print_one(benchmark: Benchmark, task: str, score: TaskScore, questions: int, as_json: bool, lang: Lang) -> None:
     found = figures(score, questions)
     if as_json:
         print(json.dumps(found))
         return
     shown = ", ".join(f"{name} {value:.5g}" for name, value in found.items())
-    limits = confidence(score)
-    print(f"{benchmark.name} {task}: {shown}" + (f", 95% {limits[0]:.4f} to {limits[1]:.4f}" if limits else ""))
+    limits, t = confidence(score), sayer(lang)
+    between = t("95% {low:.4f} to {high:.4f}", low=limits[0], high=limits[1]) if limits else ""
+    print(f"{benchmark.name} {task}: {shown}" + (f", {between}" if limits else ""))
     if notes(benchmark, task):
-        print(notes(benchmark, task))
+        print(t(notes(benchmark, task)))
 
 
-def _print_all(benchmark: Benchmark, scores: dict[str, tuple[TaskScore, int]], as_json: bool) -> None:
+def _print_all(benchmark: Benchmark, scores: dict[str, tuple[TaskScore, int]], as_json: bool, lang: Lang) -> None:
     average = {
         "score": mean([one.score for one, _ in scores.values()]),
         "fixed": mean([one.fixed for one, _ in scores.values()]),
@@ -200,17 +204,19 @@ def _print_all(benchmark: Benchmark, scores: dict[str, tuple[TaskScore, int]], a
         }
         print(json.dumps({"benchmark": benchmark.name, "tasks": tasks, "mean": average}, ensure_ascii=False))
         return
-    table = Table(title=benchmark.title)
-    for name in ("task", "", "n", "score", "95%", "fixed", "abstained", "note"):
-        number = name in ("n", "score", "95%", "fixed", "abstained")
-        table.add_column(name, justify="right" if number else "left", no_wrap=number or name == "task")
+    table, t = Table(title=benchmark.title), sayer(lang)
+    texts = (t("task"), "", t("note"))
+    for name in (*texts[:2], "n", t("score"), "95%", t("fixed"), t("abstained"), texts[2]):
+        number = name not in texts
+        table.add_column(name, justify="right" if number else "left", no_wrap=number or name == texts[0])
     for task, (one, questions) in scores.items():
         limits = confidence(one)
         table.add_row(
             task, benchmark.tasks[task], str(questions), f"{one.score:.4f}",
             f"{limits[0]:.3f}-{limits[1]:.3f}" if limits else "", f"{one.fixed:.4f}", f"{one.abstention_rate:.3f}",
-            notes(benchmark, task),
+            t(notes(benchmark, task)),
         )  # fmt: skip
     table.add_section()
-    table.add_row("mean", f"{len(scores)} tasks", "", f"{average['score']:.4f}", "", f"{average['fixed']:.4f}", "", "")
+    shown = (f"{average['score']:.4f}", "", f"{average['fixed']:.4f}")
+    table.add_row(t("mean"), t("{n} tasks", n=len(scores)), "", *shown, "", "")
     Console().print(table)

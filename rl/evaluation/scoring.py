@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from rewards.parsing import LONGEST, final_answer
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
+from rl.language import Text
 
 Scored = tuple[float, bool] | None
 """(score, whether the model abstained). A score of None leaves the question out."""
@@ -30,8 +31,16 @@ def require_references(benchmark: Benchmark, task: str, questions: Sequence[Ques
     bare = [one.id for one in questions if one.reference is None or one.reference == ""]
     if bare and (len(bare) == len(questions) or not benchmark.unanswered):
         raise Unscorable(
-            f"{where}: {len(bare)} of {len(questions)} questions of {benchmark.title}, task {task}, have no reference "
-            f"(the first is {bare[0]}); give the file that holds the right answers with --data"
+            Text(
+                "{where}: {bare} of {n} questions of {title}, task {task}, have no reference (the first is {first}); give "
+                "the file that holds the right answers with --data",
+                where=where,
+                bare=len(bare),
+                n=len(questions),
+                title=benchmark.title,
+                task=task,
+                first=bare[0],
+            )
         )
 
 

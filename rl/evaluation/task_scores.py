@@ -16,6 +16,7 @@ from rl.evaluation.judging import Marks
 from rl.inference.backend import Answer
 from rl.inference.json_lines import write_lines
 from rl.inference.thinking import prediction
+from rl.language import Lang, Text, sayer
 from rl.records.task_figures import between, notes, percent
 
 
@@ -130,22 +131,25 @@ def save_answers(
     write_lines(path, rows())
 
 
-def table(scores: Mapping[str, Any]) -> Table:
+def table(scores: Mapping[str, Any], lang: Lang = "en") -> Table:
     """The tasks of a scores.json, in percent with 95 % intervals."""
     tasks: dict[str, dict[str, Any]] = scores["tasks"]
-    shown = Table(title=f"{scores['title']}: {scores['model']} (%, 95 % interval)", box=box.SIMPLE_HEAD, pad_edge=False)
+    t = sayer(lang)
+    title = t("{benchmark}: {model} (%, 95 % interval)", benchmark=scores["title"], model=scores["model"])
+    shown = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
     judged = any("judge" in task for task in tasks.values())
-    for name in ("task", "", "n", "score", "interval", "fixed", "abstained", *(("judge",) if judged else ()), "note"):
-        shown.add_column(name, justify="left" if name in ("task", "", "note") else "right", no_wrap=name == "task")
+    texts, figures = (t("task"), "", t("note")), (t("score"), t("interval"), t("fixed"), t("abstained"))
+    for name in (*texts[:2], "n", *figures, *((t("judge"),) if judged else ()), texts[2]):
+        shown.add_column(name, justify="left" if name in texts else "right", no_wrap=name == texts[0])
     for name, task in tasks.items():
         row = [
             name, task["title"], str(task["n"]), percent(task["score"]), between(task["interval"]),
             percent(task["fixed"]), percent(task["abstention_rate"]),
         ]  # fmt: skip
-        shown.add_row(*row, *([judged_cell(task)] if judged else ()), "; ".join(notes(task)))
+        shown.add_row(*row, *([t(judged_cell(task))] if judged else ()), "; ".join(map(t, notes(task))))
     shown.add_section()
     shown.add_row(
-        "average", f"{len(tasks)} tasks", "", percent(scores["average"]), "", percent(scores["average_fixed"])
+        t("average"), t("{n} tasks", n=len(tasks)), "", percent(scores["average"]), "", percent(scores["average_fixed"])
     )
     return shown
 
@@ -153,4 +157,4 @@ def table(scores: Mapping[str, Any]) -> Table:
 def judged_cell(task: Mapping[str, Any]) -> str:
     """The judge's mark of a task in percent."""
     found = task.get("judge")
-    return "" if found is None else percent(found["score"]) or "none"
+    return "" if found is None else percent(found["score"]) or Text("none")

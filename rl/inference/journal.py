@@ -20,6 +20,7 @@ from rl.errors import UserError
 from rl.files import in_one_move, read_json, write_json
 from rl.inference.backend import Answer, Ask, Backend, Messages, RefusedAnswer, SampledAnswer
 from rl.inference.json_lines import JsonLines, placed_lines
+from rl.language import Text
 from rl.records.lock import FolderLock
 
 BATCH = 32
@@ -87,7 +88,7 @@ class AnswerFile:
                         f"line, and its content is made again"
                     ) from None
         if damaged:
-            notice(f"{out.path}: {damaged} damaged records are made again")
+            notice(Text("{path}: {n} damaged records are made again", path=out.path, n=damaged))
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The record of a key, if there is one and it is on the disk."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from rl.errors import UserError
 from rl.files import in_one_move
+from rl.language import Text
 
 
 def read_lines(path: Path, notice: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -29,7 +30,8 @@ def placed_lines(path: Path, notice: Callable[[str], None]) -> Iterator[tuple[in
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
-                notice(f"{path}: the last line was half written and is dropped ({len(line)} bytes)")
+                said = Text("{path}: the last line was half written and is dropped ({n} bytes)", path=path, n=len(line))
+                notice(said)
                 os.truncate(path, end)
                 return
             try:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from rl.inference.backend import Answer, Ask, Backend, Messages
+from rl.language import Lang, sayer
 
 LINE_S = 30.0
 """Time between two lines (seconds)."""
@@ -28,8 +29,10 @@ class Pace:
         total: int,
         cost: Callable[[], float] = lambda: 0.0,
         line_s: float = LINE_S,
+        lang: Lang = "en",
     ) -> None:
         """``cost`` gives the money that was spent so far."""
+        t = self.say = sayer(lang)
         self.console, self.title, self.total, self.cost, self.line_s = console, title, total, cost, line_s
         self.done = self.tokens = 0
         self._started = self._last = time.monotonic()
@@ -37,7 +40,7 @@ class Pace:
         self._terminal = console.is_terminal
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console,
+            TimeElapsedColumn(), TextColumn(t("left")), TimeRemainingColumn(), console=console,
             disable=not self._terminal,
         )  # fmt: skip
         self._row = self._bar.add_task(title, total=total, speed="")
@@ -62,22 +65,25 @@ class Pace:
 
     def _line(self, seconds: float) -> None:
         done, tokens = self.done - self._before[0], self.tokens - self._before[1]
-        parts = [f"{self.title}: {self.done:,} of {self.total:,}", *self._parts(tokens / seconds)]
+        t = self.say
+        now = t("{title}: {done:,} of {total:,}", title=self.title, done=self.done, total=self.total)
+        parts = [now, *self._parts(tokens / seconds)]
         if done:
             left = datetime.timedelta(seconds=round((self.total - self.done) * seconds / done))
-            parts.append(f"{left} left")
+            parts.append(t("{time} left", time=left))
         self.console.print(" · ".join(parts), highlight=False)
 
     def _parts(self, speed: float) -> list[str]:
-        spent = self.cost()
-        return [f"{speed:,.0f} tokens/s"] * (self.tokens > 0) + [f"cost {spent:,.2f}"] * (spent > 0)
+        spent, t = self.cost(), self.say
+        speeds = [t("{speed:,.0f} tokens/s", speed=speed)] * (self.tokens > 0)
+        return speeds + [t("cost {spent:,.2f}", spent=spent)] * (spent > 0)
 
 
 class Metered:
     """A backend that counts what it generates, and shows how far it is."""
 
-    def __init__(self, backend: Backend, console: Console) -> None:
-        self.backend, self.console = backend, console
+    def __init__(self, backend: Backend, console: Console, lang: Lang = "en") -> None:
+        self.backend, self.console, self.lang = backend, console, lang
         self.title = "generating"
         """Title of the bar."""
         self.pace: Pace | None = None
@@ -91,7 +97,7 @@ class Metered:
         if self.pace is not None:
             self._generate(asks, done, self.pace, 0)
         else:
-            with Pace(self.console, self.title, len(asks)) as pace:
+            with Pace(self.console, self.title, len(asks), lang=self.lang) as pace:
                 self._generate(asks, done, pace, 1)
 
     def _generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None], pace: Pace, each: int) -> None:

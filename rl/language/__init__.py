@@ -76,6 +76,6 @@ def chinese() -> dict[str, str]:
     return {english: said for section in sections.values() for english, said in section.items()}
 
 
-def add_lang(parser: argparse.ArgumentParser) -> None:
-    """The option ``--lang``."""
-    parser.add_argument("--lang", choices=LANGS, default="en", help="language of the page (%(default)s)")
+def add_lang(parser: argparse.ArgumentParser, what: str = "the page") -> None:
+    """The option ``--lang``, the language of something."""
+    parser.add_argument("--lang", choices=LANGS, default="en", help=f"language of {what} (%(default)s)")

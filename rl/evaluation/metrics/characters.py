@@ -14,6 +14,7 @@ from pathlib import Path
 from rl.errors import UserError
 from rl.evaluation.metrics.text_overlap import MARKS
 from rl.evaluation.scoring import Unscorable
+from rl.language import Text
 
 PUNCTUATION = frozenset(MARKS) - {"。", "’"}
 """Punctuation marks by ChERRANT's list, which lacks 。 and 《."""
@@ -59,8 +60,11 @@ def load(folder: Path) -> Tables:
         from pypinyin import Style, pinyin
     except ImportError as error:
         raise Unscorable(
-            f"LawBench's task 2-1 needs the package {error.name}; install pypinyin and opencc, which are no part of "
-            "the locked sets: pip install 'themis-rl[proofreading]'"
+            Text(
+                "LawBench's task 2-1 needs the package {name}; install pypinyin and opencc, which are no part of the "
+                "locked sets: pip install 'themis-rl[proofreading]'",
+                name=error.name,
+            )
         ) from None
 
     @cache
@@ -79,8 +83,10 @@ def _rows(folder: Path, name: str, encoding: str) -> list[list[str]]:
     path = next((place / name for place in places if (place / name).is_file()), None)
     if path is None:
         raise Unscorable(
-            f"LawBench's task 2-1 needs {folder / FOLDER / name}; put the file there, from "
-            "https://github.com/open-compass/LawBench"
+            Text(
+                "LawBench's task 2-1 needs {path}; put the file there, from https://github.com/open-compass/LawBench",
+                path=folder / FOLDER / name,
+            )
         )
     try:
         lines = path.read_text(encoding=encoding).splitlines()

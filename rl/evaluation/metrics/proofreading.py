@@ -19,6 +19,7 @@ from rl.evaluation.metrics.alignment import cheapest
 from rl.evaluation.metrics.characters import FOLDER, Tables, load
 from rl.evaluation.metrics.edits import Edit, Spans, edit, ways
 from rl.evaluation.scoring import Unscorable, answered
+from rl.language import Text
 
 HEAD = "句子：\n"
 BEYOND = 5
@@ -135,8 +136,11 @@ def tables_of(questions: Sequence[Question]) -> Tables:
     folder = next((question.folder for question in questions if question.folder), None)
     if folder is None:
         raise Unscorable(
-            f"LawBench's task 2-1 needs {FOLDER}/cilin.txt and confusion_dict.txt of the authors' repository; give its "
-            "folder with --root or --data"
+            Text(
+                "LawBench's task 2-1 needs {folder}/cilin.txt and confusion_dict.txt of the authors' repository; give its "
+                "folder with --root or --data",
+                folder=FOLDER,
+            )
         )
     return load(folder)
 

@@ -60,7 +60,7 @@ def options_of(
         raise UserError(
             Text("no backend {name}; there are {all}", name=backend or Text("(none)"), all=", ".join(BACKENDS))
         )
-    options = [f"--benchmark={benchmark}", f"--backend={backend}", "--batch=4"]
+    options = [f"--benchmark={benchmark}", f"--backend={backend}", "--batch=4", f"--lang={settings.lang}"]
     if backend == "server":
         options += [f"--server={_address(server)}", f"--served-model={_name(served, Text('Served model'))}"]
     elif settings.models is None:

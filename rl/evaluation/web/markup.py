@@ -24,7 +24,7 @@ def _environment(lang: Lang) -> Environment:
     )  # fmt: skip
     found.filters |= {
         "percent": lambda value: "" if value is None else f"{100 * value:.1f}",
-        "figure": lambda value: say(lang, "none") if value is None else f"{value:.3g}",
+        "figure": lambda value: say(lang, Text("none")) if value is None else f"{value:.3g}",
     }
     found.globals |= {"t": sayer(lang), "code": code}
     return found

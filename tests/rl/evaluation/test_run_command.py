@@ -1,6 +1,7 @@
 """``python -m rl.evaluate run`` with a real transformers model, and the questions that are asked."""
 
 import json
+import re
 
 import pytest
 
@@ -92,6 +93,31 @@ def test_from_python_it_is_the_command(tmp_path):
         assert (tmp_path / "python" / name).read_bytes() == (tmp_path / "command" / name).read_bytes(), name
     assert found == json.loads((tmp_path / "python" / "scores.json").read_text())
     assert found["tasks"]["age"]["n"] == 6
+
+
+def test_a_run_in_chinese_prints_no_english(tmp_path, capsys, monkeypatch):
+    """Except names: of the benchmark, of its tasks and of files."""
+    monkeypatch.delenv("THEMIS_BENCHMARKS", raising=False)
+    with Server(lambda body: "<think>无</think><answer>十六</answer>", length=64) as server:
+        arguments = ["--server", server.url, "--served-model", "m", "--tasks", "age", "charge", "--limit", "2"]
+        arguments += ["--max-tokens", "8", "--out", str(tmp_path), "--lang", "zh"]
+        assert evaluate(["run", "--benchmark", "held_out", *arguments]) == 0
+        broken = tmp_path / "answers" / "age.jsonl"
+        broken.write_text(broken.read_text() + '{"key": "age/')
+        assert evaluate(["run", "--benchmark", "held_out", *arguments]) == 0
+    printed = re.sub("Held-out questions of Themis|age|charge", "", " ".join(capsys.readouterr().out.split()))
+    assert not re.findall(r"\b[a-z]{2,} [a-z]{2,}\b", printed), printed
+    for text in (
+        "最后一行只写了一半，已丢弃",
+        "个 token",
+        "（%，95 % 区间）",
+        "任务",
+        "区间",
+        "修正",
+        "未作答",
+        "2 个任务",
+    ):
+        assert text in printed, text
 
 
 def test_every_option_of_the_command_has_a_type():

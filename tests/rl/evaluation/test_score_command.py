@@ -1,6 +1,7 @@
 """``python -m rl.evaluate score`` and ``list`` on files as LexEval, LegalKit and the official scorers write them."""
 
 import json
+import re
 import os
 import subprocess
 import sys
@@ -117,6 +118,11 @@ def test_a_folder_of_lexevals_outputs_is_scored_whole(tmp_path, capsys, data, mo
     assert found["mean"]["score"] == pytest.approx((1 + 2 / 3 + 0.5) / 3)
     code, out, _ = run(capsys, *command)
     assert code == 0 and "contains JEC-QA" in out and "0.6667" in out and "3 tasks" in out
+    code, out, _ = run(capsys, *command, "--lang", "zh")
+    assert code == 0 and "包含 JEC-QA 的题目" in out and "3 个任务" in out and "得分" in out
+    assert not re.findall(r"contains|tasks|score|abstained|note|mean", out)
+    code, out, _ = run(capsys, *command, "--task", "1_1", "--lang", "zh")
+    assert code == 0 and re.search(r"95% [\d.]+ 到 [\d.]+\n包含 JEC-QA 的题目", out)
 
 
 def test_legalkits_shards_are_put_together(tmp_path, data):
