@@ -32,8 +32,8 @@ def require_references(benchmark: Benchmark, task: str, questions: Sequence[Ques
     if bare and (len(bare) == len(questions) or not benchmark.unanswered):
         raise Unscorable(
             Text(
-                "{where}: {bare} of {n} questions of {title}, task {task}, have no reference (the first is {first}); give "
-                "the file that holds the right answers with --data",
+                "{where}: {bare} of {n} questions of {title}, task {task}, have no reference (the first is {first}); "
+                "give the file that holds the right answers with --data",
                 where=where,
                 bare=len(bare),
                 n=len(questions),

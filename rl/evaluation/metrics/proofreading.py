@@ -137,8 +137,8 @@ def tables_of(questions: Sequence[Question]) -> Tables:
     if folder is None:
         raise Unscorable(
             Text(
-                "LawBench's task 2-1 needs {folder}/cilin.txt and confusion_dict.txt of the authors' repository; give its "
-                "folder with --root or --data",
+                "LawBench's task 2-1 needs {folder}/cilin.txt and confusion_dict.txt of the authors' repository; give "
+                "its folder with --root or --data",
                 folder=FOLDER,
             )
         )

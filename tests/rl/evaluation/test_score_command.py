@@ -1,8 +1,8 @@
 """``python -m rl.evaluate score`` and ``list`` on files as LexEval, LegalKit and the official scorers write them."""
 
 import json
-import re
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
