@@ -29,6 +29,8 @@ COLOURS = ("#2f5f9e", "#c8502d", "#1f8a70", "#b8860b", "#7a4a94", "#4a7f9c", "#a
 """Different enough on white in any order, for colour-blind readers too (lightness also differs)."""
 INK, FAINT, RULE = "#38424d", "#8a94a0", "#dfe4e9"
 CJK = ("Noto Sans CJK SC", "Source Han Sans SC", "PingFang SC", "Microsoft YaHei", "WenQuanYi Micro Hei")
+FONT = 9.5
+"""Size of texts; a page shows a chart about as wide as it is drawn, 338 units."""
 MOST_POINTS = 300
 """Longer series are drawn by the smallest and the largest value of neighbouring steps: a chart is 400 pixels wide."""
 
@@ -84,6 +86,8 @@ class Chart:
     keys: list[Key] = field(default_factory=list)
     about: str = ""
     """The tooltip of its title."""
+    numbers: dict[str, Any] | None = None
+    """Of a chart of curves: see :func:`_numbers`."""
 
 
 def _styled(draw: Callable[P, Chart]) -> Callable[P, Chart]:
@@ -92,7 +96,7 @@ def _styled(draw: Callable[P, Chart]) -> Callable[P, Chart]:
     @wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> Chart:
         with (
-            matplotlib.rc_context({"svg.fonttype": "none", "font.family": _fonts(), "font.size": 8}),
+            matplotlib.rc_context({"svg.fonttype": "none", "font.family": _fonts(), "font.size": FONT}),
             warnings.catch_warnings(),
         ):
             # The browser draws the text, with the page's fonts; this machine's only measure it.
@@ -126,10 +130,10 @@ def line_chart(
     ``share`` spans 0 to 1, ``from_zero`` begins at 0, and the steps go up to ``last`` at least.
     """
     figure, axes = _axes()
-    keys = []
+    keys, lines = [], []
     for number, curve in enumerate(curves):
         colour = curve.colour or COLOURS[number % len(COLOURS)]
-        _draw(axes, curve, colour)
+        lines.append((curve, say(lang, curve.label), colour, _draw(axes, curve, colour)))
         if len(curves) > 1 or curve.style == "points":
             mark: Literal["line", "point"] = "point" if curve.style == "points" else "line"
             keys.append(Key(say(lang, curve.label), colour, mark, say(lang, curve.about)))
@@ -150,7 +154,8 @@ def line_chart(
     axes.set_xlabel(say(lang, Text("steps done")), color=FAINT)
     _whole_steps(axes, curves, last)
     about = say(lang, curves[0].about) if len(curves) == 1 else ""
-    return Chart(say(lang, title), _svg(figure, say(lang, title)), say(lang, note), keys, about)
+    svg = _svg(figure, say(lang, title))  # which lays the axes out
+    return Chart(say(lang, title), svg, say(lang, note), keys, about, _numbers(axes, lines, rules))
 
 
 @dataclass(frozen=True)
@@ -235,31 +240,83 @@ def extremes(values: Sequence[float], most: int = MOST_POINTS) -> list[int]:
     ]
 
 
-def _draw(axes: Any, curve: Curve, colour: str) -> None:
-    if curve.style == "points":
-        axes.plot(curve.x, curve.y, "o-", color=colour, markersize=4, linewidth=1, alpha=0.9)
-        return
-    if len(curve.x) == 1:
-        axes.plot(curve.x, curve.y, "o", color=colour, markersize=4)
-        return
+@dataclass(frozen=True)
+class Drawn:
+    """The points of a curve that are drawn: all of a short one."""
+
+    x: list[float]
+    y: list[float]
+    mean: list[float] | None = None
+    """The moving mean of a noisy one, at the same places."""
+    low: list[float] | None = None
+    """The edges of its band."""
+    high: list[float] | None = None
+
+
+def drawn(curve: Curve) -> Drawn:
+    """What is drawn of a curve: with a band the mean alone, else the values, and of noisy ones the moving mean too."""
+    if curve.style == "points" or len(curve.x) == 1:
+        return Drawn(list(curve.x), list(curve.y))
     noisy = curve.style == "noisy" and len(curve.x) >= 20
-    places = evenly(len(curve.x))
-    x = [curve.x[place] for place in places]
-    if curve.spread:
-        middle, around = (
-            smooth(part, places) if noisy else [part[place] for place in places] for part in (curve.y, curve.spread)
-        )
-        least, most = curve.bounds or (-math.inf, math.inf)
-        low = [max(least, a - b) for a, b in zip(middle, around, strict=True)]
-        high = [min(most, a + b) for a, b in zip(middle, around, strict=True)]
-        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(x, middle, color=colour, linewidth=1.8)
-        return
-    drawn = extremes(curve.y)
-    points = ([part[place] for place in drawn] for part in (curve.x, curve.y))
-    axes.plot(*points, color=colour, linewidth=0.9 if noisy else 1.6, alpha=0.3 if noisy else 1)
+    places = list(evenly(len(curve.x))) if curve.spread else extremes(curve.y)
+    x, y = ([part[place] for place in places] for part in (curve.x, curve.y))
+    if not curve.spread:
+        return Drawn(x, y, smooth(curve.y, places) if noisy else None)
+    around = [curve.spread[place] for place in places]
     if noisy:
-        axes.plot(x, smooth(curve.y, places), color=colour, linewidth=1.8)
+        y, around = smooth(curve.y, places), smooth(curve.spread, places)
+    least, most = curve.bounds or (-math.inf, math.inf)
+    low = [max(least, a - b) for a, b in zip(y, around, strict=True)]
+    return Drawn(x, y, None, low, [min(most, a + b) for a, b in zip(y, around, strict=True)])
+
+
+def _draw(axes: Any, curve: Curve, colour: str) -> Drawn:
+    found = drawn(curve)
+    if curve.style == "points":
+        axes.plot(found.x, found.y, "o-", color=colour, markersize=4, linewidth=1, alpha=0.9)
+    elif len(curve.x) == 1:
+        axes.plot(found.x, found.y, "o", color=colour, markersize=4)
+    elif found.low is not None:
+        axes.fill_between(found.x, found.low, found.high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(found.x, found.y, color=colour, linewidth=1.8)
+    elif found.mean is not None:
+        axes.plot(found.x, found.y, color=colour, linewidth=0.9, alpha=0.3)
+        axes.plot(found.x, found.mean, color=colour, linewidth=1.8)
+    else:
+        axes.plot(found.x, found.y, color=colour, linewidth=1.6)
+    return found
+
+
+def _numbers(axes: Any, lines: Sequence[tuple[Curve, str, str, Drawn]], rules: Sequence[Rule]) -> dict[str, Any]:
+    """What the page's script (templates/charts.js) must know of a chart that is drawn.
+
+    Returns:
+        ``box``: left, top, right and bottom of the axes in the units of the SVG; ``x``, ``y``: their limits; ``log``:
+        whether y is logarithmic; ``size``: of texts; ``curves``: label, colour and points, to four digits; ``rules``.
+    """
+    width, height = (72 * inches for inches in axes.figure.get_size_inches())
+    place = axes.get_position()
+    return {
+        "box": _short([place.x0 * width, (1 - place.y1) * height, place.x1 * width, (1 - place.y0) * height]),
+        "x": _short(axes.get_xlim()),
+        "y": _short(axes.get_ylim()),
+        "log": axes.get_yscale() == "log",
+        "size": FONT,
+        "curves": [
+            {"label": label, "colour": colour, "points": curve.style == "points" or len(curve.x) == 1, "x": found.x}
+            | {
+                name: _short(values)
+                for name in ("y", "mean", "low", "high")
+                if (values := getattr(found, name)) is not None
+            }
+            for curve, label, colour, found in lines
+        ],
+        "rules": [{"x": rule.x, "y": rule.y, "colour": rule.colour} for rule in rules],
+    }
+
+
+def _short(values: Sequence[float]) -> list[float]:
+    return [float(f"{value:.4g}") for value in values]
 
 
 def _whole_steps(axes: Any, curves: Sequence[Curve], last: float) -> None:

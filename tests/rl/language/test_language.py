@@ -78,7 +78,9 @@ class Visible(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         given = dict(attrs)
-        silent = tag in ("style", "code", "pre", "title") or (given.get("lang") == "zh-Hans" and tag != "html")
+        silent = tag in ("style", "script", "code", "pre", "title") or (
+            given.get("lang") == "zh-Hans" and tag != "html"
+        )
         if tag not in ("meta", "link", "br", "path", "use", "img"):
             self.open.append((tag, silent))
         self.found += [given[name] for name in ("title", "aria-label") if given.get(name)]
