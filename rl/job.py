@@ -91,7 +91,7 @@ def _look_at_data(config: RunConfig, plan: Plan) -> None:
     """Read the data of a run as its start does, and print how long it takes on the CPUs of this machine."""
     from rl.config.parallel import model_shape
     from rl.estimate.table import print_times
-    from rl.estimate.times import stage_times
+    from rl.estimate.times import stage_times, start_time
     from rl.estimate.tokens import tokens_of
     from rl.models.at_hand import tokenizer_at_hand
     from rl.preflight import require_prompts_fit
@@ -114,8 +114,9 @@ def _look_at_data(config: RunConfig, plan: Plan) -> None:
         console.print("time on this machine's CPU: unknown, as the model's sizes or its tokenizer are not known here")
         return
     with console.status("measuring this machine"):
-        times = stage_times(config, plan, shape, tokens_of(config, tokenizer))
-    print_times(times, console)
+        tokens = tokens_of(config, tokenizer)
+        times = stage_times(config, plan, shape, tokens)
+    print_times(times, start_time(config, any(stage.sequences for stage in tokens)), console)
 
 
 @contextmanager

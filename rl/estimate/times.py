@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rl.config.derive import Plan
+from rl.config.derive import Plan, wants_reference
 from rl.config.parallel import ModelShape
 from rl.config.schema import RunConfig
 from rl.estimate.machine import Speed, Work, faster, measure
@@ -18,7 +18,12 @@ STEP_S = 0.0024
 are of the machine of docs/measurements.md, from 1, 8 and 64 sequences of `python -m tools.bench.system`."""
 SEQUENCE_S = 0.00011
 """The same for each sequence of the step: choosing the token, its log-prob, the text."""
-NOT_COUNTED = "starting actors, moving weights, rewards, held-out losses, benchmarks, checkpoints"
+START_S = 11.3
+"""From the command to its first step, without what grows with the processes (seconds): Python, Ray, one engine and one
+trainer. This and the next are of the same page, from the cold start and from the first step with up to 48 processes."""
+PROCESS_S = 1.5
+"""What each engine and each rank needs to start (CPU-seconds)."""
+NOT_COUNTED = "moving weights, rewards, held-out losses, benchmarks, checkpoints"
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,17 @@ def stage_times(config: RunConfig, plan: Plan, shape: ModelShape, stages: Sequen
     )
     speed = measure(shape, work)
     return [_time(config, shape, stage, work, speed) for stage in stages]
+
+
+def start_time(config: RunConfig, sampling: bool) -> float:
+    """How long the processes of a run take to start on this machine (seconds).
+
+    Args:
+        config: of the run.
+        sampling: whether it has rollout engines.
+    """
+    ranks = config.trainer.world_size * (1 + wants_reference(config))
+    return START_S + PROCESS_S * (ranks + config.rollout.replicas * sampling) / (os.cpu_count() or 1)
 
 
 def _time(config: RunConfig, shape: ModelShape, stage: StageTokens, work: Work, speed: Speed) -> StageTime:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -13,7 +14,7 @@ from rl.config.parallel import model_shape
 from rl.errors import UserError
 from rl.estimate import machine, times
 from rl.estimate.machine import Speed, Work, faster, measure
-from rl.estimate.times import SEQUENCE_S, STEP_S, stage_times
+from rl.estimate.times import PROCESS_S, SEQUENCE_S, START_S, STEP_S, stage_times, start_time
 from rl.estimate.tokens import tokens_of
 from rl.models.at_hand import tokenizer_at_hand
 from rl.models.chat import render_demonstration
@@ -90,6 +91,15 @@ def test_times_follow_from_the_speed(plan_of, monkeypatch):
     assert stage_times(two, derive(two), shape, counted)[0].training == pytest.approx(sft.training / 2 / faster(2))
 
 
+def test_a_start_takes_longer_with_more_processes(plan_of, monkeypatch):
+    monkeypatch.setattr(times.os, "cpu_count", lambda: 2)
+    config = plan_of(SFT, {**RL, "algorithm": {"kl_coef": 0.1}})
+    assert start_time(plan_of(SFT), sampling=False) == START_S + PROCESS_S / 2
+    assert start_time(config, sampling=True) == START_S + 3 * PROCESS_S / 2, "trainer, reference and engine"
+    many = config.model_copy(update={"rollout": config.rollout.model_copy(update={"replicas": 16})})
+    assert start_time(many, sampling=True) == START_S + 18 * PROCESS_S / 2
+
+
 def test_a_larger_model_is_measured_as_slower(models):
     from rl.config.schema import ModelConfig, NanoConfig
 
@@ -106,7 +116,8 @@ def test_a_larger_model_is_measured_as_slower(models):
 
 def test_a_plan_says_its_time_or_why_not(plan_of, monkeypatch, tmp_path):
     text = printed(plan_of(SFT, RL), monkeypatch)
-    assert "no row is too long" in text and "time: about " in text and "not counted: starting actors" in text
+    assert "no row is too long" in text and "time: about " in text and "not counted: moving weights" in text
+    assert re.search(r"start: about 1\d s until Ray, engines and trainer are up", text)
     assert "time: at most " in printed(plan_of(RL), monkeypatch)
     text = printed(plan_of(SFT, path="nobody/no-such-model"), monkeypatch)
     assert "too long: the tokenizer of nobody/no-such-model is not on this machine" in text
