@@ -164,6 +164,7 @@ def test_lora_on_files_of_ones_own(ray_cluster, models, tmp_path, transfer):
     assert (tmp_path / "run" / "exports" / "rl" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow  # two minutes of CPU; each part has tests of its own: tests/rewards/test_judge.py, test_lost_workers.py
 def test_a_language_model_as_judge_and_a_reward_of_ones_own(ray_cluster, models, tmp_path):
     """The judge actor serves a nano model with vLLM; a reward of the user's crashes its worker on one prompt."""
     import psutil
