@@ -1,5 +1,6 @@
 """The controls of a study are given what the curriculum is given, and the figures are those of the runs."""
 
+import json
 from functools import partial
 
 import pytest
@@ -8,7 +9,9 @@ from rl.config.compose import load
 from rl.config.derive import check
 from rl.config.stages import GRPOStage, RejectionStage
 from rl.records.results import EvalResult
-from tools.studies.gain import Outcome, with_more_sft, without_mid_training
+from tools.studies.gain import with_more_sft, without_mid_training
+from tools.studies.outcomes import Outcome
+from tools.studies.record import outcomes, record, tables
 from tools.studies.runs import composed
 from tools.studies.scarce import WHOLE, ahead, all_at_once, by_rejection
 
@@ -43,10 +46,26 @@ def test_controls_sample_as_much_and_make_as_many_updates(values):
     assert once.tasks["parole"] * steps == pytest.approx(drawn)
 
 
-def test_the_lead_is_the_mean_difference_of_equal_seeds():
-    def result(correct):
-        return EvalResult("test", "rl", "test", {"age": {"correct": correct, "n": 100, "format": 1, "errors": 0}}, {})
+def result(correct):
+    return EvalResult("test", "rl", "test", {"age": {"correct": correct, "n": 100, "format": 1, "errors": 0}}, {})
 
+
+def test_a_record_holds_what_its_tables_show(tmp_path):
+    manifest = {"date": "2026-01-02", "law": {"as_of": "2026-01-01"}, "git_commit": "0123456789"}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    given = [Outcome(WHOLE, 0, result(50), result(80)), Outcome(WHOLE, 1, result(60), result(59))]
+    found = json.loads(json.dumps(record("python -m x", given, tmp_path)))
+    assert outcomes(found) == given
+    first, _, one, other, mean, _, where = tables(found).splitlines()
+    assert first == "| variant | seed | after SFT | at the end | gain | lowest | age |"
+    assert one == "| whole | 0 | 50.0 (40.4–59.6) | 80.0 (71.1–86.7) | +30.0 | +30.0 | 50.0 → 80.0 |"
+    assert other.endswith("| -1.0 | -1.0 | 60.0 → 59.0 |") and mean.startswith(
+        "| whole | mean | 55.0 | 69.5 | +14.5 ± "
+    )
+    assert where.startswith("`python -m x` on 2026-01-02, ") and where.endswith("commit 0123456, law of 2026-01-01")
+
+
+def test_the_lead_is_the_mean_difference_of_equal_seeds():
     ends = {(WHOLE, 0): 80, (WHOLE, 1): 70, ("rejection", 0): 70, ("rejection", 1): 64, ("at_once", 0): 79}
     found = [Outcome(variant, seed, result(50), result(correct)) for (variant, seed), correct in ends.items()]
     assert ahead([one for one in found if one.variant != "at_once"]) == [

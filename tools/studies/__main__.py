@@ -31,11 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args([one for one in given if one not in settings])
     overrides = [*chosen.overrides, *settings]
     out = chosen.out or Path("runs") / chosen.study
+    typed = " ".join(["python -m tools.studies", *given])
     if chosen.study == "gain":
         curriculum = chosen.curriculum or "legal"
-        on_one_ray(lambda: gain.study(curriculum, overrides, chosen.seeds, chosen.controls, out))
+        on_one_ray(lambda: gain.study(curriculum, overrides, chosen.seeds, chosen.controls, out, typed))
     elif chosen.study == "scarce":
-        on_one_ray(lambda: scarce.study(chosen.curriculum or "scarce", overrides, chosen.seeds, out))
+        on_one_ray(lambda: scarce.study(chosen.curriculum or "scarce", overrides, chosen.seeds, out, typed))
     else:
         on_one_ray(lambda: pas.study(chosen.curriculum or "pas", overrides, chosen.seeds, out))
     return 0

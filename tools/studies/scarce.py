@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rl.files import write_json
 from rl.records.results import EvalResult
-from tools.studies.gain import Outcome, as_json, equal_steps, over_seeds, plot_gain, table, with_more_sft
+from tools.studies.gain import equal_steps, with_more_sft
+from tools.studies.outcomes import Outcome, over_seeds, table
+from tools.studies.record import write
 from tools.studies.runs import Stages, composed, console, kinds, result_after, run_variant
 
 ROUNDS = 4
@@ -51,8 +52,8 @@ def by_rejection(stages: Stages) -> Stages:
     return _instead(stages, stage)
 
 
-def study(curriculum: str, overrides: Sequence[str], seeds: list[int], out: Path) -> None:
-    """Run what has not been run yet, then show and write the outcome."""
+def study(curriculum: str, overrides: Sequence[str], seeds: list[int], out: Path, command: str) -> None:
+    """Run what has not been run yet, then show and write the outcome of ``command``."""
     values = composed(curriculum, overrides)
     stages: Stages = values["curriculum"]["stages"]
     sft, last = kinds(stages, "sft")[-1]["name"], kinds(stages, "grpo")[-1]["name"]
@@ -69,9 +70,7 @@ def study(curriculum: str, overrides: Sequence[str], seeds: list[int], out: Path
     console.print(table(found))
     for sentence in ahead(found):
         console.print(sentence)
-    write_json(out / "scarce.json", [as_json(outcome) for outcome in found])
-    plot_gain(found, out / "scarce.svg")
-    console.print(f"{out}/scarce.json · {out}/scarce.svg")
+    write(out / "scarce", command, found, whole)
 
 
 def _after(folder: Path, stage: str) -> EvalResult:
