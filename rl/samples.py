@@ -59,6 +59,12 @@ class Group:
         return max(self.rewards) - min(self.rewards) < 1e-8
 
 
+def solved(group: Group) -> list[float]:
+    """How correct each completion of a group is, in [0, 1]: its accuracy, or its reward if accuracy has no weight."""
+    scores = [part.get("accuracy", reward) for part, reward in zip(group.parts, group.rewards, strict=True)]
+    return [min(1.0, max(0.0, score)) for score in scores]
+
+
 @dataclass(frozen=True)
 class TokenBatch:
     """N token sequences laid end to end (T tokens in all), with target-aligned per-token fields."""

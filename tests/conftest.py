@@ -16,8 +16,12 @@ os.environ.setdefault("WANDB_MODE", "offline")
 ROOT = Path(__file__).resolve().parents[1]
 
 
-RAY = ("cluster/", "e2e/", "rl/actors/", "rl/driver/", "rl/weights/", "rl/synthesis/", "rl/records/test_gauges.py")
-"""Tests that share a Ray: two of them at the same time would want the machine's cores twice."""
+RAY = (
+    *(f"cluster/test_{name}" for name in ("children", "connect", "health", "loopback", "names", "scratch", "watch")),
+    "e2e/", "rl/actors/", "rl/driver/", "rl/weights/", "rl/records/test_gauges",
+    "rl/synthesis/test_askers", "rl/synthesis/test_on_ray",
+)  # fmt: skip
+"""Tests that share a Ray, or would find that of others: one worker has them all."""
 
 
 @pytest.hookimpl(optionalhook=True)

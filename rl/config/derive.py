@@ -253,6 +253,11 @@ def _stage_problems(config: RunConfig, stage: Stage) -> list[str]:
         problems += _reward_problems(config, "reward", stage.reward or {})
     if isinstance(stage, GRPOStage):
         problems += _gate_problems(config, stage)
+        if stage.held_out and config.rollout.overlap == "async":
+            problems.append(
+                f"held_out={stage.held_out} asks the engines between steps, and with rollout.overlap=async they never "
+                f"pause; take rollout.overlap=periodic, or held_out=0 and an evaluate stage after this one"
+            )
         if batch.samples_per_prompt < 2:
             problems += _single_sample_problems(stage, batch)
         if batch.prompts_per_step < batch.updates_per_step:

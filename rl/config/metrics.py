@@ -68,6 +68,28 @@ REWARD = (
     ),
 )  # fmt: skip
 
+HELD_OUT = (
+    Metric(
+        "held_out/accuracy", "all tasks", "share",
+        "How far the greedy answers to the held-out questions are right, after the step, mean over the tasks. The "
+        "stage ends with the weights that had the highest, see `may_lose`.",
+        steps=MEASURED, when=_HELD_OUT, curve="points",
+    ),
+    Metric(
+        "held_out/accuracy/{task}", "{task}", "share", "The same for the questions of one task.",
+        steps=MEASURED, when=_HELD_OUT, curve="points",
+    ),
+    Metric(
+        "held_out_before/accuracy", "all tasks", "share", "The same before the first step, mean over the tasks.",
+        steps="the first step", when=_HELD_OUT,
+    ),
+    Metric(
+        "held_out_before/accuracy/{task}", "{task}", "share",
+        "The same before the first step for one task; no task may end further than `may_lose` below it.",
+        steps="the first step", when=_HELD_OUT,
+    ),
+)  # fmt: skip
+
 SAMPLING = (
     Metric("completion_length", "mean length", "tokens", "Mean length of a completion."),
     Metric("completion_tokens", "length of all completions", "tokens", "Length of all completions of the step."),
@@ -293,7 +315,7 @@ PHASES = tuple(
         ("reference", "log-probs under the reference", ("grpo",), "with `algorithm.kl_coef` above 0"),
         ("old", "log-probs before the step", ("grpo",), "with `old_log_probs: recompute` and several updates a step"),
         ("data", "reading and packing", (*SUPERVISED, "rejection"), UPDATE),
-        ("held_out", "held-out loss and perplexity", SUPERVISED, MEASURED),
+        ("held_out", "held-out loss, perplexity, accuracy", (*SUPERVISED, "grpo"), MEASURED),
         ("score", "perplexity of documents", ("perplexity",), ONCE),
         ("dump", "rollout files", ("rejection", "grpo"), SAMPLED),
         ("checkpoint", "checkpoints", TRAINING, "the step after a checkpoint"),
@@ -313,8 +335,8 @@ SUMMARIES = (
 """Entries of "time" about the whole step, which are no parts of it."""
 
 METRICS = (
-    *REWARD, *SAMPLING, *UPDATES, *NEXT_TOKEN, *REJECTION, *OPTIMIZER, *JUDGE, *EVALUATION, *PERPLEXITY, *PHASES,
-    *SUMMARIES,
+    *REWARD, *SAMPLING, *HELD_OUT, *UPDATES, *NEXT_TOKEN, *REJECTION, *OPTIMIZER, *JUDGE, *EVALUATION, *PERPLEXITY,
+    *PHASES, *SUMMARIES,
 )  # fmt: skip
 """Every metric. Where two entries fit a name, the first counts."""
 

@@ -264,6 +264,14 @@ class GRPOStage(PromptedStage):
     """How far sampling turns to tasks, and to prompts of a file, that the policy solves about half of the time: weights
     are multiplied by ``1 - d + 4 d p (1 - p)``, p being the observed accuracy, and before the first
     group 1/2 or ``pass_rate`` in a prompt's ``meta``. 0 is off."""
+    held_out: int = Field(0, ge=0)
+    """Questions of each task that are kept out of training (a generated task's dev split, a share of a file) and
+    answered greedily as the stage goes on; above 0 it ends with the weights that had the highest mean accuracy."""
+    held_out_every: int = Field(10, ge=1)
+    """Steps between two measurements of that accuracy."""
+    may_lose: float = Field(0.02, ge=0, le=1)
+    """With ``held_out``: weights don't count with which a task is further than this below its accuracy when this or an
+    earlier GRPO stage began; where none count, the stage ends with those that it began with."""
     gates: GatesConfig = GatesConfig()
     """Conditions of entering, leaving and falling back."""
     algorithm: AlgorithmConfig = AlgorithmConfig()

@@ -11,10 +11,8 @@ from curricula.prompts import Prompt
 from curricula.tasks import make_prompts
 from rl.config.stages import SFTStage
 from rl.data.chosen import Chosen
+from rl.data.held_out import HELD_OUT_SEED, rows_aside
 from rl.data.prompt_files import Look, demonstrations_of
-
-HELD_OUT_SEED = 20_240_202
-"""Held-out demonstrations are the same for every seed of a run."""
 
 
 def demonstrations(stage: SFTStage, seed: int, look: Look | None = None) -> tuple[Chosen[Prompt], Chosen[Prompt]]:
@@ -33,7 +31,7 @@ def demonstrations(stage: SFTStage, seed: int, look: Look | None = None) -> tupl
             f"the task {bare.task} gives no demonstration, which stage {stage.name} needs; give ask(…) a think"
         )
     given: Sequence[Prompt] = demonstrations_of(stage.data, look) if stage.data else ()
-    aside = sorted(random.Random(HELD_OUT_SEED).sample(range(len(given)), min(stage.held_out, len(given) // 2)))
+    aside = rows_aside(len(given), stage.held_out)
     generated, parts = len(found), (found, given, held_out)
     rows = np.delete(np.arange(generated + len(given)), [generated + row for row in aside])
     order = array("q", rows.tobytes())

@@ -16,7 +16,7 @@ from rl.actors.group import TrainerGroup
 from rl.config.derive import BatchNumbers, batch_numbers, reward_sum, task_weights
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage, RejectionStage
-from rl.data.prompt_files import prompts_of
+from rl.data.held_out import divided
 from rl.driver.fleet import Fleet
 from rl.driver.lineage import Lineage
 from rl.driver.policy_backend import PolicyBackend
@@ -102,8 +102,8 @@ class Runtime:
     def sampler(self, stage: RejectionStage | GRPOStage) -> Sampler:
         """The prompts of a stage, by number."""
         weights = task_weights(self.config, stage)
-        pools = {source: prompts_of(source) for source in weights if is_file(source)}
-        difficulty = stage.difficulty if isinstance(stage, GRPOStage) else 0.0
+        held_out, difficulty = (stage.held_out, stage.difficulty) if isinstance(stage, GRPOStage) else (0, 0.0)
+        pools = {source: divided(source, held_out)[0] for source in weights if is_file(source)}
         return Sampler(weights, pools, self.config.seed, stage.name, difficulty)
 
     def stream(self, stage: RejectionStage | GRPOStage, sampler: Sampler) -> GroupStream:
@@ -155,7 +155,8 @@ class Runtime:
             self.fleet.weights.changed()
 
     def policy(self, stage: EvaluateStage, tokens: bool = False) -> PolicyBackend:
-        """A backend that answers with the current policy; with ``tokens`` its answers hold their tokens."""
+        """A backend that answers with the current policy; with ``tokens`` its answers hold their tokens. What the
+        engines are sampling is dropped."""
         return PolicyBackend(
             self.fleet.rollouts,
             for_stage(self.tokenizer, self.config, stage),

@@ -75,10 +75,11 @@ def _time(config: RunConfig, shape: ModelShape, stage: StageTokens, work: Work, 
     if not stage.sequences:
         return StageTime(stage.name, training, 0.0, False)
     together = _in_flight(config, stage)
-    turns = math.ceil(stage.sequences / rollout.replicas / together)
+    turns = stage.batches * math.ceil(stage.sequences / rollout.replicas / together)
+    turns += stage.measurements * math.ceil(stage.questions / rollout.replicas / together)
     products = together / work.sequences * speed.decode / _threads(rollout.replicas, rollout.threads)
     step = STEP_S + together * SEQUENCE_S + products
-    return StageTime(stage.name, training, stage.batches * turns * stage.length * step, stage.longest)
+    return StageTime(stage.name, training, turns * stage.length * step, stage.longest)
 
 
 def _threads(processes: int, threads: int) -> float:

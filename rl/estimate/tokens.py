@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, PerplexityStage, SFTStage, Stage
 from rl.data.corpus import load_corpus
 from rl.data.demonstrations import demonstrations
+from rl.data.held_out import divided
 from rl.data.prompt_files import prompts_of
 from rl.data.tokens import encode_demonstrations, encode_prompts, encode_texts
 from rl.models.template import for_stage
@@ -39,6 +41,10 @@ class StageTokens:
     """Completions of one such time."""
     length: float = 0
     """Tokens of a completion."""
+    measurements: int = 0
+    """Times that held-out questions are answered."""
+    questions: int = 0
+    """Questions of one such time."""
     longest: bool = False
     """Whether nothing is known of the completions, so that they count as the longest allowed."""
 
@@ -76,14 +82,19 @@ def _tokens(config: RunConfig, stage: Stage, tokenizer: Any, learnt: tuple[float
         shares: list[tuple[Sequence[Prompt], float]] = [(source, len(source) / number) for source in sources]
         prompt, answer = _mean(tokenizer, shares, learnt, stage.sampling.max_tokens)
         return StageTokens(
-            stage.name, 0, 0, number * prompt, min(1, number), number, answer, bool(number) and learnt is None
+            stage.name, 0, 0, number * prompt, min(1, number), number, answer, longest=bool(number) and learnt is None
         )
     weights = task_weights(config, stage).items()
     shares = [(prompts_of(name) if is_file(name) else _questions(name), share) for name, share in weights]
     prompt, answer = _mean(tokenizer, shares, learnt, stage.sampling.max_tokens)
     completions, group = batch.prompts_per_step * batch.samples_per_prompt, batch.samples_per_prompt
     read = stage.steps_that_sample * batch.prompts_per_step * prompt
+    measurements = questions = 0
     if isinstance(stage, GRPOStage):
+        if stage.held_out:
+            measurements = 1 + math.ceil(stage.steps / stage.held_out_every)
+            questions = sum(len(divided(name, stage.held_out)[1]) for name, _ in weights)
+            read += measurements * questions * prompt
         updates, row = stage.steps * batch.updates_per_step, prompt + group * answer
         trained = stage.steps * batch.prompts_per_step * row
         read += trained if stage.algorithm.kl_coef > 0 else 0
@@ -91,7 +102,8 @@ def _tokens(config: RunConfig, stage: Stage, tokenizer: Any, learnt: tuple[float
         updates = stage.rounds * stage.training_steps
         trained = updates * batch.prompts_per_step * (prompt + answer)
     return StageTokens(
-        stage.name, updates, trained, read, stage.steps_that_sample, completions, answer, learnt is None
+        stage.name, updates, trained, read, stage.steps_that_sample, completions, answer, measurements, questions,
+        learnt is None,
     )  # fmt: skip
 
 

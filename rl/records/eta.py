@@ -18,8 +18,7 @@ class Ahead:
 
 
 class Eta:
-    """Notes how long steps take. A token takes as long as those of earlier steps of the same kind of stage, or, before
-    there are any, as those of all steps so far."""
+    """Notes how long steps take. A token takes as long as those of earlier steps of the same kind of stage."""
 
     def __init__(self, stages: Sequence[Ahead]) -> None:
         self.stages = list(stages)
@@ -33,18 +32,21 @@ class Eta:
             before, tokens = self._spent.get(found.kind, (0.0, 0))
             self._spent[found.kind] = before + seconds, tokens + found.tokens
 
-    def left(self, stage: str, done: int) -> float | None:
-        """Seconds from here to the end of the run, ``done`` steps of a stage being made; None before the first step."""
+    def left(self, stage: str, done: int) -> tuple[float, list[str]] | None:
+        """What is left when ``done`` steps of a stage are made; None before the first step.
+
+        Returns:
+            (seconds to the end of the run; kinds of stages that are not in them, because none of their steps has been
+            timed: a token that is sampled takes many times as long as one that is read).
+        """
         names = [one.name for one in self.stages]
         if stage not in names or not self._spent:
             return None
         here, *later = self.stages[names.index(stage) :]
-        seconds, tokens = (sum(parts) for parts in zip(*self._spent.values(), strict=True))
         rates = {kind: spent / made for kind, (spent, made) in self._spent.items()}
-        return sum(
-            steps * one.tokens * rates.get(one.kind, seconds / tokens)
-            for one, steps in ((here, max(0, here.steps - done)), *((one, one.steps) for one in later))
-        )
+        ahead = [(here, max(0, here.steps - done)), *((one, one.steps) for one in later)]
+        seconds = sum(steps * one.tokens * rates.get(one.kind, 0.0) for one, steps in ahead)
+        return seconds, list(dict.fromkeys(one.kind for one, _ in ahead if one.tokens and one.kind not in rates))
 
 
 def about(seconds: float) -> str:

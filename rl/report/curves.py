@@ -93,6 +93,12 @@ def _sampled(stage: Stage) -> list[Plot]:
             Text("running mean over a task's groups"),
             share=True,
         ),
+        Plot(
+            ("held_out/accuracy", *stage.family("held_out/accuracy/{task}")),
+            Text("Held-out accuracy"),
+            Text("greedy answers to questions that are not trained on"),
+            share=True,
+        ),
         Plot(stage.family("task/{task}/reward"), Text("Reward by task"), Text("running mean over a task's groups")),
         Plot(stage.family("task/{task}/share"), Text("Mixture"), Text("share of each task in the prompts"), share=True),
         Plot(lost, Text("Lost samples"), Text("share of groups or completions"), share=True),

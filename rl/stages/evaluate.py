@@ -23,7 +23,7 @@ from rl.data.tokens import encode_prompts, identity
 from rl.driver.runtime import Runtime
 from rl.evaluation.own import EVALUATION_SEED
 from rl.evaluation.stage import answer_benchmarks, sampling_of, score_benchmarks
-from rl.inference.backend import Answer, Ask, SampledAnswer
+from rl.inference.backend import Answer, Ask, Backend, SampledAnswer
 from rl.inference.journal import Journal
 from rl.models.stops import completion_text
 from rl.models.template import for_stage
@@ -97,7 +97,7 @@ def journals(stage: EvaluateStage, runtime: Runtime, folder: Path) -> tuple[Jour
     return journal(tokens=True), journal(tokens=False)
 
 
-def answer(stage: EvaluateStage, prompts: Sequence[Prompt], journal: Journal, runtime: Runtime) -> list[Group]:
+def answer(stage: EvaluateStage, prompts: Sequence[Prompt], backend: Backend, runtime: Runtime) -> list[Group]:
     """One completion of each prompt, in the order of the prompts."""
     sampling = sampling_of(stage, runtime.config.seed)
     uids = [f"{number:07d}-{prompt.uid}" for number, prompt in enumerate(prompts)]
@@ -110,7 +110,7 @@ def answer(stage: EvaluateStage, prompts: Sequence[Prompt], journal: Journal, ru
     def keep(ask: Ask, answers: list[Answer]) -> None:
         found[ask.key] = _completion(answers[0], runtime)
 
-    journal.generate(asks, keep)
+    backend.generate(asks, keep)
     ids = encode_prompts(for_stage(runtime.tokenizer, runtime.config, stage), prompts)
     return [
         Group(f"{stage.name}-{uid}", prompt, prompt_ids.tolist(), [found[ask.key]], index=number)

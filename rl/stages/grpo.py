@@ -13,7 +13,8 @@ from rl.driver.steps import Stateful, Step, StepLoop
 from rl.driver.stream import GroupStream
 from rl.driver.updates import StepUpdate, mean
 from rl.errors import UserError
-from rl.samples import Group
+from rl.samples import Group, solved
+from rl.stages.held_out import HeldOut
 
 
 def run(stage: GRPOStage, runtime: Runtime) -> None:
@@ -24,9 +25,11 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
         runtime.lineage.load_reference_before(stage.name)
     updates = stage.steps * batch.updates_per_step
     gates = GateWatch(conditions(stage.gates.leave), conditions(stage.gates.fall_back))
+    held_out = HeldOut(stage, runtime)
     with runtime.stream(stage, sampler) as stream:
-        state: dict[str, Stateful] = {"sampler": sampler, "stream": stream, "gates": gates}
+        state: dict[str, Stateful] = {"sampler": sampler, "stream": stream, "gates": gates, "held_out": held_out.guard}
         for step in StepLoop(stage, runtime, stage.optim, updates, state):
+            before = held_out.before(step)
             with step.phase("sync"):
                 runtime.sync_weights()
             update = runtime.update(stage, step.phase)
@@ -36,26 +39,24 @@ def run(stage: GRPOStage, runtime: Runtime) -> None:
             runtime.sampling_done()
             metrics = group_metrics(update, runtime.fleet.weights.version) | sampler.metrics() | update.finish()
             metrics["bad_updates"] = float(step.bad_updates(metrics))  # a gate may watch it
-            metrics |= runtime.scorer.judge_metrics()
+            metrics |= before | runtime.scorer.judge_metrics()
             runtime.verify_parity(metrics)
+            metrics |= held_out.after(step)
             opened = gates.observe(metrics)
             if opened is not None:
                 step.end_stage(opened.kind, opened.why, weights_after(opened, stage.name, step.number + 1, runtime))
+            if step.last or (opened is not None and opened.kind == "leave"):
+                metrics |= held_out.after(step, ends=True)
+                held_out.conclude(step)
             with step.phase("dump"):
                 step.dump(update.parts, metrics)
-            step.finish(metrics, score=metrics["reward"], sampler_busy_s=stream.busy_s)
+            step.finish(metrics, held_out.score(step, metrics["reward"]), stream.busy_s, save=held_out.best_at(step))
 
 
 def observe(sampler: Sampler, groups: Sequence[Group]) -> None:
     """Tell the sampler how far the policy has solved its prompts."""
     for group in groups:
         sampler.observe(group.index, group.rewards, solved(group))
-
-
-def solved(group: Group) -> list[float]:
-    """How correct each completion of a group is, in [0, 1]: its accuracy, or its reward if accuracy has no weight."""
-    scores = [part.get("accuracy", reward) for part, reward in zip(group.parts, group.rewards, strict=True)]
-    return [min(1.0, max(0.0, score)) for score in scores]
 
 
 def weights_after(opened: GateDecision, name: str, done: int, runtime: Runtime) -> int | None:

@@ -76,7 +76,7 @@ def many(ray_cluster, models, tmp_path_factory):
     sft, plain, last = stages({"demonstrations": {"age": 40, "charge": 40}}, slow)
     found = [
         sft,
-        {**plain, "name": "reference"},
+        {**plain, "name": "reference", "held_out": 8, "held_out_every": 1, "may_lose": 1.0},
         {**plain, "name": "dynamic", "reward": {"accuracy": 1.0}, "algorithm": DYNAMIC},
         {**plain, "name": "errored", "reward": parts, "data": str(folder / "prompts.jsonl"), "tasks": {}},
     ]
@@ -91,6 +91,16 @@ def many(ray_cluster, models, tmp_path_factory):
 def test_the_first_step_has_no_divergence_from_the_reference(many):
     first, second = lines(many, "reference")
     assert abs(first["kl"]) < 1e-6 < second["kl"], "the reference is the policy at the start of the stage"
+
+
+def test_a_stage_ends_with_the_weights_of_its_highest_held_out_accuracy(many):
+    first, second = lines(many, "reference")
+    found = [first["held_out_before/accuracy"], first["held_out/accuracy"], second["held_out/accuracy"]]
+    assert all(0 <= one <= 1 and 8 * one == round(8 * one) for one in found) and "held_out" in first["time"]
+    record = json.loads((many / "manifest.json").read_text())["stages"]["reference"]
+    best = found.index(max(found))
+    assert record["held_out"] == {"age": found[0]} and (best == 2) == ("ended" not in record)
+    assert best == 2 or record["ended"]["weights_after"] == best
 
 
 def test_a_group_with_an_errored_verdict_is_dropped_whole(many):
@@ -164,6 +174,7 @@ def test_lora_on_files_of_ones_own(ray_cluster, models, tmp_path, transfer):
     assert (tmp_path / "run" / "exports" / "rl" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow  # two minutes of CPU; each part has tests of its own (tests/rewards)
 def test_a_language_model_as_judge_and_a_reward_of_ones_own(ray_cluster, models, tmp_path):
     """The judge actor serves a nano model with vLLM; a reward of the user's crashes its worker on one prompt."""
     import psutil

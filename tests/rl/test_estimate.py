@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -58,9 +59,10 @@ def printed(config, monkeypatch):
 
 
 def test_tokens_are_counted_from_the_data(plan_of, models):
-    config = plan_of({**RL, "name": "before"}, SFT, RL, {**RL, "name": "kl", "algorithm": {"kl_coef": 0.1}}, TEST)
+    held = {**RL, "name": "held", "held_out": 5, "held_out_every": 2}
+    config = plan_of({**RL, "name": "before"}, SFT, RL, {**RL, "name": "kl", "algorithm": {"kl_coef": 0.1}}, held, TEST)
     tokenizer = tokenizer_at_hand(config.model)
-    before, sft, after, kl, test = tokens_of(config, tokenizer)
+    before, sft, after, kl, held, test = tokens_of(config, tokenizer)
     whole, head = render_demonstration(tokenizer, one(config))
     answer = len(whole) - head
     assert (sft.updates, sft.trained, sft.sequences) == (5, 5 * 2 * len(whole), 0)
@@ -68,6 +70,8 @@ def test_tokens_are_counted_from_the_data(plan_of, models):
     assert (after.length, after.longest, after.batches, after.sequences) == (answer, False, 3, 24)
     assert after.trained == 3 * 4 * (head + 6 * answer), "a group's prompt stands in its row once"
     assert after.read == 3 * 4 * head and kl.read == after.read + kl.trained
+    assert (held.measurements, held.questions) == (3, 2), "before, after two steps, after the last; half of the file"
+    assert held.read == after.read + 3 * 2 * head
     assert (test.batches, test.sequences, test.read, test.trained) == (1, 4, 4 * head, 0)
 
 
@@ -86,6 +90,9 @@ def test_times_follow_from_the_speed(plan_of, monkeypatch):
     assert sft.training == pytest.approx(counted[0].trained * 0.1 + 5 * shape.parameters * 1e-3) and sft.sampling == 0
     step = STEP_S + 24 * (SEQUENCE_S + 0.001)
     assert rl.sampling == pytest.approx(3 * counted[1].length * step)
+    held = replace(counted[1], measurements=4, questions=30)  # which take two turns of 24 each
+    _, more = stage_times(config, derive(config), shape, [counted[0], held])
+    assert more.sampling == pytest.approx((3 + 4 * 2) * held.length * step)
     monkeypatch.setattr(times.os, "cpu_count", lambda: 4)
     two = config.model_copy(update={"trainer": config.trainer.model_copy(update={"world_size": 2, "threads": 2})})
     assert stage_times(two, derive(two), shape, counted)[0].training == pytest.approx(sft.training / 2 / faster(2))

@@ -1,4 +1,4 @@
-"""``python -m tools.studies gain|pas``: studies of a curriculum over seeds; finished runs are not repeated."""
+"""``python -m tools.studies gain|scarce|pas``: studies of a curriculum over seeds; finished runs are not repeated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from curricula.command import command
 from rl.errors import USER_ERRORS
-from tools.studies import gain, pas
+from tools.studies import gain, pas, scarce
 from tools.studies.runs import on_one_ray
 
 
@@ -17,8 +17,11 @@ from tools.studies.runs import on_one_ray
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a study."""
     parser = argparse.ArgumentParser(prog="python -m tools.studies", description="Studies of a curriculum over seeds.")
-    parser.add_argument("study", choices=("gain", "pas"), help="RL against SFT, or PAS against uniform sampling")
-    parser.add_argument("--curriculum", help="name in rl/conf/curriculum (default: legal, or pas)")
+    parser.add_argument(
+        "study", choices=("gain", "scarce", "pas"),
+        help="RL against SFT; RL against three controls where demonstrations are few; PAS against uniform sampling",
+    )  # fmt: skip
+    parser.add_argument("--curriculum", help="name in rl/conf/curriculum (default: legal, scarce or pas)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds (default 0 1 2)")
     parser.add_argument("--controls", type=int, nargs="*", default=[0, 1], help="gain: seeds of the controls")
     parser.add_argument("--out", type=Path, help="folder of the runs (default runs/<study>)")
@@ -28,9 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args([one for one in given if one not in settings])
     overrides = [*chosen.overrides, *settings]
     out = chosen.out or Path("runs") / chosen.study
+    typed = " ".join(["python -m tools.studies", *given])
     if chosen.study == "gain":
         curriculum = chosen.curriculum or "legal"
-        on_one_ray(lambda: gain.study(curriculum, overrides, chosen.seeds, chosen.controls, out))
+        on_one_ray(lambda: gain.study(curriculum, overrides, chosen.seeds, chosen.controls, out, typed))
+    elif chosen.study == "scarce":
+        on_one_ray(lambda: scarce.study(chosen.curriculum or "scarce", overrides, chosen.seeds, out, typed))
     else:
         on_one_ray(lambda: pas.study(chosen.curriculum or "pas", overrides, chosen.seeds, out))
     return 0

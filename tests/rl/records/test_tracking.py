@@ -119,17 +119,17 @@ def test_the_time_that_is_left_is_that_of_all_stages():
     eta = Eta([Ahead("sft", "sft", 10, 100), Ahead("rl", "grpo", 4, 1000), Ahead("more", "grpo", 2, 500)])
     assert eta.left("sft", 0) is None and eta.left("elsewhere", 0) is None
     eta.note("sft", 1.0)
-    assert eta.left("sft", 1) == pytest.approx(9 + 40 + 10), "kinds that have not run take as long a token"
+    assert eta.left("sft", 1) == (pytest.approx(9), ["grpo"]), "a kind without a timed step is named, not guessed"
     eta.note("rl", 5.0)
-    assert eta.left("rl", 1) == pytest.approx(15 + 5), "and then as long as their own"
-    assert eta.left("more", 2) == 0
+    assert eta.left("rl", 1) == (pytest.approx(15 + 5), [])
+    assert eta.left("more", 2) == (0, [])
     assert [about(one) for one in (59.6, 130, 700, 9000)] == ["60 s", "2.2 min", "12 min", "2.5 h"]
 
 
 def test_a_line_of_progress_says_what_is_left_of_the_run(tmp_path):
     said = io.StringIO()
-    eta = Eta([Ahead("a", "sft", 2, 10), Ahead("b", "sft", 100_000_000, 10)])
+    eta = Eta([Ahead("a", "sft", 2, 10), Ahead("b", "sft", 100_000_000, 10), Ahead("c", "grpo", 2, 10)])
     tracker = Tracker(tmp_path, TrackerConfig(wandb="disabled"), Console(file=said, width=200), eta)
     with tracker.stage("a", 2, 0):
         tracker.log("a", 0, {"loss": 1.0})
-    assert re.search(r"a step 1: .*run: about [\d.]+ (s|min|h) left", said.getvalue())
+    assert re.search(r"a step 1: .*run: about [\d.]+ (s|min|h) left, without grpo$", said.getvalue().rstrip())

@@ -33,9 +33,9 @@ from rl.records.manifest import Manifest
 from rl.records.results import save
 from rl.records.rollouts import rows
 from rl.records.tracking import Tracker
-from rl.samples import Completion, Group
+from rl.samples import Completion, Group, solved
 from rl.stages.evaluate import summarise
-from rl.stages.grpo import group_metrics, solved
+from rl.stages.grpo import group_metrics
 
 HOSTILE = "<script>document.title = 'taken'</script><img src=x onerror=alert(1)>"
 WRONG = "<think>无从判断</think><answer>不明</answer>"
