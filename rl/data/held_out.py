@@ -20,17 +20,23 @@ def rows_aside(total: int, held_out: int) -> list[int]:
     return sorted(random.Random(HELD_OUT_SEED).sample(range(total), min(held_out, total // 2)))
 
 
-def divided(source: str, held_out: int) -> tuple[Sequence[Prompt] | None, list[Prompt]]:
-    """(prompts of a file to train on, None for a generated task; prompts of the source that are held out).
+def trained_on(path: str, held_out: int) -> Sequence[Prompt]:
+    """The prompts of a file without those that are held out.
 
     Raises:
         DataError: if the file can't be read.
     """
-    if not is_file(source):
-        return None, make_prompts(source, "dev", held_out, HELD_OUT_SEED, fewer_ok=True) if held_out else []
-    prompts = prompts_of(source)
+    prompts = prompts_of(path)
     if not held_out:
-        return prompts, []
-    aside = rows_aside(len(prompts), held_out)
-    kept = np.delete(np.arange(len(prompts)), aside)
-    return Chosen((prompts,), kept), [prompts[row] for row in aside]
+        return prompts
+    return Chosen((prompts,), np.delete(np.arange(len(prompts)), rows_aside(len(prompts), held_out)))
+
+
+def questions(source: str, held_out: int) -> list[Prompt]:
+    """The prompts that are held out of a generated task (from its dev split) or of a file. Raises the same."""
+    if not held_out:
+        return []
+    if not is_file(source):
+        return make_prompts(source, "dev", held_out, HELD_OUT_SEED, fewer_ok=True)
+    prompts = prompts_of(source)
+    return [prompts[row] for row in rows_aside(len(prompts), held_out)]

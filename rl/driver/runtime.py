@@ -16,7 +16,7 @@ from rl.actors.group import TrainerGroup
 from rl.config.derive import BatchNumbers, batch_numbers, reward_sum, task_weights
 from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage, RejectionStage
-from rl.data.held_out import divided
+from rl.data.held_out import trained_on
 from rl.driver.fleet import Fleet
 from rl.driver.lineage import Lineage
 from rl.driver.policy_backend import PolicyBackend
@@ -103,7 +103,7 @@ class Runtime:
         """The prompts of a stage, by number."""
         weights = task_weights(self.config, stage)
         held_out, difficulty = (stage.held_out, stage.difficulty) if isinstance(stage, GRPOStage) else (0, 0.0)
-        pools = {source: divided(source, held_out)[0] for source in weights if is_file(source)}
+        pools = {source: trained_on(source, held_out) for source in weights if is_file(source)}
         return Sampler(weights, pools, self.config.seed, stage.name, difficulty)
 
     def stream(self, stage: RejectionStage | GRPOStage, sampler: Sampler) -> GroupStream:

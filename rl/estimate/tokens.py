@@ -16,7 +16,7 @@ from rl.config.schema import RunConfig
 from rl.config.stages import EvaluateStage, GRPOStage, MidTrainingStage, PerplexityStage, SFTStage, Stage
 from rl.data.corpus import load_corpus
 from rl.data.demonstrations import demonstrations
-from rl.data.held_out import divided
+from rl.data.held_out import questions
 from rl.data.prompt_files import prompts_of
 from rl.data.tokens import encode_demonstrations, encode_prompts, encode_texts
 from rl.models.template import for_stage
@@ -89,12 +89,12 @@ def _tokens(config: RunConfig, stage: Stage, tokenizer: Any, learnt: tuple[float
     prompt, answer = _mean(tokenizer, shares, learnt, stage.sampling.max_tokens)
     completions, group = batch.prompts_per_step * batch.samples_per_prompt, batch.samples_per_prompt
     read = stage.steps_that_sample * batch.prompts_per_step * prompt
-    measurements = questions = 0
+    measurements = asked = 0
     if isinstance(stage, GRPOStage):
         if stage.held_out:
             measurements = 1 + math.ceil(stage.steps / stage.held_out_every)
-            questions = sum(len(divided(name, stage.held_out)[1]) for name, _ in weights)
-            read += measurements * questions * prompt
+            asked = sum(len(questions(name, stage.held_out)) for name, _ in weights)
+            read += measurements * asked * prompt
         updates, row = stage.steps * batch.updates_per_step, prompt + group * answer
         trained = stage.steps * batch.prompts_per_step * row
         read += trained if stage.algorithm.kl_coef > 0 else 0
@@ -102,7 +102,7 @@ def _tokens(config: RunConfig, stage: Stage, tokenizer: Any, learnt: tuple[float
         updates = stage.rounds * stage.training_steps
         trained = updates * batch.prompts_per_step * (prompt + answer)
     return StageTokens(
-        stage.name, updates, trained, read, stage.steps_that_sample, completions, answer, measurements, questions,
+        stage.name, updates, trained, read, stage.steps_that_sample, completions, answer, measurements, asked,
         learnt is None,
     )  # fmt: skip
 

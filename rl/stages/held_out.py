@@ -10,7 +10,7 @@ from typing import Any
 from curricula.sampler import require_keys
 from rl.config.derive import reward_sum, task_weights
 from rl.config.stages import EvaluateStage, GRPOStage, SamplingConfig
-from rl.data.held_out import divided
+from rl.data.held_out import questions
 from rl.driver.runtime import Runtime
 from rl.driver.steps import Step
 from rl.samples import solved
@@ -72,7 +72,7 @@ class HeldOut:
     def __init__(self, stage: GRPOStage, runtime: Runtime) -> None:
         self.stage, self.runtime, self.guard = stage, runtime, Guard()
         sources = task_weights(runtime.config, stage) if stage.held_out else {}
-        found = {source: divided(source, stage.held_out)[1] for source in sources}
+        found = {source: questions(source, stage.held_out) for source in sources}
         self.questions = {source: prompts for source, prompts in found.items() if prompts}
         self.rewards = reward_sum(runtime.config, stage)
         self._measured = 0

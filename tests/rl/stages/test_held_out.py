@@ -7,7 +7,7 @@ import pytest
 from curricula.tasks import make_prompts
 from rl.config.compose import load
 from rl.config.derive import check
-from rl.data.held_out import divided
+from rl.data.held_out import questions, trained_on
 from rl.errors import UserError
 from rl.stages.held_out import Guard
 
@@ -46,14 +46,14 @@ def test_held_out_questions_are_not_trained_on(tmp_path):
     rows = make_prompts("age", "train", 20, seed=0)
     file = tmp_path / "prompts.jsonl"
     file.write_text("\n".join(json.dumps(row.to_json(), ensure_ascii=False) for row in rows), encoding="utf-8")
-    kept, aside = divided(str(file), 6)
-    assert kept is not None and len(aside) == 6 and len(kept) == 14
+    kept, aside = trained_on(str(file), 6), questions(str(file), 6)
+    assert len(aside) == 6 and len(kept) == 14
     assert {row.uid for row in kept} | {row.uid for row in aside} == {row.uid for row in rows}
-    assert len(divided(str(file), 15)[1]) == 10, "half of a file at most"
-    assert divided(str(file), 0)[1] == [] and divided("age", 0) == (None, [])
-    none, questions = divided("age", 30)
+    assert len(questions(str(file), 15)) == 10, "half of a file at most"
+    assert questions(str(file), 0) == questions("age", 0) == [] and len(trained_on(str(file), 0)) == 20
+    generated = questions("age", 30)
     trained = {row.uid for row in make_prompts("age", "train", 2000, seed=1)}
-    assert none is None and len(questions) == 30 and not trained & {row.uid for row in questions}
+    assert len(generated) == 30 and not trained & {row.uid for row in generated}
 
 
 def test_engines_that_never_pause_are_refused():
