@@ -191,7 +191,7 @@ class Tracker:
         figures = "  ".join(f"{name} {metrics[name]:.3g}" for name in SHOWN if name in metrics)
         spent = " ".join(f"{name} {seconds:.1f}s" for name, seconds in times.items() if seconds >= 0.05)
         left = self._eta.left(stage, step + 1)
-        without = f", without {' and '.join(left[1])}" if left and left[1] else ""
+        without = f", without {', '.join(left[1])}" if left and left[1] else ""
         run = "" if left is None else f"run: about {about(left[0])} left{without}"
         if self._progress is not None:
             progress, bar = self._progress
