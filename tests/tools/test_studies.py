@@ -1,6 +1,7 @@
 """The controls of a study are given what the curriculum is given, and the figures are those of the runs."""
 
 import json
+from argparse import Namespace
 from functools import partial
 
 import pytest
@@ -9,6 +10,7 @@ from rl.config.compose import load
 from rl.config.derive import check
 from rl.config.stages import GRPOStage, RejectionStage
 from rl.records.results import EvalResult
+from tools.studies.__main__ import repeated_by
 from tools.studies.gain import with_more_sft, without_mid_training
 from tools.studies.outcomes import Outcome
 from tools.studies.record import outcomes, record, tables
@@ -72,3 +74,12 @@ def test_the_lead_is_the_mean_difference_of_equal_seeds():
         "whole ends +8.0 ± 25.4 (95 %, Student's t) points from rejection over 2 seeds"
     ]
     assert ahead([found[0], found[-1]]) == ["whole ends +1.0 points from at_once over 1 seeds"]
+
+
+def test_the_command_of_a_record_names_no_folder():
+    chosen = Namespace(study="gain", curriculum=None, seeds=[0, 2], controls=[])
+    assert repeated_by(chosen, ["trainer.threads=2"]) == (
+        "python -m tools.studies gain --seeds 0 2 --controls trainer.threads=2"
+    )
+    chosen = Namespace(study="scarce", curriculum="mine", seeds=[1], controls=[0])
+    assert repeated_by(chosen, []) == "python -m tools.studies scarce --curriculum mine --seeds 1"

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args([one for one in given if one not in settings])
     overrides = [*chosen.overrides, *settings]
     out = chosen.out or Path("runs") / chosen.study
-    typed = " ".join(["python -m tools.studies", *given])
+    typed = repeated_by(chosen, overrides)
     if chosen.study == "gain":
         curriculum = chosen.curriculum or "legal"
         on_one_ray(lambda: gain.study(curriculum, overrides, chosen.seeds, chosen.controls, out, typed))
@@ -40,6 +40,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         on_one_ray(lambda: pas.study(chosen.curriculum or "pas", overrides, chosen.seeds, out))
     return 0
+
+
+def repeated_by(chosen: argparse.Namespace, overrides: Sequence[str]) -> str:
+    """The command that gives the same figures, wherever its runs are put."""
+    words = [
+        "python -m tools.studies",
+        chosen.study,
+        *(("--curriculum", chosen.curriculum) if chosen.curriculum else ()),
+    ]
+    words += ["--seeds", *map(str, chosen.seeds)]
+    if chosen.study == "gain":
+        words += ["--controls", *map(str, chosen.controls)]
+    return " ".join([*words, *overrides])
 
 
 if __name__ == "__main__":
