@@ -85,7 +85,7 @@ HELD_OUT = (
     ),
     Metric(
         "held_out_before/accuracy/{task}", "{task}", "share",
-        "The same before the first step for one task; no task may end further than `may_lose` below it.",
+        "The same before the first step for one task. In the first stage with the task `may_lose` counts from it.",
         steps="the first step", when=_HELD_OUT,
     ),
 )  # fmt: skip

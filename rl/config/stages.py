@@ -270,8 +270,8 @@ class GRPOStage(PromptedStage):
     held_out_every: int = Field(10, ge=1)
     """Steps between two measurements of that accuracy."""
     may_lose: float = Field(0.02, ge=0, le=1)
-    """With ``held_out``: weights don't count with which a task is further than this below its accuracy when this or an
-    earlier GRPO stage began; where none count, the stage ends with those that it began with."""
+    """With ``held_out``: weights don't count with which a task is further than this below its accuracy when the first
+    GRPO stage with it began; where none count, the stage ends with those that it began with."""
     gates: GatesConfig = GatesConfig()
     """Conditions of entering, leaving and falling back."""
     algorithm: AlgorithmConfig = AlgorithmConfig()

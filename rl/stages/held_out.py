@@ -36,12 +36,14 @@ class Guard:
 
         Args:
             now: accuracy of each source with them.
-            earlier: the same when earlier stages began.
-            may_lose: how far a source may fall below the highest of these.
+            earlier: the same when earlier stages began, in their order.
+            may_lose: how far a source may fall below the first of these. What a later stage began with does not count:
+                a task that has risen may give some of it back for the others.
         """
-        self.floor = {
-            source: max([found, *(e.get(source, 0.0) for e in earlier)]) - may_lose for source, found in now.items()
+        first = {
+            source: next((one[source] for one in earlier if source in one), found) for source, found in now.items()
         }
+        self.floor = {source: found - may_lose for source, found in first.items()}
         self.accuracy = statistics.fmean(now.values())
 
     def offer(self, now: Mapping[str, float], step: int) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tools.studies.outcomes import Outcome, summary, table
 from tools.studies.record import write
-from tools.studies.runs import Stages, composed, console, kinds, lines, result_after, run_variant
+from tools.studies.runs import Stages, composed, console, kinds, lines, run_variant, tested
 
 MORE_SFT = "more_sft"
 """Name of the stage that replaces the GRPO stages in the control run."""
@@ -46,22 +46,17 @@ def study(
     """Run what has not been run yet, then show and write the outcome of ``command``."""
     values = composed(curriculum, overrides)
     stages: Stages = values["curriculum"]["stages"]
-    sft, last = kinds(stages, "sft")[-1]["name"], kinds(stages, "grpo")[-1]["name"]
     found: list[Outcome] = []
     for seed in dict.fromkeys([*seeds, *controls]):
         whole = run_variant(values, out / f"whole-seed{seed}", seed, None)
-        found.append(Outcome("whole", seed, result_after(whole, sft, "test"), result_after(whole, last, "test")))
+        found.append(Outcome("whole", seed, *tested(whole)))
         if seed not in controls:
             continue
         folder = run_variant(values, out / f"without_mid_training-seed{seed}", seed, without_mid_training)
-        found.append(
-            Outcome("without mid-training", seed, result_after(folder, sft, "test"), result_after(folder, last, "test"))
-        )
+        found.append(Outcome("without mid-training", seed, *tested(folder)))
         more_sft = partial(with_more_sft, steps=equal_steps(whole, stages))
         folder = run_variant(values, out / f"{MORE_SFT}-seed{seed}", seed, more_sft)
-        found.append(
-            Outcome("SFT for as long", seed, result_after(folder, sft, "test"), result_after(folder, MORE_SFT, "test"))
-        )
+        found.append(Outcome("SFT for as long", seed, *tested(folder)))
     console.print(table(found))
     console.print(summary(found))
     write(out / "gain", command, found, whole)

@@ -55,6 +55,8 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def result_after(folder: Path, stage: str, split: str) -> EvalResult:
-    """The evaluation of a stage's policy on a split."""
-    return next(found for found in read(folder / "results.json") if (found.after, found.split) == (stage, split))
+def tested(folder: Path) -> tuple[EvalResult, EvalResult]:
+    """The first and the last evaluation of a run on the test split. A stage may leave the weights of an earlier one, so
+    the last one is not always of the last stage's policy."""
+    found = [result for result in read(folder / "results.json") if result.split == "test"]
+    return found[0], found[-1]

@@ -12,11 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rl.records.results import EvalResult
 from tools.studies.gain import equal_steps, with_more_sft
 from tools.studies.outcomes import Outcome, over_seeds, table
 from tools.studies.record import write
-from tools.studies.runs import Stages, composed, console, kinds, result_after, run_variant
+from tools.studies.runs import Stages, composed, console, kinds, run_variant, tested
 
 ROUNDS = 4
 """Rounds of the control by rejection sampling; each trains as many steps as it samples."""
@@ -56,7 +55,6 @@ def study(curriculum: str, overrides: Sequence[str], seeds: list[int], out: Path
     """Run what has not been run yet, then show and write the outcome of ``command``."""
     values = composed(curriculum, overrides)
     stages: Stages = values["curriculum"]["stages"]
-    sft, last = kinds(stages, "sft")[-1]["name"], kinds(stages, "grpo")[-1]["name"]
     found: list[Outcome] = []
     for seed in seeds:
         whole = run_variant(values, out / f"{WHOLE}-seed{seed}", seed, None)
@@ -64,17 +62,13 @@ def study(curriculum: str, overrides: Sequence[str], seeds: list[int], out: Path
         controls: list[tuple[str, Callable[[Stages], Stages]]] = [
             ("more_sft", more), ("rejection", by_rejection), ("at_once", all_at_once)
         ]  # fmt: skip
-        folders = [(WHOLE, last, whole)]
-        folders += [(name, name, run_variant(values, out / f"{name}-seed{seed}", seed, to)) for name, to in controls]
-        found += [Outcome(name, seed, _after(folder, sft), _after(folder, end)) for name, end, folder in folders]
+        folders = [(WHOLE, whole)]
+        folders += [(name, run_variant(values, out / f"{name}-seed{seed}", seed, change)) for name, change in controls]
+        found += [Outcome(name, seed, *tested(folder)) for name, folder in folders]
     console.print(table(found))
     for sentence in ahead(found):
         console.print(sentence)
     write(out / "scarce", command, found, whole)
-
-
-def _after(folder: Path, stage: str) -> EvalResult:
-    return result_after(folder, stage, "test")
 
 
 def ahead(found: Sequence[Outcome]) -> list[str]:
