@@ -29,7 +29,7 @@ from rl.synthesis.records import Outcome
 from rl.synthesis.results import StepResult, read_result
 from rl.synthesis.step import Context
 
-FREE = ("run_dir", "plan", "cache", "runner")
+FREE = ("run_dir", "plan", "cache", "runner", "lang")
 """Keys of the configuration that a resume may change, and of a server those in FREE_OF_SERVER."""
 FREE_OF_SERVER = (
     "base_url", "api_key_env", "concurrency", "requests_per_s", "timeout_s", "retries", "replicas", "tensor_parallel",
