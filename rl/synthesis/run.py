@@ -53,18 +53,20 @@ def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[
     folder = Path(config.run_dir)
     opened = OpenFolder(folder, settings(config), "run_dir=FOLDER")
     stack = ExitStack()
+    results: list[StepResult] = []
     try:
         use_law(config.as_of or opened.date)
         load_statutes()
+        context = Context(config.seed, queries, index_cache())
+        steps = steps_of(config.recipe, context)
         if config.runner == "ray" or any(who.path for who in asked(config).values()):
             _connect(config, stack)
         askers = open_askers(config, console, stack, opened.date)
-        context = Context(config.seed, queries, index_cache())
         decide = _on_ray(config, context) if config.runner == "ray" else None
         engine = Engine(folder, askers, config.seed, console, decide)
-        results = [read_result(folder, read_input(config))]
+        results.append(read_result(folder, read_input(config)))
         _report(config, results[-1], console)
-        for number, step in enumerate(steps_of(config.recipe, context), 1):
+        for number, step in enumerate(steps, 1):
             results.append(engine.run(number, step, results[-1]))
             _report(config, results[-1], console)
         written = write_outputs(folder, config.recipe.name, results, rl_questions(config, results))
@@ -72,6 +74,10 @@ def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[
         console.print(" · ".join(f"{name} {count}" for name, count in written.items() if count))
         console.print(f"card: {card}")
         return results
+    except BaseException:
+        if opened.new and not results:  # so that a typo may be corrected in the same folder
+            opened.forget()
+        raise
     finally:
         stack.close()
         opened.close()

@@ -156,6 +156,7 @@ def test_a_slip_in_a_recipe_is_named():
 def test_a_wrong_teacher_is_a_sentence(tmp_path):
     with Server(reply) as server, pytest.raises(UserError, match=r"serves m and not teacher.model=x"):
         run(tmp_path / "a", server.url, JUDGMENTS, "teacher.model=x")
+    assert not (tmp_path / "a" / "manifest.json").exists(), "the folder takes the right model"
     with pytest.raises(UserError, match=r"does not answer.*correct teacher.base_url"):
         run(tmp_path / "b", "http://127.0.0.1:9/v1")
     with pytest.raises(UserError, match=r"no teacher is named; add teacher\.base_url"):
