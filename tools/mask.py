@@ -138,7 +138,7 @@ def _files(paths: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
     for path in paths:
         folder = path.is_dir()
         inner = [one for one in files_of(path) if one.suffix.lower() in ENDINGS] if folder else [path]
-        if folder and not out.resolve() == path.resolve():  # what an earlier call has written is no input
+        if folder and out.resolve() != path.resolve():  # what an earlier call has written is no input
             inner = [one for one in inner if not one.resolve().is_relative_to(out.resolve())]
         for file in inner:
             if not file.is_file():

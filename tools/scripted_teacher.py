@@ -1,7 +1,8 @@
 """``python -m tools.scripted_teacher``: a teacher without a model, for trying a synthesis and for its tests.
 
 It answers every request of ``rl.synthesize`` by fixed rules from the texts in the request, always the same. It knows a
-few charges and causes with their articles, and nothing else of law. Faults are made on purpose where a request holds their key:
+few charges and causes with their articles, and nothing else of law. Faults are made on purpose where a request holds
+their key:
 
 python -m tools.scripted_teacher --port 8009 --fault wrong_citation=王某甲
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +30,8 @@ from rl.synthesis.records import Outcome
 from rl.synthesis.results import StepResult, read_result
 from rl.synthesis.step import Context
 
+UNREADABLE = "not readable"
+"""The reason of files that can't be read; each has a line of its own."""
 FREE = ("run_dir", "plan", "cache", "runner", "lang")
 """Keys of the configuration that a resume may change, and of a server those in FREE_OF_SERVER."""
 FREE_OF_SERVER = (
@@ -146,15 +149,23 @@ def _report(config: SynthesisConfig, result: StepResult, console: Console) -> No
     console.print(line, highlight=False)
     for reason, count in result.reasons().items():
         console.print(f"  {count} {reason}", highlight=False)
-        if reason == "failed: not readable":
-            for one in (one for one in result.lost if one["reason"] == "not readable"):
+        if reason == f"failed: {UNREADABLE}":
+            for one in (one for one in result.lost if one["reason"] == UNREADABLE):
                 console.print(f"  {one['detail']}", highlight=False)
 
 
 def print_plan(config: SynthesisConfig, console: Console) -> None:
     """The steps and the requests to expect at most, if every record is kept. Nothing is asked."""
-    count = sum(outcome.fate == "kept" for outcome in read_input(config))
-    total = 0
+    lost: Counter[str] = Counter()
+    count = total = 0
+    for outcome in read_input(config):
+        count += outcome.fate == "kept"
+        if outcome.fate != "kept":
+            lost[f"{outcome.fate}: {outcome.reason}"] += 1
+            if outcome.reason == UNREADABLE:
+                console.print(f"  {outcome.detail}", highlight=False)
+    for reason, number in sorted(lost.items()):
+        console.print(f"  {number} {reason}", highlight=False)
     table = Table(title=f"Recipe {config.recipe.name}: {count} {config.recipe.reads}")
     for column in ("step", "asks", "records", "requests at most"):
         table.add_column(column, justify="right" if column in ("records", "requests at most") else "left")
