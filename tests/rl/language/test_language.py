@@ -137,7 +137,7 @@ def test_a_data_card_in_chinese_has_no_english(tmp_path):
         for name in ("card.html", "card.md"):
             page = (tmp_path / "run" / name).read_text(encoding="utf-8")
             assert not [text for text in english(page) if not any(part in text for part in own)]
-            assert all(text in page for text in ("数据卡：lead", "失败：无法读取", "剔除：前后一致低于 7 分"))
+            assert all(text in page for text in ("数据卡片：lead", "失败：无法读取", "剔除：前后一致低于 7 分"))
         syntheses.run(tmp_path / "run", server.url, tmp_path / "in", questions=2)
         assert "Data card: lead" in (tmp_path / "run" / "card.html").read_text(encoding="utf-8"), "a resume changes it"
 
