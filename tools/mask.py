@@ -86,6 +86,8 @@ def _records(path: Path, out: Path, choice: Choice) -> Iterator[Line]:
     """Mask the texts of each record of a JSONL file, one by one. What is no record is reported and left out."""
     with path.open("rb") as lines, in_one_move(out) as partial, partial.open("w", encoding="utf-8") as file:
         for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
             try:
                 record = parsed(decoded(line))
             except (ValueError, RecursionError) as error:
