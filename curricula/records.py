@@ -69,8 +69,13 @@ def read_prompts(path: str | Path) -> list[Prompt]:
     Raises:
         DataError: for a missing, empty or malformed file, naming the line.
     """
+    return list(each_prompt(path))
+
+
+def each_prompt(path: str | Path) -> Iterator[Prompt]:
+    """As :func:`read_prompts`, one by one. Raises as it does, at the file's end."""
     stem = Path(path).stem
-    return read_records(Path(path), lambda record, where: prompt_of(record, where, stem, "reference"))
+    return each_record(Path(path), lambda record, where: prompt_of(record, where, stem, "reference"))
 
 
 def read_demonstrations(path: str | Path) -> list[Prompt]:

@@ -10,6 +10,7 @@ from rl.config.command import give_up, run_composed
 from rl.config.compose import CONF, load_synthesis
 from rl.config.synthesis import SynthesisConfig
 from rl.errors import USER_ERRORS
+from rl.files import disk_problem
 from rl.synthesis.run import synthesize
 
 
@@ -19,6 +20,11 @@ def _job(composed: DictConfig) -> None:
         synthesize(load_synthesis(composed))
     except USER_ERRORS as error:
         give_up(error)
+    except OSError as error:
+        problem = disk_problem(error)
+        if not problem:
+            raise
+        give_up(problem)
 
 
 def main() -> None:

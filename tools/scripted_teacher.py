@@ -1,7 +1,8 @@
 """``python -m tools.scripted_teacher``: a teacher without a model, for trying a synthesis and for its tests.
 
 It answers every request of ``rl.synthesize`` by fixed rules from the texts in the request, always the same. It knows a
-few charges and causes, and nothing of law. Faults are made on purpose where a request holds their key:
+few charges and causes with their articles, and nothing else of law. Faults are made on purpose where a request holds
+their key:
 
 python -m tools.scripted_teacher --port 8009 --fault wrong_citation=王某甲
 """
@@ -37,24 +38,41 @@ class _Topic:
     rule: str
     """Words of the article that it is decided by."""
     conclusion: str
+    articles: str
+    """What an answer to the question of the law to apply names."""
 
 
 _CRIME = "被告人{who}的行为构成"
 TOPICS = (
-    _Topic("窃", "盗窃", "盗窃公私财物 数额较大", "盗窃公私财物", f"{_CRIME}盗窃罪，判处有期徒刑一年，罚金2000元。"),
-    _Topic("骗", "诈骗", "诈骗公私财物 数额较大", "诈骗公私财物", f"{_CRIME}诈骗罪，判处有期徒刑二年，罚金5000元。"),
     _Topic(
-        "醉酒",
-        "危险驾驶",
-        "醉酒驾驶机动车",
-        "醉酒驾驶机动车的",
-        f"{_CRIME}危险驾驶罪，判处拘役二个月。",
+        "窃", "盗窃", "盗窃公私财物 数额较大", "盗窃公私财物", f"{_CRIME}盗窃罪，判处有期徒刑一年，罚金2000元。",
+        "《刑法》第二百六十四条、第六十七条",
     ),
-    _Topic("殴打", "故意伤害", "故意伤害他人身体", "故意伤害他人身体", f"{_CRIME}故意伤害罪，判处有期徒刑十个月。"),
-    _Topic("租", "租赁合同纠纷", "承租人 支付租金", "支付租金", "被告应当向原告{who}支付租金{sum}，并承担违约责任。"),
-    _Topic("借", "借贷纠纷", "借款人 返还借款", "返还借款", "被告应当向原告{who}返还借款{sum}，并支付逾期利息。"),
-    _Topic("货", "买卖合同纠纷", "买受人 支付价款", "支付价款", "被告应当向原告{who}支付货款{sum}。"),
-)
+    _Topic(
+        "骗", "诈骗", "诈骗公私财物 数额较大", "诈骗公私财物", f"{_CRIME}诈骗罪，判处有期徒刑二年，罚金5000元。",
+        "《刑法》第二百六十六条、第六十七条、第七十二条",
+    ),
+    _Topic(
+        "醉酒", "危险驾驶", "醉酒驾驶机动车", "醉酒驾驶机动车的", f"{_CRIME}危险驾驶罪，判处拘役二个月。",
+        "《刑法》第一百三十三条之一、第六十七条",
+    ),
+    _Topic(
+        "殴打", "故意伤害", "故意伤害他人身体", "故意伤害他人身体", f"{_CRIME}故意伤害罪，判处有期徒刑十个月。",
+        "《刑法》第二百三十四条",
+    ),
+    _Topic(
+        "租", "租赁合同纠纷", "承租人 支付租金", "支付租金", "被告应当向原告{who}支付租金{sum}，并承担违约责任。",
+        "《民法典》第五百零九条、第七百二十一条",
+    ),
+    _Topic(
+        "借", "借贷纠纷", "借款人 返还借款", "返还借款", "被告应当向原告{who}返还借款{sum}，并支付逾期利息。",
+        "《民法典》第六百七十五条、第六百七十六条，《民事诉讼法》第六十七条",
+    ),
+    _Topic(
+        "货", "买卖合同纠纷", "买受人 支付价款", "支付价款", "被告应当向原告{who}支付货款{sum}。",
+        "《民法典》第六百二十六条",
+    ),
+)  # fmt: skip
 """Looked for in this order."""
 _OPENINGS = {
     "教科书": "就这一点应当掌握的是：", "百科条目": "概括起来说，", "问答": "问：接下来怎么说？答：",
@@ -62,7 +80,9 @@ _OPENINGS = {
     "向外行拆解": "用大白话说就是这么一个意思：",
 }  # fmt: skip
 """What the sentences of a rewriting begin with, by style."""
-OTHER = _Topic("", "民事责任", "民事主体 承担民事责任", "承担民事责任", "被告应当依法承担民事责任。")
+OTHER = _Topic(
+    "", "民事责任", "民事主体 承担民事责任", "承担民事责任", "被告应当依法承担民事责任。", "《民法典》第一百七十六条"
+)
 
 
 def answer(prompt: str) -> str:
@@ -114,6 +134,8 @@ def _deduce(prompt: str, texts: Mapping[str, str]) -> Fields:
 
 
 def _conclude(prompt: str, texts: Mapping[str, str]) -> Fields:
+    if "适用哪些法条" in texts["问题"]:
+        return {"conclusion": f"本案应当适用{topic_of(texts['问题']).articles}。"}
     return {"conclusion": texts["论证"].partition("因此，")[2] or texts["论证"]}
 
 

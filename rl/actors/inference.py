@@ -31,11 +31,15 @@ class Request:
 class InferenceActor:
     """One vLLM engine in this process: token ids in, token ids out."""
 
-    def __init__(self, spec: EngineSpec, tensor_parallel: int) -> None:
+    def __init__(self, spec: EngineSpec, tensor_parallel: int, shorten: bool = False) -> None:
+        """``shorten`` takes the longest prompt and completion that the key-value cache holds, where that is less than
+        the model's length, instead of failing."""
         os.environ.update(environment(spec))
         own = named(spec.device).vllm_seeded_requests(spec.model.max_length)
         if tensor_parallel > 1:
             own |= {"tensor_parallel_size": tensor_parallel, "distributed_executor_backend": "mp"}
+        if shorten:
+            own |= {"max_model_len": -1}
         import_transformers()
         self.llm = build(spec, **own)
         self.running: set[str] = set()
@@ -43,6 +47,10 @@ class InferenceActor:
     def ready(self) -> int:
         """Process id, once the engine is up."""
         return os.getpid()
+
+    def max_length(self) -> int:
+        """Longest prompt and completion together (tokens)."""
+        return int(self.llm.llm_engine.model_config.max_model_len)
 
     def advance(
         self, requests: Sequence[Request], at_least: int, patience_s: float

@@ -29,10 +29,10 @@ def environment(spec: EngineSpec) -> dict[str, str]:
 
 
 def build(spec: EngineSpec, **own: Any) -> Any:
-    """A ``vllm.LLM`` in this process; ``own`` are options that this caller alone has."""
+    """A ``vllm.LLM`` in this process; ``own`` are options of this caller, which go first."""
     from vllm import LLM
 
-    return LLM(**options(spec), **own)
+    return LLM(**options(spec) | own)
 
 
 def options(spec: EngineSpec) -> dict[str, Any]:

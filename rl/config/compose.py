@@ -148,7 +148,8 @@ def _sign(key: str, group: str) -> str:
 
 
 def _unknown(key: str, known: Sequence[str]) -> str:
-    near = get_close_matches(key, known, n=1, cutoff=0.5)
+    last = key.rpartition(".")[2]
+    near = [last] if last in known else get_close_matches(key, known, n=1, cutoff=0.5)
     if near:
         return f"{key} is not among the configuration keys; did you mean {near[0]}?"
     return f"{key} is not among the configuration keys: {', '.join(known[:20])}, …"
@@ -225,7 +226,9 @@ def _problem(problem: Any, model: type[BaseModel]) -> str:
         names = _fields_beside(problem["loc"], model)
         near = get_close_matches(str(problem["loc"][-1]), names, n=1, cutoff=0.4)
         return f"{path}: no such key" + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(names)}")
-    given = "" if problem["type"] in ("missing", "value_error") else f" (given: {problem['input']!r})"
+    if problem["type"] == "missing":
+        return f"{path}: no value is given; add {path}=…"
+    given = "" if problem["type"] == "value_error" else f" (given: {problem['input']!r})"
     return f"{path}: {problem['msg'].removeprefix('Value error, ')}{given}"
 
 

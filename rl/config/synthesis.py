@@ -13,6 +13,7 @@ from rl.config.element_steps import BalanceStep, ElementsStep, InstructionsStep
 from rl.config.law_steps import LawQuestionsStep
 from rl.config.meaning_steps import SameMeaningStep
 from rl.config.rephrasing_steps import RephraseStep, StylesStep
+from rl.language import Lang
 
 Scenario = Literal["consultation", "prediction", "summary", "application", "drafting"]
 Way = Literal["distil", "simulate", "align"]
@@ -294,5 +295,7 @@ class SynthesisConfig(Strict):
     """SQLite file of answers by what was asked, shared by runs; empty keeps none."""
     runner: Literal["local", "ray"] = "local"
     """Where steps that ask nothing run: in this process, or on Ray Data. The records are the same to the byte."""
+    lang: Lang = "en"
+    """Language of the data card: English, or Chinese (``zh``)."""
     plan: bool = False
     """Print the steps and the requests to expect, and start nothing."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from curricula.strict_json import parse
 from rl.errors import UserError
@@ -64,17 +63,41 @@ def entries(path: Path) -> list[Entry]:
     Raises:
         UserError: naming file and entry, for a missing, damaged or empty file.
     """
+    return list(each_entry(path))
+
+
+def each_entry(path: Path) -> Iterator[Entry]:
+    """As :func:`entries`, one by one: of a file of lines or rows only one is in memory. Raises as it does, at a bad
+    entry's turn."""
+    empty = True
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        for where, fields in _parts(path):
+            if not isinstance(fields, dict):
+                raise UserError(f"{where}: expected an object with named fields, found {type(fields).__name__}")
+            empty = False
+            yield Entry(where, fields)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} can't be read: {error}; fetch it again from its source") from None
-    found = []
-    for where, fields in _csv(path, text) if path.suffix == ".csv" else values(path, text):
-        if not isinstance(fields, dict):
-            raise UserError(f"{where}: expected an object with named fields, found {type(fields).__name__}")
-        found.append(Entry(where, fields))
-    if not found:
+    if empty:
         raise UserError(f"{path} holds no entry; fetch it again from its source")
+
+
+def _parts(path: Path) -> Iterator[tuple[str, Any]]:
+    with path.open(encoding="utf-8-sig") as file:
+        if path.suffix == ".csv":
+            yield from _csv(path, file)
+        elif path.suffix == ".jsonl" or _by_line(file):
+            lines = enumerate(file, start=1)
+            yield from ((f"{path}:{number}", _line(path, number, line)) for number, line in lines if line.strip())
+        else:
+            yield from values(path, file.read())
+
+
+def _by_line(file: TextIO) -> bool:
+    """Whether a file begins with a line that is a JSON value, and has another one: then it is no single value."""
+    filled = (line for line in file if line.strip())
+    found = _is_json(next(filled, "")) and next(filled, None) is not None
+    file.seek(0)
     return found
 
 
@@ -113,8 +136,8 @@ def _line(path: Path, number: int, line: str) -> Any:
         raise UserError(f"{path}:{number}: {error}") from None
 
 
-def _csv(path: Path, text: str) -> Iterator[tuple[str, Any]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+def _csv(path: Path, file: TextIO) -> Iterator[tuple[str, Any]]:
+    reader = csv.DictReader(file, strict=True)
     try:
         for number, row in enumerate(reader):
             if None in row or None in row.values():

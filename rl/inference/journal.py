@@ -287,6 +287,9 @@ class OpenFolder:
             UserError: if another process uses it, or if it holds answers of other settings.
         """
         self._lock = FolderLock(folder, other)
+        self._manifest = folder / "manifest.json"
+        self.new = not self._manifest.is_file()
+        """Whether this call begins it."""
         try:
             self.date = self._begun(folder, asked, other)
             """The day that chat templates take for today, the same in every call with this folder."""
@@ -308,6 +311,10 @@ class OpenFolder:
             before = before | {"date": datetime.date.today().isoformat()}
             write_json(path, before)
         return datetime.date.fromisoformat(before["date"])
+
+    def forget(self) -> None:
+        """Take back that the folder has begun, because nothing was made: its settings may be corrected."""
+        self._manifest.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Release the folder."""

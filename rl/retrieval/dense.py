@@ -98,9 +98,7 @@ def _examine(folder: Path) -> None:
         modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
         kinds = [str(module["type"]) for module in modules]
     except FileNotFoundError:
-        raise UserError(
-            f"{folder} has no modules.json; --model takes a folder of a sentence-transformers model"
-        ) from None
+        raise UserError(f"{folder} has no modules.json; give the folder of a sentence-transformers model") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder / 'modules.json'} is damaged ({error}); fetch the model again") from None
     foreign = [kind for kind in kinds if not kind.startswith(OURS)]

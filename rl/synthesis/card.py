@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from rl.config.synthesis import SynthesisConfig
 from rl.files import write_bytes
 from rl.inference.backends.served import estimate
-from rl.language import HTML_LANG
+from rl.language import HTML_LANG, Lang, code, sayer
 from rl.synthesis.askers import cost
+from rl.synthesis.card_words import shown
 from rl.synthesis.outputs import written as written_parts
 from rl.synthesis.records import Fields, Record
 from rl.synthesis.results import StepResult, Stream
@@ -39,7 +41,7 @@ def write_card(folder: Path, config: SynthesisConfig, results: Sequence[StepResu
     content = card(config, results, written)
     write_bytes(folder / "card.json", json.dumps(content, ensure_ascii=False, indent=1).encode())
     for name in ("card.md", "card.html"):
-        page = _environment(name.endswith(".html")).get_template(f"{name}.j2").render(**content)
+        page = _environment(name.endswith(".html"), config.lang).get_template(f"{name}.j2").render(**content)
         write_bytes(folder / name, page.encode("utf-8", "replace"))
     return folder / "card.html"
 
@@ -168,12 +170,16 @@ def _indented(text: Any) -> str:
     return "\n".join(f"    {line}" for line in str(text).splitlines())
 
 
-def _environment(html: bool) -> Environment:
-    """Templates; those of HTML escape whatever they print, as it is text of untrusted origin."""
+def _environment(html: bool, lang: Lang) -> Environment:
+    """Templates in a language; those of HTML escape whatever they print, as it is text of untrusted origin."""
     made = Environment(
         loader=ChoiceLoader([PackageLoader("rl.synthesis"), PackageLoader("rl.report")]), autoescape=html,
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    made.globals |= {"html_lang": HTML_LANG["en"]}
-    made.filters |= {"indented": _indented, "cell": lambda text: " ".join(str(text).split()).replace("|", "\\|")}
+    made.globals |= {"html_lang": HTML_LANG[lang], "t": sayer(lang), "code": code}
+    made.filters |= {
+        "indented": _indented,
+        "cell": lambda text: " ".join(str(text).split()).replace("|", "\\|"),
+        "shown": partial(shown, lang),
+    }
     return made

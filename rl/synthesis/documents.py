@@ -39,8 +39,8 @@ def read_documents(path: Path, limit: int | None = None) -> Iterator[Outcome]:
 
 
 def files_of(folder: Path) -> list[Path]:
-    """The files below a folder, sorted; hidden ones are left out."""
-    inside = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    """The files below a folder and the links in it, sorted; hidden ones are left out."""
+    inside = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.is_file() or file.is_symlink())
     return [folder / name for name in inside if not any(part.startswith(".") for part in name.parts)]
 
 
@@ -48,6 +48,8 @@ def read_file(file: Path, folder: Path) -> tuple[str, str, str]:
     """(source, text, problem) of a text or PDF file, of which text or problem is empty."""
     source = file.relative_to(folder).as_posix().encode("utf-8", "backslashreplace").decode()
     read = READERS.get(file.suffix.lower())
+    if not file.is_file():
+        return source, "", f"{source} is a link to a folder, which is not followed, or to nothing; put the files there"
     if read is None:
         return source, "", f"{source} is neither a .txt nor a .pdf file; save its text as one"
     try:

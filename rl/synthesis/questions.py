@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from curricula.errors import DataError
-from curricula.records import read_prompts
+from curricula.records import each_prompt
 from rl.errors import UserError
-from rl.evaluation.benchmark_files import Entry, entries
+from rl.evaluation.benchmark_files import Entry, each_entry
 from rl.evaluation.benchmarks import jecqa, unilaw
 from rl.synthesis.answer_check import right_options
 from rl.synthesis.documents import DIGITS, without_copies
@@ -20,8 +20,9 @@ from rl.synthesis.papers.read import are_papers, read_papers
 from rl.synthesis.records import Fields, Outcome, Record
 
 
-def read_questions(path: Path, limit: int | None = None) -> list[Outcome]:
-    """What became of each question of a file, of a folder of JEC-QA, or of exam papers.
+def read_questions(path: Path, limit: int | None = None) -> Iterator[Outcome]:
+    """What became of each question of a file, of a folder of JEC-QA, or of exam papers. Those of a file come one by
+    one; a JSON list and a workbook are read whole.
 
     A workbook has the columns of Unilaw-R1-Eval. JSON, JSON Lines and CSV have the fields of JEC-QA (statement,
     option_list, answer), or question, options and answer; JSON Lines and Parquet may have those of a GRPO stage. Exam
@@ -32,17 +33,23 @@ def read_questions(path: Path, limit: int | None = None) -> list[Outcome]:
         DataError: if a file of prompts is malformed.
     """
     if are_papers(path):
-        return _of_papers(path, limit)
-    known = {f"{path.name}:{place}": one for place, one in enumerate(_read(path), 1)}
-    checked = []
-    for source, (text, answer) in list(known.items())[:limit]:
-        try:
-            right_options(answer)
-            problem = ""
-        except DataError as error:
-            problem = f"{source}: {error}"
-        checked.append((source, "" if problem else text, problem))
-    return [_question(one, known[one.fields["source"]][1]) if one.made else one for one in without_copies(checked)]
+        yield from _of_papers(path, limit)
+        return
+    answers: dict[str, str] = {}
+
+    def checked() -> Iterator[tuple[str, str, str]]:
+        for place, (text, answer) in enumerate(islice(_read(path), limit), 1):
+            source = f"{path.name}:{place}"
+            answers[source] = answer
+            try:
+                right_options(answer)
+                yield source, text, ""
+            except DataError as error:
+                yield source, "", f"{source}: {error}"
+
+    for one in without_copies(checked()):
+        answer = answers.pop(one.fields["source"])
+        yield _question(one, answer) if one.made else one
 
 
 def _of_papers(path: Path, limit: int | None) -> list[Outcome]:
@@ -84,23 +91,28 @@ def _read(path: Path) -> Iterator[tuple[str, str]]:
     if path.suffix == ".xlsx":
         yield from ((one.prompt, one.reference) for one in unilaw.read(path, "all"))
     elif path.is_dir():
-        yield from ((one.prompt, _joined(one.reference)) for one in jecqa.read(path, "all"))
+        yield from _of_jecqa(path)
     elif path.suffix == ".parquet":
         yield from _prompts(path)
     else:
         if not path.is_file():
             raise UserError(f"input={path}: no such file or folder; name a file of choice questions")
-        found = entries(path)
-        if "statement" in found[0].fields:
-            yield from ((one.prompt, _joined(one.reference)) for one in jecqa.read(path, "all"))
-        elif "prompt" in found[0].fields:
+        found = each_entry(path)
+        first = next(found)
+        if "statement" in first.fields:
+            yield from _of_jecqa(path)
+        elif "prompt" in first.fields:
             yield from _prompts(path)
         else:
-            yield from map(_own, found)
+            yield from map(_own, chain([first], found))
+
+
+def _of_jecqa(path: Path) -> Iterator[tuple[str, str]]:
+    return ((one.prompt, _joined(one.reference)) for one in jecqa.each_question(path, "all"))
 
 
 def _prompts(path: Path) -> Iterator[tuple[str, str]]:
-    for prompt in read_prompts(path):
+    for prompt in each_prompt(path):
         if prompt.answer_kind != "choice":
             raise UserError(f"{prompt.where}: answer_kind is {prompt.answer_kind}; only choice questions are read here")
         yield prompt.messages[-1]["content"], prompt.reference

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,7 +30,9 @@ from rl.synthesis.records import Outcome
 from rl.synthesis.results import StepResult, read_result
 from rl.synthesis.step import Context
 
-FREE = ("run_dir", "plan", "cache", "runner")
+UNREADABLE = "not readable"
+"""The reason of files that can't be read; each has a line of its own."""
+FREE = ("run_dir", "plan", "cache", "runner", "lang")
 """Keys of the configuration that a resume may change, and of a server those in FREE_OF_SERVER."""
 FREE_OF_SERVER = (
     "base_url", "api_key_env", "concurrency", "requests_per_s", "timeout_s", "retries", "replicas", "tensor_parallel",
@@ -53,18 +56,20 @@ def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[
     folder = Path(config.run_dir)
     opened = OpenFolder(folder, settings(config), "run_dir=FOLDER")
     stack = ExitStack()
+    results: list[StepResult] = []
     try:
         use_law(config.as_of or opened.date)
         load_statutes()
+        context = Context(config.seed, queries, index_cache())
+        steps = steps_of(config.recipe, context)
         if config.runner == "ray" or any(who.path for who in asked(config).values()):
             _connect(config, stack)
         askers = open_askers(config, console, stack, opened.date)
-        context = Context(config.seed, queries, index_cache())
         decide = _on_ray(config, context) if config.runner == "ray" else None
         engine = Engine(folder, askers, config.seed, console, decide)
-        results = [read_result(folder, read_input(config))]
+        results.append(read_result(folder, read_input(config)))
         _report(config, results[-1], console)
-        for number, step in enumerate(steps_of(config.recipe, context), 1):
+        for number, step in enumerate(steps, 1):
             results.append(engine.run(number, step, results[-1]))
             _report(config, results[-1], console)
         written = write_outputs(folder, config.recipe.name, results, rl_questions(config, results))
@@ -72,6 +77,10 @@ def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[
         console.print(" · ".join(f"{name} {count}" for name, count in written.items() if count))
         console.print(f"card: {card}")
         return results
+    except BaseException:
+        if opened.new and not results:  # so that a typo may be corrected in the same folder
+            opened.forget()
+        raise
     finally:
         stack.close()
         opened.close()
@@ -140,15 +149,23 @@ def _report(config: SynthesisConfig, result: StepResult, console: Console) -> No
     console.print(line, highlight=False)
     for reason, count in result.reasons().items():
         console.print(f"  {count} {reason}", highlight=False)
-        if reason == "failed: not readable":
-            for one in (one for one in result.lost if one["reason"] == "not readable"):
+        if reason == f"failed: {UNREADABLE}":
+            for one in (one for one in result.lost if one["reason"] == UNREADABLE):
                 console.print(f"  {one['detail']}", highlight=False)
 
 
 def print_plan(config: SynthesisConfig, console: Console) -> None:
     """The steps and the requests to expect at most, if every record is kept. Nothing is asked."""
-    count = sum(outcome.fate == "kept" for outcome in read_input(config))
-    total = 0
+    lost: Counter[str] = Counter()
+    count = total = 0
+    for outcome in read_input(config):
+        count += outcome.fate == "kept"
+        if outcome.fate != "kept":
+            lost[f"{outcome.fate}: {outcome.reason}"] += 1
+            if outcome.reason == UNREADABLE:
+                console.print(f"  {outcome.detail}", highlight=False)
+    for reason, number in sorted(lost.items()):
+        console.print(f"  {number} {reason}", highlight=False)
     table = Table(title=f"Recipe {config.recipe.name}: {count} {config.recipe.reads}")
     for column in ("step", "asks", "records", "requests at most"):
         table.add_column(column, justify="right" if column in ("records", "requests at most") else "left")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from rl.config.synthesis import SynthesisConfig
 from rl.inference.backends.served import estimate
+from rl.language import Text
 from rl.synthesis.choices import AnswerCheck, Select, rl_questions
 from rl.synthesis.outputs import written
 from rl.synthesis.records import Fields, Record
@@ -28,7 +29,12 @@ def answers(result: StepResult) -> Fields:
         {"outcome": name, "records": checks[name], "share": round(checks[name] / len(result.outcomes), 4)}
         for name in ("matched", "unmatched", "unreadable")
     ]
-    return {"title": "Answer check", "hint": "Options are compared as sets.", "head": list(rows[0]), "rows": rows}
+    return {
+        "title": Text("Answer check"),
+        "hint": Text("Options are compared as sets."),
+        "head": list(rows[0]),
+        "rows": rows,
+    }
 
 
 def sets(config: SynthesisConfig, results: Sequence[StepResult]) -> Fields:
@@ -51,8 +57,8 @@ def sets(config: SynthesisConfig, results: Sequence[StepResult]) -> Fields:
                 part: round(sums[part] / found[part]) if found[part] else None for part in ("prompt", "think", "answer")
             }
             rows.append({"set": name, "options": kind, "records": counts[kind], **means})
-    hint = "Mean tokens, estimated. Half of the RL set was selected for SFT, half was not."
-    return {"title": "Sets", "hint": hint, "head": list(rows[0]), "rows": rows}
+    hint = Text("Mean tokens, estimated. Half of the RL set was selected for SFT, half was not.")
+    return {"title": Text("Sets"), "hint": hint, "head": list(rows[0]), "rows": rows}
 
 
 def faithfulness(result: StepResult) -> Fields:
@@ -76,6 +82,8 @@ def faithfulness(result: StepResult) -> Fields:
         )
     if not rows:
         return {}
-    hint = "Rewritings that were read; those that invent facts may lose some, too. Numbers, dates, citations, case "
-    hint += "numbers and names are compared."
-    return {"title": "Faithfulness", "hint": hint, "head": list(rows[0]), "rows": rows}
+    hint = Text(
+        "Rewritings that were read; those that invent facts may lose some, too. Numbers, dates, citations, case "
+        "numbers and names are compared."
+    )
+    return {"title": Text("Faithfulness"), "hint": hint, "head": list(rows[0]), "rows": rows}

@@ -121,10 +121,13 @@ def test_rollout_and_inference_build_from_the_same_options(monkeypatch):
     assert vllm_engine.options(rollout) == vllm_engine.options(spec)
     given = []
     monkeypatch.setattr(inference, "build", lambda spec, **own: given.append((vllm_engine.options(spec), own)))
-    for device, width in (("cpu", 1), ("cuda", 2)):
-        inference.InferenceActor(engine(device), width)
+    for device, width, shorten in (("cpu", 1, True), ("cuda", 2, False)):
+        inference.InferenceActor(engine(device), width, shorten)
     assert given == [
-        (vllm_engine.options(spec), {"enable_chunked_prefill": False, "max_num_batched_tokens": 2048}),
+        (
+            vllm_engine.options(spec),
+            {"enable_chunked_prefill": False, "max_num_batched_tokens": 2048, "max_model_len": -1},
+        ),
         (
             vllm_engine.options(engine("cuda")),
             {"tensor_parallel_size": 2, "distributed_executor_backend": "mp"},

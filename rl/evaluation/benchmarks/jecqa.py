@@ -6,14 +6,14 @@ kds, kda (knowledge: questions with one right option, all), cas, caa (cases) and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import regex
 
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
-from rl.evaluation.benchmark_files import Entry, entries, find_file
+from rl.evaluation.benchmark_files import Entry, each_entry, find_file
 from rl.evaluation.metrics.choice_letters import gold, letter_set
 from rl.evaluation.scoring import answered, mean, score_each
 
@@ -28,14 +28,17 @@ def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
     """Questions of ``0_test.json`` and ``1_test.json``; without them, of the files without ``_test``."""
     if shots:
         raise UserError("JEC-QA has no worked examples; ask for 0")
-    questions = []
+    return list(each_question(folder, task))
+
+
+def each_question(folder: Path, task: str) -> Iterator[Question]:
+    """As :func:`read`, one by one."""
     for kind in KINDS[task]:
         names = [f"{kind}_test.json", f"data/{kind}_test.json", f"JEC-QA/{kind}_test.json", f"{kind}.json"]
         path = find_file("JEC-QA", SOURCE, folder, *names)
-        questions += [_question(entry, number, kind) for number, entry in enumerate(entries(path))]
+        yield from (_question(entry, number, kind) for number, entry in enumerate(each_entry(path)))
         if path == folder:
             break
-    return questions
 
 
 def _question(entry: Entry, number: int, kind: str) -> Question:

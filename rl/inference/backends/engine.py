@@ -36,7 +36,8 @@ class EngineSettings:
     model: str
     """Folder or hub name."""
     max_length: int | None = None
-    """Longest prompt and completion together (tokens); None takes the model's own."""
+    """Longest prompt and completion together (tokens); None takes the model's own, or what the key-value cache of an
+    engine holds if that is less."""
     data_parallel: int = 1
     """Number of engines."""
     tensor_parallel: int = 1
@@ -103,6 +104,8 @@ class EngineBackend:
             self.actors = [self._actor(number, spec, width) for number in range(count)]
             for actor in self.actors:
                 actor.call("ready", timeout_s=settings.start_timeout_s)
+            lengths = [actor.call("max_length", timeout_s=settings.timeout_s) for actor in self.actors]
+            self.max_length = min(self.max_length, *lengths)
         except RuntimeError as error:
             self.close()
             raise UserError(f"an engine for {settings.model} did not start: {error}") from None
@@ -123,7 +126,7 @@ class EngineBackend:
         return Supervised(
             f"engine/{uuid.uuid4().hex[:8]}/{number}",
             InferenceActor,
-            (spec, width),
+            (spec, width, self.settings.max_length is None),
             options,
             MAX_RESTARTS,
             watch=self.watch,
@@ -152,7 +155,8 @@ class EngineBackend:
         if room < 1:
             why = f"{len(prompt)} tokens, and the model takes {self.max_length} with the answer"
             if not self.settings.keep_refusals:
-                raise UserError(f"{ask.key} has {why}; raise --max-length or omit it")
+                fix = "raise --max-length or omit it" if self.settings.max_length else "shorten it"
+                raise UserError(f"{ask.key} has {why}; {fix}")
             done(ask, [RefusedAnswer("", refused=f"the prompt has {why}")] * ask.samples)
             return None
         seed = stable_seed(ask.seed, ask.key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import regex
@@ -13,7 +13,7 @@ from rl.inference.structuring.judgment_text import aligned
 from rl.synthesis.privacy.addresses import address_spans
 from rl.synthesis.privacy.names import surname
 from rl.synthesis.privacy.numbers import number_spans
-from rl.synthesis.privacy.persons import people, person_spans
+from rl.synthesis.privacy.persons import People, people, person_spans
 from rl.synthesis.privacy.spans import Kind, Span, apart
 
 LABELS: dict[Kind, str] = {
@@ -65,11 +65,11 @@ class Masked:
         return {"counts": self.counts, "values": dict(sorted(values.items())), "spans": spans}
 
 
-def personal_data(text: str, choice: Choice = Choice()) -> list[Span]:
+def personal_data(text: str, choice: Choice = Choice(), who: People | None = None) -> list[Span]:
     """The personal data of a judgment, by place. Names come from its roles, parties and surnames, numbers from their
-    form and check digits, addresses from the words before them."""
+    form and check digits, addresses from the words before them. ``who`` is named, if others than the text names."""
     plain = aligned(text)
-    who = people(plain)
+    who = who or people(plain)
     names = [*who.persons, *(who.officials if choice.officials else ())]
     kept = [m.span() for name in who.organisations for m in regex.finditer(regex.escape(name), plain)]
     if not choice.officials:
@@ -84,12 +84,28 @@ def _officials(plain: str, officials: Sequence[str], names: Sequence[str]) -> li
 def mask(text: str, choice: Choice = Choice()) -> Masked:
     """A judgment with its personal data masked. Equal values get the same mask, different ones different masks; masks
     that the text holds already are not given again. Masking a masked text changes nothing."""
+    return mask_together((text,), choice)[0]
+
+
+def mask_together(texts: Sequence[str], choice: Choice = Choice()) -> list[Masked]:
+    """Texts that belong together, such as the fields of a record, masked as one document: who is named in one of them
+    is masked in all."""
+    named = [people(aligned(text)) for text in texts]
+    who = People(
+        *(tuple(sorted({name for one in named for name in getattr(one, part.name)})) for part in fields(People))
+    )
     written: dict[tuple[Kind, str], str] = {}
+    whole = "\n".join(texts)
+    return [_masked(text, personal_data(text, choice, who), written, whole) for text in texts]
+
+
+def _masked(text: str, spans: Sequence[Span], written: dict[tuple[Kind, str], str], whole: str) -> Masked:
+    """``written`` are the masks so far, to which new ones are added; ``whole`` holds none of these."""
     pieces, masks, at = [], [], 0
-    for span in personal_data(text, choice):
+    for span in spans:
         key = (span.kind, span.value)
         if key not in written:
-            written[key] = _unused(text, span, set(written.values()))
+            written[key] = _unused(whole, span, set(written.values()))
         room = " " if _NEXT.match(text, span.end) else ""
         pieces += [text[at : span.start], written[key], room]
         masks.append(Mask(span.start, span.end, span.kind, written[key]))

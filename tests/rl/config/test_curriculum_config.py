@@ -76,7 +76,7 @@ def test_what_cannot_work_is_one_line(stages, message):
         (MID | {"clean": {"min_char": 3}}, "did you mean min_chars"),
         (grpo(gates={"leave": [{"metric": "reward"}]}), "give above or below"),
         (grpo(gates={"leave": [{"metrik": "reward"}]}), "did you mean metric"),
-        (REJECTION | {"keep": {}}, "keep.at_least: Field required"),
+        (REJECTION | {"keep": {}}, "keep.at_least: no value is given"),
         (REJECTION | {"keep": {"at_leest": 1}}, "did you mean at_least"),
         (REJECTION | {"kind": "rejections"}, "did you mean rejection"),
         (REJECTION | {"steps": 3}, "steps: no such key"),

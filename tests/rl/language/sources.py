@@ -16,10 +16,14 @@ from rl.config.metrics import METRICS
 from rl.report.curves import meaning as meaning_of_metric
 from rl.report.facts import LEVELS
 from rl.report.sampled import meaning as meaning_of_reward
+from rl.synthesis.card import SHARES
+from rl.synthesis.card_words import HEADS, REASONS, VALUES
 from tests.conftest import ROOT
 
-TEMPLATES = sorted(file for room in ("evaluation", "report") for file in (ROOT / "rl" / room).rglob("templates/*.j2"))
-"""Those of the pages that there are in Chinese; the card of a synthesis is English."""
+ROOMS = ("evaluation", "report", "synthesis")
+TEMPLATES = sorted(file for room in ROOMS for file in (ROOT / "rl" / room).rglob("templates/*.j2"))
+GIVES = {"Dropped": 0, "Failed": 0, "_Problem": 0, "Unread": 1}
+"""What takes the reason of a record that is not kept, and as which argument."""
 WORDS = ("t", "Text")
 """What says a text: a function of a page, and the text itself."""
 
@@ -60,7 +64,20 @@ def in_catalogues() -> Iterator[tuple[str, str]]:
     yield from ((f"reward {name}", meaning_of_reward(name)) for name in REWARDS)
     yield from (("rl/report/facts.py", level) for level in LEVELS)
     yield from (("curricula/pas.py", name) for name in (*PHASES, *BUCKETS, "dropped"))
+    words = (*HEADS, *SHARES, ": ", *REASONS, *(f"{kind} {one}" for kind, many in VALUES.items() for one in many))
+    yield from (("rl/synthesis/card_words.py", word) for word in words)
     yield from (("curricula/cleaning.py", reason.replace("_", " ")) for reason in get_args(Reason))
+
+
+def reasons() -> Iterator[str]:
+    """Every reason that the steps of a synthesis give as it stands in the code."""
+    for file in sorted((ROOT / "rl" / "synthesis").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in GIVES:
+                first = node.args[GIVES[node.func.id]]
+                yield from (
+                    one.value for one in ast.walk(first) if isinstance(one, ast.Constant) and " " in str(one.value)
+                )
 
 
 def _parsed(file: Path) -> nodes.Template:

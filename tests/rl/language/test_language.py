@@ -21,10 +21,14 @@ from rl.evaluation.web.votes import Vote, Votes
 from rl.language import Text, chinese, code, listed, say
 from rl.report.comparison import write_comparison
 from rl.report.page import write_report
+from rl.synthesis.card_words import REASONS, said_reason, shown
 from tests.conftest import ROOT
 from tests.rl.evaluation.scripted_evaluations import evaluation
-from tests.rl.language.sources import TEMPLATES, bare, in_catalogues, in_code, in_templates
+from tests.rl.language.sources import TEMPLATES, bare, in_catalogues, in_code, in_templates, reasons
 from tests.rl.report.folders import run_folder
+from tests.rl.synthesis import runs as syntheses
+from tools.scripted_server import Server
+from tools.scripted_teacher import reply
 
 SAID = [*in_code(), *in_templates(), *in_catalogues()]
 OWN = {"Themis", "driver", "pid", "sha", "python", "tools", "rollouts", "KL", "LoRA", "p", "A", "B", "m"}
@@ -123,6 +127,31 @@ def test_a_report_in_chinese_has_no_english(runs):
                  "第 15 步的权重", "近似重复", 'aria-label="奖励"', "正确率"):  # fmt: skip
         assert text in page, text
     assert len(english(write_report(runs / "seed=0").read_text(encoding="utf-8"))) > 30, "the check finds English"
+
+
+def test_a_data_card_in_chinese_has_no_english(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "empty.txt").touch()
+    (tmp_path / "in" / "theft.txt").write_bytes((syntheses.JUDGMENTS / "theft.txt").read_bytes())
+    with Server(lambda body: reply(body, [("poor", "盗窃")])) as server:
+        syntheses.run(tmp_path / "run", server.url, tmp_path / "in", "lang=zh", questions=2)
+        own = ("empty.txt is empty", "论证完整")  # what programs and the teacher say
+        for name in ("card.html", "card.md"):
+            page = (tmp_path / "run" / name).read_text(encoding="utf-8")
+            assert not [text for text in english(page) if not any(part in text for part in own)]
+            assert all(text in page for text in ("数据卡片：lead", "失败：无法读取", "剔除：前后一致低于 7 分"))
+        syntheses.run(tmp_path / "run", server.url, tmp_path / "in", questions=2)
+        assert "Data card: lead" in (tmp_path / "run" / "card.html").read_text(encoding="utf-8"), "a resume changes it"
+
+
+def test_every_reason_of_a_step_is_known():
+    parts = [part.strip(" ,") for part in reasons()]
+    assert len(parts) > 30 and not [part for part in parts if not any(part in reason for reason in REASONS)]
+    assert said_reason("zh", "test question of jecqa, lawbench") == "含有 jecqa, lawbench 的测试题"
+    assert said_reason("zh", "rules not met") == "规则不合格" and said_reason("en", "rules not met") == "rules not met"
+    assert said_reason("zh", "whatever: it is") == "whatever: it is"
+    assert shown("zh", "judge", "value", "perspective") == "法官" and shown("zh", "judge", "source") == "judge"
+    assert shown("zh", None, "cost") == "" and shown("en", "matched", "outcome") == "matched"
 
 
 def test_a_comparison_in_chinese_has_no_english(runs):

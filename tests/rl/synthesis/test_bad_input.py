@@ -27,6 +27,8 @@ def folder_of_trouble(folder):
     (folder / "empty.txt").write_bytes(b" \n")
     (folder / "binary.txt").write_bytes(bytes(range(256)) * 8)
     (folder / "zeros.txt").write_bytes("判决".encode() + b"\0" * 8)
+    (folder / "gone.txt").symlink_to(folder / "nowhere.txt")
+    (folder / "linked").symlink_to(folder)
     (folder / "scan.pdf").write_bytes(b"%PDF-1.7")
     (folder / "recipe.txt").write_text("红烧肉的做法：先焯水，再炒糖色，最后小火慢炖一小时。", encoding="utf-8")
     fraud = (JUDGMENTS / "fraud.txt").read_bytes().decode()
@@ -53,11 +55,14 @@ def test_each_bad_document_has_its_reason(tmp_path):
         "binary.txt": ("read", "failed", "not readable"),
         "zeros.txt": ("read", "failed", "not readable"),
         "scan.pdf": ("read", "failed", "not readable"),
+        "gone.txt": ("read", "failed", "not readable"),
+        "linked": ("read", "failed", "not readable"),
         "recipe.txt": ("segment", "dropped", "no judgment"),
         "cut.txt": ("segment", "dropped", "unknown layout"),
     }
     assert lost["theft.txt"][3] == "the same text as copy.txt"
     assert lost["cut.txt"][3] == "without reasoning, ruling"
+    assert lost["linked"][3].startswith("linked is a link to a folder, which is not followed, or to nothing")
     assert "neither UTF-8 nor GB18030" in lost["binary.txt"][3] and "empty" in lost["empty.txt"][3]
     kept = {record.fields["source"]: record.fields for record in results[-1].kept}
     assert kept.keys() == {"copy.txt", "gb.txt", "mixed.txt"}
@@ -130,6 +135,8 @@ def test_a_folder_of_other_settings_is_refused(tmp_path):
     ("overrides", "message"),
     [
         (("input=x", "teacher.base_ulr=u"), "did you mean teacher.base_url"),
+        (("input=x", "teacher.seed=0"), r"teacher\.seed is not among the configuration keys; did you mean seed"),
+        (("limit=2",), "input: no value is given; add input="),
         (("input=x", "recipe=laed"), "did you mean lead"),
         (("input=x", "recipe.steps.0.needs=facts"), "steps are a list"),
         (("input=x", "trainer.world_size=2"), "is not among the configuration keys"),
@@ -156,6 +163,7 @@ def test_a_slip_in_a_recipe_is_named():
 def test_a_wrong_teacher_is_a_sentence(tmp_path):
     with Server(reply) as server, pytest.raises(UserError, match=r"serves m and not teacher.model=x"):
         run(tmp_path / "a", server.url, JUDGMENTS, "teacher.model=x")
+    assert not (tmp_path / "a" / "manifest.json").exists(), "the folder takes the right model"
     with pytest.raises(UserError, match=r"does not answer.*correct teacher.base_url"):
         run(tmp_path / "b", "http://127.0.0.1:9/v1")
     with pytest.raises(UserError, match=r"no teacher is named; add teacher\.base_url"):

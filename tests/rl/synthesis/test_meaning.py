@@ -1,17 +1,23 @@
 """The step same_meaning drops what says the same, by the vectors of a model; near vectors are found among many."""
 
+import json
+
 import numpy as np
 import pytest
+from rich.console import Console
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
+from rl.config.compose import load_synthesis
 from rl.config.meaning_steps import SameMeaningStep
 from rl.errors import UserError
 from rl.synthesis import meaning
 from rl.synthesis.meaning import Nearest, SameMeaning
 from rl.synthesis.records import Dropped, Record
+from rl.synthesis.run import synthesize
 from rl.synthesis.step import Context
+from tests.rl.synthesis.runs import require_sums
 
 WORDS = ("偷", "窃", "离", "婚", "税", "罪", "？")
 VECTORS = np.array([[1, 0, 0], [0.98, 0.1, 0], [0, 1, 0], [0, 1, 0.1], [0, 0, 1], [0, 0, 0], [0, 0, 0]], np.float32)
@@ -48,9 +54,23 @@ def test_a_question_in_other_words_is_dropped_and_names_the_one_that_is_kept(mod
     assert fates(model, 0.999, "偷罪", "窃罪") == [{}, {}]
 
 
-def test_a_folder_without_a_model_is_a_sentence(tmp_path):
-    with pytest.raises(UserError, match=r"has no modules\.json"):
-        fates(str(tmp_path), 0.9, "偷")
+def test_it_is_a_step_of_a_recipe_and_its_model_may_be_corrected(model, tmp_path):
+    (tmp_path / "in.jsonl").write_text("".join(f'{{"text": "{text}"}}\n' for text in ("偷罪", "离婚", "窃罪")))
+
+    def run(folder):
+        steps = [{"step": "copies"}, {"step": "same_meaning", "model": folder, "similarity": 0.95}]
+        given = {"input": str(tmp_path / "in.jsonl"), "run_dir": str(tmp_path / "run")}
+        config = load_synthesis(given | {"recipe": {"name": "own", "steps": steps}})
+        return synthesize(config, Console(quiet=True))
+
+    with pytest.raises(UserError, match=r"has no modules\.json; give the folder of a sentence-transformers model"):
+        run(str(tmp_path))
+    results = run(model)
+    require_sums(results)
+    assert results[-1].reasons() == {"dropped: same meaning": 1}
+    (lost,) = map(json.loads, (tmp_path / "run" / "dropped.jsonl").read_text(encoding="utf-8").splitlines())
+    assert lost["step"] == "same_meaning" and lost["detail"].startswith("cosine 0.995, kept is ")
+    assert "same meaning" in (tmp_path / "run" / "card.md").read_text(encoding="utf-8")
 
 
 def test_near_vectors_are_found_among_many():

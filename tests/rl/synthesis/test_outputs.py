@@ -4,9 +4,13 @@ import json
 import shutil
 
 import pytest
+import yaml
 
 from curricula.records import read_demonstrations, read_prompts, read_texts
 from rewards.rules.accuracy import agrees
+from rewards.total import score
+from rewards.verdict import Sample
+from rl.config.compose import CONF
 from rl.config.stages import SFTStage
 from rl.data.demonstrations import demonstrations
 from rl.synthesis.privacy.masking import mask
@@ -45,6 +49,16 @@ def test_a_curriculum_takes_the_files(made):
     kinds = {prompt.answer_kind for prompt in asked}
     assert kinds == {"article", "charge"}
     assert all(agrees(prompt.reference, prompt.reference, prompt.answer_kind) for prompt in asked)
+    answers = {prompt.messages[-1]["content"]: prompt.demonstration for prompt in taught}
+    right = [
+        score("accuracy", Sample("", answers[one.messages[-1]["content"]], one.reference, one.answer_kind))
+        for one in asked
+    ]
+    assert [verdict.score for verdict in right] == [1.0] * len(asked)
+    names = set(yaml.safe_load((CONF / "curriculum" / "lead.yaml").read_text())["curriculum"]["stages"][3]["reward"])
+    assert not [
+        name for name in names for one in asked if score(name, Sample("", "", one.reference, one.answer_kind)).error
+    ]
     texts = read_texts(folder / "corpus.jsonl")
     assert [text.source for text in texts].count("documents") == 5 and len(texts) == 20
     stage = SFTStage(name="s", kind="sft", data=str(folder / "sft.jsonl"), held_out=3, steps=1)

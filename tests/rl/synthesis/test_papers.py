@@ -95,7 +95,7 @@ def test_papers_in_a_recipe(tmp_path):
     (folder / "c.pdf").write_bytes(pdf([[]], extra=b"q 9 0 0 9 9 9 cm BI /W 1 /H 1 /CS /G /BPC 8 ID \x80 EI Q"))
     (folder / "d.txt").write_text("简述自首。\n", encoding="utf-8")
     (folder / "e.txt").write_text(paper("behind"), encoding="utf-8")
-    read = read_questions(folder)
+    read = list(read_questions(folder))
     assert Counter((one.fate, one.reason) for one in read) == {
         ("kept", ""): 21, ("dropped", "copy"): 20, ("failed", "not readable"): 2, ("failed", "answer is no option"): 1,
     }  # fmt: skip

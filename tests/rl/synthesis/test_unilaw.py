@@ -147,10 +147,15 @@ def test_bad_questions_are_lines_and_bad_files_sentences(tmp_path):
         "a.jsonl:4": ("dropped", "copy"),
     }  # fmt: skip
     with pytest.raises(UserError, match="no such file or folder; name a file of choice questions"):
-        read_questions(tmp_path / "b.jsonl")
+        list(read_questions(tmp_path / "b.jsonl"))
+    file.write_text(line % "A" + "{", encoding="utf-8")
+    found = read_questions(file)
+    assert next(found).fate == "kept", "questions come one by one"
+    with pytest.raises(UserError, match=r"a\.jsonl:2: "):
+        next(found)
     file.write_text('{"frage": "问"}', encoding="utf-8")
     with pytest.raises(UserError, match="field question must be text; the entry holds frage"):
-        read_questions(file)
+        list(read_questions(file))
     file.write_text('{"prompt": "问", "reference": "A"}', encoding="utf-8")
     with pytest.raises((UserError, DataError), match="answer_kind is text; only choice questions are read here"):
-        read_questions(file)
+        list(read_questions(file))
