@@ -115,7 +115,8 @@ def nano_shape(nano: NanoConfig) -> ModelShape:
 def shape_of(values: Mapping[str, Any]) -> ModelShape | None:
     """The shape of a model from what its config.json holds.
 
-    None if it is of another type than those counted here, or leaves sizes to transformers, which knows them when it is loaded.
+    None if it is of another type than those counted here, or leaves sizes to transformers, which knows them when it is
+    loaded.
     """
     if not _states_sizes(values):
         return None
