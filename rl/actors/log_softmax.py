@@ -1,8 +1,8 @@
 """Log-softmax over a large vocabulary on a CPU, without the error of torch's kernel.
 
 The kernel adds the exponentials of a row one after the other in float32. Of a vocabulary of 262,144 the sum comes out
-too small: by 2e-5 on average and 1e-4 at worst, in log-probs of a Gemma 3 (docs/guides/pretrained.md). The sampler would
-report other log-probs than the trainer, whose sums are by halves (torch's ``logsumexp``) and wrong by 1e-6.
+too small: by 2e-5 on average and 1e-4 at worst, in log-probs of a Gemma 3 (docs/guides/pretrained.md). The sampler
+would report other log-probs than the trainer, whose sums are by halves (torch's ``logsumexp``) and wrong by 1e-6.
 """
 
 from __future__ import annotations

@@ -95,10 +95,7 @@ class SpanTable:
 
     def masks(self, window: int | None, device: torch.device) -> Sequence[Tensor | None]:
         """The mask of each block, for layers where a token sees the last ``window`` tokens, itself included, or all."""
-        longest = max(
-            span.length + (0 if span.prefix is None else self.spans[span.prefix].length) for span in self.spans
-        )
-        if window is None or window >= longest:
+        if window is None or all(block.width + max(block.before, default=0) <= window for block in self.blocks):
             return [block.mask for block in self.blocks]
         if window not in self.within:
             made = (_mask(block.width, block.before, self.prefix_shape[1], window) for block in self.blocks)
@@ -179,8 +176,8 @@ def _block(members: list[Span], width: int, spans: Sequence[Span], prefix_ids: l
 
 
 def _mask(width: int, before: Sequence[int], longest: int, window: int | None) -> Tensor:
-    """bool [height or 1, 1, width, longest + width], or [1, 1, width, width] without prefixes: which keys, of the prefix
-    and then of the span itself, each token sees."""
+    """Which keys, of the prefix and then of the span itself, each token sees: bool [height or 1, 1, width, longest +
+    width], or [1, 1, width, width] without prefixes."""
     own = torch.ones(width, width, dtype=torch.bool).tril()
     if window is not None:
         own = own.triu(1 - window)

@@ -238,7 +238,7 @@ def _require_attention_alone(config: Any) -> None:
 
 
 def _require_length(config: Any, max_length: int, windows: Sequence[str]) -> None:
-    """Check that positions and ``windows`` reach ``max_length``, and that trainer and sampler scale positions the same."""
+    """Check that positions and ``windows`` reach ``max_length``, and that trainer and sampler scale positions alike."""
     fix = f"model.max_length={max_length}; lower model.max_length to"
     longest = getattr(config, "max_position_embeddings", None)
     if longest and 0 < longest < max_length:
