@@ -28,9 +28,13 @@ def test_types_and_tokens_that_are_ruled_out():
 
 
 ENGINE = """
+import sys, types
 import torch
-from rl.actors import log_softmax
-log_softmax.install(); log_softmax.install()
+sys.modules["vllm"] = types.SimpleNamespace(LLM=dict)  # which takes half a minute to start
+from rl.actors.vllm_engine import EngineSpec, build
+from rl.config.schema import ModelConfig, RolloutConfig
+for _ in range(2):
+    assert build(EngineSpec(ModelConfig(), RolloutConfig(), "folder", "cpu", 0))["dtype"] == "float32"
 logits = 3 * torch.randn(4, 262_144, generator=torch.Generator().manual_seed(0))
 wanted = logits.double() - logits.double().logsumexp(-1, keepdim=True)
 for found in (logits.log_softmax(dim=-1, dtype=torch.float32), torch.nn.functional.log_softmax(logits, -1)):
@@ -41,6 +45,6 @@ torch.testing.assert_close(few.grad.sum(-1), torch.zeros(4), atol=1e-5, rtol=0)
 """
 
 
-def test_it_takes_the_place_of_torchs_in_a_process():
+def test_it_takes_the_place_of_torchs_in_the_process_of_an_engine():
     done = subprocess.run([sys.executable, "-W", "error", "-c", ENGINE], capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr, done.stderr
