@@ -239,7 +239,8 @@ def _run_stages(config: RunConfig, plan: Plan, manifest: Manifest) -> None:
         tokenizer = bind(load_tokenizer(model_path, config.model.trust_remote_code), date=manifest.date)
         architecture = load_architecture(model_path, config.model.trust_remote_code)
         require_possible(config.trainer, architecture.to_dict())
-        require_supported(architecture, config.model.max_length, config.model.trust_remote_code)
+        length, slides = config.model.max_length, config.trainer.engine == "fsdp"
+        require_supported(architecture, length, config.model.trust_remote_code, slides)
         if samples and _on_cpu(config):
             require_sampled_on_cpu(architecture)
         require_vocabulary(architecture, tokenizer)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rl.actors import log_softmax
 from rl.config.schema import ModelConfig, RolloutConfig
 from rl.device import Device, named
 
@@ -32,6 +33,8 @@ def build(spec: EngineSpec, **own: Any) -> Any:
     """A ``vllm.LLM`` in this process; ``own`` are options of this caller, which go first."""
     from vllm import LLM
 
+    if named(spec.device).exact:
+        log_softmax.install()
     return LLM(**options(spec) | own)
 
 

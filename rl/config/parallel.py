@@ -17,6 +17,10 @@ from rl.errors import UserError
 
 FAMILIES = ("qwen3", "qwen3_moe", "qwen2", "llama")
 """Model types whose weights and layers are known to the megatron engine."""
+_SHAPED = (*FAMILIES, "gemma3_text")
+"""Model types whose weights are counted from their sizes."""
+_TIED = ("gemma3_text",)
+"""Model types whose two embeddings are one where config.json does not say."""
 
 _SIZES = (
     "num_hidden_layers",
@@ -111,15 +115,21 @@ def nano_shape(nano: NanoConfig) -> ModelShape:
 def shape_of(values: Mapping[str, Any]) -> ModelShape | None:
     """The shape of a model from what its config.json holds.
 
-    None if it is of no family in :data:`FAMILIES`, or leaves sizes to transformers, which knows them when it is loaded.
+    None if it is of another type than those counted here, or leaves sizes to transformers, which knows them when it is
+    loaded.
     """
     if not _states_sizes(values):
         return None
     heads = values["num_attention_heads"]
     kv_heads = values.get("num_key_value_heads") or heads
     head_dim = values.get("head_dim") or values["hidden_size"] // heads
-    norms = 2 * head_dim
-    extra = {"qwen3": norms, "qwen3_moe": norms, "qwen2": (heads + 2 * kv_heads) * head_dim}
+    kind, norms = values["model_type"], 2 * head_dim
+    extra = {
+        "qwen3": norms,
+        "qwen3_moe": norms,
+        "qwen2": (heads + 2 * kv_heads) * head_dim,
+        "gemma3_text": norms + 2 * values["hidden_size"],  # a norm after attention, and one after the feed-forward
+    }
     return ModelShape(
         values["num_hidden_layers"],
         values["hidden_size"],
@@ -128,16 +138,16 @@ def shape_of(values: Mapping[str, Any]) -> ModelShape | None:
         head_dim,
         values["intermediate_size"],
         values["vocab_size"],
-        bool(values.get("tie_word_embeddings", False)),
-        extra.get(values["model_type"], 0),
-        qk_norm=values["model_type"].startswith("qwen3"),
+        bool(values.get("tie_word_embeddings", kind in _TIED)),
+        extra.get(kind, 0),
+        qk_norm=kind.startswith(("qwen3", "gemma3")),
         **experts_of(values),
     )
 
 
 def _states_sizes(values: Mapping[str, Any]) -> bool:
     kind = values.get("model_type")
-    if kind not in FAMILIES:
+    if kind not in _SHAPED:
         return False
     derived = _DERIVED.get(kind, ())
     sizes = {key: values.get(key) for key in _SIZES}

@@ -3,6 +3,7 @@
 A micro-batch is one row of tokens without padding, cut into *spans*. A span attends causally to itself and to its
 *prefix*, an earlier span, if it has one. So the completions of a group share a prompt that is in the row once. The
 linear layers, which cost most, see every token once. For attention the spans are put into blocks of similar length.
+Where a layer attends within a sliding window, a span and its prefix count as one sequence.
 
 Tokens are moved by gathers, also in the backward pass: a token has one place in the row and at most one in the blocks.
 """
@@ -10,7 +11,7 @@ Tokens are moved by gathers, also in the backward pass: a token has one place in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,8 @@ class Block:
     """Number of spans, and tokens of the longest."""
     prefixes: Tensor | None
     """int64 [height], index of each span's prefix among the prefix rows; None if these spans have no prefix."""
+    before: tuple[int, ...]
+    """Length of each span's prefix; empty if these spans have none."""
     mask: Tensor | None
     """bool, broadcast to [height, 1, width, longest prefix + width]; None for plain causal attention."""
 
@@ -87,6 +90,17 @@ class SpanTable:
     prefix_shape: tuple[int, int]
     spans: tuple[Span, ...] = ()
     """What it was made from."""
+    within: dict[int, list[Tensor]] = field(default_factory=dict)
+    """Masks of the blocks by sliding window, made when a layer asks for them."""
+
+    def masks(self, window: int | None, device: torch.device) -> Sequence[Tensor | None]:
+        """The mask of each block, for layers where a token sees the last ``window`` tokens, itself included, or all."""
+        if window is None or all(block.width + max(block.before, default=0) <= window for block in self.blocks):
+            return [block.mask for block in self.blocks]
+        if window not in self.within:
+            made = (_mask(block.width, block.before, self.prefix_shape[1], window) for block in self.blocks)
+            self.within[window] = [mask.to(device) for mask in made]
+        return self.within[window]
 
     def to(self, device: torch.device) -> SpanTable:
         """The table on a device."""
@@ -100,6 +114,8 @@ def _moved(value: Any, device: torch.device) -> Any:
         return value.to(device)
     if isinstance(value, list):
         return [_moved(item, device) for item in value]
+    if isinstance(value, dict):  # masks, which are made where they are used
+        return {}
     if isinstance(value, Block | Move | SpanTable):
         return type(value)(**{f.name: _moved(getattr(value, f.name), device) for f in fields(value)})
     return value
@@ -153,16 +169,26 @@ def _alike(spans: Sequence[Span]) -> list[list[int]]:
 
 def _block(members: list[Span], width: int, spans: Sequence[Span], prefix_ids: list[int], longest: int) -> Block:
     if members[0].prefix is None:
-        return Block(len(members), width, None, None)
-    own = torch.ones(width, width, dtype=torch.bool).tril()
-    lengths = [spans[member.prefix or 0].length for member in members]
-    seen = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
-    if min(lengths) == longest:  # all have the same mask
-        seen = seen[:1]
-    height = len(seen)
-    mask = torch.cat([seen[:, None].expand(height, width, longest), own.expand(height, width, width)], dim=-1)
+        return Block(len(members), width, None, (), None)
+    before = tuple(spans[member.prefix or 0].length for member in members)
     rows = torch.tensor([prefix_ids.index(member.prefix or 0) for member in members])
-    return Block(len(members), width, rows, mask[:, None])
+    return Block(len(members), width, rows, before, _mask(width, before, longest, None))
+
+
+def _mask(width: int, before: Sequence[int], longest: int, window: int | None) -> Tensor:
+    """Which keys, of the prefix and then of the span itself, each token sees: bool [height or 1, 1, width, longest +
+    width], or [1, 1, width, width] without prefixes."""
+    own = torch.ones(width, width, dtype=torch.bool).tril()
+    if window is not None:
+        own = own.triu(1 - window)
+    if not before:
+        return own[None, None]
+    lengths = torch.tensor(before[:1] if min(before) == longest else before)  # if equal, all have the same mask
+    keys = torch.arange(longest)
+    seen = (keys < lengths[:, None])[:, None].expand(-1, width, -1)
+    if window is not None:
+        seen = seen & (lengths[:, None, None] + torch.arange(width)[:, None] - keys < window)
+    return torch.cat([seen, own.expand(len(seen), width, width)], dim=-1)[:, None]
 
 
 def attend(
@@ -174,10 +200,11 @@ def attend(
     scaling: float | None = None,
     dropout: float = 0.0,
     spans: SpanTable | None = None,
+    sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """transformers' attention interface: query [1, H, T, D], key [1, Hkv, T, D] and value [1, Hkv, T, Dv] to
-    [1, T, H, Dv]."""
+    [1, T, H, Dv]. A layer with a sliding window gives it."""
     assert spans is not None, "a model that passes no keyword arguments to its attention can't be trained here"
     heads = (query.shape[1], key.shape[1], value.shape[1])
     sizes = (query.shape[-1], key.shape[-1], value.shape[-1])
@@ -185,7 +212,7 @@ def attend(
     packed = [spans.tokens(states) for states in flat]
     prefixes = [spans.prefix_tokens(states) for states in flat[1:]] if spans.prefix_tokens else []
     answers, start = [], 0
-    for block in spans.blocks:
+    for block, mask in zip(spans.blocks, spans.masks(sliding_window, query.device), strict=True):
         end = start + block.height * block.width
         q, k, v = (
             states[start:end].unflatten(0, (block.height, block.width)).unflatten(2, (n, size)).transpose(1, 2)
@@ -201,7 +228,7 @@ def attend(
         if repeats > 1:
             k, v = (states.repeat_interleave(repeats, dim=1) for states in (k, v))
         answer = scaled_dot_product_attention(
-            q, k, v, attn_mask=block.mask, dropout_p=dropout, is_causal=block.mask is None, scale=scaling
+            q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None, scale=scaling
         )
         answers.append(answer.transpose(1, 2).flatten(0, 1).flatten(1))
         start = end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ MIXERS = {
 }
 """Model types with recurrent, convolutional or linear-attention layers."""
 WINDOWS = ("sliding_window", "attention_chunk_size", "attention_window_size", "local_attention", "index_topk")
-"""Settings for how far back attention looks."""
+"""Settings for how far back attention looks. Only the FSDP2 engine computes the first."""
 
 CPU_HEADS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 """Head sizes that vLLM's attention supports on a CPU."""
@@ -86,12 +87,18 @@ def load_architecture(path: str, trust_remote_code: bool) -> Any:
         raise UserError(f"the configuration of {path} can't be read: {reason}") from error
 
 
-def require_supported(config: Any, max_length: int, trust_remote_code: bool = False) -> None:
+def require_supported(config: Any, max_length: int, trust_remote_code: bool = False, slides: bool = True) -> None:
     """Check a Hugging Face model configuration, and try a small model of its architecture (:mod:`rl.engines.twin`).
+
+    Args:
+        config: of the model.
+        max_length: of a run's sequences (tokens).
+        trust_remote_code: whether code beside the weights may run.
+        slides: whether the training engine computes sliding windows.
 
     Raises:
         UserError: if log-probs would be wrong: another kind of model, layers that mix tokens outside attention, changed
-            logits, or positions or an attention window shorter than ``max_length``.
+            logits, or positions or an attention window shorter than ``max_length`` that the engine does not compute.
     """
     from rl.engines.twin import require_exact
 
@@ -100,7 +107,7 @@ def require_supported(config: Any, max_length: int, trust_remote_code: bool = Fa
     for name in CHANGES_LOGITS:
         if getattr(config, name, None) not in (None, 1, 1.0):
             raise _refusal(config, f"{name} changes their logits, and log-probs would be wrong")
-    _require_length(config, max_length)
+    _require_length(config, max_length, WINDOWS[1:] if slides else WINDOWS)
     require_exact(config, max_length, trust_remote_code)
 
 
@@ -230,8 +237,8 @@ def _require_attention_alone(config: Any) -> None:
         raise _refusal(config, "their configuration has no num_key_value_heads, which the training engine needs")
 
 
-def _require_length(config: Any, max_length: int) -> None:
-    """Check that positions and windows reach ``max_length``, and that trainer and sampler scale positions the same."""
+def _require_length(config: Any, max_length: int, windows: Sequence[str]) -> None:
+    """Check that positions and ``windows`` reach ``max_length``, and that trainer and sampler scale positions alike."""
     fix = f"model.max_length={max_length}; lower model.max_length to"
     longest = getattr(config, "max_position_embeddings", None)
     if longest and 0 < longest < max_length:
@@ -246,7 +253,7 @@ def _require_length(config: Any, max_length: int) -> None:
                 f"and sampler compute differently; {original} is less than {fix} {original}"
             )
     layers = getattr(config, "layer_types", None)
-    for name in WINDOWS:
+    for name in windows:
         window = getattr(config, name, None)
         slides = {"sliding_attention", "chunked_attention"} & set(layers) if layers else True
         if not getattr(config, "use_sliding_window", True):

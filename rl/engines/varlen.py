@@ -58,28 +58,38 @@ def lengths(spans: tuple[Span, ...], device: torch.device) -> Lengths:
     )
 
 
-def by_torch(query: Tensor, key: Tensor, value: Tensor, of: Lengths, scale: float | None) -> Tensor:
-    """torch's kernel: query [T, H, D], key and value [K, Hkv, D] to [T, H, D]."""
+def by_torch(
+    query: Tensor, key: Tensor, value: Tensor, of: Lengths, scale: float | None, window: int | None = None
+) -> Tensor:
+    """torch's kernel: query [T, H, D], key and value [K, Hkv, D] to [T, H, D]; a token sees the last ``window`` tokens,
+    itself included, or all before it."""
     from torch.nn.attention.varlen import varlen_attn
 
     found: Tensor = varlen_attn(
         query, key, value, of.queries_until, of.keys_until, of.most_queries, of.most_keys, scale=scale,
-        window_size=(-1, 0), enable_gqa=True,
+        window_size=(_back(window), 0), enable_gqa=True,
     )  # fmt: skip
     return found
 
 
-def by_flash_attn(query: Tensor, key: Tensor, value: Tensor, of: Lengths, scale: float | None) -> Tensor:
+def by_flash_attn(
+    query: Tensor, key: Tensor, value: Tensor, of: Lengths, scale: float | None, window: int | None = None
+) -> Tensor:
     """The kernel of the package flash-attn, of the same shapes."""
     found: Tensor = import_module("flash_attn").flash_attn_varlen_func(
         query, key, value, of.queries_until, of.keys_until, of.most_queries, of.most_keys, softmax_scale=scale,
-        causal=True,
+        causal=True, window_size=(_back(window), 0),
     )  # fmt: skip
     return found
 
 
+def _back(window: int | None) -> int:
+    """How many tokens before itself a token sees, as the kernels count it: -1 is all."""
+    return -1 if window is None else window - 1
+
+
 def attend_by(
-    kernel: Callable[[Tensor, Tensor, Tensor, Lengths, float | None], Tensor],
+    kernel: Callable[[Tensor, Tensor, Tensor, Lengths, float | None, int | None], Tensor],
     module: torch.nn.Module,
     query: Tensor,
     key: Tensor,
@@ -87,6 +97,7 @@ def attend_by(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     spans: SpanTable | None = None,
+    sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """:func:`rl.engines.attention.attend` by a kernel."""
@@ -94,7 +105,7 @@ def attend_by(
     of = lengths(spans.spans, query.device)
     q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
     k, v = (states.index_select(0, of.keys) for states in (k, v))
-    return kernel(q.contiguous(), k, v, of, scaling)[None], None
+    return kernel(q.contiguous(), k, v, of, scaling, sliding_window)[None], None
 
 
 KERNELS = {"torch": by_torch, "flash-attn": by_flash_attn}

@@ -11,7 +11,7 @@ from rl.config.compose import accept_overrides, groups, load
 from rl.config.derive import check, derive
 from rl.config.gpu_plan import gpu_gib, on_gpus, require_room
 from rl.config.memory import FREE, GRADIENTS, SAMPLE, UPDATE, Work, cards
-from rl.config.parallel import model_shape
+from rl.config.parallel import model_shape, shape_of
 from rl.config.published import ARCHITECTURES
 from rl.config.schema import ModelConfig
 from rl.config.speed import sampling_seconds, training_seconds
@@ -62,6 +62,18 @@ def test_a_published_shape_is_that_of_the_model(name):
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model(values.pop("model_type"), **values))
     assert model_shape(ModelConfig(path=name)).parameters == model.num_parameters() == WEIGHTS[name]
+
+
+@pytest.mark.parametrize("stated", [{"tie_word_embeddings": False}, {"tie_word_embeddings": True}, {}])
+def test_the_embeddings_of_a_gemma_are_one_unless_it_says_otherwise(stated):
+    import torch
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    sizes = {"num_hidden_layers": 3, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 1}
+    sizes |= {"head_dim": 32, "intermediate_size": 96, "vocab_size": 500}
+    with torch.device("meta"):
+        model = Gemma3ForCausalLM(Gemma3TextConfig(**sizes, **stated))
+    assert shape_of({"model_type": "gemma3_text", **sizes, **stated}).parameters == model.num_parameters()
 
 
 def test_every_preset_of_a_hub_model_has_its_shape():

@@ -63,10 +63,22 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "hunyuan-dense": ("hunyuan_v1_dense", {"rope": {"rope_type": "dynamic", "alpha": 1000.0, "factor": 1.0}}),
     "seed-oss": ("seed_oss", {"residual_dropout": 0.1, "attention_dropout": 0.1}),
     "minimax-m2": ("minimax_m2", {"num_local_experts": 4, "num_experts_per_tok": 2, "rotary_dim": 32}),
-    "mistral": ("mistral", {"sliding_window": 256}),
+    "mistral": ("mistral", {"sliding_window": 24}),
     "mixtral": ("mixtral", {"num_local_experts": 4, "router_jitter_noise": 0.1}),
     "gemma": ("gemma", {}),
-    "gemma-3": ("gemma3_text", {"sliding_window": 256, "query_pre_attn_scalar": 32}),
+    "gemma-3": (
+        "gemma3_text",
+        {
+            "sliding_window": 24,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "query_pre_attn_scalar": 32,
+            "tie_word_embeddings": True,
+            "rope": {
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+                "full_attention": {"rope_type": "default", "rope_theta": 1_000_000.0},
+            },
+        },
+    ),
     "phi-3": ("phi3", {"resid_pdrop": 0.1, "embd_pdrop": 0.1}),
     "phi-3-long-rope": (
         "phi3",
@@ -92,7 +104,9 @@ def build(name: str, folder: Path) -> Path:
     model_type, different = ARCHITECTURES[name]
     tokenizer = _tokenizer()
     tokens = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
-    rope = {"rope_theta": 10_000.0, "rope_type": "default", **different.get("rope", {})}
+    rope = different.get("rope", {})
+    if "full_attention" not in rope:  # one for each kind of layer
+        rope = {"rope_theta": 10_000.0, "rope_type": "default", **rope}
     different = {key: value for key, value in different.items() if key != "rope"}
     settings = {"tie_word_embeddings": False, **SIZES, **tokens, "rope_parameters": rope, **different}
     torch.manual_seed(0)

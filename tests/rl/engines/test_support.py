@@ -64,7 +64,7 @@ def config(model_type, **settings):
         ("clip_text_model", {}, "knows no causal language model"),
         ("qwen2", {"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantised"),
         ("llama", {"max_position_embeddings": 64}, "lower model.max_length to 64"),
-        ("mistral", {"sliding_window": 96}, "window of 96 tokens, less than model.max_length=128"),
+        ("llama4_text", {"attention_chunk_size": 96}, "window of 96 tokens, less than model.max_length=128"),
     ],
 )
 def test_unsupported_models_are_refused(model_type, settings, words):

@@ -12,7 +12,7 @@ from tests.rl.ranks import policy_examples
 HEADS, KV_HEADS, WIDTH = 4, 2, 8
 
 
-def kernel(query, key, value, of, scale):
+def kernel(query, key, value, of, scale, window):
     """What such kernels compute, sequence by sequence: the causal mask is at the lower right."""
     found = []
     for number in range(len(of.queries_until) - 1):
@@ -22,6 +22,8 @@ def kernel(query, key, value, of, scale):
         assert q.shape[1] <= of.most_queries and k.shape[1] <= of.most_keys
         scores = q @ k.transpose(1, 2) * scale
         hidden = torch.ones(scores.shape[1:], dtype=torch.bool).triu(k.shape[1] - q.shape[1] + 1)
+        if window is not None:
+            hidden |= torch.ones(scores.shape[1:], dtype=torch.bool).tril(k.shape[1] - q.shape[1] - window)
         found.append((scores.masked_fill(hidden, -torch.inf).softmax(-1) @ v).transpose(0, 1))
     return torch.cat(found)
 
@@ -39,14 +41,15 @@ def rows():
     yield table([Span(0, 5), Span(5, 1), Span(6, 40), Span(46, 3, prefix=0), Span(49, 7, prefix=2)], 56)
 
 
+@pytest.mark.parametrize("window", [None, 4, 1000])
 @pytest.mark.parametrize("spans", rows(), ids=["groups", "mixed"])
-def test_answers_and_gradients_are_those_of_blocks(spans):
+def test_answers_and_gradients_are_those_of_blocks(spans, window):
     tokens = sum(span.length for span in spans.spans)
     inputs = states(tokens)
     towards = torch.randn(1, tokens, HEADS, WIDTH, dtype=torch.float64)
     found, expected = [], []
     for answers, way in ((expected, attend), (found, lambda *a, **k: attend_by(kernel, *a, **k))):
-        out, _ = way(torch.nn.Module(), *inputs, None, scaling=0.3, spans=spans)
+        out, _ = way(torch.nn.Module(), *inputs, None, scaling=0.3, spans=spans, sliding_window=window)
         answers += [out.detach(), *torch.autograd.grad((out * towards).sum(), inputs)]
     for left, right in zip(found, expected, strict=True):
         assert torch.allclose(left, right, rtol=1e-10, atol=1e-12)
@@ -62,13 +65,14 @@ def test_a_span_has_the_keys_of_its_prefix_before_its_own():
     assert lengths(spans, torch.device("cpu")) is found, "made once for all layers"
 
 
-def test_torch_accepts_the_call():
+@pytest.mark.parametrize("window", [None, 3])
+def test_torch_accepts_the_call(window):
     """Without a GPU there is no kernel, but torch checks names, types and shapes of what it would get."""
     spans = table([Span(0, 5), Span(5, 4, prefix=0)], 9)
     of = lengths(spans.spans, torch.device("cpu"))
     with FakeTensorMode(allow_non_fake_inputs=True):
         query, key, value = (one[0].transpose(0, 1) for one in states(9, torch.bfloat16))
-        out = by_torch(query, key, value, of, 0.3)
+        out = by_torch(query, key, value, of, 0.3, window)
     assert out.shape == (9, HEADS, WIDTH) and out.dtype == torch.bfloat16
 
 
