@@ -1,8 +1,8 @@
 """How far rounding moves the log-probs of a model: every module's answer is rounded once more, at random.
 
-This is Monte Carlo arithmetic (Parker 1997, "Monte Carlo arithmetic: exploiting randomness in floating-point arithmetic"),
-with a module as the operation. Two correct programs differ in how each operation rounds; how much of that arrives at the
-log-probs depends on the weights, and grows in training.
+This is Monte Carlo arithmetic (Parker 1997, "Monte Carlo arithmetic: exploiting randomness in floating-point
+arithmetic"), with a module as the operation. Two correct programs differ in how each operation rounds; how much of that
+arrives at the log-probs depends on the weights, and grows in training.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 
 @contextmanager
 def rounded_again() -> Iterator[None]:
-    """Within it, each number that a module of this process returns moves by at most its last bit, always by the same."""
+    """Within it, each number that a module of this process returns moves by at most its last bit, each time alike."""
     generators: dict[torch.device, torch.Generator] = {}
 
     def moved(value: Any) -> Any:

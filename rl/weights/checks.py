@@ -58,7 +58,7 @@ class Probe:
     log_probs: np.ndarray
     """Float32, of every token after the first."""
     rounding: float = 0.0
-    """Most that one more rounding moves one of them (:mod:`rl.engines.rounding`), where trainer and engine are in fp32."""
+    """Most that one more rounding moves one of them (:mod:`rl.engines.rounding`); 0 where they are not in fp32."""
 
     @property
     def tolerance(self) -> float:
