@@ -261,13 +261,21 @@ class TrainerActor:
         """Log-probs of a short text under the current weights; every data-parallel rank computes all of it."""
         from transformers import AutoTokenizer
 
+        from rl.engines.rounding import rounded_again
+
         if not self._probe_ids:
             spec = self.spec
             tokenizer = AutoTokenizer.from_pretrained(spec.path, trust_remote_code=spec.model.trust_remote_code)
             self._probe_ids = list(tokenizer.encode(PROBE_TEXT))[: min(PROBE_TOKENS, spec.model.max_length - 1)]
         text = supervised_batch([(self._probe_ids, 1)])
-        log_probs = self.engine.log_probs(text, max_tokens_per_microbatch=PROBE_TOKENS)
-        return None if log_probs is None else Probe(self._probe_ids, log_probs[1:])
+        log_probs, moved = self.engine.log_probs(text, max_tokens_per_microbatch=PROBE_TOKENS), None
+        if named(self.spec.device).exact:
+            with rounded_again():
+                moved = self.engine.log_probs(text, max_tokens_per_microbatch=PROBE_TOKENS)
+        if log_probs is None:
+            return None
+        rounding = 0.0 if moved is None else float(np.abs(moved - log_probs).max())
+        return Probe(self._probe_ids, log_probs[1:], rounding)
 
     def join_transfer(self, address: str, port: int, size: int) -> None:
         """Join the NCCL group of trainer and rollout engines; only rank 0 is in it."""

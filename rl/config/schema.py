@@ -149,8 +149,8 @@ class RolloutConfig(Strict):
     """With ``overlap=async``: most updates between the first token of a group and its training."""
     verify_sync: bool = False
     """Compare log-probs of trainer and rollout after every weight sync, not only after the first two of each engine;
-    in fp32 those of the sampled tokens too. The run stops when they differ by more than 1e-4 (in bf16: 0.1 on average).
-    """
+    in fp32 those of the sampled tokens too. The run stops when they differ by more than 1e-4, or eight times what one
+    more rounding of each number moves them by (in bf16: 0.1 on average)."""
     timeout_s: float = Field(600, gt=0)
     """Longest silence of a rollout actor at work (seconds); it is then replaced and asked again. However long a batch
     or an evaluation takes in all, an actor that makes progress answers every few seconds."""

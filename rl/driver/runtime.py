@@ -32,7 +32,7 @@ from rl.records.manifest import Manifest
 from rl.records.tracking import Tracker
 from rl.samples import Group, TokenBatch
 from rl.seeds import stable_seed
-from rl.weights.checks import PARITY_TOLERANCE, SyncError
+from rl.weights.checks import SyncError
 
 PARTS = 4
 """With periodic overlap a step's groups come in about so many parts from each engine; only training on the last part is
@@ -87,10 +87,11 @@ class Runtime:
         """With ``rollout.verify_sync``: stop the run if trainer and rollout disagree about the sampled tokens."""
         difference = metrics.get("log_prob_difference", 0.0)
         exact = self.fleet.device.exact and self.config.rollout.overlap != "async"
-        if self.config.rollout.verify_sync and exact and difference > PARITY_TOLERANCE:
+        allowed = self.fleet.weights.tolerance
+        if self.config.rollout.verify_sync and exact and difference > allowed:
             raise SyncError(
                 f"trainer and rollout log-probs of the sampled tokens differ by {difference:.2e} (allowed "
-                f"{PARITY_TOLERANCE:.0e}): the rollout does not run the weights that were published"
+                f"{allowed:.1e}): the rollout does not run the weights that were published"
             )
 
     # --- verbs ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import ray
 from cluster.errors import Away
 from cluster.health import Supervised
 from rl.errors import UserError
-from rl.weights.checks import WeightLedger
+from rl.weights.checks import PARITY_TOLERANCE, WeightLedger
 from rl.weights.relay import in_file
 from rl.weights.transfer import WeightUpdate
 
@@ -74,6 +74,8 @@ class WeightSync:
         self.sync_s, self.restart_s = sync_s, restart_s
         self.version = 0
         """Version that was published last."""
+        self.tolerance = PARITY_TOLERANCE
+        """Difference of log-probs in fp32 that rounding explains for the weights that were published last (nats)."""
         self._latest: dict[str, WeightUpdate] = {}
         """What was published last, as the engines of each node can take it."""
         self._joined: list[Any] = []
@@ -109,6 +111,8 @@ class WeightSync:
             trainer, there = self.ends.trainer, [not one.away for one in self.ends.rollouts]
             self.version += 1
             update = trainer.publish(self.version)
+            if update.probe is not None:
+                self.tolerance = update.probe.tolerance
             self.ends.wake()
             sender, everywhere = self.ends.nodes()
             rollouts = list(compress(self.ends.rollouts, there))

@@ -203,6 +203,14 @@ def test_a_probe_allows_rounding_and_no_more():
             probe.compare(np.array(found, np.float32), exact)
 
 
+@pytest.mark.parametrize(("rounding", "allowed"), [(0, 1e-4), (1e-5, 1e-4), (4e-5, 3.2e-4), (1, 1e-2)])
+def test_a_model_that_rounding_moves_far_is_allowed_more(rounding, allowed):
+    probe = Probe([1, 2, 3], np.zeros(2, np.float32), rounding)
+    probe.compare(np.array([0, 0.99 * allowed], np.float32), exact=True)
+    with pytest.raises(SyncError, match=f"allowed {allowed:.1e}"):
+        probe.compare(np.array([0, -1.01 * allowed], np.float32), exact=True)
+
+
 @pytest.mark.parametrize(
     ("takes_turns", "order"), [(True, ["rollouts", "trainers"]), (False, ["trainers", "rollouts"])]
 )
