@@ -68,8 +68,9 @@ def test_models_whose_log_probs_would_be_wrong_are_refused():
     with pytest.raises(UserError, match="final_logit_softcapping"):
         require_supported(Gemma2Config(), 512)
     with pytest.raises(UserError, match="window of 4096 tokens"):
-        require_supported(MistralConfig(sliding_window=4096), 8192)
-    require_supported(MistralConfig(sliding_window=4096), 4096)
+        require_supported(MistralConfig(sliding_window=4096), 8192, slides=False)
+    require_supported(MistralConfig(sliding_window=4096), 4096, slides=False)
+    require_supported(MistralConfig(sliding_window=4096), 8192)
     require_supported(Qwen3Config(max_position_embeddings=40_960), 40_960)
     with pytest.raises(UserError, match="positions up to 256, less than"):
         require_supported(Qwen3Config(max_position_embeddings=256), 512)
