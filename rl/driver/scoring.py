@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from rewards.total import score_apart
 from rewards.verdict import Sample, Verdict
 from rl.config.schema import JudgeConfig, RunConfig
 from rl.driver.calls import Limits, Panel, patience
+from rl.errors import UserError
 from rl.models.chat import THINK, opens_thinking
 from rl.samples import Group
 
@@ -65,6 +67,23 @@ class GroupScorer:
         found = self._judges.call(0, "metrics")
         assert isinstance(found, dict)
         return found
+
+
+def refuse_unscored(groups: Sequence[Group], where: str) -> None:
+    """Stop a run whose rewards or judge fail altogether: its steps would pass without training anything, and
+    held-out answers would all count as wrong.
+
+    Raises:
+        UserError: if there are groups and none has rewards; the message has the most frequent error.
+    """
+    errors = Counter(group.error for group in groups)
+    if not errors or None in errors:
+        return
+    error, times = errors.most_common(1)[0]
+    raise UserError(
+        f"{where}: none of its {len(groups)} groups could be scored, each tried twice; {times} of them failed with: "
+        f"{error}. Repair the reward or judge, and start the same command again; it goes on from the last checkpoint"
+    )
 
 
 def judge_limits(judge: JudgeConfig) -> Limits:

@@ -1,6 +1,5 @@
 """GRPO: sample groups, score them, update the policy, hand the new weights to the sampler."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 from curricula.gates import GateDecision, GateWatch
@@ -9,10 +8,10 @@ from rl.config.derive import batch_numbers
 from rl.config.gate_conditions import conditions
 from rl.config.stages import GRPOStage
 from rl.driver.runtime import Runtime
+from rl.driver.scoring import refuse_unscored
 from rl.driver.steps import Stateful, Step, StepLoop
 from rl.driver.stream import GroupStream
 from rl.driver.updates import StepUpdate, mean
-from rl.errors import UserError
 from rl.samples import Group, solved
 from rl.stages.held_out import HeldOut
 
@@ -78,22 +77,6 @@ def sample(stage: GRPOStage, stream: GroupStream, update: StepUpdate, step: Step
         if last or wanted <= 0:
             return
         stream.refill(wanted, step.number)
-
-
-def refuse_unscored(groups: Sequence[Group], where: str) -> None:
-    """Stop a run whose rewards or judge fail altogether: its steps would pass without training anything.
-
-    Raises:
-        UserError: if no group of a step has rewards; the message has the most frequent error.
-    """
-    errors = Counter(group.error for group in groups)
-    if not errors or None in errors:
-        return
-    error, times = errors.most_common(1)[0]
-    raise UserError(
-        f"{where}: none of its {len(groups)} groups could be scored, each tried twice; {times} of them failed with: "
-        f"{error}. Repair the reward or judge, and start the same command again; it goes on from the last checkpoint"
-    )
 
 
 def group_metrics(update: StepUpdate, version: int) -> dict[str, float]:

@@ -12,8 +12,9 @@ from rl.config.derive import reward_sum, task_weights
 from rl.config.stages import EvaluateStage, GRPOStage, SamplingConfig
 from rl.data.held_out import questions
 from rl.driver.runtime import Runtime
+from rl.driver.scoring import refuse_unscored
 from rl.driver.steps import Step
-from rl.samples import solved
+from rl.samples import Group, solved
 from rl.stages.evaluate import answer
 
 RECORD = "held_out"
@@ -103,9 +104,7 @@ class HeldOut:
             return _named("held_out", now)
         if fallen := self.guard.fallen(now):
             lost = " and ".join(f"{source} {now[source]:.3f} < {self.guard.floor[source]:.3f}" for source in fallen)
-            self.runtime.tracker.console.print(
-                f"stage {self.stage.name}: the weights of step {done} don't count: {lost}"
-            )
+            self._say(f"the weights after step {done} don't count: {lost}")
         return _named("held_out", now)
 
     def best_at(self, step: Step) -> bool:
@@ -131,7 +130,11 @@ class HeldOut:
         self.runtime.tracker.console.print(f"stage {self.stage.name}: {text}", soft_wrap=True)
 
     def _measure(self, step: Step) -> dict[str, float]:
-        """How far the policy's greedy answers are right, by source."""
+        """How far the policy's greedy answers are right, by source.
+
+        Raises:
+            UserError: if no answer to the questions of a source could be scored.
+        """
         stage, runtime = self.stage, self.runtime
         greedy = SamplingConfig(temperature=0.0, max_tokens=stage.sampling.max_tokens)
         asks = EvaluateStage(
@@ -144,10 +147,15 @@ class HeldOut:
             groups = runtime.scorer.score(
                 answer(asks, prompts, runtime.policy(asks, tokens=True), runtime), self.rewards
             )
-        right: dict[str, list[float]] = defaultdict(list)
+        mine: dict[str, list[Group]] = defaultdict(list)
         for source, group in zip(sources, groups, strict=True):
-            right[source] += solved(group) if group.error is None else []
-        return {source: statistics.fmean(right[source] or [0.0]) for source in self.questions}
+            mine[source].append(group)
+        for source, asked in mine.items():
+            refuse_unscored(asked, f"stage {stage.name}: held-out questions of {source}")
+        return {
+            source: statistics.fmean(right for group in asked if group.error is None for right in solved(group))
+            for source, asked in mine.items()
+        }
 
 
 def _named(name: str, found: Mapping[str, float]) -> dict[str, float]:

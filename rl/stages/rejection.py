@@ -32,6 +32,7 @@ from rl.data.kept_answers import (
 )
 from rl.data.tokens import Example
 from rl.driver.runtime import Runtime
+from rl.driver.scoring import refuse_unscored
 from rl.driver.steps import Step, StepLoop
 from rl.driver.stream import GroupStream
 from rl.driver.updates import mean
@@ -40,7 +41,7 @@ from rl.models.template import for_stage
 from rl.samples import Group
 from rl.seeds import stable_seed
 from rl.stages.evaluate import remove
-from rl.stages.grpo import observe, refuse_unscored, sampling_metrics
+from rl.stages.grpo import observe, sampling_metrics
 from rl.stages.sft import train_on
 
 

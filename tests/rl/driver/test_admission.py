@@ -15,12 +15,13 @@ from rl.config.algorithm import PRESETS, AlgorithmConfig
 from rl.config.compose import load
 from rl.config.derive import BatchNumbers, check
 from rl.config.stages import GRPOStage
+from rl.driver.scoring import refuse_unscored
 from rl.driver.steps import rows
 from rl.driver.updates import StepUpdate, shaped
 from rl.engines import layout
 from rl.errors import UserError
 from rl.samples import Completion, Group, policy_batch
-from rl.stages.grpo import group_metrics, refuse_unscored
+from rl.stages.grpo import group_metrics
 from tests.rl.ranks import on_ranks
 
 RIGHT, WRONG, ONE_RIGHT, ONE_WRONG = [1.0] * 4, [0.0] * 4, [1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]
