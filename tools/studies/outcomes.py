@@ -39,38 +39,46 @@ def over_seeds(values: Sequence[float]) -> tuple[float, float | None]:
     return statistics.fmean(values), float(half)
 
 
+def spread(values: Sequence[float]) -> str:
+    """Mean over seeds, with its 95 % interval where there are several."""
+    mean, half = over_seeds(values)
+    return f"{mean:+.1f}" + ("" if half is None else f" ± {half:.1f} (95 %, Student's t)")
+
+
 def table(found: Sequence[Outcome]) -> Table:
     """A row for each run: averages with intervals, the gain, and every task before → after; and one for the majority
     answers."""
     tasks = list(found[0].after.per_task)
-    shown = Table(title="Accuracy on the test split (%), before → after", box=box.SIMPLE_HEAD, pad_edge=False)
+    rows = Table(title="Accuracy on the test split (%), before → after", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("variant", "seed", "average", "gain", "format", *tasks):
-        shown.add_column(column, justify="left" if column == "variant" else "right")
+        rows.add_column(column, justify="left" if column == "variant" else "right")
     for outcome in found:
         before, after = outcome.before, outcome.after
-        shown.add_row(
+        rows.add_row(
             outcome.variant,
             str(outcome.seed),
-            f"{_average(before)} → {_average(after)}",
+            f"{shown(before)} → {shown(after)}",
             f"{outcome.gain:+.1f}",
             f"{100 * before.metrics['format']:.0f} → {100 * after.metrics['format']:.0f}",
-            *(f"{_share(before, task):.1f} → {_share(after, task):.1f}" for task in tasks),
+            *(f"{percent(before, task):.1f} → {percent(after, task):.1f}" for task in tasks),
         )
     majority = found[0].after.majority
-    shown.add_section()
+    rows.add_section()
     mean = 100 * statistics.fmean(majority.values())
-    shown.add_row(
+    rows.add_row(
         "majority answer", "", f"{mean:.1f}", "", "", *(f"{100 * majority[t]:.1f}" for t in tasks), style="dim"
     )
-    return shown
+    return rows
 
 
-def _average(result: EvalResult) -> str:
+def shown(result: EvalResult) -> str:
+    """The average accuracy with its interval (percent)."""
     low, high = result.interval
     return f"{100 * result.average:.1f} ({100 * low:.1f}–{100 * high:.1f})"
 
 
-def _share(result: EvalResult, task: str) -> float:
+def percent(result: EvalResult, task: str) -> float:
+    """Accuracy of one task (percent)."""
     counts = result.per_task[task]
     return 100 * counts["correct"] / counts["n"]
 
@@ -80,9 +88,7 @@ def summary(found: Sequence[Outcome]) -> str:
     sentences = []
     for variant in dict.fromkeys(outcome.variant for outcome in found):
         gains = [outcome.gain for outcome in found if outcome.variant == variant]
-        mean, half = over_seeds(gains)
-        spread = "" if half is None else f" ± {half:.1f} (95 %, Student's t)"
-        sentences.append(f"{variant}: {mean:+.1f}{spread} points over {len(gains)} seeds")
+        sentences.append(f"{variant}: {spread(gains)} points over {len(gains)} seeds")
     apart = [o.before.interval[1] < o.after.interval[0] for o in found if o.variant == "whole"]
     sentences.append(f"before and after of the whole have intervals apart in {sum(apart)} of {len(apart)} runs")
     return "; ".join(sentences)

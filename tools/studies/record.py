@@ -1,6 +1,6 @@
 """A finished study as JSON that holds every result, and as the Markdown tables of the documentation made from it.
 
-``docs/studies/`` holds the records that docs/measurements.md and README.md quote; a test keeps them equal.
+``docs/studies/`` holds the records that docs/measurements.md quotes; a test keeps them equal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from rl.files import read_json, write_json
 from rl.records.results import EvalResult
-from tools.studies.outcomes import Outcome, over_seeds, plot_gain
+from tools.studies.outcomes import Outcome, over_seeds, percent, plot_gain, shown
 from tools.studies.runs import console
 
 
@@ -66,12 +66,12 @@ def tables(found: dict[str, Any]) -> str:
     for variant in dict.fromkeys(one.variant for one in given):
         mine = [one for one in given if one.variant == variant]
         for one in mine:
-            changes = [_percent(one.after, task) - _percent(one.before, task) for task in tasks]
+            changes = [percent(one.after, task) - percent(one.before, task) for task in tasks]
             rows.append(
                 [
-                    variant, str(one.seed), _interval(one.before), _interval(one.after), f"{one.gain:+.1f}",
+                    variant, str(one.seed), shown(one.before), shown(one.after), f"{one.gain:+.1f}",
                     f"{min(changes):+.1f}",
-                    *(f"{_percent(one.before, task):.1f} → {_percent(one.after, task):.1f}" for task in tasks),
+                    *(f"{percent(one.before, task):.1f} → {percent(one.after, task):.1f}" for task in tasks),
                 ]
             )  # fmt: skip
         if len(mine) > 1:
@@ -90,16 +90,6 @@ def means(found: Sequence[Outcome]) -> tuple[str, str, str]:
         for results in ([one.before for one in found], [one.after for one in found])
     )
     return f"{before:.1f}", f"{after:.1f}", f"{gain:+.1f}" + ("" if half is None else f" ± {half:.1f}")
-
-
-def _percent(result: EvalResult, task: str) -> float:
-    counts = result.per_task[task]
-    return 100 * counts["correct"] / counts["n"]
-
-
-def _interval(result: EvalResult) -> str:
-    low, high = result.interval
-    return f"{100 * result.average:.1f} ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def _processor() -> str:

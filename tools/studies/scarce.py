@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.studies.gain import equal_steps, with_more_sft
-from tools.studies.outcomes import Outcome, over_seeds, table
+from tools.studies.outcomes import Outcome, spread, table
 from tools.studies.record import write
 from tools.studies.runs import Stages, composed, console, kinds, run_variant, tested
 
@@ -77,7 +77,5 @@ def ahead(found: Sequence[Outcome]) -> list[str]:
     sentences = []
     for variant in dict.fromkeys(outcome.variant for outcome in found if outcome.variant != WHOLE):
         differences = [end - ends[variant, seed] for (name, seed), end in ends.items() if name == WHOLE]
-        mean, half = over_seeds(differences)
-        spread = "" if half is None else f" ± {half:.1f} (95 %, Student's t)"
-        sentences.append(f"whole ends {mean:+.1f}{spread} points from {variant} over {len(differences)} seeds")
+        sentences.append(f"whole ends {spread(differences)} points from {variant} over {len(differences)} seeds")
     return sentences
