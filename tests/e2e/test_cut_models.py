@@ -54,6 +54,7 @@ def unbroken(ray_cluster, cuttable, tmp_path_factory):
     return of
 
 
+@pytest.mark.slow  # tests/e2e/test_variants.py trains such a model in every way
 def test_a_cut_model_is_trained_and_sampled_from(unbroken):
     run_dir, lines = unbroken(2)
     losses = [line["loss"] for line in lines if line["stage"] == "sft"]
