@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -27,6 +26,7 @@ from tests.prometheus import missing, needs_prometheus, scraping
 from tests.rl.records.test_trace import holds_to_line, rows
 from tests.sockets import listening, open_to_others
 from tools.grafana import BOARD, PANELS
+from tools.replay import main as replay
 
 TRAINS = f"+curriculum={Path(__file__).with_name('trains.yaml')}"
 TRAINED = 60
@@ -237,13 +237,10 @@ def test_whatever_it_loses_in_every_stage_it_ends_bit_identically_and_tells_it(u
     assert 'id="losses"' in (run_dir / "report.html").read_text() and read_status(run_dir)["ended"] == ""
 
 
-def test_a_replay_without_a_rollout_engine_is_bit_identical(unbroken):
-    answer = subprocess.run(
-        [sys.executable, "-m", "tools.replay", str(unbroken[0]), "--step", "3"],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert answer.returncode == 0 and "bit-identical" in answer.stdout, answer.stdout + answer.stderr[-2000:]
-    assert "grad_norm" in answer.stdout
+def test_a_replay_without_a_rollout_engine_is_bit_identical(unbroken, ray_cluster, capsys):
+    assert replay([str(unbroken[0]), "--step", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "bit-identical" in printed and "grad_norm" in printed
 
 
 @pytest.mark.slow  # a minute each; the stream's own tests lose engines at every place
