@@ -1,15 +1,17 @@
 """``python -m tools.export_lm_eval``: our questions as tasks of EleutherAI's lm-evaluation-harness.
 
-    python -m tools.export_lm_eval --out DIR [--tasks age charge] [--questions 500] [--split test]
+    python -m tools.export_lm_eval --out DIR [--tasks age charge] [--questions 500] [--split test] [--model MODEL]
     lm_eval run --tasks themis --include_path DIR --model hf --model_args pretrained=MODEL --apply_chat_template
 
-The folder holds a YAML and a JSON Lines file for each task, a group of all tasks, the function that reads the data from
-the folder, and a README.
+The folder holds a JSON Lines file for each task and two YAML files: the question alone, as a policy of ours was trained
+on it, and with a sentence that asks for reasoning and says where the answer goes, for models that know nothing of our
+form. Each way is a group; beside them are the function that reads the data from the folder, and a README.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +27,8 @@ from rl.evaluation.own import EVALUATION_SEED
 from rl.inference.json_lines import write_lines
 
 GROUP = "themis"
-VERSION = 1
+COT = f"{GROUP}_cot"
+VERSION = 2
 """Version of the tasks; to be increased when questions, pattern or metric change."""
 ANSWER = r"(?s)<answer>((?:(?!<answer>).)*?)</answer>"
 """An answer block; the last one of a completion counts."""
@@ -33,6 +36,7 @@ IGNORED = [r"[\s、，。；：,;:《》]"]
 """Removed from answer and reference before they are compared. A point stays, because 1.5 is not 15."""
 HINT = "请先思考，再把最终答案写在<answer>和</answer>之间。"
 MAX_TOKENS = 1024
+"""Most tokens of a completion; the harness cuts a question from the left that does not fit beside them."""
 SHOTS = 8
 """Worked examples of each task."""
 DATA = '''"""The questions, read from the folder that this file lies in, wherever the harness is started."""
@@ -54,8 +58,12 @@ README = """# Questions of Chinese law for lm-evaluation-harness
     lm_eval run --tasks {group} --include_path FOLDER --apply_chat_template --model hf --model_args pretrained=MODEL
 
 {count} tasks, made from the statutes in force by the project Themis: `{group}` is all of them with their mean,
-`{group}_TASK` is one. Split `{split}`, seed {seed}. Each line of `TASK.jsonl` has `id`, `split` (`test`, or `shots` for
-worked examples of the training split), `question`, `answer`, `answer_kind` and `demonstration` (a worked completion).
+`{group}_TASK` is one. They ask the question alone, as Themis trains its policies. `{cot}` and `{cot}_TASK` are the same
+questions with a sentence that asks for reasoning and says where the answer goes. A completion has {tokens} tokens at
+most (`--gen_kwargs max_gen_toks=N` sets another number); question and completion must fit the model's context.
+
+Split `{split}`, seed {seed}. Each line of `TASK.jsonl` has `id`, `split` (`test`, or `shots` for worked examples of the
+training split), `question`, `answer`, `answer_kind` and `demonstration` (a worked completion).
 
 | task | questions | what is asked |
 |---|---|---|
@@ -78,10 +86,10 @@ class _Function(str):
 _Block.add_representer(_Function, lambda dumper, value: dumper.represent_scalar("!function", str(value)))
 
 
-def task_config(task: str) -> dict[str, Any]:
-    """A task in the form of the harness (its docs/task_guide.md)."""
+def task_config(task: str, group: str = GROUP, max_tokens: int = MAX_TOKENS) -> dict[str, Any]:
+    """A task of one of the two groups in the form of the harness (its docs/task_guide.md)."""
     return {
-        "task": f"{GROUP}_{task}",
+        "task": f"{group}_{task}",
         "task_alias": task,
         "custom_dataset": _Function("questions.load"),
         "dataset_kwargs": {"file": f"{task}.jsonl"},
@@ -89,10 +97,10 @@ def task_config(task: str) -> dict[str, Any]:
         "fewshot_split": "shots",
         "fewshot_config": {"sampler": "first_n", "doc_to_target": "{{demonstration}}"},
         "output_type": "generate_until",
-        "doc_to_text": "{{question}}\n" + HINT,
+        "doc_to_text": "{{question}}\n" + HINT if group == COT else "{{question}}",
         "doc_to_target": "{{answer}}",
         "target_delimiter": "\n",
-        "generation_kwargs": {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": MAX_TOKENS},
+        "generation_kwargs": {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": max_tokens},
         "filter_list": [
             {
                 "name": "answer",
@@ -116,12 +124,12 @@ def task_config(task: str) -> dict[str, Any]:
     }
 
 
-def group_config(tasks: Sequence[str]) -> dict[str, Any]:
-    """All tasks as one, with the mean over tasks."""
+def group_config(tasks: Sequence[str], group: str = GROUP) -> dict[str, Any]:
+    """All tasks of a group as one, with the mean over tasks."""
     mean = {"metric": "exact_match", "aggregation": "mean", "weight_by_size": False, "filter_list": "answer"}
     return {
-        "group": GROUP,
-        "task": [f"{GROUP}_{task}" for task in tasks],
+        "group": group,
+        "task": [f"{group}_{task}" for task in tasks],
         "aggregate_metric_list": [mean],
         "metadata": {"version": VERSION},
     }
@@ -148,7 +156,26 @@ def rows(task: str, split: Split, questions: int) -> list[dict[str, Any]]:
     ]
 
 
-def export(out: Path, tasks: Sequence[str], split: Split = "test", questions: int = 500) -> dict[str, int]:
+def room(model: Path | None) -> int:
+    """Most tokens of a completion: ``MAX_TOKENS``, or half the context of the model in a folder where that is less.
+
+    Raises:
+        DataError: if the folder does not say how long its context is.
+    """
+    if model is None:
+        return MAX_TOKENS
+    path = model / "config.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        length = found.get("max_position_embeddings") or found["text_config"]["max_position_embeddings"]
+        return min(MAX_TOKENS, int(length) // 2)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(f"{path} does not say max_position_embeddings; give --model the folder of a model") from None
+
+
+def export(
+    out: Path, tasks: Sequence[str], split: Split = "test", questions: int = 500, max_tokens: int = MAX_TOKENS
+) -> dict[str, int]:
     """Write the folder; returns how many questions each task has.
 
     Raises:
@@ -166,12 +193,15 @@ def export(out: Path, tasks: Sequence[str], split: Split = "test", questions: in
     for task in tasks:
         found = rows(task, split, questions)
         write_lines(out / f"{task}.jsonl", found)
-        _write(out / f"{GROUP}_{task}.yaml", task_config(task))
         counts[task] = sum(row["split"] == "test" for row in found)
-    _write(out / f"{GROUP}.yaml", group_config(tasks))
+    for group in (GROUP, COT):
+        for task in tasks:
+            _write(out / f"{group}_{task}.yaml", task_config(task, group, max_tokens))
+        _write(out / f"{group}.yaml", group_config(tasks, group))
     (out / "questions.py").write_text(DATA, encoding="utf-8")
     table = "\n".join(f"| `{GROUP}_{task}` | {counts[task]} | {described[task]} |" for task in tasks)
-    text = README.format(group=GROUP, count=len(tasks), split=split, seed=EVALUATION_SEED, table=table)
+    facts = {"count": len(tasks), "split": split, "seed": EVALUATION_SEED, "tokens": max_tokens, "table": table}
+    text = README.format(group=GROUP, cot=COT, **facts)
     (out / "README.md").write_text(text, encoding="utf-8")
     return counts
 
@@ -188,11 +218,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), help="default: all")
     parser.add_argument("--questions", type=int, default=500, help="most questions of a task (%(default)s)")
     parser.add_argument("--split", choices=SPLITS, default="test", help="(%(default)s)")
+    parser.add_argument("--model", type=Path, help="folder of the model that is to answer: lengths fit its context")
     chosen = parser.parse_args(argv)
     try:
         if chosen.questions < 1:
             raise DataError(f"--questions {chosen.questions}: at least 1")
-        counts = export(chosen.out, list(dict.fromkeys(chosen.tasks)), chosen.split, chosen.questions)
+        counts = export(
+            chosen.out, list(dict.fromkeys(chosen.tasks)), chosen.split, chosen.questions, room(chosen.model)
+        )
     except OSError as error:
         raise DataError(f"{chosen.out} can't be written ({error.strerror}); give another --out") from None
     print(f"{chosen.out}: {len(counts)} tasks, {sum(counts.values())} questions")

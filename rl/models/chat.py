@@ -1,11 +1,13 @@
 """Tokenizer and chat template: the one way in which text becomes the token ids that sampler and trainer share."""
 
+import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from curricula.prompts import Prompt
 from rl.errors import UserError
-from rl.models.control import chat_parts, encode, encode_parts
+from rl.models.control import chat_parts, encode, encode_parts, special_tags
 from rl.models.lean import import_transformers
 from rl.models.source import require_plain
 from rl.models.stops import text_without_stops, turn_end
@@ -40,7 +42,19 @@ def load_tokenizer(path: str, trust_remote_code: bool = False) -> Any:
             f"the tokenizer of {path} names no end-of-sequence token; set eos_token in tokenizer_config.json"
         )
     try_template(tokenizer)
+    if tags := special_tags(tokenizer):
+        _tell_of_special(path, ", ".join(tags))
     return tokenizer
+
+
+@cache
+def _tell_of_special(path: str, tags: str) -> None:
+    """Once a process: other programs would find no answer in what such a model writes."""
+    print(
+        f"warning: {tags} are special tokens in {path}, as in nano models of earlier versions: programs that skip "
+        f'special tokens drop them. Set "special" to false for them in its tokenizer.json; no weight depends on it',
+        file=sys.stderr,
+    )
 
 
 def render_prompt(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> list[int]:

@@ -26,6 +26,13 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     return encode_parts(tokenizer, text_parts(tokenizer, text))
 
 
+def special_tags(tokenizer: Any) -> list[str]:
+    """Tags that a tokenizer has as special tokens, so that programs which skip special tokens drop them."""
+    return [
+        token.content for token in tokenizer.added_tokens_decoder.values() if token.special and token.content in TAGS
+    ]
+
+
 def text_parts(tokenizer: Any, text: str) -> list[str]:
     """Text in the parts that are encoded one by one, so that no control token is in it."""
     return _parts(text, _control(tokenizer, state_of(tokenizer)))

@@ -14,10 +14,11 @@ from curricula.statutes import load_statutes, printed_articles, reading
 from curricula.tasks import TASKS, make_prompts
 from rl.config.schema import ModelConfig, NanoConfig
 from rl.errors import UserError
+from rl.models.control import TAGS
 
-RECIPE = 2
+RECIPE = 3
 """To be increased whenever the code below makes another model from the same configuration."""
-SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "<answer>", "</answer>")
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -73,6 +74,9 @@ def build_tokenizer(vocab_size: int) -> Any:
     Merges stay inside one character or up to three digits. At this size, with whole words as tokens a model would not
     see the characters of unseen sentences. But a number is one token, which can be looked up and compared: a model of a
     few layers seldom learns even to copy its digits one by one.
+
+    The tags of reasoning and answer are added tokens, but not special ones, as in Qwen3: whoever skips special tokens
+    keeps them.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -87,13 +91,16 @@ def build_tokenizer(vocab_size: int) -> Any:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        special_tokens=list(SPECIAL_TOKENS),
+        special_tokens=[*SPECIAL_TOKENS, *TAGS],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(_texts(), trainer)
+    trained = json.loads(tokenizer.to_str())  # the trainer makes every token that it is given a special one
+    for token in trained["added_tokens"]:
+        token["special"] = token["content"] in SPECIAL_TOKENS
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+        tokenizer_object=Tokenizer.from_str(json.dumps(trained)),
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         chat_template=CHAT_TEMPLATE,

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 import yaml
@@ -55,13 +56,14 @@ def exact_match(task, prediction, reference):
 
 
 def test_every_task_has_its_files_and_the_group_names_them(folder):
-    group = config(folder / "themis.yaml")
-    assert group["task"] == [f"themis_{name}" for name in TASKS]
-    assert group["aggregate_metric_list"][0]["filter_list"] == "answer"
     readme = (folder / "README.md").read_text(encoding="utf-8")
-    for name in TASKS:
-        task = config(folder / f"themis_{name}.yaml")
-        assert task["task"] == f"themis_{name}" and task["output_type"] == "generate_until"
+    for group, name in product(("themis", "themis_cot"), TASKS):
+        whole = config(folder / f"{group}.yaml")
+        assert whole["task"] == [f"{group}_{name}" for name in TASKS]
+        assert whole["aggregate_metric_list"][0]["filter_list"] == "answer"
+        task = config(folder / f"{group}_{name}.yaml")
+        assert task["task"] == f"{group}_{name}" and task["output_type"] == "generate_until"
+        assert ("请先思考" in task["doc_to_text"]) == (group == "themis_cot")
         assert task["dataset_kwargs"] == {"file": f"{name}.jsonl"}
         assert task["custom_dataset"] == "function questions.load"
         assert {"test", "shots"} == {row["split"] for row in lines(folder, name)} and f"`themis_{name}`" in readme
@@ -108,7 +110,16 @@ def test_the_questions_are_read_from_any_folder(folder, tmp_path, monkeypatch):
 def test_a_second_export_leaves_no_task_of_the_first(tmp_path):
     export_lm_eval.export(tmp_path, ["age", "charge"], questions=2)
     export_lm_eval.export(tmp_path, ["age"], questions=2)
-    assert sorted(path.name for path in tmp_path.glob("*.yaml")) == ["themis.yaml", "themis_age.yaml"]
+    names = ["themis.yaml", "themis_age.yaml", "themis_cot.yaml", "themis_cot_age.yaml"]
+    assert sorted(path.name for path in tmp_path.glob("*.yaml")) == names
+
+
+def test_lengths_fit_the_model_that_is_to_answer(models, tmp_path):
+    words = ["--out", str(tmp_path), "--tasks", "age", "--questions", "2"]
+    for more, tokens in ((["--model", str(models["tied"])], 128), ([], 1024)):
+        assert export_lm_eval.main([*words, *more]) == 0
+        assert config(tmp_path / "themis_cot_age.yaml")["generation_kwargs"]["max_gen_toks"] == tokens
+        assert f"has {tokens} tokens at" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_can_not_be_exported_is_a_sentence(tmp_path, capsys):
@@ -118,6 +129,7 @@ def test_what_can_not_be_exported_is_a_sentence(tmp_path, capsys):
     for arguments, message in (
         (["--tasks", "agee"], "did you mean age"), (["--questions", "0"], "at least 1"),
         (["--out", str(tmp_path / "file")], "is a file"), (["--out", str(tmp_path / "other")], "holds deploy.yaml"),
+        (["--model", str(tmp_path)], "does not say max_position_embeddings"),
     ):  # fmt: skip
         assert export_lm_eval.main(["--out", str(tmp_path / "x"), *arguments]) == 2
         assert message in capsys.readouterr().err

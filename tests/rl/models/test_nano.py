@@ -1,5 +1,7 @@
 """The nano model and its tokenizer, and model folders that are broken."""
 
+import json
+
 import pytest
 
 from curricula.tasks import make_prompts
@@ -8,6 +10,7 @@ from rl.config.schema import ModelConfig, NanoConfig
 from rl.driver.scoring import samples_of
 from rl.errors import UserError
 from rl.models.chat import load_tokenizer, opens_thinking, render_demonstration, render_prompt
+from rl.models.control import TAGS
 from rl.models.nano import SPECIAL_TOKENS, build_tokenizer, ensure_nano, resolve_model
 from rl.samples import Completion, Group
 
@@ -27,8 +30,26 @@ def test_the_tokenizer_round_trips_and_keeps_special_tokens_whole(models):
     tokenizer = load_tokenizer(str(models["tied"]))
     for text in ("被告人张某犯盗窃罪，判处有期徒刑三年。", "𠮷 emoji 🙂\t\n", "<think>甲</think><answer>乙</answer>"):
         assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
-    for token in SPECIAL_TOKENS:
+    for token in (*SPECIAL_TOKENS, *TAGS):
         assert len(tokenizer.encode(token, add_special_tokens=False)) == 1
+
+
+def test_who_skips_special_tokens_keeps_the_tags(models, tmp_path, capsys):
+    """And a model of an earlier version, which loses them, is told of."""
+    text = "<think>甲</think><answer>乙</answer>"
+    tokenizer = load_tokenizer(str(models["tied"]))
+    ids = tokenizer.encode(text + tokenizer.eos_token, add_special_tokens=False)
+    assert tokenizer.decode(ids, skip_special_tokens=True) == text and "special" not in capsys.readouterr().err
+    tokenizer.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    for token in saved["added_tokens"]:
+        token["special"] = True
+    (tmp_path / "tokenizer.json").write_text(json.dumps(saved), encoding="utf-8")
+    for _ in range(2):
+        earlier = load_tokenizer(str(tmp_path))
+    assert earlier.decode(ids, skip_special_tokens=True) == "甲乙"
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and f"<think>, </think>, <answer>, </answer> are special tokens in {tmp_path}" in said[0]
 
 
 def test_numbers_below_a_hundred_are_one_token():
