@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from rl import load_config
 from rl.config.compose import CONF, accept_overrides, text_keys
 from rl.config.quoting import _QUOTES, _parsed, choices, folder_name, quoted
 from rl.config.quoting import typed as typed_again
@@ -130,21 +131,16 @@ def test_folders_of_a_sweep_are_one_level_short_and_distinct():
     assert all(len(name.encode()) <= 255 for name in long) and long[0] != long[1]
 
 
-def test_a_plan_in_a_folder_with_a_chinese_name(tmp_path):
+def test_a_run_in_a_folder_with_a_chinese_name(tmp_path):
+    """Its plan, by the command, is in tests/rl/test_from_python.py."""
     folder = tmp_path / "实验 (一), a=b"
-    command = [
-        sys.executable,
-        "-m",
-        "rl.main",
-        "+curriculum=smoke",
-        "plan=true",
-        f"run_dir={folder}",
-        "model.name=李明",
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert not folder.exists(), "a plan writes nothing"
-    sweep = [*command[:3], "-m", *command[3:5], f"hydra.sweep.dir={tmp_path / '扫描'}", "model.name=李明,王 芳"]
+    config = load_config("+curriculum=smoke", f"run_dir={folder}", "model.name=李明")
+    assert (config.run_dir, config.model.name) == (str(folder), "李明")
+
+
+def test_the_folders_of_a_sweep_have_chinese_names(tmp_path):
+    command = [sys.executable, "-m", "rl.main", "-m", "+curriculum=smoke", "plan=true", "model.name=李明,王 芳"]
+    sweep = [*command, f"hydra.sweep.dir={tmp_path / '扫描'}"]
     done = subprocess.run(sweep, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert {one.name for one in (tmp_path / "扫描").iterdir() if one.is_dir()} == {
