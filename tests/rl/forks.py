@@ -17,7 +17,7 @@ from unittest import mock
 from rl.device import CPU
 from tests.conftest import ROOT
 
-WARM = ["tests.rl.warm_ranks", "tests.rl.synthesis.warm", "tests.rl.synthesis.runs"]
+WARM = ["tests.rl.synthesis.warm", "tests.rl.synthesis.runs", "tests.rl.warm_ranks"]
 """Modules that are imported before the fork. None of them starts a thread."""
 
 
