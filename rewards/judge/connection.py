@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import urllib.request
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -64,7 +65,7 @@ def connected(base_url: str, api_key: str | None, **options: Any) -> openai.Open
     """A client of a server. Raises ProxyError."""
     import openai
 
-    direct = openai.DefaultHttpxClient(trust_env=False) if is_loopback(base_url) else None
+    direct = openai.DefaultHttpxClient(**_direct()) if is_loopback(base_url) else None
     try:
         return openai.OpenAI(base_url=base_url, api_key=api_key or "none", http_client=direct, **options)
     except Exception as error:
@@ -75,11 +76,19 @@ def connected_async(base_url: str, api_key: str | None, **options: Any) -> opena
     """The same for asynchronous requests. Raises ProxyError."""
     import openai
 
-    direct = openai.DefaultAsyncHttpxClient(trust_env=False) if is_loopback(base_url) else None
+    direct = openai.DefaultAsyncHttpxClient(**_direct()) if is_loopback(base_url) else None
     try:
         return openai.AsyncOpenAI(base_url=base_url, api_key=api_key or "none", http_client=direct, **options)
     except Exception as error:
         raise _problem(base_url, error) from None
+
+
+@cache
+def _direct() -> dict[str, Any]:
+    """Options of a client that uses no proxy. Reading the certificates takes 50 ms, so a process reads them once."""
+    import httpx
+
+    return {"trust_env": False, "verify": httpx.create_ssl_context(trust_env=False)}
 
 
 def _problem(base_url: str, error: Exception) -> Exception:

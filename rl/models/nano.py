@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,22 @@ def build_tokenizer(vocab_size: int) -> Any:
     The tags of reasoning and answer are added tokens, but not special ones, as in Qwen3: whoever skips special tokens
     keeps them.
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(_trained(vocab_size, tuple(_texts()))),
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        chat_template=CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+@lru_cache(maxsize=4)
+def _trained(vocab_size: int, texts: tuple[str, ...]) -> str:
+    """The trained tokenizer as JSON. Training takes a second or two, so a process does it once for the same texts."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -95,17 +110,11 @@ def build_tokenizer(vocab_size: int) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_texts(), trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     trained = json.loads(tokenizer.to_str())  # the trainer makes every token that it is given a special one
     for token in trained["added_tokens"]:
         token["special"] = token["content"] in SPECIAL_TOKENS
-    return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(json.dumps(trained)),
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        chat_template=CHAT_TEMPLATE,
-        clean_up_tokenization_spaces=False,
-    )
+    return json.dumps(trained)
 
 
 def _texts() -> Iterator[str]:

@@ -12,6 +12,7 @@ import importlib.metadata
 import shutil
 import subprocess
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any, NotRequired
 
@@ -170,6 +171,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
+@cache
 def _git_commit() -> str | None:
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():  # an installed package, which may lie within a repository of somebody else

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,10 @@ SCRIPT = (Path(__file__).parent / "templates" / "charts.js").read_text(encoding=
 """Ours, for the charts. A page runs no other: its policy names the hash of this one."""
 
 
+@cache
 def environment(lang: Lang = "en") -> Environment:
-    """Templates in a language that escape whatever they print: completions are text of untrusted origin."""
+    """Templates in a language that escape whatever they print: completions are text of untrusted origin. A process
+    compiles them once."""
     found = Environment(
         loader=PackageLoader("rl.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,

@@ -111,12 +111,13 @@ def test_a_model_on_one_machines_own_disk_is_refused_before_it_starts(two, tmp_p
 def test_code_and_weights_reach_the_other_machine(two, tmp_path):
     """The rollout engines are on it, and so are the rewards."""
     words = ["cluster.placement=split", "rollout.replicas=2", "rollout.verify_sync=true"]
-    with without_code(two[1]):
+    with without_code(two[1]), curriculum(two[0], GRPO.format(steps=2), tmp_path):
         printed, code = run(two[0], tmp_path / "refused", *words)
         assert code == 2 and "Traceback" not in printed, printed
         assert "node node2 (10.77.0.2) has no code of Themis" in printed and "cluster.ship_code=true" in printed
         printed, code = run(two[0], tmp_path / "run", *words, "cluster.ship_code=true")
     assert code == 0, printed
+    assert [line["step"] for line in metrics(tmp_path / "run")] == [0, 1]
     for machine in two:
         assert "themis-" not in machine.run("ls", "/dev/shm").stdout
 

@@ -2,7 +2,6 @@
 
 import gc
 import itertools
-import multiprocessing
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from curricula.prompts import ask
 from rl.actors.trainer import TrainerActor, TrainerSpec
 from rl.config.schema import ModelConfig, TrainerConfig
 from rl.samples import Completion, Group, TokenBatch, policy_batch, supervised_batch
+from tests.rl.forks import forks
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Call:
 
 
 def _serve(rank: int, calls: Any) -> None:
-    """One rank: a new actor for every call, in one process, because importing the engine takes seconds."""
+    """One rank: a new actor for every call, in one process."""
     while True:
         call, place = calls.recv()
         try:
@@ -59,20 +59,18 @@ def _serve(rank: int, calls: Any) -> None:
 _numbers = itertools.count()
 
 
-MOST_THREADS = 250
+MOST_THREADS = 80
 """Of a rank that gets further calls. A mixture of experts leaves groups in megatron-core, each with three threads of
-gloo, which wake all the time; the tests after it would get little of the machine."""
-FEW_THREADS = 80
-"""Of a rank that may wait for the calls of another module."""
+gloo, which wake all the time and take it from the tests after it; a new rank costs less."""
 _pools: dict[int, list[tuple[Any, Any]]] = {}
 
 
 def _ranks(world_size: int) -> list[Any]:
     """The pipes to ``world_size`` rank processes, which end with this one."""
-    end_ranks(MOST_THREADS)
+    end_ranks()
     pool = _pools.get(world_size)
     if pool is None:
-        context, pool = multiprocessing.get_context("spawn"), []
+        context, pool = forks(), []
         for rank in range(world_size):
             here, there = context.Pipe()
             process = context.Process(target=_serve, args=(rank, there), daemon=True)
@@ -82,11 +80,11 @@ def _ranks(world_size: int) -> list[Any]:
     return [pipe for _, pipe in pool]
 
 
-def end_ranks(most_threads: int) -> None:
-    """End the pools whose ranks have more threads, or of which one has died."""
+def end_ranks() -> None:
+    """End the pools whose ranks have too many threads, or of which one has died."""
     for world_size, pool in list(_pools.items()):
         alive = all(process.is_alive() for process, _ in pool)
-        if not alive or psutil.Process(pool[0][0].pid).num_threads() > most_threads:
+        if not alive or psutil.Process(pool[0][0].pid).num_threads() > MOST_THREADS:
             for process, _ in pool:
                 process.kill()
                 process.join()

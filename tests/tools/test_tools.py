@@ -10,7 +10,8 @@ import pytest
 from rl.config.schema import TrackerConfig
 from rl.records.rollouts import read_file, read_rows, rows, write_rows
 from rl.records.tracking import Tracker
-from tools import doctor, rollouts
+from tests.rl.forks import in_fork
+from tools import doctor, gpu_check, rollouts
 
 
 def test_the_doctor_finds_this_machine_usable():
@@ -134,13 +135,16 @@ def test_a_folder_without_rollouts_is_named(tmp_path, capsys):
 def test_the_gpu_check_works_at_the_smallest_shapes(tmp_path):
     """On a GPU it measures more; here the test shows that the script itself works."""
     command = [sys.executable, "-m", "tools.gpu_check", "--device", "cpu", "--json", str(tmp_path / "found.json")]
-    only = ["--only", "packages", "--only", "precision", "--only", "megatron-parity"]
-    done = subprocess.run([*command, *only], capture_output=True, text=True)
+    done = subprocess.run([*command, "--only", "packages"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
-    assert found["packages"]["verl"] and found["precision"]["status"] == "ok"
-    assert found["precision"]["largest"] < 1e-5
-    assert found["megatron-parity"]["status"] == "ok" and found["megatron-parity"]["log_probs"] < 1e-5
+    assert found["packages"]["status"] == "ok" and found["packages"]["verl"]
+    assert in_fork(_check, "precision")["largest"] < 1e-5
+    assert in_fork(_check, "megatron-parity")["log_probs"] < 1e-5
+
+
+def _check(name):
+    return gpu_check.CHECKS[name]("cpu")
 
 
 def test_the_statute_judge_agrees_with_the_cases_shipped(tmp_path):

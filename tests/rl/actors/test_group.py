@@ -2,8 +2,8 @@
 
 import os
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from rl.config.algorithm import AlgorithmConfig
 from rl.config.schema import ModelConfig, TrainerConfig
 from rl.config.stages import OptimConfig
 from rl.engines.base import Engine
+from tests.rl.actors.dying import Dying
 from tests.rl.ranks import on_ranks, policy_examples
 
 OPTIM = OptimConfig(lr=1e-2, clip_grad=1e9)
@@ -54,31 +55,29 @@ class ModelParallelTrainer(TrainerActor):
         return seconds
 
 
-@pytest.mark.parametrize(
-    "keys",
-    [{}, pytest.param({"engine": "megatron", "pipeline_parallel": 2}, marks=pytest.mark.slow)],
-    ids=["fsdp", "megatron"],
-)
-def test_a_rank_killed_in_a_collective_is_a_lost_trainer(ray_cluster, models, tmp_path, keys):
+@contextmanager
+def group_of(models, folder, name, **keys):
+    """A trainer with two ranks."""
     path = str(models["tied"])
     spec = TrainerSpec(
         ModelConfig(path=path, max_length=256), TrainerConfig(threads=1, world_size=2, **keys), path, "cpu", 0, 0,
-        "shm", str(tmp_path / "weights.safetensors"),
+        "shm", str(folder / "weights.safetensors"),
     )  # fmt: skip
-    trainer = TrainerGroup(spec, f"killed-{len(keys)}", lambda rank: {"num_cpus": 0}, 300)
+    trainer = TrainerGroup(spec, name, lambda rank: {"num_cpus": 0}, 300)
     try:
         trainer.setup()
-        trainer.begin_stage(OPTIM, 10)
-        trainer.update(policy_examples(), AlgorithmConfig(), **LIMITS)
-        pid = trainer.call("pid")[1]
-        os.kill(pid, signal.SIGSTOP)  # so that the other rank waits for it
-        with ThreadPoolExecutor() as pool:
-            waiting = pool.submit(trainer.update, policy_examples(), AlgorithmConfig(), **LIMITS)
-            os.kill(pid, signal.SIGKILL)
-            with pytest.raises(TrainerLost):
-                waiting.result(timeout=240)
+        yield trainer
     finally:
         trainer.stop()
+
+
+@pytest.fixture(scope="module")
+def model_parallel(ray_cluster, models, tmp_path_factory):
+    """A trainer whose ranks all get the same rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(group_module, "TrainerActor", ModelParallelTrainer)
+        with group_of(models, tmp_path_factory.mktemp("group"), "trainer-model-parallel") as trainer:
+            yield trainer
 
 
 def _alone(actor, batch, algorithm):
@@ -90,52 +89,50 @@ def _alone(actor, batch, algorithm):
     return before, metrics, actor.log_probs(batch, max_tokens_per_microbatch=128)[1], update, probe
 
 
-def test_ranks_of_a_model_parallel_group_train_the_same_rows(ray_cluster, models, tmp_path, monkeypatch):
+def test_ranks_of_a_model_parallel_group_train_the_same_rows(models, model_parallel):
     batch, algorithm = policy_examples(), AlgorithmConfig(preset="dr_grpo", kl_coef=0.1, entropy_coef=0.01)
     before, metrics, after, sent, probe = on_ranks(_alone, models["tied"], 1, batch, algorithm)[0]
-    monkeypatch.setattr(group_module, "TrainerActor", ModelParallelTrainer)
-    path = str(models["tied"])
-    spec = TrainerSpec(
-        ModelConfig(path=path, max_length=256), TrainerConfig(threads=1, world_size=2), path, "cpu", 0, 0, "shm",
-        str(tmp_path / "weights.safetensors"),
-    )  # fmt: skip
-    trainer = TrainerGroup(spec, "trainer-model-parallel", lambda rank: {"num_cpus": 0}, 300)
-    try:
-        trainer.setup()
-        assert trainer.call("log_probs", batch, max_tokens_per_microbatch=128)[0][0] == [], "rank 0 has no rows"
-        assert np.abs(trainer.log_probs(batch, max_tokens_per_microbatch=128) - before).max() < 1e-5
-        trainer.begin_stage(OPTIM, 10)
-        updates = [trainer.update(batch, algorithm, **LIMITS)]
-        for number in (1, 0, 2):
-            part = batch.select(np.flatnonzero(batch.groups == number))
-            trainer.accumulate(part, algorithm, **LIMITS)
-        updates.append(trainer.step())
-        for found, expected in zip(updates, metrics, strict=True):
-            assert found.keys() == expected.keys()
-            for name, value in expected.items():
-                assert found[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
-        assert np.abs(after - before).max() > 1e-2, "it was trained"
-        assert np.abs(trainer.log_probs(batch, max_tokens_per_microbatch=128) - after).max() < 1e-4
-        update = trainer.publish(1)
-        assert update.sent.shapes == sent.sent.shapes and probe.token_ids == update.probe.token_ids
-        assert np.abs(update.probe.log_probs - probe.log_probs).max() < 1e-4
-    finally:
-        trainer.stop()
+    trainer = model_parallel
+    assert trainer.call("log_probs", batch, max_tokens_per_microbatch=128)[0][0] == [], "rank 0 has no rows"
+    assert np.abs(trainer.log_probs(batch, max_tokens_per_microbatch=128) - before).max() < 1e-5
+    trainer.begin_stage(OPTIM, 10)
+    updates = [trainer.update(batch, algorithm, **LIMITS)]
+    for number in (1, 0, 2):
+        part = batch.select(np.flatnonzero(batch.groups == number))
+        trainer.accumulate(part, algorithm, **LIMITS)
+    updates.append(trainer.step())
+    for found, expected in zip(updates, metrics, strict=True):
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            assert found[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+    assert np.abs(after - before).max() > 1e-2, "it was trained"
+    assert np.abs(trainer.log_probs(batch, max_tokens_per_microbatch=128) - after).max() < 1e-4
+    update = trainer.publish(1)
+    assert update.sent.shapes == sent.sent.shapes and probe.token_ids == update.probe.token_ids
+    assert np.abs(update.probe.log_probs - probe.log_probs).max() < 1e-4
 
 
-class Dying:
-    """A rank. When the second one dies in an update, the first one fails sooner, as in a collective, and the third one
-    waits for the first, which lives."""
+def test_a_rank_killed_in_a_collective_is_a_lost_trainer(model_parallel):
+    """The last test of this trainer."""
+    _kill(model_parallel)
 
-    def __init__(self, spec):
-        self.rank = spec.rank
 
-    def update(self, dies):
-        if self.rank == 0:
-            raise RuntimeError("connection closed by peer")
-        if dies:
-            time.sleep(1 if self.rank == 1 else 3600)
-            os.kill(os.getpid(), signal.SIGKILL)
+@pytest.mark.slow
+def test_a_rank_of_megatron_killed_in_a_collective_is_a_lost_trainer(ray_cluster, models, tmp_path):
+    with group_of(models, tmp_path, "killed-megatron", engine="megatron", pipeline_parallel=2) as trainer:
+        _kill(trainer)
+
+
+def _kill(trainer):
+    trainer.begin_stage(OPTIM, 10)
+    trainer.update(policy_examples(), AlgorithmConfig(), **LIMITS)
+    pid = trainer.call("pid")[1]
+    os.kill(pid, signal.SIGSTOP)  # so that the other rank waits for it
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(trainer.update, policy_examples(), AlgorithmConfig(), **LIMITS)
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(TrainerLost):
+            waiting.result(timeout=240)
 
 
 def test_a_dead_rank_is_found_behind_the_error_of_another(ray_cluster, monkeypatch):

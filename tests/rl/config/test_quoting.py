@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from rl import load_config
 from rl.config.compose import CONF, accept_overrides, text_keys
 from rl.config.quoting import _QUOTES, _parsed, choices, folder_name, quoted
 from rl.config.quoting import typed as typed_again
@@ -130,27 +131,11 @@ def test_folders_of_a_sweep_are_one_level_short_and_distinct():
     assert all(len(name.encode()) <= 255 for name in long) and long[0] != long[1]
 
 
-def test_a_plan_in_a_folder_with_a_chinese_name(tmp_path):
+def test_a_run_in_a_folder_with_a_chinese_name(tmp_path):
+    """Its plan, by the command, is in tests/rl/test_from_python.py."""
     folder = tmp_path / "实验 (一), a=b"
-    command = [
-        sys.executable,
-        "-m",
-        "rl.main",
-        "+curriculum=smoke",
-        "plan=true",
-        f"run_dir={folder}",
-        "model.name=李明",
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert not folder.exists(), "a plan writes nothing"
-    sweep = [*command[:3], "-m", *command[3:5], f"hydra.sweep.dir={tmp_path / '扫描'}", "model.name=李明,王 芳"]
-    done = subprocess.run(sweep, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert {one.name for one in (tmp_path / "扫描").iterdir() if one.is_dir()} == {
-        "model.name=李明",
-        "model.name=王 芳",
-    }
+    config = load_config("+curriculum=smoke", f"run_dir={folder}", "model.name=李明")
+    assert (config.run_dir, config.model.name) == (str(folder), "李明")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +151,8 @@ def test_a_run_folder_that_cannot_be_made_is_a_sentence(tmp_path, folder, said):
 
 
 def test_a_locale_without_chinese_takes_and_keeps_it(tmp_path):
-    folder = tmp_path / "实验"
+    """In the names of a sweep's folders too."""
+    folder = tmp_path / "扫描"
     command = [
         sys.executable,
         "-m",
@@ -174,11 +160,13 @@ def test_a_locale_without_chinese_takes_and_keeps_it(tmp_path):
         "-m",  # of a sweep's jobs Hydra writes down what was asked
         "+curriculum=smoke",
         "plan=true",
-        "model.name=李明",
+        "model.name=李明,王 芳",
         f"hydra.sweep.dir={folder}",
         "hydra.output_subdir=hydra",
     ]
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "model.name='李明'" in next(folder.rglob("overrides.yaml")).read_text(encoding="utf-8")
+    asked = {one.name: (one / "hydra" / "overrides.yaml") for one in folder.iterdir() if one.is_dir()}
+    assert asked.keys() == {"model.name=李明", "model.name=王 芳"}
+    assert "model.name='李明'" in asked["model.name=李明"].read_text(encoding="utf-8")

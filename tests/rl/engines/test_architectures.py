@@ -119,11 +119,9 @@ def test_an_adapter_is_merged_on_export(model_of, tmp_path, record_property, nam
     assert largest(record_property, "LoRA export", trained, reference(tmp_path / "hf", packed())) < 1e-5
 
 
-def some(names):
-    return [pytest.param(name, marks=() if name in names else pytest.mark.slow) for name in SAMPLED]
-
-
-@pytest.mark.parametrize("name", some(SYNCED))
+# Each starts an engine and a trainer; tests/rl/actors/test_rollout.py does the same with qwen2.
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SAMPLED)
 def test_the_sampler_follows_the_trainer(ray_cluster, model_of, tmp_path, record_property, name):
     """vLLM's log-probs of its samples against the trainer's, after an update and a weight sync."""
     from rl.actors import rollout as rollout_module

@@ -1,10 +1,5 @@
 """A rejection stage that is killed at every moment once: the real loop, stream, selection, checkpoints and log, over an
-engine, a trainer and rewards that only count.
-
-    python -m tests.rl.stages.killed_rejection FOLDER TOKENIZER MOMENT…
-
-Prints how often it was killed. Each start is a process of its own, forked from this one.
-"""
+engine, a trainer and rewards that only count. Each start is a process of its own, forked from that of :func:`main`."""
 
 import os
 import random
@@ -151,9 +146,10 @@ def start(folder, tokenizer, moments):
     (folder / "weights").write_text(str(run.trainer.weights))
 
 
-def main(folder, tokenizer, *moments):
+def main(folder, model, *moments):
     """Start until it comes to its end; returns how often it was killed."""
     folder.mkdir()
+    tokenizer = load_tokenizer(str(model))
     for times in range(200):
         child = os.fork()
         if child == 0:
@@ -168,7 +164,3 @@ def main(folder, tokenizer, *moments):
             assert ended == 0, ended
             return times
     raise AssertionError("it does not end")
-
-
-if __name__ == "__main__":
-    print(main(Path(sys.argv[1]), load_tokenizer(sys.argv[2]), *sys.argv[3:]))

@@ -1,22 +1,13 @@
 """A rejection stage is killed wherever it can be, and ends as one that was not."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.rl.stages.killed_rejection import STAGE
+from tests.rl.forks import in_fork
+from tests.rl.stages.killed_rejection import STAGE, main
 
 STEPS = STAGE["rounds"] * (STAGE["sampling_steps"] + STAGE["training_steps"])
-
-
-def run(folder, tokenizer, *moments):
-    words = [sys.executable, "-m", "tests.rl.stages.killed_rejection", str(folder), str(tokenizer), *moments]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return int(done.stdout)
 
 
 def left(folder):
@@ -31,7 +22,7 @@ def left(folder):
 @pytest.fixture(scope="module")
 def whole(models, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "run"
-    assert run(folder, models["tied"]) == 0
+    assert in_fork(main, folder, models["tied"]) == 0
     return left(folder)
 
 
@@ -49,7 +40,7 @@ def test_rounds_sample_and_train_in_turn(whole):
     "moments", [pytest.param(("sampling", "training"), marks=pytest.mark.slow), ("logged", "saved")]
 )
 def test_it_is_killed_at_every_step_and_ends_as_an_unbroken_one(whole, models, tmp_path, moments):
-    killed = run(tmp_path / "run", models["tied"], *moments)
+    killed = in_fork(main, tmp_path / "run", models["tied"], *moments)
     deaths = (tmp_path / "run.deaths").read_text().splitlines()
     assert killed == len(deaths) == len(set(deaths)) >= STEPS
     assert left(tmp_path / "run") == whole

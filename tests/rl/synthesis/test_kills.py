@@ -1,7 +1,6 @@
 """A run that is killed at any moment goes on: the same files to the byte, and nothing that was kept is asked again."""
 
 import json
-import multiprocessing
 import random
 import threading
 import time
@@ -9,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from tests.rl.forks import forks
 from tests.rl.synthesis.runs import JUDGMENTS, child, config, files, options, run
 from tools.scripted_server import Server
 from tools.scripted_teacher import reply
@@ -52,13 +52,11 @@ def run_until(cut, folder, exact):
 
     With ``exact`` all of them are on the disk by then, else some may be on their way.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.rl.synthesis.warm", "tests.rl.synthesis.runs"])
     before = len(kept(folder))
     teacher = Teacher(10_000 if cut is None else cut - before)
     with Server(teacher) as server:  # each time at another address, as after a restart
         values = config(*options(folder, server.url), "limit=2").model_dump_json()
-        process = context.Process(target=child, args=(values,))
+        process = forks().Process(target=child, args=(values,))
         process.start()
         if cut is None:
             process.join(LONG_S)
