@@ -38,7 +38,6 @@ from curricula.rows import (
     each_record,
     kind_of,
     opened,
-    read_records,
     read_text,
     require_file,
     require_name,
@@ -72,16 +71,15 @@ def read_prompts(path: str | Path) -> list[Prompt]:
     return list(each_prompt(path))
 
 
-def each_prompt(path: str | Path) -> Iterator[Prompt]:
-    """As :func:`read_prompts`, one by one. Raises as it does, at the file's end."""
+def each_prompt(path: str | Path, needed: Needed = "reference") -> Iterator[Prompt]:
+    """As :func:`read_prompts` or :func:`read_demonstrations`, one by one. Raises as they do, at the file's end."""
     stem = Path(path).stem
-    return each_record(Path(path), lambda record, where: prompt_of(record, where, stem, "reference"))
+    return each_record(Path(path), lambda record, where: prompt_of(record, where, stem, needed))
 
 
 def read_demonstrations(path: str | Path) -> list[Prompt]:
     """Prompts with demonstrations. Raises as :func:`read_prompts` does."""
-    stem = Path(path).stem
-    return read_records(Path(path), lambda record, where: prompt_of(record, where, stem, "demonstration"))
+    return list(each_prompt(path, "demonstration"))
 
 
 def read_texts(path: str | Path, limit: int | None = None) -> list[Document]:

@@ -19,6 +19,8 @@ SHOWN = 3
 """Bad rows that an error quotes; it counts the others."""
 BATCH = 256
 """Parquet rows that are turned into Python values at once."""
+BUFFER = 1 << 16
+"""Bytes of each column of a Parquet file that are read at once; pyarrow otherwise holds whole groups of rows."""
 _PACKED = {".gz": "gunzip", ".zst": "unzstd", ".bz2": "bunzip2", ".xz": "unxz", ".zip": "unzip"}
 _MAGIC = {b"\x1f\x8b": ".gz", b"(\xb5/\xfd": ".zst", b"BZh": ".bz2", b"\xfd7zXZ": ".xz", b"PK\x03\x04": ".zip"}
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -225,7 +227,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any]]:
 
     number = 0
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False) as file:
             names = file.schema_arrow.names
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:

@@ -1,6 +1,7 @@
 """Language: the share of Chinese among the letters of a completion (LegalOne drops samples that mix languages)."""
 
 import re
+from collections import Counter
 
 import regex
 
@@ -22,8 +23,9 @@ def language(sample: Sample) -> Verdict:
     """Share of Chinese characters among all letters, tags and option letters aside; 0 for a text without letters."""
     text = folded(sample.completion)
     short = _IDEOGRAPHS.sub("一", text)  # one stays of each run, for what is a word of its own beside it
-    rest, usual = _TAGS.sub(" ", short), len(text) - len(short)
-    letters, chinese = usual + len(_LETTER.findall(rest)), usual + len(_CHINESE.findall(rest))
+    rest, usual = Counter(_TAGS.sub(" ", short)), len(text) - len(short)
+    kinds = "".join(rest)  # each character once
+    letters, chinese = (usual + sum(rest[one] for one in kind.findall(kinds)) for kind in (_LETTER, _CHINESE))
     if not letters:
         return Verdict(0.0, reason="no letters")
     share = chinese / letters

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rl.evaluation.benchmark import Question
-from rl.inference.backend import Answer, Ask, Backend, Messages
+from rl.inference.backend import Answer, Ask, Messages
+from rl.inference.journal import Journal
 from rl.inference.model_options import Sampling
 
 
@@ -15,8 +16,8 @@ class TaskRun:
     """A task in progress: its questions and their answers."""
 
     name: str
-    questions: list[Question]
-    answers: dict[str, list[Answer]] = field(default_factory=dict)
+    questions: Sequence[Question]
+    answers: Mapping[str, Sequence[Answer]] = field(default_factory=dict)
     """By the question's id."""
     too_long: int = 0
     """Questions that can't be asked."""
@@ -62,30 +63,39 @@ def fitted(
     return messages, shots
 
 
-def answer(tasks: Mapping[str, TaskRun], backend: Backend, max_length: int | None, sampling: Sampling) -> None:
-    """Ask every question and put the answers into the tasks. All tasks are asked at once, so that engines stay full.
+def answer(
+    tasks: Mapping[str, TaskRun],
+    journal: Journal,
+    max_length: int | None,
+    sampling: Sampling,
+    done: Callable[[], None] = lambda: None,
+) -> None:
+    """Ask every question; the tasks then read their answers from the journal's files. All tasks are asked together, so
+    that engines stay full.
 
     Args:
-        tasks: tasks by the first part of their questions' keys, which names their file in a journal.
-        backend: what answers.
+        tasks: tasks by the first part of their questions' keys, which names their file in the journal.
+        journal: what answers.
         max_length: longest prompt and answer together (tokens); None where it is not known.
         sampling: how answers are drawn.
+        done: called for each question that is answered, or can't be asked.
     """
-    asks: list[Ask] = []
-    place: dict[str, tuple[TaskRun, Question]] = {}
-    for name, task in tasks.items():
-        for question in task.questions:
-            try:
-                messages, shots = fitted(question, backend.count_tokens, max_length, sampling.max_tokens)
-            except TooLong:
-                task.too_long += 1
-                continue
-            task.shots_left_out += shots < len(question.shots)
-            asks.append(sampling.ask(f"{name}/{question.id}", messages))
-            place[asks[-1].key] = task, question
+
+    def asks() -> Iterator[Ask]:
+        for name, task in tasks.items():
+            for question in task.questions:
+                try:
+                    messages, shots = fitted(question, journal.count_tokens, max_length, sampling.max_tokens)
+                except TooLong:
+                    task.too_long += 1
+                    done()
+                    continue
+                task.shots_left_out += shots < len(question.shots)
+                yield sampling.ask(f"{name}/{question.id}", messages)
 
     def keep(ask: Ask, answers: list[Answer]) -> None:
-        task, question = place[ask.key]
-        task.answers[question.id] = answers
+        done()
 
-    backend.generate(asks, keep)
+    journal.generate(asks(), keep)
+    for name, task in tasks.items():
+        task.answers = journal.answers(name)

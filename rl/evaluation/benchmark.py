@@ -32,7 +32,7 @@ class Question:
     """Folder that the question comes from, for a metric that needs further files of the benchmark."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class QuestionScore:
     """The score of one prediction. ``score`` is in [0, 1], or on the metric's own scale where the benchmark says so."""
 
@@ -68,7 +68,7 @@ class Benchmark:
     """Where its authors publish the data, and the paper."""
     tasks: dict[str, str]
     """Title of each task by its key, such as ``3-6``."""
-    read: Callable[[Path, str, int], list[Question]]
+    read: Callable[[Path, str, int], Sequence[Question]]
     """(folder of the benchmark's data, task, shots) -> questions in the order of the file. Raises UserError: for a
     missing file with the dataset, the expected path and the source, for a damaged one with file and entry."""
     score: Callable[[str, Sequence[Question], Sequence[str]], TaskScore]

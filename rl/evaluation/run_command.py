@@ -30,7 +30,7 @@ from rl.evaluation.asking import TaskRun, answer
 from rl.evaluation.benchmark import Benchmark
 from rl.evaluation.options import Options, Parser, words
 from rl.evaluation.scoring import require_references
-from rl.evaluation.task_scores import as_json, predictions, save_answers, score, table, unscored
+from rl.evaluation.task_scores import Tally, as_json, predictions, save_answers, score, table, unscored
 from rl.files import write_json
 from rl.inference.journal import BATCH, Journal, OpenFolder
 from rl.inference.model_options import (
@@ -45,7 +45,7 @@ from rl.inference.model_options import (
     sampling_of,
     use_law_of,
 )
-from rl.inference.progress import Metered
+from rl.inference.progress import Metered, Pace
 from rl.language import Lang, Text, add_lang, say, sayer
 from rl.records.task_figures import Scores, read_scores
 
@@ -143,10 +143,11 @@ def assess(
     found: dict[str, dict[str, Any]] = read_scores(out)["tasks"] if path.is_file() else {}
     for task in tasks:
         counts = {"n": len(task.questions), "too_long": task.too_long, "shots_left_out": task.shots_left_out}
+        tally = Tally.of(task.answers)
         try:
-            scored = score(benchmark, task.name, task.questions, task.answers)
+            scored = score(benchmark, task.name, task.questions, task.answers, tally.samples)
         except UserError as error:  # the answers stay on the disk, and the other tasks are scored
-            found[task.name] = unscored(benchmark, task.name, task.answers, error.args[0]) | counts
+            found[task.name] = unscored(benchmark, task.name, tally, error.args[0]) | counts
             continue
         marks = None
         if judge is not None and task.name in benchmark.judged:
@@ -154,7 +155,7 @@ def assess(
             marks = judging.judge(benchmark, task.name, task.questions, given, judge)
             judging.save(out / "verdicts" / f"{task.name}.jsonl", task.questions, marks)
         save_answers(out / "scored" / f"{task.name}.jsonl", task.questions, task.answers, scored, marks)
-        found[task.name] = as_json(benchmark, task.name, scored, task.answers, marks) | counts
+        found[task.name] = as_json(benchmark, task.name, scored, tally, marks) | counts
     ordered = {name: found[name] for name in benchmark.tasks if name in found}
     known = [task for task in ordered.values() if task["score"] is not None]
     scores = {
@@ -250,9 +251,10 @@ def _answer_all(
     notice: Callable[[str], None],
 ) -> Metered:
     meter = Metered(backend, console, chosen.lang)
-    meter.title = chosen.benchmark
     journal = Journal(meter, chosen.out / "answers", chosen.batch, notice)
-    answer({task.name: task for task in tasks}, journal, backend.max_length, sampling)
+    total = sum(len(task.questions) for task in tasks)
+    with Pace(console, chosen.benchmark, total, lang=chosen.lang) as meter.pace:
+        answer({task.name: task for task in tasks}, journal, backend.max_length, sampling, meter.pace.advance)
     return meter
 
 

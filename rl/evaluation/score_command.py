@@ -20,7 +20,7 @@ from rich.table import Table
 
 from curricula.command import command, program
 from rl.errors import UserError
-from rl.evaluation.benchmark import Benchmark, TaskScore
+from rl.evaluation.benchmark import Benchmark, Question, TaskScore
 from rl.evaluation.benchmark_files import MissingData
 from rl.evaluation.benchmarks import ALIASES, find, folder_of
 from rl.evaluation.metrics.bertscore import LAYER, BertScore, adding
@@ -111,6 +111,7 @@ def _scored(benchmark: Benchmark, task: str, files: Sequence[Path], data: Path |
                 raise UserError(f"{path}, entry {one.id}: {files[0].parent} holds two predictions with this id")
             found[one.id] = one
     rows, where = list(found.values()), files[0] if len(files) == 1 else files[0].parent
+    questions: Sequence[Question]
     try:
         if data is None:
             questions, given = own_questions(rows, where), rows

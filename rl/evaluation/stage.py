@@ -14,7 +14,7 @@ from rl.errors import UserError
 from rl.evaluation.asking import TaskRun, answer
 from rl.evaluation.benchmark import Benchmark
 from rl.files import write_json
-from rl.inference.backend import Backend
+from rl.inference.journal import Journal
 from rl.inference.model_options import Sampling
 from rl.records.task_figures import between, notes, percent, stage_figures
 
@@ -48,15 +48,16 @@ def read_benchmarks(stage: EvaluateStage) -> Tasks:
     return found
 
 
-def answer_benchmarks(stage: EvaluateStage, backend: Backend, max_length: int, seed: int) -> Tasks:
-    """The benchmarks of a stage with a backend's answers; a question that is too long has none.
+def answer_benchmarks(stage: EvaluateStage, journal: Journal, max_length: int, seed: int) -> Tasks:
+    """The benchmarks of a stage with the answers to them, which stay in the journal's files; a question that is too
+    long has none.
 
     All benchmarks are asked at once. Keys are ``<benchmark>.<task>/<question>``.
     """
     found = read_benchmarks(stage)
     runs = {f"{benchmark.name}.{task.name}": task for benchmark, tasks in found for task in tasks}
     if runs:
-        answer(runs, backend, max_length, sampling_of(stage, seed))
+        answer(runs, journal, max_length, sampling_of(stage, seed))
     return found
 
 

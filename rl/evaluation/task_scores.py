@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from rl.evaluation.benchmark import Benchmark, Question, QuestionScore, TaskScore
 from rl.evaluation.judging import Marks
+from rl.evaluation.on_disk import Lazily
 from rl.inference.backend import Answer
 from rl.inference.json_lines import write_lines
 from rl.inference.thinking import prediction
@@ -20,19 +22,52 @@ from rl.language import Lang, Text, sayer
 from rl.records.task_figures import between, notes, percent
 
 
+@dataclass
+class Tally:
+    """What is counted over the answers of a task."""
+
+    answered: int = 0
+    """Questions with answers."""
+    samples: int = 0
+    """Most answers of a question."""
+    truncated: int = 0
+    completion_tokens: int = 0
+
+    @staticmethod
+    def of(answers: Mapping[str, Sequence[Answer]]) -> Tally:
+        """The tally of answers by question, which are looked at one after the other."""
+        found = Tally(answered=len(answers))
+        for some in answers.values():
+            found.samples = max(found.samples, len(some))
+            found.truncated += sum(answer.truncated for answer in some)
+            found.completion_tokens += sum(answer.completion_tokens for answer in some)
+        return found
+
+
 def score(
-    benchmark: Benchmark, task: str, questions: Sequence[Question], answers: Mapping[str, Sequence[Answer]]
+    benchmark: Benchmark,
+    task: str,
+    questions: Sequence[Question],
+    answers: Mapping[str, Sequence[Answer]],
+    samples: int,
 ) -> TaskScore:
     """Scores of a task; with several samples of each question, their mean. A question without an answer (it was too
     long) counts as an empty answer."""
-    count = max((len(some) for some in answers.values()), default=1)
-    found = [benchmark.score(task, questions, predictions(questions, answers, sample)) for sample in range(count)]
+    given = (predictions(questions, answers, sample) for sample in range(max(1, samples)))
+    found = [benchmark.score(task, questions, texts) for texts in given]
     return found[0] if len(found) == 1 else _mean(found)
 
 
-def predictions(questions: Sequence[Question], answers: Mapping[str, Sequence[Answer]], sample: int = 0) -> list[str]:
-    """The text of each answer that is scored, in the order of the questions."""
-    return [prediction(answers[question.id][sample].text) if question.id in answers else "" for question in questions]
+def predictions(
+    questions: Sequence[Question], answers: Mapping[str, Sequence[Answer]], sample: int = 0
+) -> Sequence[str]:
+    """The text of each answer that is scored, in the order of the questions; made when it is asked for."""
+
+    def text(place: int) -> str:
+        name = questions[place].id
+        return prediction(answers[name][sample].text) if name in answers else ""
+
+    return Lazily(text, len(questions))
 
 
 def _mean(found: Sequence[TaskScore]) -> TaskScore:
@@ -71,9 +106,7 @@ def interval_of(scores: Sequence[float], mean: float | None = None) -> tuple[flo
     return interval(scores)
 
 
-def as_json(
-    benchmark: Benchmark, task: str, found: TaskScore, answers: Mapping[str, Sequence[Answer]], marks: Marks | None
-) -> dict[str, Any]:
+def as_json(benchmark: Benchmark, task: str, found: TaskScore, tally: Tally, marks: Marks | None) -> dict[str, Any]:
     """A task's figures in the form of scores.json."""
     record: dict[str, Any] = {
         "score": found.score,
@@ -84,23 +117,22 @@ def as_json(
     }
     if marks is not None:
         record["judge"] = marks.to_json() | {"interval": interval_of(marks.scores)}
-    return record | _about(benchmark, task, answers)
+    return record | _about(benchmark, task, tally)
 
 
-def unscored(benchmark: Benchmark, task: str, answers: Mapping[str, Sequence[Answer]], problem: str) -> dict[str, Any]:
+def unscored(benchmark: Benchmark, task: str, tally: Tally, problem: str) -> dict[str, Any]:
     """The same for a task that can't be scored here."""
     none = dict.fromkeys(("score", "interval", "fixed", "abstention_rate"))
-    return {**none, "further": {}, "problem": problem, **_about(benchmark, task, answers)}
+    return {**none, "further": {}, "problem": problem, **_about(benchmark, task, tally)}
 
 
-def _about(benchmark: Benchmark, task: str, answers: Mapping[str, Sequence[Answer]]) -> dict[str, Any]:
-    given = [answer for some in answers.values() for answer in some]
+def _about(benchmark: Benchmark, task: str, tally: Tally) -> dict[str, Any]:
     return {
         "title": benchmark.tasks[task],
         "contaminated": benchmark.contaminated.get(task),
-        "answered": len(answers),
-        "truncated": sum(answer.truncated for answer in given),
-        "completion_tokens": sum(answer.completion_tokens for answer in given),
+        "answered": tally.answered,
+        "truncated": tally.truncated,
+        "completion_tokens": tally.completion_tokens,
     }
 
 

@@ -6,8 +6,9 @@ import datetime
 import hashlib
 import json
 import os
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from operator import eq
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
@@ -25,6 +26,10 @@ from rl.records.lock import FolderLock
 
 BATCH = 32
 """Answers written at once. A process that is killed loses no more than these and those being generated."""
+
+PART = 4_096
+"""Asks that a backend gets at once, at most: it holds the tokens of their prompts, and engines run empty between two
+parts."""
 
 
 def digest_of(ask: Ask, bound: str | None = None) -> str:
@@ -70,6 +75,8 @@ class AnswerFile:
         self.out = out
         self.asked: list[str] = []
         """Keys since the file was last settled, in the order of the asks."""
+        self.settled: list[str] = []
+        """Those of the last time that it was."""
         self.places: dict[str, int] = {}
         """First byte of each answer, by key, in the order of the file."""
         self._lines = damaged = 0
@@ -127,6 +134,29 @@ class AnswerFile:
         self.places, self._lines = places, len(places)
 
 
+class Answered(Mapping[str, list[Answer]]):
+    """The answers to the questions that a file was last settled for, read from the disk when they are asked for."""
+
+    def __init__(self, name: str, file: AnswerFile) -> None:
+        self._name, self._file, self._keys = name, file, dict.fromkeys(file.settled)
+
+    def __getitem__(self, question: str) -> list[Answer]:
+        key = f"{self._name}/{question}"
+        record = self._file.get(key) if key in self._keys else None
+        if record is None:
+            raise KeyError(question)
+        return [_read_answer(answer) for answer in record["answers"]]
+
+    def __contains__(self, question: object) -> bool:
+        return f"{self._name}/{question}" in self._keys
+
+    def __iter__(self) -> Iterator[str]:
+        return (key.partition("/")[2] for key in self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
 class Journal:
     """A backend that keeps its answers in a folder: what has been answered is not asked again.
 
@@ -162,22 +192,31 @@ class Journal:
         self._files: dict[str, AnswerFile] = {}
         self._unwritten = 0
 
-    def generate(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
+    def generate(self, asks: Iterable[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
         """As a backend's; known answers come first. In the end every file is in the order of the asks.
+
+        Without ``bound`` the asks are made and asked by parts, so that not all are in memory.
 
         Raises:
             UserError: if a file holds another question or other sampling under the same key, or from the backend.
         """
-        names = list(dict.fromkeys(_file_of(ask.key) for ask in asks))
-        for name in names:
-            self._file(name).asked = []
-        if self.bound is not None:
-            known = {ask.key for ask in asks if self._answer(ask)}
-            for name in names:
-                self._file(name).keep(() if self.together and len(known) < len(asks) else known)
-        self.part(asks, done)
+        names: dict[str, None] = {}
+        left = iter(asks)
+        while some := list(islice(left, PART if self.bound is None else None)):
+            for name in dict.fromkeys(_file_of(ask.key) for ask in some):
+                if name not in names:
+                    names[name], self._file(name).asked = None, []
+            if self.bound is not None:
+                known = {ask.key for ask in some if self._answer(ask)}
+                for name in names:
+                    self._file(name).keep(() if self.together and len(known) < len(some) else known)
+            self.part(some, done)
         for name in names:
             self.settle(name)
+
+    def answers(self, name: str) -> Mapping[str, list[Answer]]:
+        """The answers to the questions that a file was last settled for, by the question; they stay on the disk."""
+        return Answered(name, self._files[name]) if name in self._files else {}
 
     def part(self, asks: Sequence[Ask], done: Callable[[Ask, list[Answer]], None]) -> None:
         """A part of the asks of a file, as :meth:`generate`; :meth:`settle` follows the last part."""
@@ -214,6 +253,7 @@ class Journal:
             return
         file = self._files[name]
         asked, file.asked = file.asked, []
+        file.settled = asked
         others = [] if self.bound is not None else file.places.keys() - set(asked)
         file.rewrite([*asked, *(key for key in file.places if key in others)])
 

@@ -1,10 +1,12 @@
 """Rules at long texts: the short ways give what the plain ways give, and the work grows with the text."""
 
+import random
 import sys
 import unicodedata
 from collections import Counter
 from importlib import import_module
 
+import numpy as np
 import pytest
 import regex
 from hypothesis import given, settings
@@ -14,7 +16,7 @@ from curricula.statutes import load_statutes
 from rewards import statute_check
 from rewards.parsing import terms, text
 from rewards.registry import REWARDS
-from rewards.rules import language, readability, rouge, syllogism
+from rewards.rules import language, readability, repetition, rouge, syllogism
 from rewards.statute_check import CLOSE, check_citations, quotes
 from rewards.total import score
 from rewards.verdict import Sample
@@ -87,6 +89,20 @@ def test_gates_of_patterns_shut_nothing_out(given):
     assert every.pattern != ARTICLES._ARTICLE.pattern
     found = [(one.span(), one.groups()) for one in ARTICLES._ARTICLE.finditer(written)]
     assert found == [(one.span(), one.groups()) for one in every.finditer(written)]
+
+
+@given(st.one_of(TEXTS, st.text("ab盗", max_size=400), st.text("甲\ud800😀\uffff", max_size=300)), st.integers(1, 9))
+def test_distinct_n_grams_are_those_of_a_set(given, n):
+    for size in {n, 8}:
+        if len(given) >= size:
+            wanted = len({given[place : place + size] for place in range(len(given) - size + 1)})
+            assert repetition.distinct(given, size) == wanted
+
+
+def test_n_grams_with_one_hash_are_told_apart(monkeypatch):
+    monkeypatch.setattr(repetition, "_MIX", np.uint64(0))  # the hash is then the last four characters
+    for long in ("".join(random.Random(0).choices("甲乙丙", k=3_000)), "甲" * 3_000, "甲乙丙丁" * 400):
+        assert repetition.distinct(long, 8) == len({long[place : place + 8] for place in range(len(long) - 7)})
 
 
 @given(TEXTS)

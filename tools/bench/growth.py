@@ -4,6 +4,7 @@ Each thing is measured at four sizes, each twice as large as the one before and 
 
     prompts          a start over so many prompts for GRPO: reading, checking, measuring against the limit
     demonstrations   the same for SFT
+    parquet          a start over so many demonstrations in Parquet, in groups of 10,000 rows
     step             what the driver does to draw 32 demonstrations and 32 prompts for a step, out of so many
     tokenizer        what the tokenizer alone needs for the texts of so many demonstrations, in one process
     report           the HTML page of a run of so many steps
@@ -28,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +41,15 @@ from rich.table import Table
 
 DOUBLINGS = 3
 LARGEST = {
-    "prompts": 80_000, "demonstrations": 80_000, "step": 80_000, "tokenizer": 8_000, "report": 10_000, "dump": 4_096,
+    "prompts": 80_000, "demonstrations": 80_000, "parquet": 80_000, "step": 80_000, "tokenizer": 8_000,
+    "report": 10_000, "dump": 4_096,
 }  # fmt: skip
 """Things, and the largest size of each."""
 TWICE = ("prompts", "demonstrations")
 CHARACTERS = 300
 """Of a question, and of an answer."""
+GROUP = 10_000
+"""Rows of a group in a Parquet file."""
 LIMIT = 2048
 """Most tokens of a prompt or demonstration."""
 DRAWN = 32
@@ -118,8 +123,8 @@ def _measured(name: str, folder: Path, size: int, limit: int) -> Cost:
 
     kept_arrays.FOLDER = folder / "kept"
     work = {
-        "prompts": _start, "demonstrations": _start, "step": _step, "tokenizer": _tokenizer, "report": _report,
-        "dump": _dump,
+        "prompts": _start, "demonstrations": _start, "parquet": _start, "step": _step, "tokenizer": _tokenizer,
+        "report": _report, "dump": _dump,
     }[name]  # fmt: skip
     measured = work(name, folder, size, limit)
     before, wall, cpu = psutil.Process().memory_info().rss / 2**20, time.perf_counter(), _cpu()
@@ -140,10 +145,11 @@ def _start(name: str, folder: Path, size: int, limit: int) -> Measured:
     from rl.data.lengths import longer, while_read
     from rl.data.prompt_files import demonstrations_of, prompts_of
 
-    path, tokenizer = written(folder / "data.jsonl", size), _nano()
+    path = _packed(folder / "data.parquet", size) if name == "parquet" else written(folder / "data.jsonl", size)
+    tokenizer = _nano()
 
     def measured() -> None:
-        whole = name == "demonstrations"
+        whole = name != "prompts"
         look = while_read(tokenizer, limit, whole=whole)
         rows = demonstrations_of(path, look) if whole else prompts_of(path, look)
         assert len(rows) == size
@@ -258,6 +264,20 @@ def written(path: Path, rows: int) -> Path:
     if not path.exists():
         with path.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in _records(rows))
+    return path
+
+
+def _packed(path: Path, rows: int) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    records, writer = _records(rows), None
+    while some := list(islice(records, GROUP)):
+        table = pa.Table.from_pylist(some)
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
     return path
 
 

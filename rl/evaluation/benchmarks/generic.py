@@ -30,9 +30,10 @@ import yaml
 from rewards.parsing import normalised, numbers
 from rl.errors import UserError
 from rl.evaluation.benchmark import Benchmark, Question, TaskScore
-from rl.evaluation.benchmark_files import Entry, entries, find_file
+from rl.evaluation.benchmark_files import Entry, each_entry, entries, find_file
 from rl.evaluation.metrics.choice_letters import letter_f1, letter_set
 from rl.evaluation.metrics.text_overlap import plain
+from rl.evaluation.on_disk import Lazily, kept
 from rl.evaluation.scoring import Metric, Scored, answered, score_each
 
 _FIELD = regex.compile(r"\{(\w+)\}")
@@ -126,10 +127,10 @@ def _checked(found: Any, where: str, kinds: Mapping[str, type], optional: set[st
     return found
 
 
-def _reader(title: str, source: str, tasks: Mapping[str, TaskFile]) -> Callable[[Path, str, int], list[Question]]:
-    def read(folder: Path, task: str, shots: int = 0) -> list[Question]:
+def _reader(title: str, source: str, tasks: Mapping[str, TaskFile]) -> Callable[[Path, str, int], Sequence[Question]]:
+    def read(folder: Path, task: str, shots: int = 0) -> Sequence[Question]:
         chosen = tasks[task]
-        found = entries(find_file(title, source, folder, chosen.file))
+        found = each_entry(find_file(title, source, folder, chosen.file))
         examples: list[tuple[str, str]] = []
         if shots:
             if not chosen.examples:
@@ -137,7 +138,7 @@ def _reader(title: str, source: str, tasks: Mapping[str, TaskFile]) -> Callable[
             home = folder if folder.is_dir() else folder.parent
             shown = entries(find_file(title, source, home, chosen.examples))
             examples = [(_filled(chosen.prompt, entry), str(_reference(entry, chosen))) for entry in shown[:shots]]
-        return [
+        return kept(
             Question(
                 id=str(entry.fields.get(chosen.id, number)) if chosen.id else str(number),
                 prompt=_filled(chosen.prompt, entry),
@@ -148,7 +149,7 @@ def _reader(title: str, source: str, tasks: Mapping[str, TaskFile]) -> Callable[
                 facets={name: str(entry.fields[name]) for name in chosen.facets if name in entry.fields},
             )
             for number, entry in enumerate(found)
-        ]
+        )
 
     return read
 
@@ -174,4 +175,5 @@ def _reference(entry: Entry, task: TaskFile) -> Any:
 def _score(
     tasks: Mapping[str, TaskFile], task: str, questions: Sequence[Question], predictions: Sequence[str]
 ) -> TaskScore:
-    return score_each(questions, [answered(text) for text in predictions], METRICS[tasks[task].metric])
+    answers = Lazily(lambda place: answered(predictions[place]), len(predictions))
+    return score_each(questions, answers, METRICS[tasks[task].metric])

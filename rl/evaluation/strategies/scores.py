@@ -46,7 +46,7 @@ class StrategyScore:
 
 
 def score(
-    benchmark: Benchmark, tasks: Sequence[tuple[str, list[Question]]], kinds: Sequence[str], result: Result
+    benchmark: Benchmark, tasks: Sequence[tuple[str, Sequence[Question]]], kinds: Sequence[str], result: Result
 ) -> StrategyScore:
     """The figures of a strategy whose predictions follow the questions of the tasks, one task after the other."""
     per_question: dict[str, float] = {}

@@ -6,11 +6,13 @@ import random
 import tracemalloc
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import curricula.prompt_file
 from curricula.errors import DataError
-from curricula.records import read_demonstrations, read_prompts
+from curricula.records import each_prompt, read_demonstrations, read_prompts
 from curricula.sampler import Sampler
 from curricula.tasks import make_prompts
 from rl.config.stages import SFTStage
@@ -201,3 +203,54 @@ def test_a_file_that_is_still_written_while_it_is_read_is_refused(tmp_path, fold
     with pytest.raises(DataError, match=r"cases.jsonl was changed while it was read; start again when it is complete"):
         prompts_of(path)
     assert not folder.exists(), "nothing is kept of it"
+
+
+def parquet_of(path, records, group):
+    """Without compression, and with pages of a megabyte in a group, however long the rows are."""
+    table, plain = pa.Table.from_pylist(records), {"compression": "none", "use_dictionary": False}
+    pq.write_table(table, path, row_group_size=group, write_batch_size=10, **plain)
+    return path
+
+
+@pytest.mark.parametrize(("by_row", "whole"), READERS)
+def test_rows_of_parquet_are_those_of_a_file_that_is_read_as_a_whole(tmp_path, by_row, whole):
+    records = [json.loads(line) for line in "".join(lines_of(300)).splitlines() if line.strip()]
+    for record in records:
+        turns = record["prompt"]
+        record["prompt"] = [{"role": "user", "content": turns}] if isinstance(turns, str) else turns
+        record["reference"] = record["reference"] if isinstance(record["reference"], list) else [record["reference"]]
+        record["meta"] = {"pass_rate": 0.25, "notes": ["甲", None], "none": None}
+    path = parquet_of(tmp_path / "cases.parquet", records, 70)
+    wanted, found = whole(path), by_row(path)
+    assert len(found) == 300 and found[-1] == wanted[-1] and found[5:9] == wanted[5:9]
+    assert [*found] == wanted and by_row(path) is found, "one copy on the disk"
+    assert [(one.where, one.meta, one.uid) for one in found] == [(one.where, one.meta, one.uid) for one in wanted]
+    assert found[7].where.endswith("cases.parquet row 8") and found[7].meta["notes"] == ["甲", None]
+    with pytest.raises(IndexError):
+        found[300]
+    records[123]["prompt"] = []
+    parquet_of(path, records, 70)
+    for read in (by_row, whole):
+        with pytest.raises(DataError, match="row 124"):
+            read(path)
+
+
+def test_memory_does_not_grow_with_a_parquet_file(tmp_path):
+    """30 MB in one group of rows, of which never more than a few MB are in memory: pyarrow's, and ours."""
+    text = "".join(random.Random(0).choices("盗窃他人财物数额较大", k=20_000))
+    records = [{"prompt": f"{n}{text[n : n + 5_000]}", "demonstration": text[n : n + 5_000]} for n in range(1_000)]
+    path = parquet_of(tmp_path / "d.parquet", records, 1_000)
+    del records
+    assert path.stat().st_size > 29_000_000
+    pool, arrow = pa.default_memory_pool(), []
+    before = pool.bytes_allocated()
+    for _ in each_prompt(path, "demonstration"):
+        arrow.append(pool.bytes_allocated() - before)
+    assert len(arrow) == 1_000 and max(arrow) < 15_000_000
+    tracemalloc.start()
+    try:
+        found = demonstrations_of(path)
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found[999].demonstration == text[999:5_999] and held < 300_000 and peak < 12_000_000

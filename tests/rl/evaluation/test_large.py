@@ -3,19 +3,27 @@
 import math
 import random
 import sys
+import weakref
 from collections import Counter
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl.evaluation import matching, statistics
+from rl.evaluation import matching, on_disk, statistics
+from rl.evaluation.asking import TaskRun, answer
 from rl.evaluation.benchmark import Question
+from rl.evaluation.benchmarks.generic import load
 from rl.evaluation.report_command import SHOWN, Evaluated, answers
+from rl.evaluation.run_command import assess
 from rl.evaluation.statistics import interval, permutation
 from rl.files import json_lines, read_json_lines
+from rl.inference import journal
+from rl.inference.backend import Answer
 from rl.inference.json_lines import write_lines
+from rl.inference.model_options import Sampling
 
 ENDING = "依据上述事实和法律，下列说法正确的是？"
 MAINS = st.lists(st.text("甲乙", max_size=4).map(lambda head: head + ENDING), max_size=6)
@@ -111,3 +119,101 @@ def test_lines_are_read_one_by_one_up_to_one_that_is_being_written(tmp_path):
     assert next(lines) == {"a": 1}
     assert [*lines] == [{"a": 2}] and read_json_lines(path, dict, "remove it") == [{"a": 1}, {"a": 2}]
     assert read_json_lines(tmp_path / "none", dict, "remove it") == []
+
+
+def test_questions_on_the_disk_are_those_of_the_list(monkeypatch):
+    """Bordering sizes too; halves of surrogate pairs, line ends and lists as references come back as they were."""
+    monkeypatch.setattr(on_disk, "FEW", 5)
+    shots = (("问", "答"),)
+    for count in (0, 1, 5, 6, 40):
+        given = [
+            Question(
+                f"q{n}", f"问\n\u2028\ud800“{n}”", ["甲", "乙"] if n % 2 else "A", shots=shots, facets={"d": str(n)},
+                parts=(f"{n}", "乙"),
+            )
+            for n in range(count)
+        ]  # fmt: skip
+        found = on_disk.kept(iter(given))
+        assert isinstance(found, list) == (count <= 5)
+        assert [*found] == given and [one.parts for one in found] == [one.parts for one in given]
+        for part in (slice(3), slice(None), slice(4, 1, -2), slice(-1, None)):
+            assert [*found[part]] == given[part]
+        assert [found[n] for n in reversed(range(count))] == given[::-1]
+        with pytest.raises(IndexError):
+            found[count]
+
+
+BENCHMARK = """
+name: many
+tasks:
+  a: {file: a.jsonl, prompt: "{question}", reference: answer, metric: choice, id: id}
+  b: {file: a.jsonl, prompt: "{question}?", reference: answer, metric: rouge_l}
+"""
+
+
+@dataclass(frozen=True)
+class Counted(Answer):
+    """An answer that is counted while it is in memory."""
+
+
+class Answering:
+    """Two answers to each question; counts what is in memory whenever it answers."""
+
+    def __init__(self):
+        self.asks, self.answers, self.most = weakref.WeakSet(), weakref.WeakSet(), Counter()
+
+    def generate(self, asks, done):
+        self.asks.update(asks)
+        for ask in reversed(asks):
+            given = [Counted(f"{ask.key[-1]}{'ABCD'[len(ask.key) % 4]}", "想" * n, n, truncated=n == 1) for n in (1, 2)]
+            self.answers.update(given)
+            done(ask, given)
+            del given
+            self.most |= Counter(asks=len(self.asks), answers=len(self.answers))
+
+    def count_tokens(self, messages):
+        return sum(len(content) for _, content in messages)
+
+    def close(self):
+        pass
+
+
+def test_neither_asks_nor_answers_of_an_evaluation_are_all_in_memory(tmp_path, monkeypatch):
+    """The scores and files are those of answers in memory; a question that is too long has none."""
+    monkeypatch.setattr(on_disk, "FEW", 10)
+    monkeypatch.setattr(journal, "PART", 16)
+    (tmp_path / "many.yaml").write_text(BENCHMARK)
+    rows = [{"id": f"q{n}", "question": "问" * (90 if n == 33 else 9), "answer": "ABCD"[n % 4]} for n in range(100)]
+    write_lines(tmp_path / "a.jsonl", rows)
+    benchmark, head = load(tmp_path / "many.yaml"), {"benchmark": "many", "model": "m"}
+
+    def evaluated(backend, part):
+        monkeypatch.setattr(journal, "PART", part)
+        tasks, done = [TaskRun(name, benchmark.read(tmp_path, name, 0)) for name in benchmark.tasks], []
+        kept = journal.Journal(backend, tmp_path / f"{part}" / "answers")
+        sampling = Sampling(samples=2, temperature=1.0, max_tokens=4)
+        answer({task.name: task for task in tasks}, kept, 80, sampling, lambda: done.append(1))
+        assert len(done) == 200 and [task.too_long for task in tasks] == [1, 1]
+        return tasks, kept
+
+    backend = Answering()
+    tasks, kept = evaluated(backend, 16)
+    assert backend.most["asks"] <= 17 and backend.most["answers"] <= 4, backend.most
+    assess(benchmark, tasks, tmp_path / "16", head, None)
+    whole, _ = evaluated(Answering(), 1000)
+    in_memory = [replace(task, questions=[*task.questions], answers=dict(task.answers)) for task in whole]
+    assert [(len(task.answers), name in task.answers) for task, name in zip(tasks, ("q33", "33"), strict=True)] == [
+        (99, False)
+    ] * 2
+    assess(benchmark, in_memory, tmp_path / "1000", head, None)
+    files = [path.relative_to(tmp_path / "16") for path in sorted((tmp_path / "16").rglob("*.json*"))]
+    assert len(files) == 5
+    for path in files:
+        assert (tmp_path / "16" / path).read_bytes() == (tmp_path / "1000" / path).read_bytes(), path
+    silent = Answering()
+    again, kept = evaluated(silent, 16)
+    assert (
+        not silent.most
+        and kept.reused == 198
+        and [task.answers for task in again] == [task.answers for task in in_memory]
+    )
