@@ -1,4 +1,4 @@
-"""How fast this machine computes a model of given sizes: one second of one layer, its output layer and AdamW.
+"""How fast this machine computes a model of given sizes: one second of one layer, its output layer and optimizer.
 
 A layer of the model's sizes with random weights goes forward and backward in torch, as in the trainer: products,
 norms, attention, and what lies between them. The time of a token is that of all layers and of the output layer.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,11 @@ SECONDS = 1.0
 """Time of all measurements together."""
 OPERATIONS = 4e9
 """Most operations of one pass, of which a core makes some 5e10 to 1e11 a second."""
-SCALING = 0.7
-"""The speed grows with the threads to this power: 1.62 times with two, as with two ranks in docs/measurements.md."""
+SCALING = 0.4
+"""The speed grows with the threads to this power: 1.32 times with two. An SFT step of the nano model takes 0.45 s with
+``trainer.threads=1`` and 0.34 to 0.36 with two; larger models gain more."""
+SIDE = 512
+"""Most rows of the matrix on which Muon is measured; its operations tell the time of others."""
 COLUMNS = 16_384
 """Most tokens of the vocabulary that are measured; more take in proportion."""
 
@@ -39,6 +42,8 @@ class Work:
     """Sequences that are sampled together."""
     adapter: bool
     """Whether only an adapter is trained, so that the model's own matrices have no gradient."""
+    muon: bool = False
+    """Whether a stage uses Muon."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Speed:
     """The products of one step of decoding, all sequences together."""
     update: float
     """AdamW, for one weight."""
+    orthogonal: float = 0.0
+    """Muon's iterations for the matrices of all layers; 0 where it is not used."""
 
 
 def measure(shape: ModelShape, work: Work) -> Speed:
@@ -115,6 +122,7 @@ def measure(shape: ModelShape, work: Work) -> Speed:
         updated = 0.0 if work.adapter else _median(update)
         read, read_head = _median(without(through, rows)), _median(without(answers, rows))
         decoded, decoded_head = _median(without(through, step)), _median(without(answers, step))
+        orthogonal = _muon(shape, [weight.shape for weight in layer.values()]) if work.muon else 0.0
     finally:
         torch.set_num_threads(threads)
     share = work.sequences / len(step)
@@ -123,7 +131,25 @@ def measure(shape: ModelShape, work: Work) -> Speed:
         forward=(shape.layers * read + more * read_head) / tokens,
         decode=(shape.layers * decoded + more * decoded_head) * share,
         update=updated / sum(weight.numel() for weight in weights),
+        orthogonal=orthogonal,
     )
+
+
+def _muon(shape: ModelShape, matrices: Sequence[Sequence[int]]) -> float:
+    """CPU-seconds of Muon's iterations for the matrices of all layers, from a part of one matrix."""
+    import torch
+
+    from rl.engines.muon import orthogonalised
+
+    def operations(size: Sequence[int]) -> int:
+        short, long = sorted(size)
+        return short * short * (4 * long + 2 * short)
+
+    rows, columns = sorted(matrices[-1])  # of the feed-forward part, whose matrices are the largest
+    part = torch.randn(min(rows, SIDE), min(columns, columns * SIDE // rows))
+    experts = shape.experts / max(1, shape.experts_per_token) if shape.mixtures else 1
+    whole = shape.layers * experts * sum(operations(size) for size in matrices)
+    return _median(lambda: orthogonalised(part)) * whole / operations(part.shape)
 
 
 def faster(threads: int) -> float:
@@ -131,7 +157,7 @@ def faster(threads: int) -> float:
     return float(threads**SCALING)
 
 
-def _median(once: Callable[[], None]) -> float:
+def _median(once: Callable[[], object]) -> float:
     """Median CPU-seconds of a call, the first left out; it takes a seventh of :data:`SECONDS`, or three calls."""
     once()
     found: list[float] = []

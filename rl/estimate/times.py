@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from rl.config.derive import Plan, wants_reference
 from rl.config.parallel import ModelShape
 from rl.config.schema import RunConfig
+from rl.config.stages import OptimConfig, Stage
 from rl.estimate.machine import Speed, Work, faster, measure
 from rl.estimate.tokens import StageTokens
 
@@ -49,9 +50,17 @@ def stage_times(config: RunConfig, plan: Plan, shape: ModelShape, stages: Sequen
         length=_length(plan, stages),
         sequences=max(flight, default=1),
         adapter=config.model.lora_rank > 0,
+        muon=any(map(_muon, config.curriculum.stages)),
     )
     speed = measure(shape, work)
-    return [_time(config, shape, stage, work, speed) for stage in stages]
+    both = zip(config.curriculum.stages, stages, strict=True)
+    return [_time(config, shape, found, work, speed, _muon(stage)) for stage, found in both]
+
+
+def _muon(stage: Stage) -> bool:
+    """Whether a stage trains with Muon."""
+    optim: OptimConfig | None = getattr(stage, "optim", None)
+    return optim is not None and optim.optimizer == "muon"
 
 
 def start_time(config: RunConfig, sampling: bool) -> float:
@@ -65,10 +74,11 @@ def start_time(config: RunConfig, sampling: bool) -> float:
     return START_S + PROCESS_S * (ranks + config.rollout.replicas * sampling) / (os.cpu_count() or 1)
 
 
-def _time(config: RunConfig, shape: ModelShape, stage: StageTokens, work: Work, speed: Speed) -> StageTime:
+def _time(config: RunConfig, shape: ModelShape, stage: StageTokens, work: Work, speed: Speed, muon: bool) -> StageTime:
     trainer, rollout = config.trainer, config.rollout
     again = speed.forward if trainer.recomputes == "full" else 0.0
     training = stage.trained * (speed.train + again) + stage.updates * shape.parameters * speed.update
+    training += stage.updates * speed.orthogonal * muon * trainer.world_size  # each rank computes all of them
     training = (training + stage.read * speed.forward) / (
         trainer.world_size * _threads(trainer.world_size, trainer.threads)
     )

@@ -98,6 +98,17 @@ def test_times_follow_from_the_speed(plan_of, monkeypatch):
     assert stage_times(two, derive(two), shape, counted)[0].training == pytest.approx(sft.training / 2 / faster(2))
 
 
+def test_muon_takes_its_iterations_once_an_update(plan_of, monkeypatch):
+    config = plan_of({**SFT, "optim": {"optimizer": "muon"}}, SFT | {"name": "other"})
+    shape, asked = model_shape(config.model), []
+    monkeypatch.setattr(times, "measure", lambda shape, work: asked.append(work) or Speed(0.1, 0.01, 0.0, 0.0, 2.0))
+    counted = tokens_of(config, tokenizer_at_hand(config.model))
+    found, without = stage_times(config, derive(config), shape, counted)
+    assert asked[0].muon and found.training == pytest.approx(without.training + 5 * 2.0)
+    muon, adamw = (measure(shape, Work(64, 32, 4, False, muon=whether)) for whether in (True, False))
+    assert muon.orthogonal > 0 == adamw.orthogonal
+
+
 def test_a_start_takes_longer_with_more_processes(plan_of, monkeypatch):
     monkeypatch.setattr(times.os, "cpu_count", lambda: 2)
     config = plan_of(SFT, {**RL, "algorithm": {"kl_coef": 0.1}})
