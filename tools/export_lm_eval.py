@@ -164,6 +164,8 @@ def room(model: Path | None) -> int:
     """
     if model is None:
         return MAX_TOKENS
+    if not model.is_dir():
+        raise DataError(f"--model {model}: there is no such folder; give that of a model")
     path = model / "config.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

@@ -14,9 +14,14 @@ from typing import Any, Literal, TypeVar
 import regex
 
 from rewards.judge.connection import connected_async, proxy_note, without_secrets
+from rewards.judge.replies import texts_of, usage_of
 
 LONGEST_WAIT_S = 30.0
 """Longest pause between two attempts."""
+LONGEST = 200_000
+"""Characters of an answer that is read."""
+MOST_DEEP = 20
+"""Most places in a text from which brackets lie within brackets more deeply than Python reads."""
 
 T = TypeVar("T")
 
@@ -170,12 +175,10 @@ class Client:
             seed=seed,
             **extra,
         )
-        if found.usage is not None:
-            self.counts["prompt_tokens"] += found.usage.prompt_tokens
-            self.counts["completion_tokens"] += found.usage.completion_tokens
-        if not found.choices:
-            raise ValueError("the server sent no choice")
-        return self._shown(found.choices[0].message.content or "")
+        if used := usage_of(found):
+            self.counts["prompt_tokens"] += used[0]
+            self.counts["completion_tokens"] += used[1]
+        return self._shown(texts_of(found)[0].message.content or "")
 
     def _shown(self, said: object) -> str:
         return without_secrets(str(said), self.settings.api_key)
@@ -203,8 +206,10 @@ def fitting(text: str, schema: dict[str, Any], material: Collection[str] = ()) -
     Objects in the reasoning do not count. Nor does prose that repeats one of the material: it quotes.
 
     Raises:
-        ValueError: if there is none that fits the schema, or if there are several and they differ.
+        ValueError: if there is none that fits the schema, if there are several and they differ, or if it is too long.
     """
+    if len(text) > LONGEST:
+        raise ValueError(f"an answer of {len(text):,} characters, more than {LONGEST:,}")
     given = list(_objects(text, schema))
     ends = [match.end() for match in regex.finditer("</think>", text)]
     reasoned = max((end for end in ends if not any(begin < end < stop for begin, stop, _ in given)), default=0)
@@ -221,18 +226,27 @@ def fitting(text: str, schema: dict[str, Any], material: Collection[str] = ()) -
 
 
 def _objects(text: str, schema: dict[str, Any]) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """(begin, end, value) of the JSON objects in a text that fit a schema, the outer of two."""
-    from jsonschema import ValidationError, validate
+    """(begin, end, value) of the JSON objects in a text that fit a schema, the outer of two.
 
+    Raises:
+        ValueError: for a text whose brackets only cost time.
+    """
+    from jsonschema.validators import validator_for
+
+    validator, deep = validator_for(schema)(schema), 0
     begin = _OPENING.search(text)
     while begin:
         end = begin.start() + 1
         try:
             found, stop = _JSON.raw_decode(text, begin.start())
-            validate(found, schema)
-        except (json.JSONDecodeError, ValidationError, RecursionError):
+        except RecursionError:
+            deep += 1
+            if deep > MOST_DEEP:
+                raise ValueError("brackets within brackets without end") from None
+        except ValueError:  # no JSON, or a number of thousands of digits
             pass
         else:
-            end = stop
-            yield begin.start(), end, found
+            if validator.is_valid(found):
+                end = stop
+                yield begin.start(), end, found
         begin = _OPENING.search(text, end)

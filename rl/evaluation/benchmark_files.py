@@ -76,7 +76,9 @@ def each_entry(path: Path) -> Iterator[Entry]:
                 raise UserError(f"{where}: expected an object with named fields, found {type(fields).__name__}")
             empty = False
             yield Entry(where, fields)
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 ({error}); convert it, or fetch it again from its source") from None
+    except OSError as error:
         raise UserError(f"{path} can't be read: {error}; fetch it again from its source") from None
     if empty:
         raise UserError(f"{path} holds no entry; fetch it again from its source")
@@ -84,9 +86,9 @@ def each_entry(path: Path) -> Iterator[Entry]:
 
 def _parts(path: Path) -> Iterator[tuple[str, Any]]:
     with path.open(encoding="utf-8-sig") as file:
-        if path.suffix == ".csv":
+        if path.suffix.lower() == ".csv":
             yield from _csv(path, file)
-        elif path.suffix == ".jsonl" or _by_line(file):
+        elif path.suffix.lower() == ".jsonl" or _by_line(file):
             lines = enumerate(file, start=1)
             yield from ((f"{path}:{number}", _line(path, number, line)) for number, line in lines if line.strip())
         else:
@@ -103,7 +105,7 @@ def _by_line(file: TextIO) -> bool:
 
 def values(path: Path, text: str) -> list[tuple[str, Any]]:
     """(where, value) of each line of JSON Lines, or of each element of a JSON list; one pair for another JSON value."""
-    if path.suffix != ".jsonl":
+    if path.suffix.lower() != ".jsonl":
         try:
             whole = parse(text)
         except ValueError as error:

@@ -36,6 +36,8 @@ from rl.evaluation.metrics.text_overlap import plain
 from rl.evaluation.on_disk import Lazily, kept
 from rl.evaluation.scoring import Metric, Scored, answered, score_each
 
+LONGEST_NAME = 200
+"""Bytes of the name of a task."""
 _FIELD = regex.compile(r"\{(\w+)\}")
 
 
@@ -88,7 +90,7 @@ def load(path: Path) -> Benchmark:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path} can't be read as a benchmark in YAML: {error}") from None
     head = _checked(found, str(path), {"name": str, "title": str, "source": str, "tasks": dict}, {"title", "source"})
-    tasks = {str(key): _task(value, f"{path}, task {key}") for key, value in head["tasks"].items()}
+    tasks = {_name(key, path): _task(value, f"{path}, task {key}") for key, value in head["tasks"].items()}
     if not tasks:
         raise UserError(f"{path}: tasks is empty; describe at least one")
     title, source = head.get("title", head["name"]), head.get("source", str(path))
@@ -100,6 +102,17 @@ def load(path: Path) -> Benchmark:
         read=_reader(title, source, tasks),
         score=partial(_score, tasks),
     )
+
+
+def _name(key: Any, path: Path) -> str:
+    """The name of a task, which its files get."""
+    name = str(key)
+    if not name.isprintable() or "/" in name or name.startswith(".") or not 0 < len(name.encode()) <= LONGEST_NAME:
+        raise UserError(
+            f"{path}: {name[:80]!r} can't be the name of a task, because its files are called so: take printable "
+            f"characters without /, no point at the beginning, at most {LONGEST_NAME} bytes"
+        )
+    return name
 
 
 def _task(found: Any, where: str) -> TaskFile:
@@ -138,9 +151,21 @@ def _reader(title: str, source: str, tasks: Mapping[str, TaskFile]) -> Callable[
             home = folder if folder.is_dir() else folder.parent
             shown = entries(find_file(title, source, home, chosen.examples))
             examples = [(_filled(chosen.prompt, entry), str(_reference(entry, chosen))) for entry in shown[:shots]]
+        seen: dict[str, str] = {}
+
+        def name_of(entry: Entry, number: int) -> str:
+            found = entry.fields.get(chosen.id) if chosen.id else number
+            if not isinstance(found, str | int) or found == "":
+                raise UserError(f"{entry.where}: field {chosen.id} must hold the id, as text or a whole number")
+            name = str(found)
+            if name in seen:
+                raise UserError(f"{entry.where}: the id {name!r} is also that of {seen[name]}; give each its own")
+            seen[name] = entry.where
+            return name
+
         return kept(
             Question(
-                id=str(entry.fields.get(chosen.id, number)) if chosen.id else str(number),
+                id=name_of(entry, number),
                 prompt=_filled(chosen.prompt, entry),
                 reference=_reference(entry, chosen),
                 system=chosen.system,
@@ -165,11 +190,17 @@ def _filled(template: str, entry: Entry) -> str:
 
 def _reference(entry: Entry, task: TaskFile) -> Any:
     found = entry.fields.get(task.reference)
-    if isinstance(found, int | float) and not isinstance(found, bool):
-        found = str(found)
-    if not found or not isinstance(found, str | list):
+    several = [_text(one) for one in found] if isinstance(found, list) else None
+    found = _text(found) if several is None else several
+    if not found or not all(several or [found]):
         raise UserError(f"{entry.where}: field {task.reference} must hold the reference, as text or a list of texts")
     return found
+
+
+def _text(found: Any) -> str:
+    """A reference as text; empty for what is none."""
+    number = isinstance(found, int | float) and not isinstance(found, bool)
+    return found if isinstance(found, str) else str(found) if number else ""
 
 
 def _score(

@@ -13,6 +13,7 @@ import regex
 
 from rewards.judge.client import Client, JudgeError, JudgeSettings, Refused, TokenBucket
 from rewards.judge.connection import ProxyError, connected, proxy_note, without_secrets
+from rewards.judge.replies import texts_of, usage_of
 from rl.errors import UserError
 from rl.inference.backend import KEY_ENV, Answer, Ask, Messages, RefusedAnswer
 from rl.inference.thinking import parted
@@ -117,22 +118,21 @@ class ServedBackend:
             seed=stable_seed(ask.seed, ask.key) + attempt,
             extra_body=self.extra or None,
         )
-        if len(found.choices or ()) != ask.samples:
-            raise ValueError(f"the server sent {len(found.choices or ())} of {ask.samples} completions")
+        choices, used = texts_of(found, ask.samples), usage_of(found)
         opened = self.chat is not None and self._opens(ask.messages)
-        used = found.usage
-        prompt = used.prompt_tokens if used else self.count_tokens(ask.messages)
-        return [self._answer(choice, opened, prompt, used, ask.samples) for choice in found.choices]
+        prompt = used[0] if used else self.count_tokens(ask.messages)
+        # The server counts the tokens of all samples together.
+        written = used[1] if used and ask.samples == 1 else None
+        return [self._answer(choice, opened, prompt, written) for choice in choices]
 
-    def _answer(self, choice: Any, opened: bool, prompt: int, used: Any, samples: int) -> Answer:
+    def _answer(self, choice: Any, opened: bool, prompt: int, written: int | None) -> Answer:
         message = choice.message
         text = message.content or ""
         # Servers that separate thinking and answer use one of these names for the thinking.
         apart = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
         thinking, answer = (str(apart).strip(), text.strip()) if apart else parted(text, opened)
-        # The server counts the tokens of all samples together.
-        tokens = used.completion_tokens if used and samples == 1 else estimate(f"{apart or ''}{text}")
-        return Answer(answer, thinking, tokens, prompt, choice.finish_reason == "length")
+        tokens = estimate(f"{apart or ''}{text}") if written is None else written
+        return Answer(answer, thinking, tokens, prompt, getattr(choice, "finish_reason", None) == "length")
 
     def _opens(self, messages: Messages) -> bool:
         from rl.models.chat import opens_thinking
