@@ -25,7 +25,7 @@ from rl.config.stages import EvaluateStage, MidTrainingStage, PerplexityStage, P
 from rl.device import CPU, Device, here, named
 from rl.errors import UserError
 from rl.language import Lang
-from rl.plan import batch_table, print_plan
+from rl.plan import print_plan, print_stages
 from rl.records.lock import FolderLock, Left
 from rl.records.losses import NOTHING, Losses
 from rl.records.manifest import Manifest, read_law, set_aside
@@ -160,7 +160,7 @@ def _run(config: RunConfig, plan: Plan, run_dir: Path) -> RunResult:
     for partial in run_dir.glob("*.partial"):  # what a killed run was writing
         partial.unlink()
     manifest = Manifest.open(run_dir, config)
-    console.print(batch_table(plan))
+    print_stages(config, plan, console)
     console.print("law in force on {as_of} · newest text of the statute package {snapshot}".format(**law_read()))
     to_do = [stage.name for stage in config.curriculum.stages if not manifest.stage(stage.name).get("done")]
     done = len(config.curriculum.stages) - len(to_do)

@@ -2,6 +2,7 @@
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from rl.config.cpu_memory import Held
@@ -10,6 +11,7 @@ from rl.config.gpu_plan import GpuPlan
 from rl.config.memory import FREE
 from rl.config.schema import RunConfig
 from rl.config.speed import SAMPLING, TRAINING
+from rl.config.tested_on import seen_in_training
 
 
 def batch_table(plan: Plan) -> Table:
@@ -118,9 +120,16 @@ def _sizes(title: str, held: Held) -> Table:
     return table
 
 
+def print_stages(config: RunConfig, plan: Plan, console: Console) -> None:
+    """The batch numbers of the stages, and what is wrong with them."""
+    console.print(batch_table(plan))
+    for sentence in seen_in_training(config.curriculum.stages):
+        console.print(f"[yellow]warning: {escape(sentence)}[/yellow]", soft_wrap=True)
+
+
 def print_plan(config: RunConfig, plan: Plan, console: Console) -> None:
     """Stages, actors, memory and disk; for a run on GPUs the longest time of its steps, too."""
-    console.print(batch_table(plan))
+    print_stages(config, plan, console)
     actors = Table(title="Ray actors")
     actors.add_column("name")
     actors.add_column("what")

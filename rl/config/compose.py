@@ -10,10 +10,12 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import regex
 from pydantic import BaseModel, ValidationError
 
+from rl.config.algorithm import AlgorithmConfig
 from rl.config.quoting import choices, is_multirun, quoted, text_value, unquoted
 from rl.config.resolvers import register
 from rl.config.schema import RunConfig
 from rl.config.sources import ADDITIONAL, CONF, Options, apart, chosen, folders_added, groups, items, search_path
+from rl.config.stages import GRPOStage, OptimConfig, SamplingConfig
 from rl.config.synthesis import SynthesisConfig
 from rl.errors import UserError
 
@@ -147,8 +149,22 @@ def _sign(key: str, group: str) -> str:
     return "+" if group in ADDED or not (CONF / group).is_dir() else ""
 
 
+OF_STAGES = {"learning_rate": "optim.lr"}
+"""Keys of a stage by their last word, and the word that many know one by."""
+for _part, _model in (
+    ("", GRPOStage),
+    ("optim.", OptimConfig),
+    ("sampling.", SamplingConfig),
+    ("algorithm.", AlgorithmConfig),
+):
+    OF_STAGES |= {name: f"{_part}{name}" for name in _model.model_fields}
+
+
 def _unknown(key: str, known: Sequence[str]) -> str:
     last = key.rpartition(".")[2]
+    if (of_stage := OF_STAGES.get(last)) and last not in known:
+        said = f"{key} is not among the configuration keys: {of_stage} is a key of a stage"
+        return f"{said}; set it in the curriculum's file"
     near = [last] if last in known else get_close_matches(key, known, n=1, cutoff=0.5)
     if near:
         return f"{key} is not among the configuration keys; did you mean {near[0]}?"

@@ -12,8 +12,11 @@ from rewards.verdict import Sample
 from rl.config.compose import accept_overrides, load
 from rl.config.derive import check, derive
 from rl.config.sources import CONF
+from rl.config.tested_on import seen_in_training
 from rl.data.demonstrations import demonstrations
 from tools import new
+
+FILES = ("questions", "test")
 
 
 @pytest.fixture
@@ -35,7 +38,9 @@ def test_the_project_can_be_planned_and_its_data_read(lab):
     assert config.curriculum.name == "lab-7" and len(derive(config).stages) == 4
     assert "my-lab" not in "".join(path.read_text(encoding="utf-8") for path in lab.rglob("*.*") if path.is_file())
     given, _ = demonstrations(config.curriculum.stages[0], seed=0)
-    assert len(given) == 200 and len(read_prompts("data/questions.jsonl")) == 8
+    trained, tested = ({one.messages[-1]["content"] for one in read_prompts(f"data/{name}.jsonl")} for name in FILES)
+    assert len(given) == 200 and len(trained) == len(tested) == 8 and not trained & tested
+    assert seen_in_training(config.curriculum.stages) == []
 
 
 def test_its_task_and_its_reward_agree(lab):
