@@ -16,7 +16,7 @@ class _Listener(ThreadingHTTPServer):
 
 
 class Server:
-    """Serves one model, ``m``. ``reply`` takes a request's body; it returns a message's text, a whole message (with
+    """Serves one model. ``reply`` takes a request's body; it returns a message's text, a whole message (with
     ``finish_reason``, if it did not stop by itself), the texts of all choices, or a status to fail with, alone or with
     its message."""
 
@@ -26,6 +26,7 @@ class Server:
         length: int | None = None,
         owner: str = "test",
         port: int = 0,
+        model: str = "m",
     ) -> None:
         self.asked: list[dict[str, Any]] = []
         self.keys: set[str] = set()
@@ -35,8 +36,8 @@ class Server:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                model = {"id": "m", "object": "model", "owned_by": owner, "max_model_len": length}
-                self.send(200, {"object": "list", "data": [model]})
+                found = {"id": model, "object": "model", "owned_by": owner, "max_model_len": length}
+                self.send(200, {"object": "list", "data": [found]})
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -62,7 +63,7 @@ class Server:
                         "id": "x",
                         "object": "chat.completion",
                         "created": 0,
-                        "model": "m",
+                        "model": model,
                         "choices": choices,
                         "usage": usage,
                     },

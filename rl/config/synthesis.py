@@ -128,7 +128,7 @@ class QuestionStep(Strict):
 
     step: Literal["question"]
     min_chars: int = Field(20, ge=1)
-    """Fewest characters of a question."""
+    """Fewest characters of a question, without white space and characters that are not seen."""
 
 
 class FindFactsStep(Strict):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import datetime
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import NotRequired
 
 from rich.console import Console
+from typing_extensions import TypedDict
 
 from rewards.cache import Cache
 from rl.config.synthesis import SynthesisConfig, TeacherConfig
 from rl.errors import UserError
+from rl.files import read_json, write_json
 from rl.inference.backend import Backend
 from rl.inference.model_options import add_model, identity, open_backend
 from rl.inference.progress import Metered
@@ -73,6 +77,31 @@ def open_askers(config: SynthesisConfig, console: Console, stack: ExitStack, dat
         judge = config.judge
         found["judge"] = replace(found["teacher"], temperature=judge.temperature, max_tokens=judge.max_tokens)
     return found
+
+
+class _Bound(TypedDict):
+    models: NotRequired[dict[str, str]]
+
+
+def require_same_models(folder: Path, askers: Mapping[str, Asker]) -> None:
+    """Bind a run folder to the names under which its models answer, which no setting has where a server chooses them.
+
+    Raises:
+        UserError: if the folder holds answers of another model.
+    """
+    path = folder / "manifest.json"
+    content = read_json(path, _Bound)
+    now = {name: who.model for name, who in askers.items()}
+    before = content.get("models")
+    if before is None:
+        write_json(path, content | {"models": now})
+        return
+    for name, model in now.items():
+        if before.get(name) != model:
+            raise UserError(
+                f"{folder} holds answers of the {name} {before.get(name)}, and now the {name} is {model}; start "
+                f"{before.get(name)} again to go on, or give another run_dir"
+            )
 
 
 def _named(who: TeacherConfig) -> bool:

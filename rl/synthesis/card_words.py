@@ -22,7 +22,8 @@ HEADS = (
 """Of the columns."""
 REASONS = (
     "not readable", "copy", *(reason.replace("_", " ") for reason in get_args(Reason)),
-    "truncated", "no answer of the asked form", "refused by the server", "a parser took too long", "the step failed",
+    "truncated", "no answer of the asked form", "unreadable characters", "blank",
+    "refused by the server", "a parser took too long", "the step failed",
     "no judgment", "unknown layout", "question too short", "question gives the decision away", "no article found",
     "not the court's charge", "conclusion changed", "still names the material", "broken structure", "speaks to a judge",
     "repeated", "citation misquoted", "citation does not exist", "invents facts", "loses facts", "a copy of its source",

@@ -15,6 +15,7 @@ from rl.synthesis.privacy.masking import Choice, mask
 from rl.synthesis.prompts import Asked, points_schema, texts_schema
 from rl.synthesis.records import Dropped, Fields, Record
 from rl.synthesis.step import Context
+from rl.synthesis.teacher_texts import LONGEST_QUESTION, require_prose, seen
 
 SHOWN_QUERIES = 3
 """Real queries that a prompt shows."""
@@ -160,7 +161,8 @@ class Question:
 
     def read(self, record: Record, answer: Fields) -> Fields:
         question = answer["question"].strip()
-        if len(question) < self.min_chars:
+        require_prose(question, LONGEST_QUESTION)
+        if len(seen(question)) < self.min_chars:
             raise Dropped("question too short", question)
         if gives_away(question, record.fields):
             raise Dropped("question gives the decision away", question)

@@ -25,6 +25,7 @@ from rl.inference.thinking import whole
 from rl.synthesis.records import Dropped, Failed, Fields, Outcome, Record, Usage
 from rl.synthesis.results import StepResult
 from rl.synthesis.step import AnyStep, AskingStep, LookingStep, ReportingStep, SamplingStep, Step
+from rl.synthesis.teacher_texts import require_readable
 
 WINDOW = 1024
 """Fewest records that are asked about before their outcomes are written."""
@@ -191,15 +192,17 @@ def read_answer(answer: Answer, schema: dict[str, Any], material: Sequence[str])
     """The object in an answer.
 
     Raises:
-        Dropped: if the answer was cut off.
+        Dropped: if the answer was cut off, or holds a text that no file of a run may hold.
         Failed: if there is none, or the server refused.
     """
     if _given(answer).truncated:
         raise Dropped("truncated", f"the answer ends at {answer.completion_tokens} tokens")
     try:
-        return fitting(answer.text, schema, material)
+        found = fitting(answer.text, schema, material)
     except ValueError as error:
         raise Failed("no answer of the asked form", str(error)) from None
+    require_readable(found)
+    return found
 
 
 def _completions(answers: Sequence[Answer]) -> list[str]:

@@ -8,7 +8,6 @@ import regex
 
 from rewards.judge.prompts import speaks_to_judge
 from rewards.parsing import choice_letters
-from rewards.rules.language import language
 from rewards.rules.repetition import repetition
 from rewards.statute_check import check_citations
 from rewards.verdict import Sample
@@ -16,11 +15,11 @@ from rl.config.synthesis import FilterStep, JudgeStep
 from rl.synthesis.prompts import Asked, points_schema
 from rl.synthesis.records import Dropped, Fields, Record
 from rl.synthesis.step import Context
+from rl.synthesis.teacher_texts import require_chinese, require_unbroken
 
 DIMENSIONS = ("quality", "consistency", "alignment", "conciseness", "language", "overall")
 """The five that LegalOne names, and one for the whole."""
 _ENDS = regex.compile(r"[。！？!?；;…）)”」』》\]】.]\s*$")
-_MARKS = regex.compile(r"</?(?:think|answer)>|```|<\|[^|<>]{1,40}\|>|^\s*[{\[]\s*\"", regex.MULTILINE)
 
 
 class Filter:
@@ -41,13 +40,10 @@ class Filter:
             raise Dropped("truncated", f"ends with {cut[-12:]!r}")
         if len(texts[0]) < self.options.min_chars:
             raise Dropped("too short", f"{len(texts[0])} characters")
-        if mark := _MARKS.search(both):
-            raise Dropped("broken structure", f"holds {mark[0].strip()!r}")
+        require_unbroken(both)
         if speaks_to_judge(both):
             raise Dropped("speaks to a judge", "")
-        share = language(Sample("", both, "")).score or 0.0
-        if share < self.options.language:
-            raise Dropped("other language", f"{share:.0%} Chinese")
+        require_chinese(both, self.options.language)
         new = repetition(Sample("", both, "")).score or 0.0
         if new < self.options.repetition:
             raise Dropped("repeated", f"{new:.0%} of its 8-grams are new")

@@ -17,6 +17,7 @@ from rl.synthesis.knowledge import style, writer
 from rl.synthesis.prompts import Asked, texts_schema
 from rl.synthesis.records import Dropped, Fields, Record
 from rl.synthesis.step import Context
+from rl.synthesis.teacher_texts import require_prose
 
 _LINE = regex.compile(r"[^\n]+\n?")
 _SENTENCE = regex.compile(r"[^。！？；]*[。！？；]+|[^。！？；]+")
@@ -60,6 +61,7 @@ class Rephrase:
 
     def read(self, record: Record, answer: Fields) -> Fields:
         passage, text = record.fields["passage"], answer["text"].strip()
+        require_prose(text)
         found = faithful(passage, text, self.options.may_lose)
         if not found.faithful:
             raise Dropped("invents facts" if found.invented else "loses facts", changes(found))

@@ -16,7 +16,7 @@ from curricula.statutes import law_setting, load_statutes, use_law
 from rl.config.synthesis import SynthesisConfig
 from rl.files import digest
 from rl.inference.journal import OpenFolder
-from rl.synthesis.askers import asked, cost, open_askers, require_named, unnamed
+from rl.synthesis.askers import asked, cost, open_askers, require_named, require_same_models, unnamed
 from rl.synthesis.card import write_card
 from rl.synthesis.choices import rl_questions
 from rl.synthesis.documents import read_documents
@@ -65,6 +65,7 @@ def synthesize(config: SynthesisConfig, console: Console | None = None) -> list[
         if config.runner == "ray" or any(who.path for who in asked(config).values()):
             _connect(config, stack)
         askers = open_askers(config, console, stack, opened.date)
+        require_same_models(folder, askers)
         decide = _on_ray(config, context) if config.runner == "ray" else None
         engine = Engine(folder, askers, config.seed, console, decide)
         results.append(read_result(folder, read_input(config)))

@@ -49,6 +49,18 @@ def engines(monkeypatch, backend):
     return chosen
 
 
+def test_another_model_on_the_same_folder_is_refused_before_it_is_asked(tmp_path):
+    named = ("limit=1", "runner=local")
+    with Server(reply) as server:
+        ran(tmp_path / "run", f"teacher.base_url={server.url}", *named)
+    before = files(tmp_path / "run")
+    with Server(reply, model="other") as server:
+        with pytest.raises(UserError, match=r"holds answers of the teacher m, and now the teacher is other; start m "):
+            ran(tmp_path / "run", f"teacher.base_url={server.url}", *named)
+        assert not server.asked
+    assert files(tmp_path / "run") == before
+
+
 def test_engines_give_the_records_of_a_server_and_a_resume_asks_nothing(tmp_path, monkeypatch):
     model = tmp_path / "m"
     model.mkdir()
