@@ -22,6 +22,8 @@ _NUMBER = r"(?:[A-Za-z]?\d{1,5}|[一二三四五六七八九十百〇零]{1,5})"
 _UNIT = r"(?:号院|号楼|号(?![口线店厅桌机])|弄|栋|幢|座|单元|组|队|层|楼|室|户|区|期|门|排|铺)"
 _DOOR = regex.compile(rf"(?<!\d){_NUMBER}(?:[-—附之]{{1,2}}\d{{1,4}}){{0,2}}{_UNIT}")
 _MARKED = regex.compile(_MARK)
+_ROAD = regex.compile(r"(?:大道|大街|路|街|巷|胡同)$")
+"""At the end of a line, when the number is in the next."""
 _BETWEEN = regex.compile(r"[\p{Han}A-Za-z]{0,8}")
 _BEHIND = regex.compile(
     r"(?:\d{2,5}(?!\d))?(?:\p{Han}{2,5}(?:小区|花园|家园|花苑|公寓|大厦|苑|新村|广场)"
@@ -37,6 +39,13 @@ _FARTHEST = 30
 _LEFT = regex.compile(
     r"^.*(?:位于|坐落于|座落于|坐落|前往|来到|窜至|行至|行驶至|途经|进入|到达|送至|寄往|回到|返回|地址为|[在至到于从往由经对将的与和及、住回])(?=.{3})"
 )
+_NEXT_LINE = regex.compile(
+    rf"(?:(?<={_UNIT})\n {{0,4}}(?={_NUMBER}(?!号[^院楼]){_UNIT})"
+    rf"|(?<!{_UNIT})\n {{0,4}}(?=(?:{_MARK})?{_NUMBER}{_UNIT})"
+    rf"|(?<=\d)\n {{0,4}}(?={_UNIT}))"
+    r"[^,，。;\n()\"“”:]{1,40}"
+)
+"""The rest of an address in the next line, which begins with a number or what belongs to one."""
 _SIGN = regex.compile(r"[路街道巷村镇乡庄屯寨组队号栋幢座室楼院区县市省园苑城]|小区|社区|胡同|公寓|大厦|广场")
 _OTHER = regex.compile(
     r"[ \t]*(?:,|邮编|邮政编码|电话|联系|公民身份|身份证|统一社会|法定代表|系本|系被|因涉|因本|、(?=[^\d])|期间|附近的?"
@@ -50,8 +59,10 @@ def address_spans(text: str) -> list[Span]:
     found = []
     for match in _ANNOUNCED.finditer(text):
         whole = _WHOLE.match(text, match.end())
-        if whole and _SIGN.search(whole[0]) and len(whole[0].split()) <= 3:
-            found.append((whole.start(), whole.start() + len(_until(whole[0]))))
+        if whole and _SIGN.search(whole[0]) and _together(whole[0].split()):
+            end = whole.start() + len(_until(whole[0]))
+            more = _NEXT_LINE.match(text, end)
+            found.append((whole.start(), end + len(_until(more[0])) if more else end))
     taken = {at for one in found for at in range(*one)}
     for start, end in [*_doors(text), *(match.span() for match in _VILLAGE.finditer(text))]:
         if start not in taken and end - 1 not in taken:
@@ -59,6 +70,11 @@ def address_spans(text: str) -> list[Span]:
             found.append((start + (lead.end() if lead else 0), end))
             taken.update(range(start, end))
     return [span for one in found if (span := _without_region(text, *one))]
+
+
+def _together(parts: list[str]) -> bool:
+    """Whether parts with spaces between are one address: few of them, or its characters set apart."""
+    return len(parts) <= 3 or max(map(len, parts[1:])) <= 2
 
 
 def _doors(text: str) -> list[tuple[int, int]]:
@@ -70,6 +86,8 @@ def _doors(text: str) -> list[tuple[int, int]]:
             found[-1] = (found[-1][0], max(last, _end(text, match.end())))
             continue
         start = match.start()
+        if text[start - 1 : start] == "\n" and _ROAD.search(text, max(0, start - 4), start - 1):
+            start -= 1
         while start > max(last, match.start() - _FARTHEST) and text[start - 1].isalnum():
             start -= 1
         if _MARKED.search(text, start, match.start()):

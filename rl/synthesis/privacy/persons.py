@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import regex
 
@@ -25,6 +25,7 @@ from rl.synthesis.privacy.names import (
     usual,
 )
 from rl.synthesis.privacy.spans import Span
+from rl.synthesis.privacy.unusual import is_rare, is_written_by_sound, unusual_names
 
 _ROLES = (
     "附带民事诉讼原告人|附带民事诉讼被告人|原审上诉人|原审被上诉人|原审被告人|原审被告|原审原告|原审第三人|被上诉人|上诉人|再审申请人"
@@ -56,7 +57,7 @@ _LEADING = frozenset("同与和向由经被对将给及让叫找约替帮后因�
 _FUNCTION_WORD = regex.compile(r"[在到与和向的于因将被从对把给是系有以及由经就未不至称为]")
 _APART = regex.compile(r"\p{Han}[ ]{1,4}\p{Han}(?:[ ]{1,4}\p{Han})?(?!\p{Han})")
 _LATIN = regex.compile(rf"(?:{_ROLES}){_BRACKET}{_LEAD}(?P<name>{LATIN.pattern})(?![A-Za-z]| ?(?:Co|Ltd|Inc))")
-_ENDS = frozenset("称说为在的了与和对向被是等曰将于到从给把因犯以之诉辩均未已也")
+_ENDS = frozenset("系称说为在的了与和对向被是等曰将于到从给把因犯以之诉辩均未已也")
 """Characters that end no name."""
 _LEADS = regex.compile(r"^\p{Han}*[与和向由经被对将给及让叫找约替帮是为]")
 _REFERENCE = regex.compile(r"\p{Han}{0,8}[字诉函决罚赔复议监审处公检鉴价认](?=[〔(\[【]\s?\d{4})")
@@ -69,6 +70,9 @@ _ORGANISATION = regex.compile(
     r"|村|合作社|经营部|工作室|商行|企业|协会|研究所|工程队|门市部|营业部|办事处|服务部|有限)"
 )
 _PLACE = frozenset("省市县区镇乡路街村")
+_GAP = r"(?:[ ]{0,4}|[ ]{0,2}\n[ ]{0,4})"
+"""Between the characters of a name."""
+_HEADING = regex.compile(r"[一二三四五六七八九十][、.]")
 _NO_PERSON = regex.compile(
     r"[省市县区镇乡路街村]|社区|公路|居民|村民|小区|大道|物业|派出所|[()]?\p{Han}{0,6}\)?(?:律师|会计师)事务所"
 )
@@ -103,6 +107,7 @@ def people(text: str) -> People:
         if len(name) >= 2 and not (_ORGANISATION.search(name) or ANONYMISED.search(name) or name.endswith("族"))
     }
     places = {match.end() for match in _CALLED.finditer(text)}
+    sure |= set(unusual_names(text, places))
     found = sure | _foreign(text, sure) | {name for at in places if (name := _spaced(text, at))}
     found |= set(_names(text, frozenset(sure | officials), places))
     found = {_settled(text, name, found, sure) for name in found} - (officials - set(parties))
@@ -148,6 +153,12 @@ def _names(text: str, known: frozenset[str], places: set[int]) -> Iterator[str]:
     before = -1  # where the last name ended
     signs = {place for pattern in (_REFERENCE, NUMBER) for m in pattern.finditer(text) for place in range(*m.span())}
 
+    def behind_a_party(place: int) -> bool:
+        return any(
+            place - size in places and is_name(one := text[place - size : place]) and not is_word(one)
+            for size in (2, 3, 4)
+        )
+
     def odds(start: int, end: int) -> float:
         name, left, right = text[start:end], text[start - 1 : start], text[end : end + 1]
         if name in known:
@@ -158,14 +169,14 @@ def _names(text: str, known: frozenset[str], places: set[int]) -> Iterator[str]:
             return -math.inf if name[-1] in _ENDS and not _is_ideograph(right) else _AFTER_ROLE
         if name[-1] in _ENDS or name[-1] in _PLACE or _NO_PERSON.match(text, end):
             return -math.inf
-        if left in _JOINT and start - 1 == before:
+        strong = name[0] in INITIALS or len(surname(name)) > 1
+        if left in _JOINT and (start - 1 == before or (strong and behind_a_party(start - 1))):
             return _IN_LIST
         if _REMARK.match(text, end):
             return _IN_LIST
         inside, whole = _is_ideograph(left), not _is_ideograph(left) and not _is_ideograph(right)
         if left.isascii() and left.isalnum() and not (whole and end - start == 3):
             return -math.inf
-        strong = name[0] in INITIALS or len(surname(name)) > 1
         if (inside and not strong) or ((inside or not strong) and not usual(name)):
             return -math.inf
         return _ALONE if whole else _LED if left in _LEADING or not _is_ideograph(left) else _ANYWHERE
@@ -189,7 +200,7 @@ def _ends_a_clause(text: str, name: str) -> bool:
 
 
 def _is_ideograph(character: str) -> bool:
-    return "\u3400" <= character <= "\u9fff"
+    return "\u4e00" <= character <= "\u9fff" or is_rare(character)
 
 
 def _spaced(text: str, place: int) -> str | None:
@@ -202,20 +213,21 @@ def _spaced(text: str, place: int) -> str | None:
 def _foreign(text: str, sure: set[str]) -> set[str]:
     """Names with dots, and those in Latin letters behind a role. Where the last part of one with dots ends is where the
     text has the same beginning most often, else what makes the rest most likely."""
-    found = {m["name"] for m in _LATIN.finditer(text)}
+    found, times = {m["name"] for m in _LATIN.finditer(text)}, cache(text.count)  # long texts repeat their names
     for match in FOREIGN.finditer(text) if any(dot in text for dot in DOTS) else ():
         written = _CALLED.sub("", match[0])
-        if ANONYMISED.search(written) or any(name in written for name in sure):
+        if text.endswith("《", 0, match.start()) or ANONYMISED.search(written) or any(name in written for name in sure):
             continue
         written = _LEADS.sub("", written)
         *_, last = written.rpartition(next(one for one in reversed(written) if not _is_ideograph(one)))
         ends = {size: written[: len(written) - len(last) + size] for size in range(1, len(last) + 1)}
-        counts = {size: text.count(name) for size, name in ends.items() if size > 1 or len(last) == 1}
+        counts = {size: times(name) for size, name in ends.items() if size > 1 or len(last) == 1}
         most = max(counts.values())
+        again = [size for size in counts if size > 2 and times(last[:size]) > 1]  # the last part stands alone
         right = text[match.end() : match.end() + 8]
         best = max(
-            (size for size, count in counts.items() if count == most or most == 1),
-            key=lambda size: -5.0 * size + likelihood(last[size:] + right) if most == 1 else size,
+            (size for size, count in counts.items() if count == most or most == 1) if most > 1 or not again else again,
+            key=lambda size: -5.0 * size + likelihood(last[size:] + right) if most == 1 and not again else size,
         )
         found.add(ends[best])
     return found
@@ -236,6 +248,8 @@ def _settled(text: str, name: str, found: set[str], sure: set[str]) -> str:
         return name
     shorter, count = name[:-1], text.count(name)
     if size > 1:
+        if any(f"{one}{joint}{two}" in text for joint in _JOINT for one, two in ((name, shorter), (shorter, name))):
+            return name  # 张三丰与张三
         others = sum(text.count(one) for one in found if one != shorter and one.startswith(shorter))
         return shorter if shorter in sure or (shorter in found and text.count(shorter) - others >= count) else name
     after = text[text.find(name) + len(name) :][:1]
@@ -245,12 +259,13 @@ def _settled(text: str, name: str, found: set[str], sure: set[str]) -> str:
 def person_spans(text: str, names: Sequence[str], kept: Sequence[tuple[int, int]]) -> list[Span]:
     """Every place of these names in an aligned text, but for those within ``kept``, and those where the name is part
     of a word, a place or a company."""
-    written = {"".join(name.split()): name for name in names if name}
+    written = {name if LATIN.fullmatch(name) else "".join(name.split()) for name in names if name}
     if not written:
         return []
-    longest = sorted(written, key=len, reverse=True)
+    parts = _parts(written)
+    longest = sorted({*written, *parts}, key=len, reverse=True)
     pattern = regex.compile(
-        "|".join(r"[ ]{0,4}".join(map(regex.escape, name)) if len(name) < 4 else regex.escape(name) for name in longest)
+        "|".join(_GAP.join(map(regex.escape, n)) if len(n) < 4 else regex.escape(n) for n in longest)
     )
     found = []
     for match in pattern.finditer(text):
@@ -258,8 +273,21 @@ def person_spans(text: str, names: Sequence[str], kept: Sequence[tuple[int, int]
         start, end = match.span()
         if any(first < end and start < last for first, last in kept) or not _stands(text, start, end, name):
             continue
-        found.append(Span(start, end, "person", name))
+        if "\n" in match[0] and _HEADING.match(text, end - 1):
+            continue
+        found.append(Span(start, end, "person", parts.get(name, name)))
     return found
+
+
+def _parts(names: set[str]) -> dict[str, str]:
+    """Parts of names with dots, by which these people are also called: 吐尔逊 of 买买提·吐尔逊. What is part of two
+    names, or is a name itself, stands for itself."""
+    whole: dict[str, list[str]] = {}
+    for name in names:
+        for part in regex.split(f"[{DOTS}]", name) if FOREIGN.fullmatch(name) else ():
+            if is_written_by_sound(part) and part not in names:
+                whole.setdefault(part, []).append(name)
+    return {part: owners[0] if len(owners) == 1 else part for part, owners in whole.items()}
 
 
 def _stands(text: str, start: int, end: int, name: str) -> bool:
