@@ -18,7 +18,7 @@ from rewards.judge.replies import texts_of, usage_of
 
 LONGEST_WAIT_S = 30.0
 """Longest pause between two attempts."""
-LONGEST = 200_000
+LONGEST = 1_000_000
 """Characters of an answer that is read."""
 MOST_DEEP = 20
 """Most places in a text from which brackets lie within brackets more deeply than Python reads."""
