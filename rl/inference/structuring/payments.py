@@ -31,6 +31,8 @@ _OWED = regex.compile(r"(?:尚)?欠(?:付)?(?P<who>[^,;。\n]{1,40})")
 _JOINTLY = regex.compile(r"(?<!不)承担(?:共同)?连带|连带(?:清偿|赔偿|支付|返还|偿还|承担)")
 _ITEM_NUMBER = regex.compile(r"第(?P<number>[一二三四五六七八九十\d]{1,3})项")
 _REFUSED = regex.compile(r"驳回|不予支持")
+_NOT_GRANTED = regex.compile(r"[^,;。\n]*请求[^,;。\n]{0,10}不予支持")
+"""Behind the verb: 要求被告归还借款八万元的诉讼请求不予支持."""
 _MORE = regex.compile(
     r"(?:\([^()\n]{0,80}\))?(?:[、,及和与并]|以及){1,2}(?:还应)?(?:支付|给付|赔偿|偿还|返还)?\p{Han}{0,10}(?:费用?|金|利息|损失|款|租|工资|罚息|复利)"
     r"(?:人民币|共计|计|为|:)?"
@@ -65,6 +67,9 @@ def payment_elements(text: str, start: int, end: int, known: Sequence[tuple[str,
                 _join(text[first:last], parties, by_item, earlier)
             by_item[-1] += elements
             found += elements
+            if elements:  # 支付六万元,丙公司承担连带责任
+                for part in text[elements[-1].end : last].split(",")[1:]:
+                    _join(part, parties, by_item, elements)
     return found[:MOST]
 
 
@@ -93,7 +98,7 @@ def _payment(
     fee = FEE.search(text, start, end)
     end = fee.start() if fee else end
     verb = _PAY.search(text, start, end)
-    if verb is None or _REFUSED.search(text, start, verb.start()):
+    if verb is None or _REFUSED.search(text, start, verb.start()) or _NOT_GRANTED.match(text, verb.end(), end):
         return [], earlier
     handed = _PAID_BEFORE.search(text, start, end)
     sums = sums_in(text, verb.end(), end)

@@ -76,10 +76,26 @@ def payments(ruling, cause="机动车交通事故责任纠纷"):
          [("芮某", "耿某安", 20_000), ("芮某", "耿某安", 30_000)]),
         ("一、被告芮某偿还原告耿某安借款90000元及利息（以90000元为基数，自2022年1月1日起计算）；",
          [("芮某", "耿某安", 90_000)]),
+        (f"一、被告芮某赔偿原告耿某安1500元，被告{COMPANY}承担连带赔偿责任；",
+         [(f"芮某、{COMPANY}", "耿某安", 1_500)]),
+        (f"一、被告芮某赔偿原告耿某安1500元，被告{COMPANY}不承担连带责任；", [("芮某", "耿某安", 1_500)]),
+        ("对原告耿某安要求被告芮某归还借款8万元的诉讼请求不予支持。", []),
     ],
 )  # fmt: skip
 def test_who_pays_what(ruling, right):
     assert payments(ruling) == right
+
+
+@pytest.mark.parametrize(
+    ("ruling", "outcome"),
+    [
+        ("对原告耿某安要求被告芮某归还借款8万元的诉讼请求不予支持。", "dismissed"),
+        ("一、被告芮某归还原告耿某安8万元；\n二、原告耿某安的其他诉讼请求不予支持。", "partly_granted"),
+        ("一、被告芮某归还原告耿某安8万元。", "granted"),
+    ],
+)
+def test_a_request_that_finds_no_support_is_dismissed(ruling, outcome):
+    assert values(CIVIL.format(ruling=ruling, cause="民间借贷纠纷"), "outcome") == [outcome]
 
 
 def test_a_short_name_is_the_party():
