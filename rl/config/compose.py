@@ -149,15 +149,17 @@ def _sign(key: str, group: str) -> str:
     return "+" if group in ADDED or not (CONF / group).is_dir() else ""
 
 
-OF_STAGES = {"learning_rate": "optim.lr"}
+OF_STAGES = {"learning_rate": "optim.lr"} | {
+    name: f"{part}{name}"
+    for part, model in (
+        ("", GRPOStage),
+        ("optim.", OptimConfig),
+        ("sampling.", SamplingConfig),
+        ("algorithm.", AlgorithmConfig),
+    )
+    for name in model.model_fields
+}
 """Keys of a stage by their last word, and the word that many know one by."""
-for _part, _model in (
-    ("", GRPOStage),
-    ("optim.", OptimConfig),
-    ("sampling.", SamplingConfig),
-    ("algorithm.", AlgorithmConfig),
-):
-    OF_STAGES |= {name: f"{_part}{name}" for name in _model.model_fields}
 
 
 def _unknown(key: str, known: Sequence[str]) -> str:

@@ -68,8 +68,9 @@ def test_the_harness_gives_the_same_answers_and_accuracy(policy, tasks, ours, tm
     installed = tmp_path / "harness"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(installed), *HARNESS]
     done = subprocess.run(pip, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"lm-eval can't be installed: {done.stderr[-300:]}")
+    if "(from versions: none)" in done.stderr:  # a machine without a network; a version that is gone is a failure
+        pytest.skip("lm-eval can't be installed here: no package can be reached")
+    assert done.returncode == 0, done.stderr[-1000:]
     offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
     words = [
         "run", "--tasks", "themis", "--include_path", str(tasks), "--apply_chat_template", "--model", "hf",

@@ -262,3 +262,12 @@ def test_every_key_is_used():
     }
     unused = {f"{m.__name__}.{f}" for m in models for f in m.model_fields if not re.search(rf"[.\"]{f}\b", code)}
     assert unused <= {"AlgorithmConfig.preset"}, "which its own validator reads"
+
+
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [("trainer.learning_rate=1", "optim.lr"), ("lr=1", "optim.lr"), ("grpo.kl_coef=1", "algorithm.kl_coef")],
+)
+def test_a_key_of_a_stage_is_told_as_one(word, key):
+    with pytest.raises(UserError, match=f"{key} is a key of a stage; set it in the curriculum's file"):
+        accept_overrides([word])
